@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Datapath actions: small typed operations, run in order over a frame. The kernel runs at most SHUNT_MAX_ACTIONS of them,
+ * with one OUTPUT or OUTPUT_GROUP, which is the last; userspace runs any list (a frame is copied for each
+ * output but the last).
+ */
+#ifndef SHUNT_MAPS_ACTIONS_H
+#define SHUNT_MAPS_ACTIONS_H
+
+#include "maps/types.h"
+
+enum shunt_action_type {
+	SHUNT_ACT_NONE,
+	SHUNT_ACT_OUTPUT,       /* arg: datapath port; userspace honours field == 1: also back out of the input port */
+	SHUNT_ACT_OUTPUT_GROUP, /* arg: output group (flood_groups); never back out of the ingress interface */
+	SHUNT_ACT_SET_FIELD,    /* field: enum shunt_field; value under mask */
+	SHUNT_ACT_PUSH_VLAN,    /* value[0..1]: TPID, value[2..3]: TCI (network order, the PRESENT bit ignored) */
+	SHUNT_ACT_POP_VLAN,     /* the outer tag; no tag: the frame stays as it is */
+	SHUNT_ACT_DEC_TTL,      /* IPv4 TTL, IPv6 hop limit; 1 or 0: up, with SHUNT_UPCALL_TTL, frame unchanged */
+	SHUNT_ACT_TRUNCATE,     /* arg: bytes that the next output sends at most (>= 14) */
+	SHUNT_ACT_USERSPACE,    /* field: enum shunt_upcall_reason; arg: max bytes */
+	SHUNT_ACT_DROP,         /* field: enum shunt_drop_reason */
+};
+
+/* Fields that SET_FIELD writes. Sizes are those of the header field; an IPv6 address is four pieces of 32 bits. */
+enum shunt_field {
+	SHUNT_FIELD_NONE,
+	SHUNT_FIELD_ETH_DST,   /* 6 */
+	SHUNT_FIELD_ETH_SRC,   /* 6 */
+	SHUNT_FIELD_ETH_TYPE,  /* 2, behind the VLAN tags */
+	SHUNT_FIELD_VLAN_TCI,  /* 2, outer tag; no tag: not applied */
+	SHUNT_FIELD_VLAN_TPID, /* 2, outer tag */
+	SHUNT_FIELD_IP_SRC,    /* 4, IPv4 */
+	SHUNT_FIELD_IP_DST,
+	SHUNT_FIELD_IPV6_SRC0, /* 4, bytes 0..3 of the address; SRC1..3 follow */
+	SHUNT_FIELD_IPV6_SRC1,
+	SHUNT_FIELD_IPV6_SRC2,
+	SHUNT_FIELD_IPV6_SRC3,
+	SHUNT_FIELD_IPV6_DST0,
+	SHUNT_FIELD_IPV6_DST1,
+	SHUNT_FIELD_IPV6_DST2,
+	SHUNT_FIELD_IPV6_DST3,
+	SHUNT_FIELD_IPV6_LABEL, /* 4, low 20 bits */
+	SHUNT_FIELD_IP_TOS,     /* 1, IPv4 ToS or IPv6 traffic class */
+	SHUNT_FIELD_IP_TTL,     /* 1, IPv4 TTL or IPv6 hop limit */
+	SHUNT_FIELD_TP_SRC,     /* 2, TCP, UDP, SCTP */
+	SHUNT_FIELD_TP_DST,
+	SHUNT_FIELD_ICMP_TYPE, /* 1, ICMP or ICMPv6 */
+	SHUNT_FIELD_ICMP_CODE,
+	SHUNT_FIELD_ARP_OP,  /* 2 */
+	SHUNT_FIELD_ARP_SPA, /* 4 */
+	SHUNT_FIELD_ARP_TPA,
+	SHUNT_FIELD_ARP_SHA, /* 6 */
+	SHUNT_FIELD_ARP_THA,
+	SHUNT_FIELD_ND_TARGET0, /* 4; TARGET1..3 follow */
+	SHUNT_FIELD_ND_TARGET1,
+	SHUNT_FIELD_ND_TARGET2,
+	SHUNT_FIELD_ND_TARGET3,
+	SHUNT_FIELD_ND_SLL,   /* 6; no such option: not applied */
+	SHUNT_FIELD_ND_TLL,   /* 6 */
+	SHUNT_FIELD_MPLS_LSE, /* 4, top entry */
+	SHUNT_FIELD_COUNT,
+};
+
+/* One action. What a type does not use is zero. */
+struct shunt_action {
+	__u8 type;     /* enum shunt_action_type */
+	__u8 field;    /* by type */
+	__u16 arg;     /* by type, host order */
+	__u8 value[6]; /* network order, from byte 0 */
+	__u8 mask[6];  /* SET_FIELD: bits of value that are written */
+};
+
+SHUNT_MAP_TYPE(struct shunt_action, 16);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The flow cache. Userspace is its only writer; the kernel reads, and counts.
+ *
+ *   megaflows     HASH    masked key -> verdict: the flow table, complete; what bpftool shows and a restart adopts
+ *   flows         ARRAY   slot -> the same flow, laid out for one or two cache lines a hit
+ *   flow_index    ARRAY   hash of a masked key -> slot, behind a 32-bit tag; derived from megaflows
+ *   flow_hints    ARRAY   hash of a full key -> slot: the exact-match level, filled by the kernel; a hint is verified
+ *   flow_counters ARRAY   [cpu * flow_limit + slot]: what each CPU counted
+ *   masks         ARRAY   mask number -> the words it keeps
+ *
+ * A look-up by mask hashes the words that the mask keeps, reads one bucket of flow_index, and compares the slot's packed key
+ * with the packet's. A bucket with no room left says so (overflow); then the hash map itself is asked. A flow
+ * counts only while its generation equals its port's: raising that number invalidates all of the port's flows at once.
+ *
+ * Publishing: slot, then megaflows, then the index entry (one 64-bit store). Retiring: the index entry and megaflows first;
+ * the slot is reused only after an RCU grace period.
+ */
+#ifndef SHUNT_MAPS_FLOW_H
+#define SHUNT_MAPS_FLOW_H
+
+#include "maps/actions.h"
+#include "maps/flow_key.h"
+#include "maps/types.h"
+
+enum {
+	SHUNT_FLOW_SINGLE_OUTPUT = 1 << 0, /* one OUTPUT and nothing else: `output` says where, actions need no loop */
+	SHUNT_FLOW_YOUNG = 1 << 1,         /* just published: forwards only when no earlier packet of it is in userspace */
+	SHUNT_FLOW_EDITS = 1 << 2,         /* changes the frame */
+};
+
+/* What a hit reads first. 16 bytes. */
+struct shunt_flow_head {
+	__u32 generation; /* valid while equal to shunt_port.generation of the key's in_port; 0: never */
+	__u32 slot;       /* of `flows` and `flow_counters` */
+	__u16 mask;       /* number in `masks` */
+	__u16 output;     /* SINGLE_OUTPUT: datapath port */
+	__u8 action_count;
+	__u8 flags; /* SHUNT_FLOW_* */
+	__u16 zero;
+};
+SHUNT_MAP_TYPE(struct shunt_flow_head, 16);
+
+/* flows: an element. key[i] is the i-th word that the mask keeps, masked. */
+struct shunt_flow {
+	struct shunt_flow_head head;
+	__u64 key[SHUNT_KEY_WORDS];
+	struct shunt_action actions[SHUNT_MAX_ACTIONS];
+	__u8 zero[48];
+};
+SHUNT_MAP_TYPE(struct shunt_flow, 448);
+
+/* megaflows: key and value. */
+struct shunt_megaflow_key {
+	struct shunt_flow_key key; /* under the mask */
+	__u32 mask;
+	__u32 zero;
+};
+SHUNT_MAP_TYPE(struct shunt_megaflow_key, 136);
+
+struct shunt_megaflow {
+	struct shunt_flow_head head;
+	struct shunt_action actions[SHUNT_MAX_ACTIONS];
+};
+SHUNT_MAP_TYPE(struct shunt_megaflow, 272);
+
+/* masks: an element. Word i of a packed key is key.words[word[i]] & bits[i]. word_count 0: unused number. */
+struct shunt_mask {
+	__u8 word_count;
+	__u8 zero[7];
+	__u8 word[SHUNT_KEY_WORDS]; /* ascending */
+	__u64 bits[SHUNT_KEY_WORDS];
+};
+SHUNT_MAP_TYPE(struct shunt_mask, 152);
+
+/* Mask 0 keeps every bit: flows of a port whose list of masks is full are cached exactly. */
+#define SHUNT_MASK_EXACT 0
+/* Mask 1 is not a megaflow's: the union of all masks in use, over which the exact-match level hashes. */
+#define SHUNT_MASK_UNION 1
+#define SHUNT_MASK_FIRST 2
+
+/* flow_index and flow_hints: an entry, tag << 32 | slot; 0 is empty (a tag is never 0). */
+#define SHUNT_INDEX_ENTRY(tag, slot) ((__u64)(tag) << 32 | (slot))
+#define SHUNT_INDEX_TAG(entry) ((__u32)((entry) >> 32))
+#define SHUNT_INDEX_SLOT(entry) ((__u32)(entry))
+
+struct shunt_index_bucket {
+	__u64 entry[SHUNT_BUCKET_ENTRIES];
+	__u64 overflow; /* flows of this bucket that are in `megaflows` only */
+};
+SHUNT_MAP_TYPE(struct shunt_index_bucket, 64);
+
+struct shunt_hint_bucket {
+	__u64 entry[SHUNT_HINTS];
+};
+SHUNT_MAP_TYPE(struct shunt_hint_bucket, 64);
+
+struct shunt_flow_counters {
+	__u64 packets;
+	__u64 bytes; /* as received */
+};
+SHUNT_MAP_TYPE(struct shunt_flow_counters, 16);
+
+/*
+ * upcall_order: [hash of the full key % SHUNT_ORDER_BUCKETS]. The kernel counts what it hands up, userspace what it has
+ * finished with (sent or dropped). Equal: no packet of these flows is on its way through userspace, and a young flow may
+ * forward in the kernel without overtaking.
+ */
+struct shunt_order {
+	__u32 handed_up;
+	__u32 finished;
+};
+SHUNT_MAP_TYPE(struct shunt_order, 8);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Names of the maps and links, pinned under /sys/fs/bpf/shunt/<instance>/ by these names (links: link-<interface>).
+ */
+#ifndef SHUNT_MAPS_MAP_NAMES_H
+#define SHUNT_MAPS_MAP_NAMES_H
+
+#define SHUNT_BPFFS "/sys/fs/bpf"
+#define SHUNT_PIN_ROOT "/sys/fs/bpf/shunt"
+
+#define SHUNT_MAP_MEGAFLOWS "megaflows"         /* HASH: shunt_megaflow_key -> shunt_megaflow */
+#define SHUNT_MAP_FLOWS "flows"                 /* ARRAY, mmap-able: slot -> shunt_flow */
+#define SHUNT_MAP_FLOW_INDEX "flow_index"       /* ARRAY, mmap-able: shunt_index_bucket */
+#define SHUNT_MAP_FLOW_HINTS "flow_hints"       /* ARRAY: shunt_hint_bucket */
+#define SHUNT_MAP_FLOW_COUNTERS "flow_counters" /* ARRAY, mmap-able: shunt_flow_counters */
+#define SHUNT_MAP_MASKS "masks"                 /* ARRAY, mmap-able: shunt_mask */
+#define SHUNT_MAP_PORTS "ports"                 /* ARRAY, mmap-able: shunt_port */
+#define SHUNT_MAP_PORT_BY_IFINDEX "port_by_ifindex" /* ARRAY, mmap-able: shunt_ifindex_slot */
+#define SHUNT_MAP_PORT_STATS "port_stats"       /* PERCPU_ARRAY: shunt_port_stats */
+#define SHUNT_MAP_UPCALL_BUDGET "upcall_budget" /* ARRAY: shunt_budget */
+#define SHUNT_MAP_UPCALL_ORDER "upcall_order"   /* ARRAY, mmap-able: shunt_order */
+#define SHUNT_MAP_TX_PORTS "tx_ports"           /* DEVMAP: datapath port -> interface */
+#define SHUNT_MAP_XSKS "xsks"                   /* XSKMAP: SHUNT_XSK_INDEX -> AF_XDP socket */
+#define SHUNT_MAP_FLOOD_GROUPS "flood_groups"   /* ARRAY_OF_MAPS: group -> DEVMAP of its ports, from index 0 on */
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Datapath ports, their counters, and what goes up with a packet.
+ */
+#ifndef SHUNT_MAPS_PORT_H
+#define SHUNT_MAPS_PORT_H
+
+#include "maps/drop_reason.h"
+#include "maps/types.h"
+
+enum {
+	SHUNT_PORT_LOCAL_STACK = 1 << 0, /* the other end is a local stack: complete partial checksums on receive */
+	SHUNT_PORT_HINTS = 1 << 1,       /* the exact-match level pays here (enough masks) */
+	SHUNT_PORT_EXACT = 1 << 2,       /* some flows are cached exactly: SHUNT_MASK_EXACT is asked last */
+};
+
+/* ports: [datapath port]. Written by userspace, read by the kernel. */
+struct shunt_port {
+	__u32 ifindex;    /* 0: no such port */
+	__u32 generation; /* of its flows; never 0 for a port in use */
+	__u32 flags;      /* SHUNT_PORT_* */
+	__u16 queue_count; /* AF_XDP sockets */
+	__u16 mask_count;
+	__u32 upcall_rate;  /* token bucket of misses: packets a second; 0: none go up */
+	__u32 upcall_burst; /* packets */
+	__u16 masks[SHUNT_PORT_MASKS]; /* by decayed hits, newcomers last */
+	__u32 mtu;          /* of the interface, bytes without the Ethernet header */
+	__u32 zero;
+};
+SHUNT_MAP_TYPE(struct shunt_port, 64);
+
+/* The AF_XDP socket of a port's queue is xsks[port * SHUNT_MAX_QUEUES + queue]. */
+#define SHUNT_XSK_INDEX(port, queue) ((port) * SHUNT_MAX_QUEUES + (queue))
+
+/* port_by_ifindex: open addressing from ifindex % SHUNT_IFINDEX_SLOTS, at most SHUNT_IFINDEX_PROBES slots. */
+struct shunt_ifindex_slot {
+	__u32 ifindex; /* 0: empty */
+	__u32 port;
+};
+SHUNT_MAP_TYPE(struct shunt_ifindex_slot, 8);
+
+/* upcall_budget: [datapath port]. The token bucket's state, kept by the kernel. */
+struct shunt_budget {
+	__u64 refilled; /* jiffies64 of the last refill */
+	__s64 tokens;   /* in 1/1000 packet */
+};
+SHUNT_MAP_TYPE(struct shunt_budget, 16);
+
+/* port_stats: per CPU, [datapath port] of the ingress port. */
+struct shunt_port_stats {
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 exact_hits;    /* answered by the exact-match level */
+	__u64 megaflow_hits; /* answered by a megaflow look-up */
+	__u64 misses;
+	__u64 lookups;  /* megaflow look-ups tried, found or not */
+	__u64 zero[2];
+	__u64 upcalls[SHUNT_UPCALL_COUNTERS]; /* by enum shunt_upcall_reason; handed to the socket */
+	__u64 drops[SHUNT_DROP_COUNTERS];     /* by enum shunt_drop_reason */
+};
+SHUNT_MAP_TYPE(struct shunt_port_stats, 448);
+
+/* In front of each frame on an AF_XDP socket (XDP metadata): lies in the UMEM at the frame's address - 16. */
+struct shunt_upcall_meta {
+	__u32 magic;   /* SHUNT_UPCALL_MAGIC; userspace clears it when it has read the frame */
+	__u32 in_port; /* datapath port */
+	__u32 order;   /* index in upcall_order that was counted */
+	__u8 reason;   /* enum shunt_upcall_reason */
+	__u8 zero[3];
+};
+SHUNT_MAP_TYPE(struct shunt_upcall_meta, 16);
+#define SHUNT_UPCALL_MAGIC 0x53485550u
+
+/* What the programs are specialised to: `const volatile` .rodata, set before load. */
+enum {
+	SHUNT_FEATURE_L3 = 1 << 0,       /* rules or actions look at IP or ARP */
+	SHUNT_FEATURE_L4 = 1 << 1,       /* at ports, flags, ICMP, ND, SCTP */
+	SHUNT_FEATURE_ND = 1 << 2,       /* at ND target, SLL, TLL */
+	SHUNT_FEATURE_MPLS = 1 << 3,     /* at label stack entries */
+	SHUNT_FEATURE_EDITS = 1 << 4,    /* some flow changes frames */
+	SHUNT_FEATURE_CHECKSUM = 1 << 5, /* some port has a local stack behind it */
+	SHUNT_FEATURE_HINTS = 1 << 6,    /* the exact-match level is in use */
+	SHUNT_FEATURE_ALL = (1 << 7) - 1,
+};
+
+struct shunt_config {
+	__u32 features;
+	__u32 flow_limit;        /* slots of `flows`; a CPU's stride in flow_counters */
+	__u32 index_mask;        /* buckets of flow_index - 1 */
+	__u32 cpu_count;         /* possible CPUs */
+	__u64 hash_seed;         /* random */
+	__u64 hash_multiplier;   /* random, odd */
+	__u64 jiffies_per_second;
+};
+SHUNT_MAP_TYPE(struct shunt_config, 40);
+
+#endif

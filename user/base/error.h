@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Errors of the control path (start-up, configuration, netlink, commands): thrown, and caught only in main, in the control
+// socket's request loop and in a controller session's message loop. The packet path returns outcomes instead.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace shunt {
+
+// A refusal that a user reads: it names the object and the remedy.
+class Error : public std::runtime_error {
+ public:
+  template <typename... Args>
+  explicit Error(fmt::format_string<Args...> format, Args&&... args)
+      : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
+};
+
+// A refusal that points into a text the user gave; `column` counts from 1.
+class TextError : public Error {
+ public:
+  TextError(std::size_t column, const std::string& message) : Error("column {}: {}", column, message), column_{column} {}
+  [[nodiscard]] std::size_t column() const { return column_; }
+
+ private:
+  std::size_t column_;
+};
+
+// Throws std::system_error of `error` (positive or negative errno), naming the operation and its object.
+[[noreturn]] inline void throw_errno(int error, const std::string& operation) {
+  throw std::system_error(error < 0 ? -error : error, std::generic_category(), operation);
+}
+
+// For system calls that return -1 and set errno: passes the result on, or throws.
+inline int check(int result, const std::string& operation) {
+  if (result < 0) throw_errno(errno, operation);
+  return result;
+}
+
+// For libbpf and libxdp calls that return -errno: passes the result on, or throws.
+inline int check_libbpf(int result, const std::string& operation) {
+  if (result < 0) throw_errno(result, operation);
+  return result;
+}
+
+}  // namespace shunt

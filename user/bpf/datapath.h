@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel half, held by the daemon: programs and maps, loaded and pinned under /sys/fs/bpf/shunt/<instance>/.
+//
+// Specialisation: the XDP program is built for a set of features (maps/port.h, SHUNT_FEATURE_*); require_features() loads a
+// larger one and swaps it on every link, atomically, before anything that needs it is published. If the verifier refuses a
+// specialised program, its log is kept and the generic one (all features) stays.
+//
+// Threads: the mapped arrays are written by the revalidator (flows, index, masks, ports' masks and generation) and control
+// (ports otherwise); everything else here belongs to the control thread, but for set_group (revalidator).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "maps/flow.h"
+#include "maps/map_names.h"
+#include "maps/port.h"
+#include "user/base/strong_types.h"
+#include "user/bpf/map.h"
+
+namespace shunt {
+
+enum class XdpMode { kNative, kGeneric };
+
+// An interface's XDP program as the kernel reports it.
+struct AttachedProgram {
+  std::uint32_t id = 0;
+  std::string name;
+  bool generic = false;
+};
+
+struct GroupMember {
+  Ifindex ifindex;
+  bool pop_vlan = false;  // served by the devmap egress program: without the outer tag
+  friend auto operator<=>(const GroupMember&, const GroupMember&) = default;
+};
+
+class Datapath {
+ public:
+  struct Options {
+    std::string instance = "default";
+    std::uint32_t flow_limit = 200'000;
+    std::uint32_t features = SHUNT_FEATURE_ALL;
+  };
+
+  // Mounts bpffs where it is missing, loads, creates the maps and pins them. Throws Error naming what is missing (kernel
+  // feature, capability, memory) or that another daemon owns this instance's pins.
+  explicit Datapath(const Options& options);
+  // Detaches every link and removes the pins. Not run by kill -9: links and maps are pinned, forwarding goes on.
+  ~Datapath();
+  Datapath(const Datapath&) = delete;
+  Datapath& operator=(const Datapath&) = delete;
+
+  [[nodiscard]] const shunt_config& config() const;
+
+  MappedArray<shunt_flow> flows;
+  MappedArray<shunt_index_bucket> index;
+  MappedArray<shunt_flow_counters> counters;  // [cpu * flow_limit + slot]
+  MappedArray<shunt_mask> masks;
+  MappedArray<shunt_port> ports;
+  MappedArray<shunt_ifindex_slot> port_by_ifindex;
+  MappedArray<shunt_order> order;
+  [[nodiscard]] BpfMap<shunt_megaflow_key, shunt_megaflow> megaflows() const;
+
+  // XDP on an interface. attach() throws where the kernel refuses: the text names the MTU that would work (ERANGE), or the
+  // mode (EOPNOTSUPP: --mode generic).
+  void attach(Ifindex ifindex, const std::string& name, XdpMode mode);
+  void detach(Ifindex ifindex) noexcept;  // also when the interface is gone
+  [[nodiscard]] static AttachedProgram query(Ifindex ifindex);  // id 0: none
+  // Detaches somebody else's program (--force). Throws where a link holds it.
+  static void remove_foreign(Ifindex ifindex);
+
+  void set_ifindex(Ifindex ifindex, DpPort port);  // port_by_ifindex; port 0 clears
+  void set_tx_port(DpPort port, Ifindex ifindex);  // DEVMAP; ifindex 0 clears
+  void set_xsk(DpPort port, QueueId queue, int socket_fd);  // fd -1 clears
+  // Builds a DEVMAP of the members and puts it at `group`. Returns 0 or -errno.
+  [[nodiscard]] int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept;
+
+  [[nodiscard]] shunt_port_stats port_stats(DpPort port) const;  // summed over CPUs
+  void reset_port_stats(DpPort port);
+
+  void require_features(std::uint32_t features);  // a superset of what is loaded, or nothing happens
+  [[nodiscard]] std::uint32_t features() const;
+
+  // Returns when every program that ran at the time of the call has ended (membarrier: synchronize_rcu). Takes 8-20 ms.
+  static void wait_grace_period();
+
+  // The pinned programs' run over one frame, for tests: see tests/bpf.
+  [[nodiscard]] int program_fd() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace shunt

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// BPF maps as typed objects: MapFd for the syscalls, MappedArray<T> for an mmap-able array seen as memory.
+//
+// An element of a MappedArray is shared with programs that run at this moment: stores of up to 64 bits are atomic; what is
+// larger must not be visible to them while it is written.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "user/base/error.h"
+#include "user/base/unique_fd.h"
+
+namespace shunt {
+
+template <typename Key, typename Value>
+class BpfMap {
+ public:
+  BpfMap(int fd, std::string name) : fd_{fd}, name_{std::move(name)} {}  // borrows fd
+
+  void update(const Key& key, const Value& value) const {
+    if (int error = bpf_map_update_elem(fd_, &key, &value, BPF_ANY); error != 0) throw_errno(error, "map " + name_ + ": update");
+  }
+  // 0, or -errno: for the slow path, which does not throw.
+  [[nodiscard]] int try_update(const Key& key, const Value& value) const noexcept {
+    return bpf_map_update_elem(fd_, &key, &value, BPF_ANY);
+  }
+  int erase(const Key& key) const noexcept { return bpf_map_delete_elem(fd_, &key); }
+  [[nodiscard]] std::optional<Value> find(const Key& key) const {
+    Value value;
+    if (bpf_map_lookup_elem(fd_, &key, &value) != 0) return std::nullopt;
+    return value;
+  }
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+  std::string name_;
+};
+
+template <typename T>
+class MappedArray {
+ public:
+  MappedArray() = default;
+  MappedArray(int fd, std::size_t count, const std::string& name) : count_{count} {
+    static_assert(sizeof(T) % 8 == 0, "an array map's elements are rounded up to 8 bytes");
+    void* at = ::mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED) throw_errno(errno, "map " + name + ": mmap");
+    data_ = static_cast<T*>(at);
+  }
+  MappedArray(MappedArray&& o) noexcept : data_{std::exchange(o.data_, nullptr)}, count_{std::exchange(o.count_, 0)} {}
+  MappedArray& operator=(MappedArray&& o) noexcept {
+    std::swap(data_, o.data_);
+    std::swap(count_, o.count_);
+    return *this;
+  }
+  ~MappedArray() {
+    if (data_ != nullptr) ::munmap(data_, bytes());
+  }
+
+  [[nodiscard]] T& operator[](std::size_t i) const { return data_[i]; }
+  [[nodiscard]] std::size_t size() const { return count_; }
+  [[nodiscard]] std::span<T> span() const { return {data_, count_}; }
+
+ private:
+  [[nodiscard]] std::size_t bytes() const { return (count_ * sizeof(T) + 4095) / 4096 * 4096; }
+  T* data_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+}  // namespace shunt
