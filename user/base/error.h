@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors of the control path (start-up, configuration, netlink, commands): thrown, and caught only in main, in the control
-// socket's request loop and in a controller session's message loop. The packet path returns outcomes instead.
+// Errors of the control path (start-up, configuration, netlink, commands): thrown, and caught only in main, in the
+// control socket's request loop and in a controller session's message loop. The packet path returns outcomes instead.
 #pragma once
 
 #include <fmt/format.h>
@@ -24,11 +24,14 @@ class Error : public std::runtime_error {
 // A refusal that points into a text the user gave; `column` counts from 1.
 class TextError : public Error {
  public:
-  TextError(std::size_t column, const std::string& message) : Error("column {}: {}", column, message), column_{column} {}
+  TextError(std::size_t column, const std::string& message)
+      : Error("column {}: {}", column, message), column_{column}, reason_{message} {}
   [[nodiscard]] std::size_t column() const { return column_; }
+  [[nodiscard]] const std::string& reason() const { return reason_; }  // what() without the column
 
  private:
   std::size_t column_;
+  std::string reason_;
 };
 
 // Throws std::system_error of `error` (positive or negative errno), naming the operation and its object.

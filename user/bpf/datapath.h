@@ -88,6 +88,9 @@ class Datapath {
   // Returns when every program that ran at the time of the call has ended (membarrier: synchronize_rcu). Takes 8-20 ms.
   static void wait_grace_period();
 
+  // libbpf's and the verifier's log of the last program that was refused (the generic one is used instead); empty: none.
+  [[nodiscard]] const std::string& verifier_log() const;
+
   // The pinned programs' run over one frame, for tests: see tests/bpf.
   [[nodiscard]] int program_fd() const;
 

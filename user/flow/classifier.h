@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // A classifier finds the highest-priority rule that matches a key, at any number of rules without a linear scan.
 //
-// Rules with equal masks share a subtable, so that a look-up is at most one hash probe a subtable; subtables are visited by
-// descending best priority and left out where a better rule was found. Within a subtable the look-up goes by stages
-// (metadata, L2, L3, L4), and prefix tries over addresses and ports say how few bits prove that nothing can match, so that
-// the mask of the answer is as wide as can be.
+// Rules with equal masks share a subtable, so that a look-up is at most one hash probe a subtable; subtables are
+// visited by descending best priority and left out where a better rule was found. Within a subtable the look-up goes by
+// stages (metadata, L2, L3, L4), and prefix tries over addresses and ports say how few bits prove that nothing can
+// match, so that the mask of the answer is as wide as can be.
 //
-// Rules are versioned: visible from the version that added them until the version that removed them.
+// Rules are versioned: visible from the version that added them until the version that removed them. What a version
+// adds is in force for its readers after publish(): call that before the version is handed to them.
 // Threads: one writer; any number of readers, which never wait. Memory that readers may hold is freed by collect().
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "user/flow/flow_key.h"
@@ -32,14 +32,20 @@ class Classifier {
   // pointer stays good while the reader holds its SwitchState.
   [[nodiscard]] const Rule* lookup(const FlowKey& key, std::uint64_t version, FlowMask& examined) const noexcept;
 
-  // Writer.
-  void insert(RuleRef rule, std::uint64_t version);              // visible from `version` on
-  void remove(const Rule& rule, std::uint64_t version);          // invisible from `version` on
-  [[nodiscard]] RuleRef find(const Match& match, std::uint16_t priority, std::uint64_t version) const;  // exactly this one
+  // Writer. Versions never go down, but for the one that rollback() took back.
+  void insert(RuleRef rule, std::uint64_t version);      // visible from `version` on; no such rule may be visible there
+  void remove(const Rule& rule, std::uint64_t version);  // invisible from `version` on
+  void publish();                                        // lets readers of the newest version see it whole
+  [[nodiscard]] RuleRef find(const Match& match, std::uint16_t priority,
+                             std::uint64_t version) const;  // exactly this one
   [[nodiscard]] std::vector<RuleRef> rules(std::uint64_t version) const;
+  // Rules that match no packet which `filter` does not match: OpenFlow's non-strict selection. Any priority.
+  [[nodiscard]] std::vector<RuleRef> select(const Match& filter, std::uint64_t version) const;
   [[nodiscard]] std::size_t size() const;  // visible at the newest version
-  void rollback(std::uint64_t version);    // undoes insert() and remove() at `version`
-  void collect(std::uint64_t version);     // frees what no reader at `version` or later can see
+  void rollback(std::uint64_t version);    // undoes insert() and remove() at `version`, the newest one
+  // Takes apart what no reader at `version` or later can see. Readers hold versions from `version` to `newest`. What
+  // they may be looking at just now is freed by a later call, whose `version` is above this one's `newest`.
+  void collect(std::uint64_t version, std::uint64_t newest);
 
  private:
   struct Impl;

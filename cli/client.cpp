@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/client.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace shunt::cli {
+namespace {
+
+constexpr std::size_t kReplyBytes = std::size_t{1} << 30;  // far above a list of the most flows there can be
+
+Refused refused(const Json& error) {
+  Refused refusal{error.value("message", "refused without a reason")};
+  const auto data = error.find("data");
+  if (data == error.end() || !data->is_object()) return refusal;
+  if (data->contains("line")) refusal.line = data->value("line", std::size_t{1});
+  if (data->contains("column")) refusal.column = data->value("column", std::size_t{1});
+  return refusal;
+}
+
+}  // namespace
+
+Client::Client(const std::string& rundir, const std::string& instance, std::chrono::milliseconds timeout)
+    : instance_{instance}, path_{fmt::format("{}/{}.sock", rundir, instance)}, timeout_{timeout} {}
+
+Json Client::call(std::string_view method, const Json& params) {
+  if (!fd_) connect();
+  const TimePoint deadline = Clock::now() + timeout_;
+  const Json request = {{"jsonrpc", "2.0"}, {"id", next_id_++}, {"method", method}, {"params", params}};
+  std::string line;
+  try {
+    line = request.dump() + '\n';
+  } catch (const Json::exception&) {
+    throw Error("the text is not UTF-8");
+  }
+  send(line, deadline);
+  Json reply;
+  try {
+    reply = Json::parse(receive(deadline));
+  } catch (const Json::exception&) {
+    throw Error("the daemon's reply is no JSON: do client and daemon have the same version? See 'shunt version'");
+  }
+  if (reply.contains("error")) throw refused(reply["error"]);
+  if (!reply.contains("result")) throw Error("the daemon's reply has no result");
+  return std::move(reply["result"]);
+}
+
+void Client::connect() {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path_.size() >= sizeof address.sun_path) throw Error("control socket '{}': the path is too long", path_);
+  std::memcpy(address.sun_path, path_.c_str(), path_.size() + 1);
+  fd_.reset(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "control socket"));
+  const timeval limit{std::max<time_t>(1, std::chrono::duration_cast<std::chrono::seconds>(timeout_).count()), 0};
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  // bounds connect() to a full backlog
+  if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return;
+  const int error = errno;
+  fd_.reset();
+  if (error == ENOENT || error == ECONNREFUSED)
+    throw Error(
+        "no daemon answers on '{}': start 'shuntd --instance {}', or say --rundir and --instance of one that runs",
+        path_, instance_);
+  if (error == EACCES) throw Error("control socket '{}': permission denied; run as root", path_);
+  throw_errno(error, fmt::format("control socket '{}'", path_));
+}
+
+void Client::send(const std::string& request, TimePoint deadline) {
+  std::size_t sent = 0;
+  while (sent < request.size()) {
+    const ssize_t size = ::send(fd_.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (size >= 0) {
+      sent += static_cast<std::size_t>(size);
+    } else if (errno == EAGAIN || errno == EINTR) {
+      wait(POLLOUT, deadline);
+    } else if (errno == EPIPE || errno == ECONNRESET) {
+      return;  // the daemon has closed: its last line says why
+    } else {
+      throw_errno(errno, fmt::format("control socket '{}': send", path_));
+    }
+  }
+}
+
+std::string Client::receive(TimePoint deadline) {
+  std::array<char, 65'536> buffer;
+  std::size_t scanned = 0;
+  while (true) {
+    const std::size_t end = received_.find('\n', scanned);
+    if (end != std::string::npos) {
+      std::string line = received_.substr(0, end);
+      received_.erase(0, end + 1);
+      return line;
+    }
+    scanned = received_.size();
+    if (scanned > kReplyBytes) throw Error("the daemon's reply is longer than {} bytes", kReplyBytes);
+    const ssize_t size = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (size > 0) {
+      received_.append(buffer.data(), static_cast<std::size_t>(size));
+    } else if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
+      wait(POLLIN, deadline);
+    } else {
+      throw Error("the daemon closed the connection on '{}' without an answer: see its log", path_);
+    }
+  }
+}
+
+void Client::wait(short events, TimePoint deadline) const {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+  if (left.count() <= 0)
+    throw Error("no answer on '{}' within {} s: --timeout gives it longer", path_,
+                std::chrono::duration<double>(timeout_).count());
+  pollfd poll_fd{fd_.get(), events, 0};
+  if (::poll(&poll_fd, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 1'000'000))) < 0 && errno != EINTR)
+    throw_errno(errno, fmt::format("control socket '{}': poll", path_));
+}
+
+}  // namespace shunt::cli

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// shunt bridge add|del|list|show
+#include <iostream>
+
+#include "cli/command.h"
+#include "cli/commands/port_text.h"
+
+namespace shunt::cli {
+namespace {
+
+int add(const Invocation& invocation) {
+  invocation.call("bridge.add", {{"bridge", invocation.text("BR")}});
+  return kDone;
+}
+
+int del(const Invocation& invocation) {
+  invocation.call("bridge.del", {{"bridge", invocation.text("BR")}});
+  return kDone;
+}
+
+int list(const Invocation& invocation) {
+  return invocation.show("bridge.list", Json::object(), [](const Json& answer) {
+    std::vector<std::vector<std::string>> rows;
+    for (const Json& bridge : answer.at("bridges"))
+      rows.push_back({cell(bridge.at("name")), cell(bridge.at("ports")), cell(bridge.at("rules")),
+                      cell(bridge.at("macs")), cell(bridge.at("mac_limit")), cell(bridge.at("mac_ageing_s"))});
+    show_table({"BRIDGE", ">PORTS", ">RULES", ">MACS", ">MAC-LIMIT", ">AGEING-S"}, rows);
+  });
+}
+
+int show(const Invocation& invocation) {
+  return invocation.show("bridge.show", {{"bridge", invocation.text("BR")}}, [](const Json& answer) {
+    std::cout << fmt::format("bridge {}: {} rules, {} of {} MACs, ageing {} s\n", cell(answer.at("name")),
+                             cell(answer.at("rules")), cell(answer.at("macs")), cell(answer.at("mac_limit")),
+                             cell(answer.at("mac_ageing_s")));
+    show_ports(answer.at("ports"));
+  });
+}
+
+}  // namespace
+
+std::span<const Command> bridge_commands() {
+  static const std::vector<Command> commands = {
+      {"bridge", "add", {"BR"}, "add a bridge, its interface BR and the rule 'normal'", {}, false, add},
+      {"bridge", "del", {"BR"}, "remove a bridge with its ports and rules", {}, false, del},
+      {"bridge", "list", {}, "bridges and what they hold", {}, true, list},
+      {"bridge", "show", {"BR"}, "one bridge and its ports", {}, true, show},
+  };
+  return commands;
+}
+
+}  // namespace shunt::cli

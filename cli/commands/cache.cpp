@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// shunt cache list|stats|flush
+#include <iostream>
+
+#include "cli/command.h"
+
+namespace shunt::cli {
+namespace {
+
+std::string flow_line(const Json& flow) {
+  std::string where = cell(flow.at("where"));
+  if (!flow.at("reason").is_null()) where += fmt::format("({})", cell(flow.at("reason")));
+  const std::string used =
+      flow.at("used_s").is_null() ? "never" : fmt::format("{:.3f}s", flow.at("used_s").get<double>());
+  return fmt::format("{}, packets:{}, bytes:{}, used:{}, {}, actions:{}\n", cell(flow.at("key")),
+                     cell(flow.at("packets")), cell(flow.at("bytes")), used, where, cell(flow.at("actions")));
+}
+
+int list(const Invocation& invocation) {
+  Json params = Json::object();
+  if (const auto limit = invocation.number("limit")) params["limit"] = *limit;
+  return invocation.show("cache.list", params, [](const Json& answer) {
+    std::string text;
+    for (const Json& flow : answer.at("flows")) text += flow_line(flow);
+    std::cout << text;
+    const std::size_t shown = answer.at("flows").size();
+    const auto total = answer.at("total").get<std::size_t>();
+    if (shown < total) std::cerr << fmt::format("{} of {} flows: --limit shows more\n", shown, total);
+  });
+}
+
+// a in percent of a and b together, or of `whole`.
+std::string percent(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? "-" : fmt::format("{:.2f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+std::string ratio(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? "-" : fmt::format("{:.2f}", static_cast<double>(part) / static_cast<double>(whole));
+}
+
+void show_stats(const Json& answer) {
+  const auto count = [&](const char* name) { return answer.at(name).get<std::uint64_t>(); };
+  const auto line = [](std::string_view name, const std::string& value) {
+    std::cout << fmt::format("{:<20}{}\n", name, value);
+  };
+  const std::uint64_t exact = count("exact_hits"), megaflow = count("megaflow_hits"), misses = count("misses");
+  const std::uint64_t all = exact + megaflow + misses;
+  line("flows", fmt::format("{} of {}", count("flows"), count("flow_limit")));
+  line("masks", fmt::format("{}", count("masks")));
+  line("output groups", fmt::format("{}", count("groups")));
+  line("exact-match hits", fmt::format("{} ({})", exact, percent(exact, all)));
+  line("megaflow hits", fmt::format("{} ({})", megaflow, percent(megaflow, all)));
+  line("misses", fmt::format("{} ({})", misses, percent(misses, all)));
+  line("look-ups a packet", ratio(count("lookups"), all));
+  for (const auto& [reason, packets] : answer.at("upcalls").items()) line("upcalls, " + reason, cell(packets));
+  line("upcalls handled",
+       fmt::format("{}, {} ns each", count("upcalls_handled"),
+                   count("upcalls_handled") == 0 ? 0 : count("upcall_ns") / count("upcalls_handled")));
+  line("flows published", fmt::format("{} ({} under the exact mask, {} refused as outdated)", count("published"),
+                                      count("exact_fallback"), count("rejected_stale")));
+  line("flows removed", fmt::format("{} idle, {} evicted", count("expired"), count("evicted")));
+  line("flows revalidated", fmt::format("{}", count("revalidated")));
+  line("index overflow", fmt::format("{} flows", count("index_overflow")));
+  line("frames", fmt::format("{} free of {}", count("umem_free"), count("umem_frames")));
+  std::string features;
+  for (const Json& feature : answer.at("features"))
+    features += fmt::format("{}{}", features.empty() ? "" : " ", cell(feature));
+  line("program", features.empty() ? "forwards by Ethernet alone" : "built for " + features);
+}
+
+int stats(const Invocation& invocation) { return invocation.show("cache.stats", Json::object(), show_stats); }
+
+int flush(const Invocation& invocation) {
+  invocation.call("cache.flush");
+  return kDone;
+}
+
+}  // namespace
+
+std::span<const Command> cache_commands() {
+  static const std::vector<Command> commands = {
+      {"cache",
+       "list",
+       {},
+       "the cached flows: key, counters, where they run, actions",
+       {{"limit", "N", "show at most this many, default 1000"}},
+       true,
+       list},
+      {"cache", "stats", {}, "hits by level, misses, upcalls by reason, frames", {}, true, stats},
+      {"cache", "flush", {}, "forget all cached flows; they are learned anew", {}, false, flush},
+  };
+  return commands;
+}
+
+}  // namespace shunt::cli

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// shuntd, the daemon: reads its options, builds the parts, joins them to one event loop, and runs until SIGTERM or
+// SIGINT.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <boost/program_options.hpp>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdint>
+#include <exception>
+#include <iostream>
+#include <optional>
+#include <string>
+
+#include "user/base/capabilities.h"
+#include "user/base/cpu_list.h"
+#include "user/base/error.h"
+#include "user/control/commands.h"
+#include "user/control/control_socket.h"
+#include "user/control/event_loop.h"
+#include "user/control/instance.h"
+#include "user/control/instance_lock.h"
+#include "user/control/text.h"
+
+namespace po = boost::program_options;
+using namespace shunt;
+
+namespace {
+
+constexpr int kRefused = 1, kUsage = 2;  // exit statuses
+
+// A command line that cannot be right.
+class UsageError : public Error {
+  using Error::Error;
+};
+
+struct Settings {
+  std::string rundir;
+  InstanceOptions instance;
+  spdlog::level::level_enum log_level = spdlog::level::info;
+};
+
+po::options_description option_descriptions() {
+  const InstanceOptions defaults;
+  const auto number = [](std::int64_t value) {
+    return po::value<std::int64_t>()->default_value(value)->value_name("N");
+  };
+  po::options_description options{"Options"};
+  // clang-format off
+  options.add_options()
+    ("rundir", po::value<std::string>()->default_value("/run/shunt")->value_name("DIR"), "holds the control socket and the lock")
+    ("instance", po::value<std::string>()->default_value(defaults.name)->value_name("NAME"), "name of this switch; several run side by side")
+    ("cores", po::value<std::string>()->value_name("LIST"), "a worker pinned on each of these, as in 0,2-3; default: one worker, not pinned")
+    ("flow-limit", number(defaults.flow_limit), "cached flows, 1 to 2000000")
+    ("idle-timeout", po::value<double>()->default_value(static_cast<double>(defaults.idle_timeout.count()) / 1000, "10")->value_name("SECONDS"), "a cached flow without packets is removed after this, 0.1 to 86400")
+    ("upcall-rate", number(defaults.upcall_rate), "misses a second that a port may send to userspace, 1 to 100000000")
+    ("upcall-burst", number(defaults.upcall_burst), "misses that it may send at once, 1 to 1000000")
+    ("umem-frames", number(defaults.umem_frames), "packet buffers of 4096 bytes, 1024 to 4194304")
+    ("busy-poll", po::bool_switch(), "workers poll their sockets without sleeping")
+    ("log-level", po::value<std::string>()->default_value("info")->value_name("LEVEL"), "trace, debug, info, warning, error, critical or off")
+    ("version", po::bool_switch(), "show the version and end")
+    ("help,h", po::bool_switch(), "show this text and end");
+  // clang-format on
+  return options;
+}
+
+void show_help(const po::options_description& options) {
+  std::cout << "Usage: shuntd [OPTION]...\n"
+               "Runs a switch in the foreground and logs to stderr; 'shunt' commands it. Ends cleanly on SIGTERM and "
+               "SIGINT.\n\n"
+            << options;
+}
+
+std::uint32_t number_in(const po::variables_map& values, const char* name, std::int64_t least, std::int64_t most) {
+  const auto value = values[name].as<std::int64_t>();
+  if (value < least || value > most) throw UsageError("--{} {}: must be from {} to {}", name, value, least, most);
+  return static_cast<std::uint32_t>(value);
+}
+
+std::chrono::milliseconds idle_timeout(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0.1 || seconds > 86'400)
+    throw UsageError("--idle-timeout {}: must be from 0.1 to 86400 seconds", seconds);
+  return std::chrono::milliseconds{std::llround(seconds * 1000)};
+}
+
+spdlog::level::level_enum log_level(const std::string& name) {
+  const auto level = spdlog::level::from_str(name);
+  if (level == spdlog::level::off && name != "off")
+    throw UsageError("--log-level {}: must be trace, debug, info, warning, error, critical or off", name);
+  return level;
+}
+
+Settings settings_of(const po::variables_map& values) {
+  Settings settings;
+  settings.rundir = values["rundir"].as<std::string>();
+  settings.log_level = log_level(values["log-level"].as<std::string>());
+  InstanceOptions& instance = settings.instance;
+  instance.name = values["instance"].as<std::string>();
+  try {
+    check_instance_name(instance.name);
+    if (values.count("cores") != 0)
+      instance.cores = parse_cpu_list(values["cores"].as<std::string>(), available_cpus());
+  } catch (const Error& error) {
+    throw UsageError("{}", error.what());
+  }
+  instance.flow_limit = number_in(values, "flow-limit", 1, 2'000'000);
+  instance.idle_timeout = idle_timeout(values["idle-timeout"].as<double>());
+  instance.upcall_rate = number_in(values, "upcall-rate", 1, 100'000'000);
+  instance.upcall_burst = number_in(values, "upcall-burst", 1, 1'000'000);
+  instance.umem_frames = number_in(values, "umem-frames", 1'024, 4'194'304);
+  instance.busy_poll = values["busy-poll"].as<bool>();
+  return settings;
+}
+
+// Nothing where the command line asked for a text only.
+std::optional<Settings> read_command_line(int argc, char** argv) {
+  const po::options_description options = option_descriptions();
+  const po::positional_options_description none;
+  constexpr int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+  po::variables_map values;
+  try {
+    po::store(po::command_line_parser(argc, argv).options(options).positional(none).style(style).run(), values);
+    po::notify(values);
+  } catch (const po::error& error) {
+    throw UsageError("{}", error.what());
+  }
+  if (values["help"].as<bool>()) {
+    show_help(options);
+    return std::nullopt;
+  }
+  if (values["version"].as<bool>()) {
+    std::cout << "shuntd " SHUNT_VERSION "\n";
+    return std::nullopt;
+  }
+  return settings_of(values);
+}
+
+void start_log(spdlog::level::level_enum level) {
+  auto log = spdlog::stderr_color_mt("shuntd");
+  log->set_level(level);
+  log->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  spdlog::set_default_logger(std::move(log));
+}
+
+void run(const Settings& settings) {
+  const TimePoint started = Clock::now();
+  check_kernel(running_kernel());
+  for (const std::string& warning : check_capabilities(effective_capabilities())) spdlog::warn("{}", warning);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  EventLoop loop;
+  // Before any thread is started: they inherit the blocked signals, so that only the loop sees them.
+  loop.on_signals({SIGTERM, SIGINT}, [&loop](int signal) {
+    spdlog::info("stopping on {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    loop.stop();
+  });
+  const InstanceLock lock{settings.rundir, settings.instance.name};
+  Instance instance{settings.instance};
+  loop.add(instance.event_fd(), EPOLLIN, [&instance](std::uint32_t) { instance.handle_events(); });
+
+  Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}};
+  const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);
+  const ControlSocket socket{loop, socket_path, [&commands](std::string_view line) { return commands.handle(line); }};
+  spdlog::info("ready: instance '{}' on {}", settings.instance.name, socket_path);
+  loop.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const std::optional<Settings> settings = read_command_line(argc, argv);
+    if (!settings) return 0;
+    start_log(settings->log_level);
+    run(*settings);
+    spdlog::info("stopped");
+    return 0;
+  } catch (const UsageError& error) {
+    std::cerr << "shuntd: " << error.what() << "\nTry 'shuntd --help'.\n";
+    return kUsage;
+  } catch (const std::exception& error) {
+    std::cerr << "shuntd: " << error.what() << '\n';
+    return kRefused;
+  }
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the benchmark's programs and their runner share: the generator's settings, a flow's addresses, the baseline's
+ * key.
+ */
+#ifndef SHUNT_BENCH_TRAFFIC_H
+#define SHUNT_BENCH_TRAFFIC_H
+
+#include <linux/types.h>
+
+#define BENCH_MAX_IFINDEX 256   /* the namespace is fresh, so its interface numbers are small */
+#define BENCH_MAX_FLOWS 1100000 /* of the baseline's table */
+
+enum { BENCH_TARGET_REDIRECT, BENCH_TARGET_LOOKUP, BENCH_TARGETS };
+
+/* Flow number -> 5-tuple: 14 bits in the UDP source port, the rest in the low half of the source address. */
+#define BENCH_SOURCE(flow) ((__u16)((flow) >> 14))
+#define BENCH_SOURCE_PORT(flow) ((__u16)(1024 + ((flow)&0x3fff)))
+
+/* Written by the runner, read (and counted up) by the generator. */
+struct generator {
+  __u64 sent;
+  __u64 rate;    /* frames a second at most; 0: as fast as it goes */
+  __u64 started; /* when this rate began: ns, set by the generator; the runner zeroes it with `sent` */
+  __u64 allowed;
+  __u32 ifindex; /* where frames go; 0: nowhere, the generator idles */
+  __u32 flows;   /* so many different 5-tuples, in turn */
+  __u32 next;
+  __u8 eth_dst[6];
+  __u8 eth_src[6];
+};
+
+struct five_tuple {
+  __be32 source, destination;
+  __be16 source_port, destination_port;
+  __u8 protocol, zero[3];
+};
+
+#endif

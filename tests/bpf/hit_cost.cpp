@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a hit costs, in ns a packet by BPF_PROG_TEST_RUN: 64-byte UDP frame, one output, by the number of masks that are asked
+// before the one that answers, with hints, and with a program for L2 only. Needs root.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+
+#include "tests/bpf/switch_fixture.h"
+#include "tests/support/packet_builder.h"
+
+namespace shunt::test {
+namespace {
+
+constexpr std::uint32_t kRepeat = 200'000;
+constexpr int kRounds = 5;
+
+// A mask of L2 only, as `normal` makes it: input port, addresses, type, tag. Four words.
+shunt_flow_key l2_mask() {
+  shunt_flow_key mask = port_mask();
+  std::fill_n(mask.eth_dst, 6, std::uint8_t{0xff});
+  std::fill_n(mask.eth_src, 6, std::uint8_t{0xff});
+  mask.eth_type = shunt_be16{0xffff};
+  mask.vlan[0] = {shunt_be16{0xffff}, shunt_be16{0xffff}};
+  return mask;
+}
+
+void report(Switch& sw, const char* what, const Bytes& frame) {
+  std::uint32_t best = ~0U;
+  for (int round = 0; round < kRounds; ++round) best = std::min(best, sw.measure(frame, 1, kRepeat));
+  const auto result = sw.run(frame, 1);
+  fmt::print("{:44} {:5} ns{}\n", what, best, result.verdict == 4 ? "" : "  (NOT redirected)");
+}
+
+// `others` masks in front of the one that answers; each differs in the bits of the hop limit that it keeps.
+void with_masks(Switch& sw, const Bytes& frame, unsigned others) {
+  sw.reset();
+  for (unsigned i = 0; i < others; ++i) {
+    shunt_flow_key mask = l2_mask();
+    mask.eth_src[5] = static_cast<std::uint8_t>(i + 1);
+    shunt_flow_key key = key_of(frame);
+    key.in_port = 1;
+    key.eth_dst[5] ^= 0x55;
+    const shunt_action drop = drop_for(SHUNT_DROP_RULE);
+    sw.publish(key, mask, std::span{&drop, 1});
+  }
+  const shunt_action out = output_to(2);
+  sw.publish(key_of(frame), l2_mask(), std::span{&out, 1});
+}
+
+void measure_all(std::uint32_t features, const char* name) {
+  const auto start = std::chrono::steady_clock::now();
+  Switch sw{features};
+  fmt::print("{}: loaded in {} ms\n", name,
+             std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count());
+  const Bytes frame = packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02").ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build();
+  for (unsigned masks : {1U, 2U, 4U, 16U}) {
+    with_masks(sw, frame, masks - 1);
+    report(sw, fmt::format("  {} mask(s), the last answers", masks).c_str(), frame);
+  }
+  sw.datapath.ports[1].flags = SHUNT_PORT_HINTS;
+  sw.set_union_mask(l2_mask());
+  report(sw, "  16 masks, hint", frame);
+  with_masks(sw, frame, 0);
+  sw.datapath.ports[1].flags = SHUNT_PORT_LOCAL_STACK;
+  report(sw, "  1 mask, local stack behind the port", frame);
+}
+
+}  // namespace
+}  // namespace shunt::test
+
+int main() {
+  spdlog::set_level(spdlog::level::warn);
+  try {
+    shunt::test::measure_all(SHUNT_FEATURE_HINTS, "L2 only");
+    shunt::test::measure_all(SHUNT_FEATURE_ALL, "all features");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}

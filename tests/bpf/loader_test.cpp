@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading, pinning, attaching: what is there afterwards, and what a refusal says.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <doctest/doctest.h>
+#include <linux/capability.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "tests/bpf/switch_fixture.h"
+#include "user/base/error.h"
+#include "user/bpf/link.h"
+#include "user/bpf/object.h"
+#include "user/bpf/requirements.h"
+
+namespace shunt::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string output_of(const std::string& command) {
+  std::string text;
+  FILE* pipe = ::popen(command.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  std::array<char, 4096> buffer{};
+  while (std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), count);
+  ::pclose(pipe);
+  return text;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// The text of the Error that `action` throws.
+template <typename Action>
+std::string refusal(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+struct Veth {
+  std::string name;
+  explicit Veth(std::string n) : name{std::move(n)} {
+    enter_namespace();
+    run_command(fmt::format("ip link add {0} type veth peer name {0}x && ip link set {0} up", name));
+  }
+  ~Veth() { (void)refusal([this] { run_command("ip link del " + name); }); }
+  Veth(const Veth&) = delete;
+  [[nodiscard]] Ifindex ifindex() const { return Ifindex{::if_nametoindex(name.c_str())}; }
+};
+
+// Somebody else's program: passes everything.
+UniqueFd foreign_program() {
+  const bpf_insn pass[]{{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+  return UniqueFd{check(bpf_prog_load(BPF_PROG_TYPE_XDP, "foreign_pass", "GPL", pass, 2, nullptr), "load a program")};
+}
+
+Datapath::Options small(std::string instance) { return {std::move(instance), 1024, SHUNT_FEATURE_ALL}; }
+
+}  // namespace
+
+TEST_SUITE("loader") {
+  TEST_CASE("everything is pinned while the instance lives, and gone afterwards") {
+    const std::string instance = new_instance_name();
+    const fs::path directory = fs::path{SHUNT_PIN_ROOT} / instance;
+    const Veth veth{"ld.1"};
+    {
+      Datapath datapath{small(instance)};
+      datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      for (const char* name : SwitchObject::map_names()) CHECK_MESSAGE(fs::exists(directory / name), name);
+      CHECK(fs::exists(directory / "link-ld_1"));
+      CHECK(Datapath::query(veth.ifindex()).name == "shunt_switch");
+      CHECK(!Datapath::query(veth.ifindex()).generic);
+      datapath.detach(veth.ifindex());
+      CHECK(!fs::exists(directory / "link-ld_1"));
+      CHECK(Datapath::query(veth.ifindex()).id == 0);
+      datapath.attach(veth.ifindex(), veth.name, XdpMode::kGeneric);
+      CHECK(Datapath::query(veth.ifindex()).generic);
+    }
+    CHECK(!fs::exists(directory));
+    CHECK(Datapath::query(veth.ifindex()).id == 0);
+  }
+
+  TEST_CASE("pins of a daemon that died are replaced, its programs detached") {
+    const std::string instance = new_instance_name();
+    const Veth veth{"ld2"};
+    // What kill -9 leaves: a pinned map and a pinned link that nobody holds.
+    const fs::path directory = fs::path{SHUNT_PIN_ROOT} / instance;
+    mount_bpffs();
+    fs::create_directories(directory);
+    {
+      const UniqueFd program = foreign_program();
+      const UniqueFd link{check(bpf_link_create(program.get(), static_cast<int>(veth.ifindex().value), BPF_XDP, nullptr), "link")};
+      REQUIRE(bpf_obj_pin(link.get(), (directory / "link-ld2").c_str()) == 0);
+      const UniqueFd map{bpf_map_create(BPF_MAP_TYPE_ARRAY, "flows", 4, 4, 1, nullptr)};
+      REQUIRE(bpf_obj_pin(map.get(), (directory / "flows").c_str()) == 0);
+    }
+    REQUIRE(Datapath::query(veth.ifindex()).id != 0);
+    Datapath datapath{small(instance)};
+    CHECK(Datapath::query(veth.ifindex()).id == 0);
+    datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+    CHECK(datapath.flows.size() == 1024);
+  }
+
+  TEST_CASE("two instances live side by side") {
+    Datapath one{small(new_instance_name())};
+    Datapath two{small(new_instance_name())};
+    const Veth a{"ld3"}, b{"ld4"};
+    one.attach(a.ifindex(), a.name, XdpMode::kNative);
+    two.attach(b.ifindex(), b.name, XdpMode::kNative);
+    CHECK(Datapath::query(a.ifindex()).id != Datapath::query(b.ifindex()).id);
+    CHECK(one.config().hash_seed != two.config().hash_seed);
+    CHECK(has(refusal([&] { two.attach(a.ifindex(), a.name, XdpMode::kNative); }), "'shunt_switch'"));
+  }
+
+  TEST_CASE("a foreign program is named, and removed only when told so and not held by a link") {
+    const Veth veth{"ld5"};
+    Datapath datapath{small(new_instance_name())};
+    const UniqueFd program = foreign_program();
+    const int index = static_cast<int>(veth.ifindex().value);
+    SUBCASE("attached by netlink") {
+      REQUIRE(bpf_xdp_attach(index, program.get(), XDP_FLAGS_DRV_MODE, nullptr) == 0);
+      const std::string text = refusal([&] { datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative); });
+      CHECK_MESSAGE((has(text, "'foreign_pass'") && has(text, "--force")), text);
+      CHECK(Datapath::query(veth.ifindex()).name == "foreign_pass");
+      Datapath::remove_foreign(veth.ifindex());
+      datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      CHECK(Datapath::query(veth.ifindex()).name == "shunt_switch");
+    }
+    SUBCASE("held by a link") {
+      const UniqueFd link{check(bpf_link_create(program.get(), index, BPF_XDP, nullptr), "link")};
+      CHECK(has(refusal([&] { datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative); }), "'foreign_pass'"));
+      CHECK(has(refusal([&] { Datapath::remove_foreign(veth.ifindex()); }), "held by a BPF link"));
+      CHECK(Datapath::query(veth.ifindex()).name == "foreign_pass");
+    }
+  }
+
+  TEST_CASE("refusals name the object and the remedy") {
+    Datapath datapath{small(new_instance_name())};
+    CHECK(has(refusal([&] { datapath.attach(Ifindex{0x7ffffff0}, "nope", XdpMode::kNative); }), "'nope': no such interface"));
+    const Veth veth{"ld6"};
+    datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+    CHECK(has(refusal([&] { datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative); }), "already"));
+    const auto text = [](int error, XdpMode mode, unsigned mtu) { return explain_attach_error(error, "e0", mode, mtu, {}); };
+    CHECK(has(text(EOPNOTSUPP, XdpMode::kNative, 1500), "--mode generic"));
+    CHECK(has(text(ERANGE, XdpMode::kNative, 9000), "set it to 3506 or less"));
+    CHECK(has(text(EINVAL, XdpMode::kNative, 9000), "set it to 3506 or less"));
+    CHECK(has(text(EOPNOTSUPP, XdpMode::kNative, 9000), "set it to 3506 or less"));
+    CHECK(has(text(EPERM, XdpMode::kNative, 1500), "CAP_NET_ADMIN"));
+    CHECK(has(text(EBUSY, XdpMode::kNative, 1500), "another XDP program"));
+    CHECK(has(text(EINVAL, XdpMode::kGeneric, 1500), "Invalid argument"));
+    CHECK(has(refusal([] { Datapath d{small("../x")}; }), "instance name"));
+    CHECK(has(refusal([] { Datapath d{small("")}; }), "instance name"));
+    CHECK(has(refusal([] { Datapath d{Datapath::Options{"x", 0, 0}}; }), "flow limit 0"));
+    CHECK(has(refusal([] { Datapath d{Datapath::Options{"x", 1U << 30, 0}}; }), "flow limit"));
+    CHECK(has(refusal([&] { datapath.set_xsk(DpPort{1}, QueueId{SHUNT_MAX_QUEUES}, -1); }), "queue 16"));
+  }
+
+  TEST_CASE("a jumbo interface is taken, by multi-buffer XDP") {
+    const Veth veth{"ld7"};
+    run_command("ip link set ld7 mtu 9000 && ip link set ld7x mtu 9000");
+    Datapath datapath{small(new_instance_name())};
+    datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+    CHECK(Datapath::query(veth.ifindex()).id != 0);
+  }
+
+  TEST_CASE("a program that the verifier refuses leaves the verifier's log") {
+    shunt_config config{};
+    config.features = SHUNT_FEATURE_ALL;
+    config.flow_limit = 64;
+    config.index_mask = index_buckets(64) - 1;
+    config.cpu_count = 1;
+    // Without CAP_PERFMON the verifier forbids what the program does with packet pointers. Capabilities are a thread's.
+    std::string log;
+    bool by_verifier = false;
+    std::thread{[&] {
+      __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+      __user_cap_data_struct data[2]{};
+      data[0].effective = data[0].permitted = 1U << CAP_NET_ADMIN;
+      data[1].effective = data[1].permitted = 1U << (CAP_BPF - 32);
+      if (::syscall(SYS_capset, &header, data) != 0) return;
+      try {
+        const SwitchObject object{config};
+      } catch (const LoadFailure& failure) {
+        by_verifier = failure.by_verifier();
+        log = failure.log();
+      }
+    }}.join();
+    CHECK(by_verifier);
+    CHECK_MESSAGE(has(log, "processed"), log);
+    CHECK(SwitchObject{config}.program_fd() >= 0);
+  }
+
+  TEST_CASE("the index has a bucket for every three flows, and a power of two") {
+    CHECK(index_buckets(1) == 1024);
+    CHECK(index_buckets(200'000) == 131072);
+    CHECK(index_buckets(3 * 65536) == 65536);
+    CHECK(jiffies_per_second() >= 100);
+    CHECK(jiffies_per_second() <= 1000);
+  }
+
+  TEST_CASE("bpftool shows flows by their fields") {
+    if (std::system("command -v bpftool >/dev/null 2>&1") != 0) {
+      MESSAGE("skipped: no bpftool");
+      return;
+    }
+    Switch sw{0, 64, 1};
+    shunt_flow_key key{};
+    key.in_port = 1;
+    const shunt_action drop = drop_for(SHUNT_DROP_RULE);
+    sw.publish(key, port_mask(), std::span{&drop, 1});
+    const std::string flows = output_of(fmt::format("bpftool map dump pinned {}/{}/megaflows", SHUNT_PIN_ROOT, sw.instance));
+    for (const char* field : {"in_port", "eth_dst", "nw_proto", "generation", "actions"}) CHECK_MESSAGE(has(flows, field), field);
+    CHECK(has(output_of("bpftool net"), sw.interface(1)));
+    CHECK(has(output_of("bpftool link"), "xdp"));
+  }
+}
+
+}  // namespace shunt::test

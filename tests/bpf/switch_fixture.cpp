@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/bpf/switch_fixture.h"
+
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+#include <linux/bpf.h>
+#include <net/if.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "bpf/datapath/mask.h"
+#include "bpf/datapath/parse.h"
+#include "user/base/error.h"
+
+namespace shunt::test {
+
+void enter_namespace() {
+  static const bool entered = [] {
+    check(::unshare(CLONE_NEWNET), "unshare a network namespace");
+    // The peers' stacks keep silent: no frame but the tests' own is counted.
+    run_command("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+    return true;
+  }();
+  (void)entered;
+}
+
+void run_command(const std::string& command) {
+  if (std::system(command.c_str()) != 0) throw Error("failed: {}", command);
+}
+
+std::string new_instance_name() {
+  static int count = 0;
+  return fmt::format("bpftest-{}-{}", ::getpid(), ++count);
+}
+
+Switch::Switch(std::uint32_t features, std::uint32_t flow_limit, unsigned port_count)
+    : instance{new_instance_name()},
+      datapath{(enter_namespace(), Datapath::Options{instance, flow_limit, features})},
+      prefix_{"s" + instance.substr(instance.rfind('-') + 1)} {
+  ifindexes_.resize(port_count + 1);
+  for (unsigned port = 1; port <= port_count; ++port) {
+    const std::string name = interface(port);
+    run_command(
+        fmt::format("ip link add {0} type veth peer name {1} && ip link set {0} up && ip link set {1} up", name, peer(port)));
+    ifindexes_[port] = Ifindex{::if_nametoindex(name.c_str())};
+    datapath.attach(ifindexes_[port], name, XdpMode::kNative);
+    datapath.set_ifindex(ifindexes_[port], DpPort{port});
+    datapath.set_tx_port(DpPort{port}, ifindexes_[port]);
+  }
+  reset();
+}
+
+Switch::~Switch() {
+  for (unsigned port = 1; port < ifindexes_.size(); ++port) {
+    datapath.detach(ifindexes_[port]);
+    if (std::system(("ip link del " + interface(port)).c_str()) != 0) fmt::print(stderr, "{} stays\n", interface(port));
+  }
+}
+
+void Switch::reset() {
+  for (const auto& key : published_) datapath.megaflows().erase(key);
+  published_.clear();
+  for (std::uint32_t slot = 0; slot < next_slot_; ++slot) datapath.flows[slot] = shunt_flow{};
+  for (auto& bucket : datapath.index.span()) bucket = shunt_index_bucket{};
+  for (auto& counters : datapath.counters.span()) counters = shunt_flow_counters{};
+  for (auto& order : datapath.order.span()) order = shunt_order{};
+  next_slot_ = 0;
+  masks_.assign(SHUNT_MASK_FIRST, shunt_flow_key{});
+  masks_[SHUNT_MASK_EXACT] = exact_mask();
+  shunt_mask_from_bits(&masks_[SHUNT_MASK_EXACT], &datapath.masks[SHUNT_MASK_EXACT]);
+  datapath.reset_port_stats(DpPort{0});
+  const UniqueFd budgets = pinned(SHUNT_MAP_UPCALL_BUDGET);
+  for (unsigned port = 1; port < ifindexes_.size(); ++port) {
+    shunt_port p{};
+    p.ifindex = ifindexes_[port].value;
+    p.generation = 1;
+    p.queue_count = 1;
+    p.upcall_rate = 1'000'000;
+    p.upcall_burst = 1'000'000;
+    p.mtu = 1500;
+    datapath.ports[port] = p;
+    datapath.reset_port_stats(DpPort{port});
+    const shunt_budget full{0, 1'000'000'000};
+    check_libbpf(bpf_map_update_elem(budgets.get(), &port, &full, BPF_ANY), "fill the budget");
+  }
+}
+
+void Switch::clear_hints() {
+  const UniqueFd hints = pinned(SHUNT_MAP_FLOW_HINTS);
+  const shunt_hint_bucket empty{};
+  for (std::uint32_t at = 0; at < SHUNT_HINT_BUCKETS; ++at)
+    check_libbpf(bpf_map_update_elem(hints.get(), &at, &empty, BPF_ANY), "empty a hint bucket");
+}
+
+UniqueFd Switch::pinned(const char* name) const {
+  const std::string path = fmt::format("{}/{}/{}", SHUNT_PIN_ROOT, instance, name);
+  return UniqueFd{check(bpf_obj_get(path.c_str()), path)};
+}
+
+std::uint16_t Switch::add_mask(const shunt_flow_key& mask) {
+  for (std::size_t i = 0; i < masks_.size(); ++i)
+    if (i != SHUNT_MASK_UNION && std::memcmp(&masks_[i], &mask, sizeof mask) == 0) return static_cast<std::uint16_t>(i);
+  masks_.push_back(mask);
+  shunt_mask_from_bits(&mask, &datapath.masks[masks_.size() - 1]);
+  return static_cast<std::uint16_t>(masks_.size() - 1);
+}
+
+void Switch::set_union_mask(const shunt_flow_key& mask) { shunt_mask_from_bits(&mask, &datapath.masks[SHUNT_MASK_UNION]); }
+
+std::uint32_t Switch::publish(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,
+                              std::uint8_t flags) {
+  return write_flow(key, mask, actions, flags, true);
+}
+
+std::uint32_t Switch::publish_overflowed(const shunt_flow_key& key, const shunt_flow_key& mask,
+                                         std::span<const shunt_action> actions) {
+  return write_flow(key, mask, actions, 0, false);
+}
+
+std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,
+                                 std::uint8_t flags, bool indexed) {
+  const std::uint16_t number = add_mask(mask);
+  const shunt_mask& packed_mask = datapath.masks[number];
+  const std::uint32_t slot = next_slot_++;
+  shunt_port& port = datapath.ports[key.in_port];
+
+  shunt_flow flow{};
+  flow.head.generation = port.generation;
+  flow.head.slot = slot;
+  flow.head.mask = number;
+  flow.head.action_count = static_cast<std::uint8_t>(actions.size());
+  flow.head.flags = flags;
+  std::copy(actions.begin(), actions.end(), flow.actions);
+  if (actions.size() == 1 && actions[0].type == SHUNT_ACT_OUTPUT && actions[0].field == 0 && actions[0].arg != key.in_port) {
+    flow.head.flags |= SHUNT_FLOW_SINGLE_OUTPUT;
+    flow.head.output = actions[0].arg;
+  }
+  shunt_pack_key(&key, &packed_mask, flow.key);
+  datapath.flows[slot] = flow;
+
+  shunt_megaflow_key masked{};
+  shunt_mask_key(&key, &packed_mask, &masked.key);
+  masked.mask = number;
+  shunt_megaflow value{};
+  value.head = flow.head;
+  std::copy(actions.begin(), actions.end(), value.actions);
+  datapath.megaflows().update(masked, value);
+  published_.push_back(masked);
+
+  const auto& config = datapath.config();
+  const std::uint64_t hash = shunt_hash_masked(&key, &packed_mask, number, config.hash_seed, config.hash_multiplier);
+  shunt_index_bucket& bucket = datapath.index[shunt_hash_bucket(hash, config.index_mask)];
+  auto* free = std::find(std::begin(bucket.entry), std::end(bucket.entry), 0U);
+  if (indexed && free != std::end(bucket.entry))
+    *free = SHUNT_INDEX_ENTRY(shunt_hash_tag(hash), slot);
+  else
+    ++bucket.overflow;
+  const std::span listed{port.masks, port.mask_count};
+  if (number >= SHUNT_MASK_FIRST && std::find(listed.begin(), listed.end(), number) == listed.end())
+    port.masks[port.mask_count++] = number;
+  return slot;
+}
+
+Result Switch::run(std::span<const std::byte> frame, unsigned port) {
+  Result result;
+  Bytes out(frame.size() + 4096);
+  xdp_md context{};
+  context.data_end = static_cast<__u32>(frame.size());
+  context.ingress_ifindex = ifindexes_[port].value;
+  xdp_md context_out{};
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  options.data_in = frame.data();
+  options.data_size_in = static_cast<__u32>(frame.size());
+  options.data_out = out.data();
+  options.data_size_out = static_cast<__u32>(out.size());
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof context;
+  options.ctx_out = &context_out;
+  options.ctx_size_out = sizeof context_out;
+  options.repeat = 1;
+  check_libbpf(bpf_prog_test_run_opts(datapath.program_fd(), &options), "BPF_PROG_TEST_RUN");
+  result.verdict = options.retval;
+  std::size_t meta_size = context_out.data - context_out.data_meta;
+  if (meta_size == sizeof(shunt_upcall_meta)) {
+    result.meta.emplace();
+    std::memcpy(&*result.meta, out.data(), meta_size);
+  }
+  result.frame.assign(out.begin() + static_cast<std::ptrdiff_t>(meta_size), out.begin() + options.data_size_out);
+  return result;
+}
+
+std::uint32_t Switch::measure(std::span<const std::byte> frame, unsigned port, std::uint32_t repeat) {
+  xdp_md context{};
+  context.data_end = static_cast<__u32>(frame.size());
+  context.ingress_ifindex = ifindexes_[port].value;
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  options.data_in = frame.data();
+  options.data_size_in = static_cast<__u32>(frame.size());
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof context;
+  options.repeat = static_cast<int>(repeat);
+  check_libbpf(bpf_prog_test_run_opts(datapath.program_fd(), &options), "BPF_PROG_TEST_RUN");
+  return options.duration;
+}
+
+shunt_flow_counters Switch::counted(std::uint32_t slot) const {
+  const auto& config = datapath.config();
+  shunt_flow_counters sum{};
+  for (std::uint32_t cpu = 0; cpu < config.cpu_count; ++cpu) {
+    const shunt_flow_counters& c = datapath.counters[std::size_t{cpu} * config.flow_limit + slot];
+    sum.packets += c.packets;
+    sum.bytes += c.bytes;
+  }
+  return sum;
+}
+
+shunt_flow_key key_of(std::span<const std::byte> frame, unsigned port) {
+  shunt_flow_key key{};
+  shunt_headers headers{};
+  Bytes copy{frame.begin(), frame.end()};
+  shunt_frame carrier{reinterpret_cast<__u8*>(copy.data()), static_cast<__u32>(copy.size()), 0, 0};
+  (void)shunt_parse(&carrier, carrier.len, port, SHUNT_FEATURE_ALL, &key, &headers);
+  return key;
+}
+
+shunt_flow_key port_mask() {
+  shunt_flow_key mask{};
+  mask.in_port = ~0U;
+  return mask;
+}
+
+shunt_flow_key exact_mask() {
+  shunt_flow_key mask;
+  std::memset(&mask, 0xff, sizeof mask);
+  return mask;
+}
+
+shunt_action simple_action(shunt_action_type type, std::uint16_t arg) {
+  shunt_action action{};
+  action.type = static_cast<__u8>(type);
+  action.arg = arg;
+  return action;
+}
+
+shunt_action output_to(unsigned port, bool in_port) {
+  shunt_action action = simple_action(SHUNT_ACT_OUTPUT, static_cast<std::uint16_t>(port));
+  action.field = in_port;
+  return action;
+}
+
+shunt_action group_output(std::uint16_t group) { return simple_action(SHUNT_ACT_OUTPUT_GROUP, group); }
+
+shunt_action drop_for(shunt_drop_reason reason) {
+  shunt_action action = simple_action(SHUNT_ACT_DROP);
+  action.field = static_cast<__u8>(reason);
+  return action;
+}
+
+shunt_action userspace_for(shunt_upcall_reason reason) {
+  shunt_action action = simple_action(SHUNT_ACT_USERSPACE, 0xffff);
+  action.field = static_cast<__u8>(reason);
+  return action;
+}
+
+shunt_action set_field(shunt_field field, std::span<const std::uint8_t> value, std::span<const std::uint8_t> mask) {
+  shunt_action action = simple_action(SHUNT_ACT_SET_FIELD);
+  action.field = static_cast<__u8>(field);
+  std::copy(value.begin(), value.end(), action.value);
+  std::fill_n(action.mask, value.size(), std::uint8_t{0xff});
+  std::copy(mask.begin(), mask.end(), action.mask);
+  return action;
+}
+
+shunt_action push_vlan(std::uint16_t tpid, std::uint16_t tci) {
+  shunt_action action = simple_action(SHUNT_ACT_PUSH_VLAN);
+  const std::uint8_t bytes[]{static_cast<std::uint8_t>(tpid >> 8), static_cast<std::uint8_t>(tpid),
+                             static_cast<std::uint8_t>(tci >> 8), static_cast<std::uint8_t>(tci)};
+  std::copy(std::begin(bytes), std::end(bytes), action.value);
+  return action;
+}
+
+}  // namespace shunt::test

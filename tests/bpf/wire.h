@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The other end of a veth, as a wire: frames go in and come out by a packet socket.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "tests/bpf/switch_fixture.h"
+#include "user/base/unique_fd.h"
+
+namespace shunt::test {
+
+class Wire {
+ public:
+  // Also lets redirected frames arrive: a veth takes them where its peer has NAPI, by GRO.
+  explicit Wire(const std::string& interface);
+  void send(const Bytes& frame);
+  // The next frame that came in, with the tag that the kernel took off put back; nothing within the time: none.
+  std::optional<Bytes> receive(std::chrono::milliseconds timeout);
+
+ private:
+  UniqueFd socket_;
+};
+
+}  // namespace shunt::test

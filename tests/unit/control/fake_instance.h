@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// A switch without a kernel for the tests of commands: keeps bridges, ports, rules and MACs in plain containers,
+// refuses what the real one refuses by name, and records what it was asked.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "user/base/error.h"
+#include "user/control/instance_api.h"
+
+namespace shunt::test {
+
+class FakeInstance : public InstanceApi {
+ public:
+  struct Bridge {
+    std::vector<PortStatus> ports;
+    std::vector<std::shared_ptr<Rule>> rules;
+    std::vector<FdbEntry> macs;
+    FdbSettings fdb{0, Fdb::kDefaultLimit, Fdb::kDefaultAgeing};
+  };
+
+  std::map<std::string, Bridge> bridge_map;
+  std::vector<CachedFlow> cache;
+  CacheStats cache_counters;
+  shunt_port_stats stray{};
+  PortRequest last_request;
+  std::vector<FlowMod> last_mods;
+  std::size_t flushes = 0;
+
+  Bridge& at(const std::string& bridge) {
+    const auto found = bridge_map.find(bridge);
+    if (found == bridge_map.end()) throw Error("no bridge '{}'", bridge);
+    return found->second;
+  }
+  const Bridge& at(const std::string& bridge) const { return const_cast<FakeInstance*>(this)->at(bridge); }
+
+  void add_bridge(const std::string& name) override {
+    if (!bridge_map.try_emplace(name).second) throw Error("bridge '{}' exists already", name);
+  }
+  void del_bridge(const std::string& name) override {
+    at(name);
+    bridge_map.erase(name);
+  }
+  std::vector<std::string> bridges() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, bridge] : bridge_map) names.push_back(name);
+    return names;
+  }
+
+  PortStatus attach_port(const std::string& bridge, const PortRequest& request) override {
+    last_request = request;
+    PortStatus port;
+    port.bridge = bridge;
+    port.name = request.interface;
+    port.number = request.number.value_or(PortNo{static_cast<std::uint32_t>(at(bridge).ports.size() + 1)});
+    port.dp = DpPort{port.number.value + 10};
+    port.ifindex = Ifindex{port.number.value + 100};
+    port.kind = "veth";
+    port.mac = "02:00:00:00:00:01";
+    port.up = true;
+    port.vlan = request.vlan;
+    at(bridge).ports.push_back(port);
+    return port;
+  }
+  void detach_port(const std::string& bridge, const std::string& interface) override {
+    if (std::erase_if(at(bridge).ports, [&](const PortStatus& p) { return p.name == interface; }) == 0)
+      throw Error("bridge '{}' has no port '{}'", bridge, interface);
+  }
+  void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan) override {
+    for (PortStatus& port : at(bridge).ports)
+      if (port.name == interface) {
+        port.vlan = vlan;
+        return;
+      }
+    throw Error("bridge '{}' has no port '{}'", bridge, interface);
+  }
+  std::vector<PortStatus> ports(const std::string& bridge) const override { return at(bridge).ports; }
+  shunt_port_stats stray_stats() const override { return stray; }
+
+  void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override {
+    Bridge& target = at(bridge);
+    last_mods.assign(mods.begin(), mods.end());
+    for (const FlowMod& mod : mods) {
+      if (mod.command != FlowMod::Command::kAdd) continue;
+      auto rule = std::make_shared<Rule>();
+      rule->table = mod.table.value_or(0);
+      rule->priority = mod.priority;
+      rule->cookie = mod.cookie;
+      rule->match = mod.match;
+      rule->actions = mod.actions;
+      rule->created = Clock::now();
+      target.rules.push_back(std::move(rule));
+    }
+  }
+  void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) override {
+    at(bridge).rules.clear();
+    flow_mod(bridge, rules);
+  }
+  std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override {
+    last_mods = {filter};
+    return {at(bridge).rules.begin(), at(bridge).rules.end()};
+  }
+  std::map<std::string, PortNo> port_names(const std::string& bridge) const override {
+    std::map<std::string, PortNo> names;
+    for (const PortStatus& port : at(bridge).ports) names[port.name] = port.number;
+    return names;
+  }
+
+  std::vector<CachedFlow> cache_list(std::size_t limit) override {
+    return {cache.begin(), cache.begin() + static_cast<std::ptrdiff_t>(std::min(limit, cache.size()))};
+  }
+  CacheStats cache_stats() override {
+    cache_counters.flows = static_cast<std::uint32_t>(cache.size());
+    return cache_counters;
+  }
+  void cache_flush() override {
+    ++flushes;
+    cache.clear();
+  }
+
+  std::vector<FdbEntry> fdb_list(const std::string& bridge) override { return at(bridge).macs; }
+  void fdb_add(const std::string& bridge, FdbKey key, const std::string& interface) override {
+    const auto names = port_names(bridge);
+    const auto port = names.find(interface);
+    if (port == names.end()) throw Error("bridge '{}' has no port '{}'", bridge, interface);
+    at(bridge).macs.push_back({key, port->second, true, {}});
+  }
+  void fdb_del(const std::string& bridge, FdbKey key) override {
+    if (std::erase_if(at(bridge).macs, [&](const FdbEntry& e) { return e.key == key; }) == 0)
+      throw Error("bridge '{}': no such MAC", bridge);
+  }
+  void fdb_flush(const std::string& bridge, std::optional<std::string> interface) override {
+    const auto names = port_names(bridge);
+    std::erase_if(at(bridge).macs,
+                  [&](const FdbEntry& e) { return !e.is_static && (!interface || names.at(*interface) == e.port); });
+  }
+  void fdb_set(const std::string& bridge, std::optional<std::chrono::seconds> ageing,
+               std::optional<std::size_t> limit) override {
+    if (ageing) at(bridge).fdb.ageing = *ageing;
+    if (limit) at(bridge).fdb.limit = *limit;
+  }
+  FdbSettings fdb_settings(const std::string& bridge) override {
+    FdbSettings settings = at(bridge).fdb;
+    settings.size = at(bridge).macs.size();
+    return settings;
+  }
+};
+
+}  // namespace shunt::test

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/flow/classifier.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "tests/support/rule_sets.h"
+
+using namespace shunt;
+
+namespace {
+
+// What the classifier has to agree with.
+const Rule* linear_lookup(const std::vector<RuleRef>& rules, const FlowKey& key) {
+  const Rule* best = nullptr;
+  for (const RuleRef& rule : rules)
+    if (rule->match.matches(key) && (best == nullptr || rule->priority > best->priority)) best = rule.get();
+  return best;
+}
+
+FlowKey with_bits(const FlowKey& key, const FlowMask& mask, const FlowKey& others) {
+  KeyWords words = to_words(key);
+  const KeyWords m = to_words(mask), o = to_words(others);
+  for (std::size_t i = 0; i < kKeyWords; ++i) words[i] = (words[i] & m[i]) | (o[i] & ~m[i]);
+  return from_words(words);
+}
+
+int bit_count(const FlowMask& mask) {
+  int count = 0;
+  for (const auto word : to_words(mask)) count += std::popcount(word);
+  return count;
+}
+
+RuleRef make_rule(std::uint16_t priority, const Match& match, std::uint64_t cookie = 0) {
+  auto rule = std::make_shared<Rule>();
+  rule->priority = priority;
+  rule->match = match;
+  rule->cookie = cookie;
+  return rule;
+}
+
+void fill(Classifier& classifier, const std::vector<RuleRef>& rules, std::uint64_t version) {
+  for (const RuleRef& rule : rules) classifier.insert(rule, version);
+  classifier.publish();
+}
+
+// Looks up, and checks the answer and its mask against the linear scan.
+FlowMask check_lookup(const Classifier& classifier, const std::vector<RuleRef>& rules, const FlowKey& key,
+                      std::mt19937_64& random) {
+  FlowMask mask{};
+  const Rule* found = classifier.lookup(key, 1, mask);
+  REQUIRE(found == linear_lookup(rules, key));
+  int wrong = 0;
+  for (int i = 0; i < 100; ++i) {
+    const std::size_t bit = random() % (sizeof(FlowKey) * 8);
+    KeyWords flipped = to_words(key);
+    if ((to_words(mask)[bit / 64] >> (bit % 64) & 1) != 0) continue;
+    flipped[bit / 64] ^= std::uint64_t{1} << (bit % 64);
+    wrong += linear_lookup(rules, from_words(flipped)) != found;
+  }
+  for (int i = 0; i < 20; ++i) {
+    const FlowKey other = with_bits(key, mask, i % 2 == 0 ? random_key(random) : key_near(random, rules));
+    wrong += linear_lookup(rules, other) != found;
+  }
+  REQUIRE(wrong == 0);
+  return mask;
+}
+
+}  // namespace
+
+TEST_SUITE("classifier") {
+  TEST_CASE("each look-up finds what a linear scan finds, and no bit outside its mask matters") {
+    for (unsigned seed = 0; seed < 12; ++seed) {
+      std::mt19937_64 random{seed};
+      const auto rules = random_rules(random, 10 + seed * 15);
+      Classifier classifier;
+      fill(classifier, rules, 1);
+      CHECK(classifier.size() == rules.size());
+      for (int i = 0; i < 40; ++i) check_lookup(classifier, rules, key_near(random, rules), random);
+    }
+  }
+
+  TEST_CASE("after half of the rules went the rest is found as before") {
+    std::mt19937_64 random{99};
+    auto rules = random_rules(random, 200);
+    Classifier classifier;
+    for (const RuleRef& rule : rules) classifier.insert(rule, 0);
+    classifier.publish();
+    std::shuffle(rules.begin(), rules.end(), random);
+    for (std::size_t i = 100; i < 200; ++i) classifier.remove(*rules[i], 1);
+    classifier.publish();
+    rules.resize(100);
+    SUBCASE("before their memory is collected") {}
+    SUBCASE("after it was") { classifier.collect(1, 1); }
+    SUBCASE("after it was freed, too") {
+      classifier.collect(1, 1);
+      classifier.collect(2, 2);
+    }
+    for (int i = 0; i < 100; ++i) check_lookup(classifier, rules, key_near(random, rules), random);
+    CHECK(classifier.rules(1).size() == 100);
+  }
+
+  TEST_CASE("an empty classifier finds nothing and looks at nothing") {
+    Classifier classifier;
+    FlowMask mask{};
+    CHECK(classifier.lookup(FlowKey{}, 1, mask) == nullptr);
+    CHECK(bit_count(mask) == 0);
+  }
+
+  TEST_CASE("a rule that matches everything looks at nothing") {
+    Classifier classifier;
+    fill(classifier, {make_rule(0, Match{})}, 1);
+    FlowMask mask{};
+    CHECK(classifier.lookup(FlowKey{}, 1, mask) != nullptr);
+    CHECK(bit_count(mask) == 0);
+  }
+
+  TEST_CASE("bits of rules below the best one are not looked at") {
+    Classifier classifier;
+    fill(classifier, {make_rule(10, ipv4_dst(0x0a000000, 8)), make_rule(5, eth_dst(0x020000000001))}, 1);
+    FlowMask mask{};
+    FlowKey key = ipv4_dst(0x0a010203, 32).value;
+    CHECK(classifier.lookup(key, 1, mask)->priority == 10);
+    CHECK(equal(mask, ipv4_dst(0, 8).mask));
+  }
+
+  TEST_CASE("a prefix that misses is told by as many bits as tell it from every prefix") {
+    Classifier classifier;
+    std::vector<RuleRef> rules;
+    std::uint16_t priority = 1;
+    for (std::uint32_t i = 0; i < 16; ++i)
+      for (unsigned length : {16u, 24u, 32u})
+        rules.push_back(make_rule(priority++, ipv4_dst(0x0a000000 | i << 16, length)));
+    fill(classifier, rules, 1);
+    FlowMask mask{};
+    CHECK(classifier.lookup(ipv4_dst(0xc0a80101, 32).value, 1, mask) == nullptr);
+    FlowMask expected{};
+    expected.ip_dst[12] = 0x80;
+    CHECK(equal(mask, expected));
+  }
+
+  TEST_CASE("a port that misses is told by few bits") {
+    Classifier classifier;
+    std::vector<RuleRef> rules;
+    for (std::uint16_t port = 0; port < 16; ++port)
+      rules.push_back(make_rule(static_cast<std::uint16_t>(port + 1), tcp_dst(port)));
+    fill(classifier, rules, 1);
+    FlowKey key = tcp_dst(0x8001).value;
+    FlowMask mask{};
+    CHECK(classifier.lookup(key, 1, mask) == nullptr);
+    CHECK(mask.tp_dst == be16{0x8000});
+  }
+
+  TEST_CASE("a rule of another L2 type is told by that type alone") {
+    Classifier classifier;
+    Match match = ipv4_dst(0x0a000001, 32);
+    std::memset(match.mask.eth_src, 0xff, 6);
+    fill(classifier, {make_rule(1, match)}, 1);
+    FlowKey key{};
+    key.eth_type = be16{0x0806};
+    FlowMask mask{};
+    CHECK(classifier.lookup(key, 1, mask) == nullptr);
+    CHECK(std::all_of(mask.ip_dst, mask.ip_dst + 16, [](auto byte) { return byte == 0; }));
+  }
+
+  TEST_CASE("rules of one match and several priorities are found in their order") {
+    Classifier classifier;
+    std::vector<RuleRef> rules;
+    for (const auto priority : std::to_array<std::uint16_t>({5, 9, 1, 7, 3}))
+      rules.push_back(make_rule(priority, tcp_dst(80)));
+    fill(classifier, rules, 1);
+    FlowMask mask{};
+    std::uint64_t version = 1;
+    for (const auto priority : std::to_array<std::uint16_t>({9, 7, 5, 3, 1})) {
+      const Rule* found = classifier.lookup(tcp_dst(80).value, version, mask);
+      REQUIRE(found != nullptr);
+      CHECK(found->priority == priority);
+      CHECK(classifier.find(tcp_dst(80), priority, version).get() == found);
+      classifier.remove(*found, ++version);
+      classifier.publish();
+      if (priority == 7) classifier.collect(version, version);
+    }
+    CHECK(classifier.lookup(tcp_dst(80).value, version, mask) == nullptr);
+    CHECK(classifier.size() == 0);
+  }
+
+  TEST_CASE("a version sees the rules that it has, whatever came after") {
+    Classifier classifier;
+    const auto first = make_rule(1, tcp_dst(80), 1);
+    classifier.insert(first, 1);
+    classifier.publish();
+    const auto second = make_rule(1, tcp_dst(80), 2);
+    classifier.remove(*first, 2);
+    classifier.insert(second, 2);
+    classifier.publish();
+    FlowMask mask{};
+    CHECK(classifier.lookup(tcp_dst(80).value, 0, mask) == nullptr);
+    CHECK(classifier.lookup(tcp_dst(80).value, 1, mask)->cookie == 1);
+    CHECK(classifier.lookup(tcp_dst(80).value, 2, mask)->cookie == 2);
+    CHECK(classifier.rules(1) == std::vector<RuleRef>{first});
+    CHECK(classifier.rules(2) == std::vector<RuleRef>{second});
+  }
+
+  TEST_CASE("a rollback leaves the classifier as it was") {
+    std::mt19937_64 random{7};
+    const auto rules = random_rules(random, 100);
+    Classifier classifier;
+    const std::vector<RuleRef> kept{rules.begin(), rules.begin() + 50};
+    fill(classifier, kept, 1);
+    for (int round = 0; round < 3; ++round) {
+      for (std::size_t i = 0; i < 25; ++i) classifier.remove(*rules[i], 2);
+      for (std::size_t i = 50; i < 100; ++i) classifier.insert(rules[i], 2);
+      for (std::size_t i = 50; i < 60; ++i) classifier.remove(*rules[i], 2);
+      classifier.rollback(2);
+      CHECK(classifier.size() == 50);
+      CHECK(classifier.rules(2).size() == 50);
+      for (int i = 0; i < 50; ++i) check_lookup(classifier, kept, key_near(random, rules), random);
+    }
+    classifier.collect(2, 2);
+    CHECK(classifier.rules(2).size() == 50);
+  }
+
+  TEST_CASE("select() finds the rules that match nothing outside a filter") {
+    std::mt19937_64 random{3};
+    const auto rules = random_rules(random, 150);
+    Classifier classifier;
+    fill(classifier, rules, 1);
+    for (int i = 0; i < 100; ++i) {
+      Match filter = rules[random() % rules.size()]->match;
+      KeyWords mask = to_words(filter.mask);
+      for (auto& word : mask)
+        if (random() % 2 == 0) word = 0;
+      filter.mask = from_words(mask);
+      filter.value = filter.value & filter.mask;
+      std::vector<RuleRef> expected;
+      for (const RuleRef& rule : rules)
+        if (is_subset(filter.mask, rule->match.mask) && equal(rule->match.value & filter.mask, filter.value))
+          expected.push_back(rule);
+      auto found = classifier.select(filter, 1);
+      std::sort(found.begin(), found.end());
+      std::sort(expected.begin(), expected.end());
+      CHECK(found == expected);
+    }
+  }
+
+  TEST_CASE("readers see exactly the rules of their version while the writer changes them") {
+    // At version v the rule of key i is the one that was put in at the last version congruent to i.
+    constexpr std::uint64_t kKeys = 16;
+    constexpr std::uint64_t kVersions = 3000;
+    const auto match_of = [](std::uint64_t i) {
+      // Half of them share subtables with others, half have one of their own that comes and goes.
+      return i % 2 == 0
+                 ? tcp_dst(static_cast<std::uint16_t>(i))
+                 : ipv4_dst(0x0a000000 | static_cast<std::uint32_t>(i) << 16, static_cast<unsigned>(17 + i % 15));
+    };
+    Classifier classifier;
+    std::array<RuleRef, kKeys> current;
+    for (std::uint64_t i = 0; i < kKeys; ++i) {
+      current[i] = make_rule(static_cast<std::uint16_t>(100 + i), match_of(i), i);
+      classifier.insert(current[i], i);
+    }
+    classifier.publish();
+
+    std::atomic<std::uint64_t> newest{kKeys - 1};
+    std::array<std::atomic<std::uint64_t>, 2> reading{kKeys - 1, kKeys - 1};
+    std::atomic<std::uint64_t> wrong{0}, looked_up{0};
+    std::vector<std::thread> readers;
+    for (auto& mine : reading)
+      readers.emplace_back([&] {
+        std::uint64_t version = 0;
+        while (version < kVersions) {
+          version = newest.load(std::memory_order_acquire);
+          mine.store(version, std::memory_order_release);
+          for (std::uint64_t i = 0; i < kKeys; ++i) {
+            FlowMask mask{};
+            const Rule* rule = classifier.lookup(match_of(i).value, version, mask);
+            const std::uint64_t expected = version - (version - i) % kKeys;
+            if (rule == nullptr || rule->cookie != expected) wrong.fetch_add(1);
+          }
+          looked_up.fetch_add(kKeys);
+        }
+      });
+    for (std::uint64_t version = kKeys; version <= kVersions; ++version) {
+      const std::uint64_t i = version % kKeys;
+      auto next = make_rule(static_cast<std::uint16_t>(100 + (i + version / kKeys) % 50), match_of(i), version);
+      classifier.remove(*current[i], version);
+      classifier.insert(next, version);
+      current[i] = next;
+      classifier.publish();
+      newest.store(version, std::memory_order_release);
+      const auto oldest =
+          std::min(reading[0].load(std::memory_order_acquire), reading[1].load(std::memory_order_acquire));
+      if (version % 4 == 0) classifier.collect(oldest, version);
+    }
+    for (auto& reader : readers) reader.join();
+    CHECK(wrong.load() == 0);
+    CHECK(looked_up.load() > 0);
+    classifier.collect(kVersions, kVersions);
+    CHECK(classifier.rules(kVersions).size() == kKeys);
+  }
+}

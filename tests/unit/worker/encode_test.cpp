@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/encode.h"
+
+#include <doctest/doctest.h>
+
+#include "maps/port.h"
+#include "tests/unit/worker/memory_maps.h"
+
+using namespace shunt;
+using namespace shunt::test;
+
+namespace {
+
+constexpr DpPort kIn{1};
+
+PortOutputs ports_up_to(std::uint32_t count) {
+  PortOutputs ports{};
+  for (std::uint32_t port = 1; port <= count; ++port) ports[port].ifindex = Ifindex{100 + port};
+  return ports;
+}
+
+Encoded encode_actions(DpActions actions, const PortOutputs& ports = ports_up_to(8)) {
+  Translation translation;
+  translation.actions = std::move(actions);
+  return encode(translation, kIn, ports);
+}
+
+void check_userspace(const Encoded& encoded, shunt_upcall_reason reason = SHUNT_UPCALL_UNSUPPORTED) {
+  CHECK_FALSE(encoded.in_kernel);
+  CHECK(encoded.reason == reason);
+  REQUIRE(encoded.actions.size() == 1);
+  CHECK(encoded.actions[0].type == SHUNT_ACT_USERSPACE);
+  CHECK(encoded.actions[0].field == reason);
+  CHECK(encoded.group.empty());
+}
+
+}  // namespace
+
+TEST_SUITE("encode") {
+  TEST_CASE("one output and nothing else takes the path without a loop") {
+    const Encoded encoded = encode_actions({output_to(2)});
+    CHECK(encoded.in_kernel);
+    CHECK(encoded.flags == SHUNT_FLOW_SINGLE_OUTPUT);
+    CHECK(encoded.output == DpPort{2});
+    REQUIRE(encoded.actions.size() == 1);
+  }
+
+  TEST_CASE("edits keep their order before the output, and edits behind the last output are left out") {
+    const Encoded encoded = encode_actions({set_eth_dst(1), simple(SHUNT_ACT_DEC_TTL), output_to(2), set_eth_dst(9)});
+    REQUIRE(encoded.actions.size() == 3);
+    CHECK(encoded.actions[0].type == SHUNT_ACT_SET_FIELD);
+    CHECK(encoded.actions[1].type == SHUNT_ACT_DEC_TTL);
+    CHECK(encoded.actions[2].type == SHUNT_ACT_OUTPUT);
+    CHECK(encoded.flags == SHUNT_FLOW_EDITS);
+  }
+
+  TEST_CASE("several ports that get the same bytes are one group, by port") {
+    const Encoded encoded = encode_actions({set_eth_dst(1), output_to(4), output_to(2), output_to(3)});
+    REQUIRE(encoded.actions.size() == 2);
+    CHECK(encoded.actions[1].type == SHUNT_ACT_OUTPUT_GROUP);
+    CHECK(encoded.group == GroupPorts{{DpPort{2}, false}, {DpPort{3}, false}, {DpPort{4}, false}});
+  }
+
+  TEST_CASE("access and trunk ports of a flood are one group of the tagged form") {
+    SUBCASE("from an access port: the trunks' tag is pushed") {
+      const Encoded encoded = encode_actions({output_to(2), output_to(3), push_vlan(10), output_to(4)});
+      REQUIRE(encoded.actions.size() == 2);
+      CHECK(encoded.actions[0].type == SHUNT_ACT_PUSH_VLAN);
+      CHECK(encoded.group == GroupPorts{{DpPort{2}, true}, {DpPort{3}, true}, {DpPort{4}, false}});
+    }
+    SUBCASE("from a trunk: the access ports' tag is popped") {
+      const Encoded encoded = encode_actions({output_to(4), simple(SHUNT_ACT_POP_VLAN), output_to(2)});
+      REQUIRE(encoded.actions.size() == 1);
+      CHECK(encoded.flags == 0);
+      CHECK(encoded.group == GroupPorts{{DpPort{2}, true}, {DpPort{4}, false}});
+    }
+    SUBCASE("three forms are too many") {
+      check_userspace(encode_actions({output_to(2), push_vlan(10), output_to(3), push_vlan(20), output_to(4)}));
+    }
+    SUBCASE("forms that differ by more than a tag are too many") {
+      check_userspace(encode_actions({output_to(2), set_eth_dst(1), output_to(3)}));
+      check_userspace(encode_actions({output_to(2), push_vlan(1), set_eth_dst(1), output_to(3)}));
+    }
+  }
+
+  TEST_CASE("what a broadcast redirect cannot do goes up") {
+    SUBCASE("back out of the input port as well") {
+      check_userspace(encode_actions({output_to(1, true), output_to(2)}));
+    }
+    SUBCASE("one port twice") { check_userspace(encode_actions({output_to(2), output_to(2), output_to(3)})); }
+    SUBCASE("different lengths") {
+      check_userspace(encode_actions({simple(SHUNT_ACT_TRUNCATE, 100), output_to(2), output_to(3)}));
+    }
+    SUBCASE("a cut before and behind a tag") {
+      check_userspace(encode_actions({simple(SHUNT_ACT_TRUNCATE, 100), output_to(2), push_vlan(1),
+                                      simple(SHUNT_ACT_TRUNCATE, 100), output_to(3)}));
+    }
+  }
+
+  TEST_CASE("the input port gets its packet back only where that was asked for") {
+    CHECK(encode_actions({output_to(1), output_to(2)}).output == DpPort{2});
+    const Encoded back = encode_actions({output_to(1, true)});
+    CHECK(back.in_kernel);
+    CHECK(back.flags == 0);
+    CHECK(back.actions[0].field == 1);
+    const Encoded same = encode_actions({output_to(1)});
+    CHECK(same.actions[0].type == SHUNT_ACT_DROP);
+    CHECK(same.actions[0].field == SHUNT_DROP_SAME_PORT);
+  }
+
+  TEST_CASE("one truncation for all ports stays in the kernel") {
+    const Encoded one = encode_actions({simple(SHUNT_ACT_TRUNCATE, 64), output_to(2)});
+    REQUIRE(one.actions.size() == 2);
+    CHECK(one.actions[0].arg == 64);
+    CHECK((one.flags & SHUNT_FLOW_SINGLE_OUTPUT) == 0);
+    const Encoded all =
+        encode_actions({simple(SHUNT_ACT_TRUNCATE, 64), output_to(2), simple(SHUNT_ACT_TRUNCATE, 64), output_to(3)});
+    CHECK(all.in_kernel);
+    CHECK(all.group.size() == 2);
+  }
+
+  TEST_CASE("no output is a drop with the translation's reason") {
+    Translation translation;
+    translation.drop = SHUNT_DROP_VLAN_NOT_ALLOWED;
+    const Encoded encoded = encode(translation, kIn, ports_up_to(2));
+    REQUIRE(encoded.actions.size() == 1);
+    CHECK(encoded.actions[0].type == SHUNT_ACT_DROP);
+    CHECK(encoded.actions[0].field == SHUNT_DROP_VLAN_NOT_ALLOWED);
+    CHECK(encode_actions({set_eth_dst(1)}).actions[0].type == SHUNT_ACT_DROP);
+  }
+
+  TEST_CASE("a port whose interface is gone is left out, and alone it is a drop") {
+    PortOutputs ports = ports_up_to(3);
+    ports[2].ifindex = Ifindex{0};
+    CHECK(encode_actions({output_to(2), output_to(3)}, ports).output == DpPort{3});
+    const Encoded none = encode_actions({output_to(2)}, ports);
+    CHECK(none.actions[0].type == SHUNT_ACT_DROP);
+    CHECK(none.actions[0].field == SHUNT_DROP_NO_OUTPUT_PORT);
+  }
+
+  TEST_CASE("a port that takes no redirects is served by userspace") {
+    PortOutputs ports = ports_up_to(3);
+    ports[3].xdp_transmit = false;
+    check_userspace(encode_actions({output_to(3)}, ports));
+    check_userspace(encode_actions({output_to(2), output_to(3)}, ports));
+    CHECK(encode_actions({output_to(2)}, ports).in_kernel);
+  }
+
+  TEST_CASE("more actions than the kernel runs go up") {
+    DpActions actions(SHUNT_MAX_ACTIONS - 1, set_eth_dst(1));
+    actions.push_back(output_to(2));
+    CHECK(encode_actions(actions).in_kernel);
+    actions.insert(actions.begin(), set_eth_dst(2));
+    check_userspace(encode_actions(actions));
+  }
+
+  TEST_CASE("an action that sends to userspace keeps its reason") {
+    shunt_action up = simple(SHUNT_ACT_USERSPACE);
+    up.field = SHUNT_UPCALL_ACTION;
+    check_userspace(encode_actions({up}), SHUNT_UPCALL_ACTION);
+  }
+
+  TEST_CASE("a flow needs the parts of the program that its mask and its edits need") {
+    FlowMask mask{};
+    mask.in_port = ~0u;
+    mask.eth_type = be16{0xffff};
+    CHECK(features_of(mask, encode_actions({output_to(2)})) == 0);
+    CHECK(features_of(mask, encode_actions({push_vlan(3), output_to(2)})) == SHUNT_FEATURE_EDITS);
+    CHECK((features_of(mask, encode_actions({simple(SHUNT_ACT_DEC_TTL), output_to(2)})) & SHUNT_FEATURE_L3) != 0);
+    mask.nw_proto = 0xff;
+    CHECK(features_of(mask, encode_actions({output_to(2)})) == SHUNT_FEATURE_L3);
+    mask.tp_dst = be16{0xffff};
+    CHECK(features_of(mask, encode_actions({output_to(2)})) == (SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4));
+    mask.mpls_lse[0] = be32{1};
+    CHECK((features_of(mask, encode_actions({output_to(2)})) & SHUNT_FEATURE_MPLS) != 0);
+  }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flow cache's maps in plain memory, and a model of the kernel's look-up over them: the steps of maps/flow.h, by
+// the same mask.h. The simple thing that the megaflow table is compared with.
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "bpf/datapath/mask.h"
+#include "user/flow/flow_key.h"
+#include "user/worker/flow_maps.h"
+
+namespace shunt::test {
+
+class MemoryMaps final : public FlowMaps {
+ public:
+  explicit MemoryMaps(std::uint32_t flow_limit, std::uint32_t buckets = 64)
+      : flows_(flow_limit),
+        index_(buckets),
+        counters_(flow_limit * kCpus),
+        masks_(SHUNT_MAX_MASKS),
+        ports_(SHUNT_MAX_PORTS) {
+    config.flow_limit = flow_limit;
+    config.index_mask = buckets - 1;
+    config.cpu_count = kCpus;
+    config.hash_seed = 0x1234567890abcdef;
+    config.hash_multiplier = 0x9e3779b97f4a7c15;
+    flows = flows_;
+    index = index_;
+    counters = counters_;
+    masks = masks_;
+    ports = ports_;
+  }
+
+  int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override {
+    if (fail_updates) return -ENOMEM;
+    table[key_bytes(key)] = value;
+    return 0;
+  }
+  void erase_megaflow(const shunt_megaflow_key& key) noexcept override { table.erase(key_bytes(key)); }
+  int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept override {
+    if (fail_groups) return -ENOMEM;
+    groups[group].assign(members.begin(), members.end());
+    return 0;
+  }
+  void wait_grace_period() override { ++grace_periods; }
+
+  struct Hit {
+    std::uint32_t slot;
+    std::vector<shunt_action> actions;
+    std::uint8_t flags;
+    unsigned lookups;  // masks tried
+  };
+  // What the kernel does with a packet: its port's masks in order, then the exact one.
+  [[nodiscard]] std::optional<Hit> lookup(const FlowKey& key) const {
+    const shunt_port& port = ports[key.in_port];
+    unsigned lookups = 0;
+    for (unsigned i = 0; i < port.mask_count && i < SHUNT_PORT_MASKS; ++i) {
+      ++lookups;
+      if (const auto slot = under_mask(key, port.masks[i], port.generation)) return hit(*slot, lookups);
+    }
+    if ((port.flags & SHUNT_PORT_EXACT) == 0) return std::nullopt;
+    ++lookups;
+    if (const auto slot = under_mask(key, SHUNT_MASK_EXACT, port.generation)) return hit(*slot, lookups);
+    return std::nullopt;
+  }
+  // A packet that hits, counted by a CPU.
+  bool packet(const FlowKey& key, std::uint32_t bytes = 100, std::size_t cpu = 0) {
+    const auto found = lookup(key);
+    if (!found) return false;
+    counters[cpu * config.flow_limit + found->slot].packets += 1;
+    counters[cpu * config.flow_limit + found->slot].bytes += bytes;
+    return true;
+  }
+
+  static constexpr std::uint32_t kCpus = 2;
+  using KeyBytes = std::vector<unsigned char>;
+  std::map<KeyBytes, shunt_megaflow> table;
+  std::map<std::uint16_t, std::vector<GroupMember>> groups;
+  std::atomic<int> grace_periods{0};
+  bool fail_updates = false, fail_groups = false;
+
+ private:
+  static KeyBytes key_bytes(const shunt_megaflow_key& key) {
+    const auto* at = reinterpret_cast<const unsigned char*>(&key);
+    return {at, at + sizeof key};
+  }
+  [[nodiscard]] bool answers(std::uint32_t slot, const FlowKey& key, std::uint32_t mask,
+                             std::uint32_t generation) const {
+    const shunt_flow& flow = flows[slot];
+    return flow.head.generation == generation && flow.head.mask == mask &&
+           shunt_packed_equal(&key, &masks[mask], flow.key) != 0;
+  }
+  [[nodiscard]] std::optional<std::uint32_t> under_mask(const FlowKey& key, std::uint32_t mask,
+                                                        std::uint32_t generation) const {
+    const std::uint64_t hash = shunt_hash_masked(&key, &masks[mask], mask, config.hash_seed, config.hash_multiplier);
+    const shunt_index_bucket& bucket = index[shunt_hash_bucket(hash, config.index_mask)];
+    bool tag_matched = false;
+    for (const __u64 entry : bucket.entry) {
+      if (entry == 0 || SHUNT_INDEX_TAG(entry) != shunt_hash_tag(hash)) continue;
+      tag_matched = true;
+      if (answers(SHUNT_INDEX_SLOT(entry), key, mask, generation)) return SHUNT_INDEX_SLOT(entry);
+      break;
+    }
+    if (!tag_matched && bucket.overflow == 0) return std::nullopt;
+    shunt_megaflow_key masked{};
+    shunt_mask_key(&key, &masks[mask], &masked.key);
+    masked.mask = mask;
+    const auto found = table.find(key_bytes(masked));
+    if (found == table.end() || !answers(found->second.head.slot, key, mask, generation)) return std::nullopt;
+    return found->second.head.slot;
+  }
+  [[nodiscard]] Hit hit(std::uint32_t slot, unsigned lookups) const {
+    const shunt_flow& flow = flows[slot];
+    return {slot, {flow.actions, flow.actions + flow.head.action_count}, flow.head.flags, lookups};
+  }
+
+  std::vector<shunt_flow> flows_;
+  std::vector<shunt_index_bucket> index_;
+  std::vector<shunt_flow_counters> counters_;
+  std::vector<shunt_mask> masks_;
+  std::vector<shunt_port> ports_;
+};
+
+inline shunt_action output_to(std::uint16_t port, bool also_in_port = false) {
+  shunt_action action{};
+  action.type = SHUNT_ACT_OUTPUT;
+  action.arg = port;
+  action.field = also_in_port ? 1 : 0;
+  return action;
+}
+inline shunt_action simple(shunt_action_type type, std::uint16_t arg = 0) {
+  shunt_action action{};
+  action.type = static_cast<__u8>(type);
+  action.arg = arg;
+  return action;
+}
+inline shunt_action push_vlan(std::uint8_t vid) {
+  shunt_action action{};
+  action.type = SHUNT_ACT_PUSH_VLAN;
+  action.value[0] = 0x81;
+  action.value[3] = vid;
+  return action;
+}
+inline shunt_action set_eth_dst(std::uint8_t last) {
+  shunt_action action{};
+  action.type = SHUNT_ACT_SET_FIELD;
+  action.field = SHUNT_FIELD_ETH_DST;
+  action.value[5] = last;
+  std::memset(action.mask, 0xff, sizeof action.mask);
+  return action;
+}
+
+}  // namespace shunt::test

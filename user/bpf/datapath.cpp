@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/bpf/datapath.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <linux/membarrier.h>
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <map>
+
+#include "user/base/capabilities.h"
+#include "user/base/error.h"
+#include "user/bpf/link.h"
+#include "user/bpf/object.h"
+#include "user/bpf/pins.h"
+#include "user/bpf/requirements.h"
+
+namespace shunt {
+namespace {
+
+// 448 bytes a slot, twice: above this, a flow table is a mistake in the unit.
+constexpr std::uint32_t kMostFlows = 1U << 22;
+
+shunt_config make_config(const Datapath::Options& options) {
+  if (options.flow_limit == 0 || options.flow_limit > kMostFlows)
+    throw Error("flow limit {}: between 1 and {}", options.flow_limit, kMostFlows);
+  shunt_config config{};
+  config.features = options.features & SHUNT_FEATURE_ALL;
+  config.flow_limit = options.flow_limit;
+  config.index_mask = index_buckets(options.flow_limit) - 1;
+  config.cpu_count = static_cast<std::uint32_t>(check_libbpf(libbpf_num_possible_cpus(), "count the possible CPUs"));
+  std::uint64_t random[2];
+  if (::getrandom(random, sizeof random, 0) != sizeof random) throw_errno(errno, "getrandom");
+  config.hash_seed = random[0];
+  config.hash_multiplier = random[1] | 1;
+  config.jiffies_per_second = jiffies_per_second();
+  return config;
+}
+
+// Options, then the machine: a bad option is the user's to mend, and needs no root to find out.
+shunt_config checked_config(const Datapath::Options& options) {
+  shunt_config config = make_config(options);
+  check_kernel(running_kernel());
+  for (const std::string& warning : check_capabilities(effective_capabilities())) spdlog::warn("{}", warning);
+  route_libbpf_log();
+  return config;
+}
+
+// Loads the program for config.features; where the verifier refuses, the generic one, and says so in config.features.
+std::unique_ptr<SwitchObject> load(shunt_config& config, const SwitchObject* maps_of, std::string& refusal) {
+  try {
+    return std::make_unique<SwitchObject>(config, maps_of);
+  } catch (const LoadFailure& failure) {
+    if (failure.by_verifier()) {
+      refusal = failure.log();
+      spdlog::warn("{}; its log:\n{}", failure.what(), failure.log());
+    }
+    if (!failure.by_verifier() || config.features == SHUNT_FEATURE_ALL) throw;
+  }
+  config.features = SHUNT_FEATURE_ALL;
+  spdlog::warn("the generic XDP program is used instead");
+  return std::make_unique<SwitchObject>(config, maps_of);
+}
+
+// An update of a map of maps waits for all readers, as membarrier does; for kernels booted with nohz_full, where
+// membarrier refuses.
+void wait_by_map_of_maps() {
+  const UniqueFd inner{bpf_map_create(BPF_MAP_TYPE_ARRAY, "shunt_inner", 4, 8, 1, nullptr)};
+  LIBBPF_OPTS(bpf_map_create_opts, options);
+  options.inner_map_fd = static_cast<__u32>(inner.get());
+  const UniqueFd outer{bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "shunt_outer", 4, 4, 1, &options)};
+  const __u32 zero = 0;
+  const int fd = inner.get();
+  check_libbpf(bpf_map_update_elem(outer.get(), &zero, &fd, BPF_ANY), "wait for a grace period");
+}
+
+}  // namespace
+
+struct Datapath::Impl {
+  explicit Impl(const Options& options)
+      : config{checked_config(options)}, pins{options.instance}, maps{load(config, nullptr, refusal)} {
+    maps->pin_maps(pins.path());
+    groups_fd = maps->map_fd(SHUNT_MAP_FLOOD_GROUPS);
+  }
+
+  [[nodiscard]] const SwitchObject& current() const { return specialised ? *specialised : *maps; }
+
+  shunt_config config;
+  std::string refusal;  // the verifier's log of the last program that it refused
+  PinDirectory pins;
+  std::unique_ptr<SwitchObject> maps;         // the first copy: owns the maps and the egress program
+  int groups_fd = -1;                         // flood_groups: asked for by set_group, which does not throw
+  std::unique_ptr<SwitchObject> specialised;  // the copy in force, where it is not the first
+  std::map<Ifindex, std::unique_ptr<XdpLink>> links;
+};
+
+Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(options)} {
+  const SwitchObject& object = *impl_->maps;
+  const shunt_config& c = impl_->config;
+  const auto map_array = [&object](auto& array, const char* name, std::size_t count) {
+    array = std::remove_reference_t<decltype(array)>{object.map_fd(name), count, name};
+  };
+  map_array(flows, SHUNT_MAP_FLOWS, c.flow_limit);
+  map_array(index, SHUNT_MAP_FLOW_INDEX, std::size_t{c.index_mask} + 1);
+  map_array(counters, SHUNT_MAP_FLOW_COUNTERS, std::size_t{c.flow_limit} * c.cpu_count);
+  map_array(masks, SHUNT_MAP_MASKS, SHUNT_MAX_MASKS);
+  map_array(ports, SHUNT_MAP_PORTS, SHUNT_MAX_PORTS);
+  map_array(port_by_ifindex, SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_IFINDEX_SLOTS);
+  map_array(order, SHUNT_MAP_UPCALL_ORDER, SHUNT_ORDER_BUCKETS);
+}
+
+Datapath::~Datapath() = default;
+
+const shunt_config& Datapath::config() const { return impl_->config; }
+std::uint32_t Datapath::features() const { return impl_->config.features; }
+int Datapath::program_fd() const { return impl_->current().program_fd(); }
+const std::string& Datapath::verifier_log() const { return impl_->refusal; }
+
+BpfMap<shunt_megaflow_key, shunt_megaflow> Datapath::megaflows() const {
+  return {impl_->maps->map_fd(SHUNT_MAP_MEGAFLOWS), SHUNT_MAP_MEGAFLOWS};
+}
+
+void Datapath::attach(Ifindex ifindex, const std::string& name, XdpMode mode) {
+  if (impl_->links.contains(ifindex)) throw Error("interface '{}': it has the program of this instance already", name);
+  impl_->links.emplace(ifindex, std::make_unique<XdpLink>(program_fd(), ifindex, name, mode, impl_->pins.path()));
+}
+
+void Datapath::detach(Ifindex ifindex) noexcept { impl_->links.erase(ifindex); }
+
+AttachedProgram Datapath::query(Ifindex ifindex) {
+  LIBBPF_OPTS(bpf_xdp_query_opts, options);
+  if (bpf_xdp_query(static_cast<int>(ifindex.value), 0, &options) != 0) return {};
+  AttachedProgram program;
+  program.generic = options.attach_mode == XDP_ATTACHED_SKB;
+  program.id = options.prog_id;
+  if (options.attach_mode == XDP_ATTACHED_MULTI)
+    program.id = options.drv_prog_id != 0 ? options.drv_prog_id : options.skb_prog_id;
+  if (program.id == 0) return {};
+  bpf_prog_info info{};
+  __u32 length = sizeof info;
+  const UniqueFd fd{bpf_prog_get_fd_by_id(program.id)};
+  if (fd && bpf_obj_get_info_by_fd(fd.get(), &info, &length) == 0) program.name = info.name;
+  return program;
+}
+
+void Datapath::remove_foreign(Ifindex ifindex) {
+  const AttachedProgram program = query(ifindex);
+  if (program.id == 0) return;
+  const __u32 flags = program.generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+  const int error = bpf_xdp_detach(static_cast<int>(ifindex.value), flags, nullptr);
+  if (error == -EBUSY)
+    throw Error("the XDP program '{}' (id {}) is held by a BPF link: only its owner can detach it", program.name, program.id);
+  check_libbpf(error, fmt::format("detach the XDP program '{}' (id {})", program.name, program.id));
+}
+
+void Datapath::set_ifindex(Ifindex ifindex, DpPort port) {
+  shunt_ifindex_slot* free = nullptr;
+  for (std::uint32_t probe = 0; probe < SHUNT_IFINDEX_PROBES; ++probe) {
+    shunt_ifindex_slot& slot = port_by_ifindex[(ifindex.value + probe) % SHUNT_IFINDEX_SLOTS];
+    if (slot.ifindex == ifindex.value) {
+      free = &slot;
+      break;
+    }
+    if (slot.ifindex == 0 && free == nullptr) free = &slot;
+  }
+  if (free == nullptr) {
+    if (port == DpPort{}) return;
+    throw Error("too many ports with interface numbers near {}", ifindex.value);
+  }
+  // One store: a program that runs now sees the old pair or the new one.
+  const shunt_ifindex_slot slot = port == DpPort{} ? shunt_ifindex_slot{} : shunt_ifindex_slot{ifindex.value, port.value};
+  __atomic_store_n(reinterpret_cast<shunt_word*>(free), std::bit_cast<std::uint64_t>(slot), __ATOMIC_RELEASE);
+}
+
+void Datapath::set_tx_port(DpPort port, Ifindex ifindex) {
+  const int fd = impl_->maps->map_fd(SHUNT_MAP_TX_PORTS);
+  if (ifindex == Ifindex{}) {
+    bpf_map_delete_elem(fd, &port.value);
+    return;
+  }
+  bpf_devmap_val value{};
+  value.ifindex = ifindex.value;
+  check_libbpf(bpf_map_update_elem(fd, &port.value, &value, BPF_ANY), fmt::format("tx_ports[{}]", port.value));
+}
+
+void Datapath::set_xsk(DpPort port, QueueId queue, int socket_fd) {
+  if (queue.value >= SHUNT_MAX_QUEUES) throw Error("queue {}: at most {} are used", queue.value, SHUNT_MAX_QUEUES);
+  const int fd = impl_->maps->map_fd(SHUNT_MAP_XSKS);
+  const std::uint32_t key = SHUNT_XSK_INDEX(port.value, queue.value);
+  if (socket_fd < 0) {
+    bpf_map_delete_elem(fd, &key);
+    return;
+  }
+  check_libbpf(bpf_map_update_elem(fd, &key, &socket_fd, BPF_ANY), fmt::format("xsks[{}]", key));
+}
+
+int Datapath::set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept {
+  const int groups = impl_->groups_fd;
+  const __u32 key = group;
+  if (members.empty()) {
+    const int error = bpf_map_delete_elem(groups, &key);
+    return error == -ENOENT ? 0 : error;
+  }
+  if (members.size() > SHUNT_GROUP_PORTS) return -E2BIG;
+  const UniqueFd devmap{bpf_map_create(BPF_MAP_TYPE_DEVMAP, "flood_group", sizeof(__u32), sizeof(bpf_devmap_val),
+                                       static_cast<__u32>(members.size()), nullptr)};
+  if (!devmap) return -errno;
+  __u32 at = 0;
+  for (const GroupMember& member : members) {
+    bpf_devmap_val value{};
+    value.ifindex = member.ifindex.value;
+    if (member.pop_vlan) value.bpf_prog.fd = impl_->maps->egress_fd();
+    const int error = bpf_map_update_elem(devmap.get(), &at, &value, BPF_ANY);
+    if (error == -ENODEV || error == -EINVAL) continue;  // the interface vanished
+    if (error != 0) return error;
+    ++at;
+  }
+  const int fd = devmap.get();
+  return bpf_map_update_elem(groups, &key, &fd, BPF_ANY);
+}
+
+shunt_port_stats Datapath::port_stats(DpPort port) const {
+  constexpr std::size_t kWords = sizeof(shunt_port_stats) / sizeof(std::uint64_t);
+  using Words = std::array<std::uint64_t, kWords>;
+  std::vector<Words> cpus(impl_->config.cpu_count);
+  const int fd = impl_->maps->map_fd(SHUNT_MAP_PORT_STATS);
+  check_libbpf(bpf_map_lookup_elem(fd, &port.value, cpus.data()), fmt::format("port_stats[{}]", port.value));
+  Words sum{};
+  for (const Words& cpu : cpus)
+    for (std::size_t i = 0; i < kWords; ++i) sum[i] += cpu[i];
+  return std::bit_cast<shunt_port_stats>(sum);
+}
+
+void Datapath::reset_port_stats(DpPort port) {
+  const std::vector<shunt_port_stats> cpus(impl_->config.cpu_count);
+  const int fd = impl_->maps->map_fd(SHUNT_MAP_PORT_STATS);
+  check_libbpf(bpf_map_update_elem(fd, &port.value, cpus.data(), BPF_ANY), fmt::format("port_stats[{}]", port.value));
+}
+
+void Datapath::require_features(std::uint32_t features) {
+  shunt_config config = impl_->config;
+  if ((features & SHUNT_FEATURE_ALL & ~config.features) == 0) return;
+  const std::uint32_t before = config.features;
+  config.features |= features & SHUNT_FEATURE_ALL;
+  auto larger = load(config, impl_->maps.get(), impl_->refusal);
+  // A program with more features is always a correct stand-in: where one swap fails, those made so far may stay.
+  for (auto& [ifindex, link] : impl_->links)
+    if (!link->update(larger->program_fd())) spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
+  impl_->specialised = std::move(larger);
+  impl_->config.features = config.features;
+  spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", before, config.features);
+  if (!impl_->links.empty()) wait_grace_period();
+}
+
+void Datapath::wait_grace_period() {
+  if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) wait_by_map_of_maps();
+}
+
+}  // namespace shunt

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/bpf/link.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <system_error>
+
+#include "user/base/error.h"
+
+namespace shunt {
+namespace {
+
+// 0 where it cannot be told.
+unsigned interface_mtu(Ifindex ifindex) {
+  ifreq request{};
+  if (::if_indextoname(ifindex.value, request.ifr_name) == nullptr) return 0;
+  const UniqueFd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  if (!socket || ::ioctl(socket.get(), SIOCGIFMTU, &request) != 0) return 0;
+  return static_cast<unsigned>(request.ifr_mtu);
+}
+
+std::string describe(const AttachedProgram& program) {
+  if (program.id == 0) return "another XDP program";
+  return fmt::format("the XDP program '{}' (id {}) of somebody else", program.name, program.id);
+}
+
+// A renamed interface keeps its pin's name: another one that takes the name gets its number behind it.
+std::string free_pin_path(const std::string& directory, const std::string& name, Ifindex ifindex) {
+  const std::string path = directory + "/" + link_pin_name(name);
+  return ::access(path.c_str(), F_OK) != 0 ? path : fmt::format("{}-{}", path, ifindex.value);
+}
+
+}  // namespace
+
+XdpLink::XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMode mode, const std::string& directory)
+    : path_{free_pin_path(directory, name, ifindex)} {
+  LIBBPF_OPTS(bpf_link_create_opts, options);
+  options.flags = mode == XdpMode::kNative ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+  const int fd = bpf_link_create(program_fd, static_cast<int>(ifindex.value), BPF_XDP, &options);
+  if (fd < 0) throw Error("{}", explain_attach_error(-fd, name, mode, interface_mtu(ifindex), Datapath::query(ifindex)));
+  fd_.reset(fd);
+  check_libbpf(bpf_obj_pin(fd, path_.c_str()), "pin " + path_);
+}
+
+XdpLink::~XdpLink() {
+  // Detached by hand first: someone who looks at the link right now (bpftool) would keep it alive.
+  bpf_link_detach(fd_.get());
+  ::unlink(path_.c_str());
+}
+
+bool XdpLink::update(int program_fd) {
+  const int error = bpf_link_update(fd_.get(), program_fd, nullptr);
+  if (error == -ENOLINK || error == -ENODEV) return false;
+  check_libbpf(error, "swap the XDP program at " + path_);
+  return true;
+}
+
+std::string explain_attach_error(int error, const std::string& name, XdpMode mode, unsigned mtu,
+                                 const AttachedProgram& other) {
+  const bool native = mode == XdpMode::kNative;
+  const bool refused = error == ERANGE || error == EINVAL || error == EOPNOTSUPP;
+  const std::string what = fmt::format("interface '{}': ", name);
+  if (error == EBUSY || error == EEXIST) return what + fmt::format("it carries {}: detach it, or use --force", describe(other));
+  if (error == ENODEV) return what + "no such interface in this network namespace";
+  if (error == EPERM) return what + "attaching an XDP program is not permitted (needs CAP_NET_ADMIN and CAP_BPF)";
+  if (refused && mtu > kSingleBufferMtu)
+    return what + fmt::format("its driver takes no XDP program at an MTU of {}: set it to {} or less", mtu, kSingleBufferMtu);
+  if (error == ERANGE) return what + fmt::format("its driver takes no XDP program at its MTU of {}: set it to 1500", mtu);
+  if (error == EOPNOTSUPP && native) return what + "its driver has no native XDP: try --mode generic";
+  return what + fmt::format("attach the XDP program: {}", std::generic_category().message(error));
+}
+
+std::string link_pin_name(const std::string& interface) {
+  std::string name = "link-" + interface;
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+}
+
+}  // namespace shunt

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// An XDP program on an interface, by a pinned BPF link: it stays when the daemon dies.
+//
+// Threads: control. Interfaces are looked up in the thread's network namespace.
+#pragma once
+
+#include <string>
+
+#include "user/base/strong_types.h"
+#include "user/base/unique_fd.h"
+#include "user/bpf/datapath.h"
+
+namespace shunt {
+
+class XdpLink {
+ public:
+  // Attaches and pins at `directory`/link-`name`. Throws Error with the remedy where the kernel refuses.
+  XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMode mode, const std::string& directory);
+  ~XdpLink();  // detaches and unpins
+  XdpLink(const XdpLink&) = delete;
+  XdpLink& operator=(const XdpLink&) = delete;
+
+  // Swaps the program, atomically. False: the interface is gone, and with it the link's hold on it.
+  bool update(int program_fd);
+
+ private:
+  UniqueFd fd_;
+  std::string path_;
+};
+
+// The largest MTU at which a driver without multi-buffer XDP takes a program, on 4 KiB pages: what page, headroom (256),
+// skb_shared_info (320) and the Ethernet header leave, rounded as veth does.
+inline constexpr unsigned kSingleBufferMtu = 3506;
+
+// What to tell the user about a refused attach. `mtu` 0: unknown.
+[[nodiscard]] std::string explain_attach_error(int error, const std::string& name, XdpMode mode, unsigned mtu,
+                                               const AttachedProgram& other);
+
+// A link's name in bpffs, where a name must not hold a dot.
+[[nodiscard]] std::string link_pin_name(const std::string& interface);
+
+}  // namespace shunt

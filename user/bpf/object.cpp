@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/bpf/object.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdarg>
+#include <cstdio>
+
+#include "maps/map_names.h"
+#include "switch.skel.h"
+
+namespace shunt {
+namespace {
+
+// What libbpf says while this thread loads a program. The verifier's log may be megabytes: the end tells why.
+thread_local std::string* captured = nullptr;
+constexpr std::size_t kKeptLog = 64 * 1024;
+
+int print_to_log(libbpf_print_level level, const char* format, va_list arguments) {
+  va_list again;
+  va_copy(again, arguments);
+  const int length = std::vsnprintf(nullptr, 0, format, again);
+  va_end(again);
+  if (length <= 0) return 0;
+  std::string text(static_cast<std::size_t>(length) + 1, '\0');
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  text.resize(static_cast<std::size_t>(length));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (captured != nullptr && level == LIBBPF_WARN) {
+    captured->append(text).append("\n");
+  }
+  spdlog::debug("{}", text.size() > kKeptLog ? text.substr(text.size() - kKeptLog) : text);
+  return length;
+}
+
+struct CaptureLog {
+  std::string text;
+  CaptureLog() { captured = &text; }
+  ~CaptureLog() { captured = nullptr; }
+  // The beginning names the program, the end the reason.
+  [[nodiscard]] std::string kept() const {
+    if (text.size() <= 2 * kKeptLog) return text;
+    return text.substr(0, kKeptLog) + "\n[...]\n" + text.substr(text.size() - kKeptLog);
+  }
+};
+
+void set_sizes(const switch_bpf& object, const shunt_config& config) {
+  const auto set = [](bpf_map* map, std::uint32_t entries) {
+    check_libbpf(bpf_map__set_max_entries(map, entries), std::string{"map "} + bpf_map__name(map) + ": set its size");
+  };
+  set(object.maps.megaflows, config.flow_limit);
+  set(object.maps.flows, config.flow_limit);
+  set(object.maps.flow_index, config.index_mask + 1);
+  set(object.maps.flow_counters, config.flow_limit * config.cpu_count);
+}
+
+LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log) {
+  LoadFailure failure{error, log.kept(), fmt::format("load the XDP program: {}", std::generic_category().message(error))};
+  if (failure.by_verifier())
+    return {error, log.kept(), fmt::format("the verifier refused the XDP program (features 0x{:x})", config.features)};
+  if (error == EPERM)
+    return {error, log.kept(), "load the XDP program: not permitted (needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root)"};
+  if (error == ENOMEM || error == E2BIG)
+    return {error, log.kept(),
+            fmt::format("not enough memory for the maps of {} flows: choose a smaller --flow-limit", config.flow_limit)};
+  return failure;
+}
+
+}  // namespace
+
+SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_of) : object_{switch_bpf__open()} {
+  if (object_ == nullptr) throw_errno(errno, "open the built-in XDP program");
+  try {
+    // Through memcpy: bpftool declares the section's variable const.
+    std::memcpy(const_cast<void*>(static_cast<const void*>(&object_->rodata->shunt_config)), &config, sizeof config);
+    if (maps_of == nullptr) {
+      set_sizes(*object_, config);
+    } else {
+      bpf_program__set_autoload(object_->progs.shunt_egress_pop_vlan, false);
+      bpf_map* map = nullptr;
+      bpf_object__for_each_map(map, object_->obj) {
+        if (bpf_map__is_internal(map)) continue;
+        const char* name = bpf_map__name(map);
+        check_libbpf(bpf_map__reuse_fd(map, maps_of->map_fd(name)), fmt::format("map {}: share", name));
+      }
+    }
+    CaptureLog log;
+    if (const int error = switch_bpf__load(object_); error != 0) throw explain(-error, config, log);
+  } catch (...) {
+    switch_bpf__destroy(object_);
+    throw;
+  }
+}
+
+SwitchObject::~SwitchObject() { switch_bpf__destroy(object_); }
+
+int SwitchObject::program_fd() const { return bpf_program__fd(object_->progs.shunt_switch); }
+int SwitchObject::egress_fd() const { return bpf_program__fd(object_->progs.shunt_egress_pop_vlan); }
+
+int SwitchObject::map_fd(const char* name) const {
+  return check_libbpf(bpf_object__find_map_fd_by_name(object_->obj, name), fmt::format("map {}", name));
+}
+
+void SwitchObject::pin_maps(const std::string& directory) const {
+  for (const char* name : map_names()) {
+    const std::string path = directory + "/" + name;
+    check(bpf_obj_pin(map_fd(name), path.c_str()), "pin " + path);
+  }
+}
+
+const std::vector<const char*>& SwitchObject::map_names() {
+  static const std::vector<const char*> names{
+      SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,        SHUNT_MAP_FLOW_INDEX, SHUNT_MAP_FLOW_HINTS,      SHUNT_MAP_FLOW_COUNTERS,
+      SHUNT_MAP_MASKS,         SHUNT_MAP_PORTS,        SHUNT_MAP_PORT_STATS, SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_MAP_UPCALL_BUDGET,
+      SHUNT_MAP_UPCALL_ORDER,  SHUNT_MAP_TX_PORTS,     SHUNT_MAP_XSKS,       SHUNT_MAP_FLOOD_GROUPS};
+  return names;
+}
+
+std::uint32_t index_buckets(std::uint32_t flow_limit) { return std::bit_ceil(std::max(flow_limit / 3, std::uint32_t{1024})); }
+
+void route_libbpf_log() { libbpf_set_print(print_to_log); }
+
+}  // namespace shunt

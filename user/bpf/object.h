@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// One loaded copy of bpf/switch.bpf.c: programs specialised to a configuration, over maps of their own or over those of
+// an earlier copy.
+//
+// Threads: control. libbpf's log goes to ours at level debug; what it said while a load failed is in LoadFailure.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "maps/port.h"
+#include "user/base/error.h"
+
+struct switch_bpf;
+
+namespace shunt {
+
+// The kernel refused to load. `log` is libbpf's, with the verifier's where it was the verifier.
+class LoadFailure : public Error {
+ public:
+  LoadFailure(int error, std::string log, const std::string& text) : Error("{}", text), error_{error}, log_{std::move(log)} {}
+  [[nodiscard]] int error() const { return error_; }
+  [[nodiscard]] const std::string& log() const { return log_; }
+  [[nodiscard]] bool by_verifier() const { return log_.find("BEGIN PROG LOAD LOG") != std::string::npos; }
+
+ private:
+  int error_;
+  std::string log_;
+};
+
+class SwitchObject {
+ public:
+  // With `maps_of`, shares the maps of that copy, which must stay alive; otherwise makes them, for config.flow_limit flows.
+  explicit SwitchObject(const shunt_config& config, const SwitchObject* maps_of = nullptr);
+  ~SwitchObject();
+  SwitchObject(const SwitchObject&) = delete;
+  SwitchObject& operator=(const SwitchObject&) = delete;
+
+  [[nodiscard]] int program_fd() const;  // shunt_switch
+  [[nodiscard]] int egress_fd() const;   // shunt_egress_pop_vlan; -1 in a copy that shares maps
+  [[nodiscard]] int map_fd(const char* name) const;
+  void pin_maps(const std::string& directory) const;
+
+  // The names of the maps that are pinned and shared.
+  static const std::vector<const char*>& map_names();
+
+ private:
+  switch_bpf* object_;
+};
+
+// Buckets of flow_index for a flow limit: a power of two.
+[[nodiscard]] std::uint32_t index_buckets(std::uint32_t flow_limit);
+
+// From now on libbpf speaks through our log.
+void route_libbpf_log();
+
+}  // namespace shunt

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/bpf/requirements.h"
+
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
+
+#include <ctime>
+
+#include "maps/map_names.h"
+#include "user/base/error.h"
+
+namespace shunt {
+
+void mount_bpffs() {
+  struct statfs fs {};
+  if (::statfs(SHUNT_BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC) return;
+  if (::mount("bpf", SHUNT_BPFFS, "bpf", 0, nullptr) != 0)
+    throw_errno(errno, "mount bpffs at " SHUNT_BPFFS " (try: mount -t bpf bpf " SHUNT_BPFFS ")");
+}
+
+std::uint64_t jiffies_per_second() {
+  constexpr std::uint64_t kSecond = 1'000'000'000;
+  timespec tick{};
+  check(::clock_getres(CLOCK_MONOTONIC_COARSE, &tick), "clock_getres");
+  if (tick.tv_sec != 0 || tick.tv_nsec <= 0) return 100;
+  const auto length = static_cast<std::uint64_t>(tick.tv_nsec);
+  return (kSecond + length / 2) / length;
+}
+
+}  // namespace shunt

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel half needs of the machine besides its version and capabilities (user/base/capabilities.h).
+//
+// Threads: control.
+#pragma once
+
+#include <cstdint>
+
+namespace shunt {
+
+// Mounts a bpffs at SHUNT_BPFFS where there is none.
+void mount_bpffs();
+
+// CONFIG_HZ, from the resolution of the coarse clock, which is one tick.
+[[nodiscard]] std::uint64_t jiffies_per_second();
+
+}  // namespace shunt

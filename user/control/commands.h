@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The methods of the control socket: each has a name, declared parameters and a handler over InstanceApi. docs/cli.md
+// documents the names and what they return; both are stable.
+//
+// handle() is one of the three places where an Error ends: it becomes an error reply.
+// Threads: the control thread only.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "user/base/clock.h"
+#include "user/control/instance_api.h"
+#include "user/control/json_rpc.h"
+#include "user/control/params.h"
+
+namespace shunt {
+
+struct DaemonInfo {
+  std::string instance;
+  std::string version;
+  int pid = 0;
+  TimePoint started{};
+};
+
+struct CommandContext {
+  InstanceApi& instance;
+  const DaemonInfo& daemon;
+};
+
+struct Method {
+  std::string_view name;
+  std::vector<ParamSpec> params;
+  Json (*run)(const CommandContext& context, const Arguments& arguments);
+};
+
+// By subject, a file each. Every change answers with an object, which may be empty.
+std::span<const Method> bridge_methods();
+std::span<const Method> port_methods();
+std::span<const Method> flow_methods();
+std::span<const Method> cache_methods();
+std::span<const Method> fdb_methods();
+std::span<const Method> stats_methods();
+
+class Commands {
+ public:
+  // `instance` must outlive the object.
+  Commands(InstanceApi& instance, DaemonInfo daemon);
+
+  // One request line -> its reply line. Whatever is wrong with the request becomes an error reply.
+  [[nodiscard]] std::string handle(std::string_view line);
+
+  [[nodiscard]] std::vector<std::string_view> method_names() const;
+
+ private:
+  [[nodiscard]] Json call(const RpcRequest& request);
+
+  InstanceApi& instance_;
+  DaemonInfo daemon_;
+  std::array<std::span<const Method>, 6> methods_;
+};
+
+}  // namespace shunt

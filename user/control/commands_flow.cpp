@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// flow.add, flow.mod, flow.del, flow.del_strict, flow.replace, flow.list
+#include <chrono>
+
+#include "user/control/commands.h"
+#include "user/pipeline/action_text.h"
+#include "user/pipeline/rule_text.h"
+
+namespace shunt {
+namespace {
+
+using Command = FlowMod::Command;
+
+const ParamSpec kBridge{.name = "bridge", .type = ParamType::kInterface, .required = true};
+const ParamSpec kRule{.name = "rule", .type = ParamType::kText};    // one
+const ParamSpec kRules{.name = "rules", .type = ParamType::kText};  // a file's text
+
+// What the caller gave: one rule, or a file's text. A deletion of nothing in particular is one of everything.
+std::vector<FlowMod> parse_mods(const Arguments& arguments, Command command, const PortNames& names) {
+  if (arguments.has("rule") && arguments.has("rules"))
+    throw RpcError(RpcCode::kInvalidParams, "'rule' is one rule, 'rules' the text of a file: give one of them");
+  if (arguments.has("rules")) return parse_flows(arguments.text("rules"), command, names);
+  if (!arguments.has("rule") && command != Command::kDelete)
+    throw RpcError(RpcCode::kInvalidParams, "parameter 'rule' or 'rules' is missing");
+  return {parse_flow(arguments.optional_text("rule").value_or(""), command, names)};
+}
+
+// Each change is all or nothing: a text that is refused anywhere changes nothing.
+template <Command kCommand>
+Json change(const CommandContext& context, const Arguments& arguments) {
+  const std::string& bridge = arguments.text("bridge");
+  const std::vector<FlowMod> mods = parse_mods(arguments, kCommand, context.instance.port_names(bridge));
+  context.instance.flow_mod(bridge, mods);
+  return {{"rules", mods.size()}};
+}
+
+Json replace(const CommandContext& context, const Arguments& arguments) {
+  const std::string& bridge = arguments.text("bridge");
+  const std::vector<FlowMod> rules = parse_mods(arguments, Command::kAdd, context.instance.port_names(bridge));
+  for (const FlowMod& rule : rules)
+    if (rule.command != Command::kAdd)
+      throw Error("a replacement is the list of the rules to be: 'delete' and 'modify' have no place in it");
+  context.instance.flow_replace(bridge, rules);
+  return {{"rules", rules.size()}};
+}
+
+Json list(const CommandContext& context, const Arguments& arguments) {
+  const std::string& bridge = arguments.text("bridge");
+  const PortNames names = context.instance.port_names(bridge);
+  const FlowMod filter = parse_flow(arguments.optional_text("rule").value_or(""), Command::kDelete, names);
+  const TimePoint now = Clock::now();
+  Json rules = Json::array();
+  for (const RuleRef& rule : context.instance.flow_list(bridge, filter)) {
+    const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now - rule->created);
+    rules.push_back({{"table", rule->table},
+                     {"priority", rule->priority},
+                     {"cookie", fmt::format("{:#x}", rule->cookie)},
+                     {"match", format_match(rule->match, names)},
+                     {"actions", format_actions(rule->actions, names)},
+                     {"packets", rule->packets.load(std::memory_order_relaxed)},
+                     {"bytes", rule->bytes.load(std::memory_order_relaxed)},
+                     {"duration_s", static_cast<double>(age.count()) / 1000}});
+  }
+  return {{"rules", std::move(rules)}};
+}
+
+}  // namespace
+
+std::span<const Method> flow_methods() {
+  static const std::vector<Method> methods = {
+      {"flow.add", {kBridge, kRule, kRules}, change<Command::kAdd>},
+      {"flow.mod", {kBridge, kRule, kRules}, change<Command::kModify>},
+      {"flow.del", {kBridge, kRule, kRules}, change<Command::kDelete>},
+      {"flow.del_strict", {kBridge, kRule, kRules}, change<Command::kDeleteStrict>},
+      {"flow.replace", {kBridge, kRule, kRules}, replace},
+      {"flow.list", {kBridge, kRule}, list},
+  };
+  return methods;
+}
+
+}  // namespace shunt

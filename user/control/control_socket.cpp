@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/control/control_socket.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "user/base/error.h"
+#include "user/control/json_rpc.h"
+
+namespace shunt {
+namespace {
+
+constexpr std::size_t kReadBytes = 256 * 1024;  // from one client before the others have their turn
+constexpr int kBacklog = 128;
+constexpr int kAcceptsPerTurn = 16;
+constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has no file descriptor left
+
+// Bound under another name and then moved: nobody meets a socket that has the wrong mode or does not listen yet, and
+// one left by a dead daemon is replaced in one step.
+UniqueFd listen_at(const std::string& path) {
+  const std::string fresh = path + ".new";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (fresh.size() >= sizeof address.sun_path)
+    throw Error("control socket '{}': the path is longer than {} bytes; choose a shorter --rundir", path,
+                sizeof address.sun_path - 1 - (fresh.size() - path.size()));
+  std::memcpy(address.sun_path, fresh.c_str(), fresh.size() + 1);
+
+  const std::string what = fmt::format("control socket '{}'", path);
+  UniqueFd fd{check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what)};
+  if (::unlink(fresh.c_str()) != 0 && errno != ENOENT) throw_errno(errno, what);
+  check(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), what);
+  try {
+    check(::chmod(fresh.c_str(), 0660), what);
+    check(::listen(fd.get(), kBacklog), what);
+    check(::rename(fresh.c_str(), path.c_str()), what);
+  } catch (...) {
+    ::unlink(fresh.c_str());
+    throw;
+  }
+  return fd;
+}
+
+}  // namespace
+
+struct ControlSocket::Client {
+  Client(ClientId client_id, UniqueFd socket, std::size_t limit) : id{client_id}, fd{std::move(socket)}, in{limit} {}
+
+  ClientId id;
+  UniqueFd fd;
+  LineFramer in;
+  std::string out;            // the reply on its way
+  std::size_t sent = 0;       // of it
+  TimePoint moved{};          // last time that bytes came or went
+  TimePoint begun{};          // when the request in the making began; counted from the last reply where that is later
+  bool end_of_input = false;  // the client will send no more
+  bool closing = false;       // after this reply
+  bool broken = false;
+  bool queued = false;  // answer_next() is posted
+
+  [[nodiscard]] bool busy() const { return sent < out.size(); }
+};
+
+ControlSocket::ControlSocket(EventLoop& loop, const std::string& path, Handler handler, const Limits& limits)
+    : loop_{loop},
+      path_{path},
+      handler_{std::move(handler)},
+      limits_{limits},
+      listener_{listen_at(path)},
+      stall_timer_{loop_.every(std::min(limits.stall, std::chrono::milliseconds{1'000}), [this] { end_stalled(); })},
+      self_{std::make_shared<ControlSocket*>(this)} {
+  loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+}
+
+ControlSocket::~ControlSocket() {
+  *self_ = nullptr;
+  loop_.cancel(stall_timer_);
+  loop_.remove(listener_.get());
+  while (!clients_.empty()) close_client(clients_.begin()->first);
+  ::unlink(path_.c_str());
+}
+
+void ControlSocket::accept_clients() {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    UniqueFd fd{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+    if (fd) {
+      if (clients_.size() >= limits_.clients) close_quietest();
+      add_client(std::move(fd));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+      // The listener stays readable: without a pause the loop would spin.
+      if (!clients_.empty()) close_quietest();
+      loop_.modify(listener_.get(), 0);
+      loop_.after(kAcceptPause, [self = self_] {
+        if (*self != nullptr) (*self)->loop_.modify((*self)->listener_.get(), EPOLLIN);
+      });
+      return;
+    } else {
+      return;
+    }
+  }
+}
+
+void ControlSocket::add_client(UniqueFd fd) {
+  const ClientId id = next_id_++;
+  auto client = std::make_unique<Client>(id, std::move(fd), limits_.request_bytes);
+  client->moved = client->begun = Clock::now();
+  loop_.add(client->fd.get(), EPOLLIN, [this, id](std::uint32_t events) { on_events(id, events); });
+  clients_.emplace(id, std::move(client));
+}
+
+void ControlSocket::close_client(ClientId id) {
+  const auto found = clients_.find(id);
+  loop_.remove(found->second->fd.get());
+  clients_.erase(found);
+}
+
+void ControlSocket::close_quietest() {
+  const auto quietest = std::min_element(
+      clients_.begin(), clients_.end(), [](const auto& a, const auto& b) { return a.second->moved < b.second->moved; });
+  close_client(quietest->first);
+}
+
+void ControlSocket::on_events(ClientId id, std::uint32_t events) {
+  Client& client = *clients_.at(id);
+  if ((events & EPOLLERR) != 0) client.broken = true;
+  if ((events & (EPOLLOUT | EPOLLHUP)) != 0 && client.busy()) write_some(client);
+  if ((events & (EPOLLIN | EPOLLHUP)) != 0 && !client.busy()) read_some(client);
+  settle(id);
+}
+
+void ControlSocket::read_some(Client& client) {
+  static thread_local std::array<char, kReadBytes> buffer;
+  const ssize_t size = ::recv(client.fd.get(), buffer.data(), buffer.size(), 0);
+  if (size > 0) {
+    client.moved = Clock::now();
+    if (!client.in.partial()) client.begun = client.moved;
+    client.in.feed({buffer.data(), static_cast<std::size_t>(size)});
+    if (client.in.oversized())
+      refuse(client, fmt::format("the request is longer than {} bytes", limits_.request_bytes));
+    else if (client.in.partial() && held_bytes() > limits_.total_bytes)
+      refuse(client, "too many large requests at once: try again");
+  } else if (size == 0) {
+    client.end_of_input = true;
+  } else if (errno != EAGAIN && errno != EINTR) {
+    client.broken = true;
+  }
+}
+
+void ControlSocket::answer_next(ClientId id) {
+  const auto found = clients_.find(id);
+  if (found == clients_.end()) return;
+  Client& client = *found->second;
+  client.queued = false;
+  if (const auto line = client.in.next(); line && !line->empty()) {
+    if (held_bytes() > limits_.total_bytes + limits_.request_bytes)
+      reply(client, format_error(nullptr, RpcCode::kRefused, "too many replies wait for their clients: try again"));
+    else
+      reply(client, handler_(*line));
+  }
+  settle(id);
+}
+
+void ControlSocket::reply(Client& client, std::string line) {
+  client.out = std::move(line);
+  client.out += '\n';
+  client.sent = 0;
+  client.moved = Clock::now();
+  write_some(client);
+}
+
+void ControlSocket::write_some(Client& client) {
+  const ssize_t size =
+      ::send(client.fd.get(), client.out.data() + client.sent, client.out.size() - client.sent, MSG_NOSIGNAL);
+  if (size > 0) {
+    client.sent += static_cast<std::size_t>(size);
+    client.moved = Clock::now();
+    if (client.busy()) return;
+    client.out = std::string{};
+    client.sent = 0;
+    client.begun = client.moved;
+  } else if (size < 0 && errno != EAGAIN && errno != EINTR) {
+    client.broken = true;
+  }
+}
+
+void ControlSocket::settle(ClientId id) {
+  Client& client = *clients_.at(id);
+  const bool done = !client.busy() && (client.closing || (client.end_of_input && !client.in.has_line()));
+  if (client.broken || done) {
+    close_client(id);
+    return;
+  }
+  if (client.busy()) {
+    loop_.modify(client.fd.get(), EPOLLOUT);
+  } else if (client.in.has_line()) {
+    loop_.modify(client.fd.get(), 0);
+    if (std::exchange(client.queued, true)) return;
+    loop_.post([self = self_, id] {
+      if (*self != nullptr) (*self)->answer_next(id);
+    });
+  } else {
+    loop_.modify(client.fd.get(), EPOLLIN);
+  }
+}
+
+void ControlSocket::refuse(Client& client, std::string_view why) {
+  client.in = LineFramer{limits_.request_bytes};
+  client.closing = true;
+  reply(client, format_error(nullptr, RpcCode::kInvalidRequest, why));
+}
+
+void ControlSocket::end_stalled() {
+  const TimePoint now = Clock::now();
+  std::vector<ClientId> stalled;
+  for (const auto& [id, client] : clients_) {
+    if (client->busy() && now - client->moved > limits_.stall) stalled.push_back(id);
+    if (!client->busy() && client->in.partial() && now - client->begun > limits_.stall) stalled.push_back(id);
+  }
+  for (const ClientId id : stalled) {
+    Client& client = *clients_.at(id);
+    if (client.busy()) {
+      client.broken = true;
+    } else {
+      refuse(client, "the rest of the request did not come in time");
+    }
+    settle(id);
+  }
+}
+
+std::size_t ControlSocket::held_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& [id, client] : clients_) bytes += client->in.size() + client->out.size();
+  return bytes;
+}
+
+}  // namespace shunt

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket: a Unix stream socket on which any number of clients send requests, a line each, and get a reply
+// line for each, in order.
+//
+// No client can hold up another, or the daemon: reading, answering and writing are cut into pieces that take turns in
+// the event loop. While a reply is on its way nothing more is read from that client, so what it can make the daemon
+// hold is one request in the making and one reply. What is unfinished for too long is ended, and when all places are
+// taken the client that was silent for the longest makes room. Threads: the control thread only (that of the event
+// loop).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "user/base/unique_fd.h"
+#include "user/control/event_loop.h"
+
+namespace shunt {
+
+class ControlSocket {
+ public:
+  struct Limits {
+    std::size_t request_bytes = 64 << 20;  // one line
+    std::size_t total_bytes = 256 << 20;   // requests in the making and replies on their way, all clients together
+    std::size_t clients = 256;
+    std::chrono::milliseconds stall{30'000};  // for the rest of a request to come, or for a reply to move on
+  };
+  // One request line in, one reply line (without its end) out. Must not throw.
+  using Handler = std::function<std::string(std::string_view request)>;
+
+  // Replaces what a dead daemon left at `path`: the caller holds the InstanceLock. Mode 0660 from the first moment.
+  ControlSocket(EventLoop& loop, const std::string& path, Handler handler, const Limits& limits);
+  ControlSocket(EventLoop& loop, const std::string& path, Handler handler)
+      : ControlSocket(loop, path, std::move(handler), Limits{}) {}
+  ~ControlSocket();  // ends all connections, removes the socket
+  ControlSocket(const ControlSocket&) = delete;
+  ControlSocket& operator=(const ControlSocket&) = delete;
+
+  [[nodiscard]] std::size_t client_count() const { return clients_.size(); }
+
+ private:
+  struct Client;
+  using ClientId = std::uint64_t;
+
+  void accept_clients();
+  void add_client(UniqueFd fd);
+  void close_client(ClientId id);
+  void close_quietest();
+  void on_events(ClientId id, std::uint32_t events);
+  void read_some(Client& client);
+  void answer_next(ClientId id);
+  void reply(Client& client, std::string line);
+  void write_some(Client& client);
+  void settle(ClientId id);  // after anything happened: close, wait for the right events, go on with the next request
+  void refuse(Client& client, std::string_view why);
+  void end_stalled();
+  [[nodiscard]] std::size_t held_bytes() const;
+
+  EventLoop& loop_;
+  std::string path_;
+  Handler handler_;
+  Limits limits_;
+  UniqueFd listener_;
+  EventLoop::TimerId stall_timer_;
+  std::map<ClientId, std::unique_ptr<Client>> clients_;
+  ClientId next_id_ = 1;
+  // What was posted to the loop must not reach a socket that is gone.
+  std::shared_ptr<ControlSocket*> self_;
+};
+
+}  // namespace shunt

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a command can ask of a running switch, and the data it gets back. Instance is the real one; commands and their
+// tests know only this interface, so that every handler can be tried without root.
+//
+// A change returns when it is in force: no cache level answers with the older verdict. A refused change throws Error
+// (or std::system_error) and leaves everything as it was. Threads: the control thread only.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "maps/flow.h"
+#include "maps/port.h"
+#include "user/base/strong_types.h"
+#include "user/bpf/datapath.h"
+#include "user/flow/flow_key.h"
+#include "user/l2/fdb.h"
+#include "user/l2/vlan.h"
+#include "user/pipeline/rule.h"
+
+namespace shunt {
+
+struct PortRequest {
+  std::string interface;
+  std::optional<PortNo> number;  // none: the lowest free one
+  VlanConfig vlan;
+  XdpMode mode = XdpMode::kNative;
+  std::optional<unsigned> queues;  // AF_XDP sockets; none: one for each receive queue
+  bool create_tap = false;         // makes the interface, a TAP; detach removes it
+  bool force = false;              // removes somebody else's XDP program
+};
+
+struct PortStatus {
+  std::string bridge, name;
+  PortNo number;
+  DpPort dp;
+  Ifindex ifindex;   // 0: the interface is gone; the port waits for it
+  std::string kind;  // veth, physical, tap, local
+  std::string mac;
+  bool up = false;
+  XdpMode mode = XdpMode::kNative;
+  bool zero_copy = false;
+  unsigned queues = 0;
+  std::uint32_t mtu = 0;
+  bool xdp_transmit = true;  // false: the kernel cannot redirect to it; output goes through userspace
+  VlanConfig vlan;
+  std::vector<std::string> changes;  // what attach changed outside Shunt, to be restored ("peer veth1: gro on")
+  shunt_port_stats stats{};          // kernel and userspace together, as ingress port
+  std::uint64_t tx_packets = 0, tx_bytes = 0;
+};
+
+struct CachedFlow {
+  shunt_megaflow_key key{};
+  FlowMask mask{};
+  std::vector<shunt_action> actions;
+  bool in_kernel = true;  // false: answered by userspace, for `reason`
+  shunt_upcall_reason reason = SHUNT_UPCALL_MISS;
+  std::uint64_t packets = 0, bytes = 0;
+  std::chrono::milliseconds age{}, idle{};  // since it was published; since its last packet
+  std::vector<std::uint64_t> cookies;       // of the rules that made it
+};
+
+struct CacheStats {
+  std::uint32_t flows = 0, flow_limit = 0, masks = 0, groups = 0, indexed_overflow = 0;
+  std::uint64_t exact_hits = 0, megaflow_hits = 0, misses = 0, lookups = 0;
+  std::uint64_t published = 0, rejected_stale = 0, evicted = 0, expired = 0, revalidated = 0, exact_fallback = 0;
+  std::uint64_t upcalls_handled = 0, upcall_nanoseconds = 0;
+  std::uint32_t umem_frames = 0, umem_free = 0;
+  std::map<std::string, std::uint64_t> upcalls;  // by reason
+  std::uint32_t features = 0;                    // SHUNT_FEATURE_*: what the loaded program is specialised to
+};
+
+struct FdbSettings {
+  std::size_t size = 0, limit = 0;
+  std::chrono::seconds ageing{};
+};
+
+class InstanceApi {
+ public:
+  virtual ~InstanceApi() = default;
+
+  virtual void add_bridge(const std::string& name) = 0;  // and its LOCAL port: an interface of that name
+  virtual void del_bridge(const std::string& name) = 0;
+  [[nodiscard]] virtual std::vector<std::string> bridges() const = 0;
+
+  virtual PortStatus attach_port(const std::string& bridge, const PortRequest& request) = 0;
+  virtual void detach_port(const std::string& bridge, const std::string& interface) = 0;
+  virtual void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan) = 0;
+  [[nodiscard]] virtual std::vector<PortStatus> ports(const std::string& bridge) const = 0;  // ascending by number
+  // Counters of packets that came in where no port is (any more): datapath port 0.
+  [[nodiscard]] virtual shunt_port_stats stray_stats() const = 0;
+
+  virtual void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) = 0;  // all or nothing
+  virtual void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) = 0;
+  // Rules that `filter` would delete; their counters are brought up to date first.
+  [[nodiscard]] virtual std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) = 0;
+  // Names of a bridge's ports for rule text: in_port=NAME, output:NAME.
+  [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
+
+  [[nodiscard]] virtual std::vector<CachedFlow> cache_list(std::size_t limit) = 0;
+  [[nodiscard]] virtual CacheStats cache_stats() = 0;
+  virtual void cache_flush() = 0;
+
+  [[nodiscard]] virtual std::vector<FdbEntry> fdb_list(const std::string& bridge) = 0;
+  virtual void fdb_add(const std::string& bridge, FdbKey key, const std::string& interface) = 0;  // static
+  virtual void fdb_del(const std::string& bridge, FdbKey key) = 0;
+  virtual void fdb_flush(const std::string& bridge, std::optional<std::string> interface) = 0;
+  virtual void fdb_set(const std::string& bridge, std::optional<std::chrono::seconds> ageing,
+                       std::optional<std::size_t> limit) = 0;
+  [[nodiscard]] virtual FdbSettings fdb_settings(const std::string& bridge) = 0;
+
+ protected:
+  InstanceApi() = default;
+  InstanceApi(const InstanceApi&) = default;
+  InstanceApi& operator=(const InstanceApi&) = default;
+};
+
+}  // namespace shunt

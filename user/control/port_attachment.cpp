@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/control/port_attachment.h"
+
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "user/afxdp/socket.h"
+#include "user/base/error.h"
+
+namespace shunt {
+
+PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice device, XdpMode mode, bool force)
+    : context_{context}, dp_{dp}, device_{std::move(device)}, ifindex_{device_.ifindex()}, mode_{mode} {
+  refuse_foreign_program(force);
+  try {
+    Datapath& datapath = context_.datapath;
+    shunt_port& entry = datapath.ports[dp_.value];
+    entry.flags = device_.has_local_stack() ? SHUNT_PORT_LOCAL_STACK : 0;
+    entry.queue_count = static_cast<__u16>(device_.queues());
+    entry.upcall_rate = context_.upcall_rate;
+    entry.upcall_burst = context_.upcall_burst;
+    entry.mtu = device_.link().mtu;
+    entry.ifindex = ifindex_.value;
+    if (device_.has_local_stack()) datapath.require_features(datapath.features() | SHUNT_FEATURE_CHECKSUM);
+    open_sockets();
+    datapath.set_ifindex(ifindex_, dp_);
+    datapath.set_tx_port(dp_, ifindex_);
+    datapath.attach(ifindex_, device_.link().name, mode_);
+    attached_ = true;
+    device_.recheck();  // some drivers tell only now whether XDP can redirect to them
+  } catch (...) {
+    leave();
+    throw;
+  }
+  for (const std::string& warning : device_.warnings()) spdlog::warn("port '{}': {}", device_.link().name, warning);
+}
+
+PortAttachment::~PortAttachment() { leave(); }
+
+void PortAttachment::refuse_foreign_program(bool force) const {
+  const AttachedProgram foreign = Datapath::query(ifindex_);
+  if (foreign.id == 0) return;
+  const std::string& name = device_.link().name;
+  if (!force)
+    throw Error("interface '{}' already runs the XDP program '{}' (id {}); remove it, or replace it with --force", name,
+                foreign.name, foreign.id);
+  spdlog::warn("interface '{}': removing the XDP program '{}' (id {})", name, foreign.name, foreign.id);
+  Datapath::remove_foreign(ifindex_);
+}
+
+void PortAttachment::open_sockets() {
+  const Link& link = device_.link();
+  std::vector<std::unique_ptr<XskSocket>> sockets;
+  for (std::uint32_t queue = 0; queue < device_.queues(); ++queue) {
+    XskSocket::Options options;
+    options.ifindex = ifindex_;
+    options.name = link.name;
+    options.queue = QueueId{queue};
+    options.try_zero_copy = device_.kind() == DeviceKind::kPhysical && mode_ == XdpMode::kNative;
+    options.busy_poll = context_.busy_poll;
+    sockets.push_back(std::make_unique<XskSocket>(context_.umem, options));
+    zero_copy_ = sockets.back()->zero_copy();
+    if (!sockets.back()->multi_buffer() && link.mtu + 18 > Umem::kFrameSize - 512)
+      throw Error("interface '{}': its MTU of {} needs multi-buffer AF_XDP, which this kernel or driver lacks; set an "
+                  "MTU of {} or less (ip link set {} mtu {})",
+                  link.name, link.mtu, 3498, link.name, 3498);
+  }
+  for (const auto& socket : sockets) context_.datapath.set_xsk(dp_, socket->queue(), socket->fd());
+  at_workers_ = true;
+  context_.workers.add_port(dp_, std::move(sockets));
+}
+
+void PortAttachment::leave() noexcept {
+  Datapath& datapath = context_.datapath;
+  try {
+    if (attached_) datapath.detach(ifindex_);
+    datapath.set_tx_port(dp_, Ifindex{0});
+    datapath.set_ifindex(ifindex_, DpPort{0});
+    for (std::uint32_t queue = 0; queue < device_.queues(); ++queue) datapath.set_xsk(dp_, QueueId{queue}, -1);
+    if (at_workers_) context_.workers.remove_port(dp_);
+  } catch (const std::exception& e) {
+    spdlog::error("port '{}': detach: {}", device_.link().name, e.what());
+  }
+  datapath.ports[dp_.value].ifindex = 0;
+  attached_ = at_workers_ = false;
+  device_.restore();
+}
+
+bool PortAttachment::recheck() {
+  if (!device_.recheck()) return false;
+  set_mtu(device_.link().mtu);
+  for (const std::string& warning : device_.warnings()) spdlog::warn("port '{}': {}", device_.link().name, warning);
+  return true;
+}
+
+void PortAttachment::set_mtu(std::uint32_t mtu) { context_.datapath.ports[dp_.value].mtu = mtu; }
+
+}  // namespace shunt

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/control/port_json.h"
+
+#include "user/control/text.h"
+
+namespace shunt {
+
+Json port_json(const PortStatus& port) {
+  Json json = {
+      {"bridge", port.bridge},
+      {"name", port.name},
+      {"ofport", port.number.value},
+      {"dp_port", port.dp.value},
+      {"ifindex", nullptr},
+      {"kind", port.kind},
+      {"mac", port.mac},
+      {"state", port.ifindex.value == 0 ? "gone"
+                : port.up               ? "up"
+                                        : "down"},
+      {"mode", port.mode == XdpMode::kNative ? "native" : "generic"},
+      {"zero_copy", port.zero_copy},
+      {"queues", port.queues},
+      {"mtu", port.mtu},
+      {"xdp_transmit", port.xdp_transmit},
+      {"vlan_mode", port.vlan.is_access() ? "access" : "trunk"},
+      {"tag", nullptr},
+      {"trunks", nullptr},
+      {"changes", port.changes},
+      {"rx_packets", port.stats.rx_packets},
+      {"rx_bytes", port.stats.rx_bytes},
+      {"tx_packets", port.tx_packets},
+      {"tx_bytes", port.tx_bytes},
+      {"drops", total_drops(port.stats)},
+  };
+  if (port.ifindex.value != 0) json["ifindex"] = port.ifindex.value;
+  if (port.vlan.tag) json["tag"] = port.vlan.tag->value;
+  if (port.vlan.trunks) json["trunks"] = format_vlans(*port.vlan.trunks);
+  return json;
+}
+
+std::uint64_t total_drops(const shunt_port_stats& stats) {
+  std::uint64_t total = 0;
+  for (int reason = SHUNT_DROP_NONE + 1; reason < SHUNT_DROP_COUNT; ++reason) total += stats.drops[reason];
+  return total;
+}
+
+}  // namespace shunt

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hash index maps 64-bit hashes to payloads: a pointer or a count, where zero means that the entry is dead. Several
+// entries may have the same hash.
+//
+// Open addressing at a load of at most one half. Dead entries keep their place until the array is rebuilt, so that a
+// reader never loses its way. Threads: one writer; any number of readers, which never wait. The writer is handed arrays
+// that were replaced, and frees them when no reader can be in them any more.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace shunt {
+
+template <typename Payload>
+class HashIndex {
+ public:
+  struct Entry {
+    std::atomic<std::uint64_t> hash{0};  // 0: never used
+    std::atomic<Payload> payload{};
+  };
+  struct Array {
+    explicit Array(std::size_t capacity) : mask{capacity - 1}, entries{std::make_unique<Entry[]>(capacity)} {}
+    std::size_t mask;
+    std::size_t used = 0;  // entries with a hash, dead or alive
+    std::unique_ptr<Entry[]> entries;
+  };
+
+  HashIndex() : array_{new Array(4)} {}
+  HashIndex(const HashIndex&) = delete;
+  HashIndex& operator=(const HashIndex&) = delete;
+  ~HashIndex() { delete array_.load(std::memory_order_relaxed); }
+
+  // Readers. The first living payload of this hash that `accept(payload)` takes, or Payload{}.
+  template <typename Accept>
+  [[nodiscard]] Payload find(std::uint64_t hash, Accept accept) const noexcept {
+    const Array& array = *array_.load(std::memory_order_acquire);
+    hash = valid(hash);
+    for (std::size_t i = hash;; ++i) {
+      const Entry& entry = array.entries[i & array.mask];
+      const std::uint64_t found = entry.hash.load(std::memory_order_acquire);
+      if (found == 0) return Payload{};
+      if (found != hash) continue;
+      const Payload payload = entry.payload.load(std::memory_order_acquire);
+      if (payload != Payload{} && accept(payload)) return payload;
+    }
+  }
+  [[nodiscard]] bool contains(std::uint64_t hash) const noexcept {
+    return find(hash, [](Payload) { return true; }) != Payload{};
+  }
+
+  // Writer. The place of the first living payload of this hash that `accept(payload)` takes, or nullptr. Store zero to
+  // kill the entry, and say so by died().
+  template <typename Accept>
+  [[nodiscard]] std::atomic<Payload>* place(std::uint64_t hash, Accept accept) {
+    Array& array = *array_.load(std::memory_order_relaxed);
+    hash = valid(hash);
+    for (std::size_t i = hash;; ++i) {
+      Entry& entry = array.entries[i & array.mask];
+      const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
+      if (found == 0) return nullptr;
+      if (found != hash) continue;
+      const Payload payload = entry.payload.load(std::memory_order_relaxed);
+      if (payload != Payload{} && accept(payload)) return &entry.payload;
+    }
+  }
+  void died() { --live_; }
+
+  // `retire(Array*)` takes over the array that this one outgrew.
+  template <typename Retire>
+  void add(std::uint64_t hash, Payload payload, Retire retire) {
+    Array* array = array_.load(std::memory_order_relaxed);
+    if ((array->used + 1) * 2 > array->mask + 1) {
+      Array* bigger = rebuilt(*array);
+      array_.store(bigger, std::memory_order_release);
+      retire(array);
+      array = bigger;
+    }
+    put(*array, valid(hash), payload);
+    ++live_;
+  }
+
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    const Array& array = *array_.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i <= array.mask; ++i) {
+      const Payload payload = array.entries[i].payload.load(std::memory_order_acquire);
+      if (payload != Payload{}) visit(payload);
+    }
+  }
+
+ private:
+  std::atomic<Array*> array_;
+  std::size_t live_ = 0;
+
+  static std::uint64_t valid(std::uint64_t hash) noexcept { return hash == 0 ? 1 : hash; }
+
+  static void put(Array& array, std::uint64_t hash, Payload payload) {
+    for (std::size_t i = hash;; ++i) {
+      Entry& entry = array.entries[i & array.mask];
+      const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
+      if (found == hash && entry.payload.load(std::memory_order_relaxed) == Payload{}) {
+        entry.payload.store(payload, std::memory_order_release);
+        return;
+      }
+      if (found != 0) continue;
+      entry.payload.store(payload, std::memory_order_relaxed);
+      entry.hash.store(hash, std::memory_order_release);
+      ++array.used;
+      return;
+    }
+  }
+
+  [[nodiscard]] Array* rebuilt(const Array& array) const {
+    std::size_t capacity = 4;
+    while (capacity < (live_ + 1) * 4) capacity *= 2;
+    auto* bigger = new Array(capacity);
+    for (std::size_t i = 0; i <= array.mask; ++i) {
+      const Payload payload = array.entries[i].payload.load(std::memory_order_relaxed);
+      if (payload != Payload{}) put(*bigger, array.entries[i].hash.load(std::memory_order_relaxed), payload);
+    }
+    return bigger;
+  }
+};
+
+}  // namespace shunt

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Actions as text: those of rules in ovs-actions(7)'s syntax, both ways; those of cached flows as ovs-dpctl shows them.
+// Threads: any.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "maps/actions.h"
+#include "user/base/strong_types.h"
+#include "user/pipeline/action.h"
+#include "user/pipeline/port_names.h"
+
+namespace shunt {
+
+// The text behind "actions=". Throws TextError; `column` is where `text` begins in what the user gave. `match` is the
+// rule's: set_field, load and move are refused unless each packet of it, edited by the actions before, has the field.
+// "drop" and an empty text are the same list, of one DropAction.
+ActionList parse_actions(std::string_view text, const Match& match, const PortNames& names, std::size_t column = 1);
+
+// "push_vlan:0x8100,set_field:4106->vlan_vid,output:2"; "drop" where the list is empty.
+std::string format_actions(std::span<const Action> actions, const PortNames& names = {});
+
+// "set(ipv4(ttl=63)),push_vlan(vid=10,pcp=0),2". `name_of` says what to show for a datapath port (its number where it
+// is empty).
+std::string format_dp_actions(std::span<const shunt_action> actions,
+                              const std::function<std::string(DpPort)>& name_of = {});
+
+}  // namespace shunt

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules as text: the other half of rule_text.h. The order of the fields is that of ovs-ofctl dump-flows.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <iterator>
+
+#include "user/flow/field_text.h"
+#include "user/flow/fields.h"
+#include "user/pipeline/action_text.h"
+#include "user/pipeline/rule_text.h"
+
+namespace shunt {
+namespace {
+
+struct ShownField {
+  FieldId id;
+  std::string_view name;  // ovs-ofctl's dumps use OpenFlow 1.0's names
+};
+
+constexpr auto kL2 = std::to_array<ShownField>({{FieldId::kVlanTpid, "vlan_tpid"},
+                                                {FieldId::kVlanTci1, "vlan_tci1"},
+                                                {FieldId::kVlanTpid1, "vlan_tpid1"},
+                                                {FieldId::kEthSrc, "dl_src"},
+                                                {FieldId::kEthDst, "dl_dst"}});
+constexpr auto kAddresses = std::to_array<ShownField>({{FieldId::kIpSrc, "nw_src"},
+                                                       {FieldId::kIpDst, "nw_dst"},
+                                                       {FieldId::kIpv6Src, "ipv6_src"},
+                                                       {FieldId::kIpv6Dst, "ipv6_dst"},
+                                                       {FieldId::kIpv6Label, "ipv6_label"},
+                                                       {FieldId::kArpSpa, "arp_spa"},
+                                                       {FieldId::kArpTpa, "arp_tpa"}});
+constexpr auto kUpper = std::to_array<ShownField>(
+    {{FieldId::kArpOp, "arp_op"},         {FieldId::kArpSha, "arp_sha"},     {FieldId::kArpTha, "arp_tha"},
+     {FieldId::kNwTos, "nw_tos"},         {FieldId::kNwEcn, "nw_ecn"},       {FieldId::kNwTtl, "nw_ttl"},
+     {FieldId::kMplsLabel, "mpls_label"}, {FieldId::kMplsTc, "mpls_tc"},     {FieldId::kMplsTtl, "mpls_ttl"},
+     {FieldId::kMplsBos, "mpls_bos"},     {FieldId::kMplsLse1, "mpls_lse1"}, {FieldId::kMplsLse2, "mpls_lse2"},
+     {FieldId::kIpFrag, "nw_frag"},       {FieldId::kIcmpType, "icmp_type"}, {FieldId::kIcmpCode, "icmp_code"},
+     {FieldId::kNdTarget, "nd_target"},   {FieldId::kNdSll, "nd_sll"},       {FieldId::kNdTll, "nd_tll"},
+     {FieldId::kTpSrc, "tp_src"},         {FieldId::kTpDst, "tp_dst"},       {FieldId::kTcpFlags, "tcp_flags"}});
+
+struct ShownKeyword {
+  std::string_view word;
+  std::uint16_t eth_type;
+  std::uint8_t nw_proto;  // 0: not said
+};
+// With a protocol before without: the first that fits is shown.
+constexpr auto kKeywords = std::to_array<ShownKeyword>({{"icmp", 0x0800, 1},
+                                                        {"tcp", 0x0800, 6},
+                                                        {"udp", 0x0800, 17},
+                                                        {"sctp", 0x0800, 132},
+                                                        {"ip", 0x0800, 0},
+                                                        {"icmp6", 0x86dd, 58},
+                                                        {"tcp6", 0x86dd, 6},
+                                                        {"udp6", 0x86dd, 17},
+                                                        {"sctp6", 0x86dd, 132},
+                                                        {"ipv6", 0x86dd, 0},
+                                                        {"arp", 0x0806, 0},
+                                                        {"rarp", 0x8035, 0},
+                                                        {"mpls", 0x8847, 0},
+                                                        {"mplsm", 0x8848, 0}});
+
+class MatchFormatter {
+ public:
+  MatchFormatter(const Match& match, const PortNames& names) : match_{match}, names_{names} {}
+
+  std::string text() {
+    const ShownKeyword* keyword = find_keyword();
+    if (keyword != nullptr) begin_item(keyword->word);
+    if (match_.mask.in_port != 0) append_port(begin_value("in_port"), PortNo{match_.value.in_port}, names_);
+    append_tag();
+    append_fields(kL2);
+    if (keyword == nullptr) append_field({FieldId::kEthType, "dl_type"});
+    append_fields(kAddresses);
+    if (keyword == nullptr || keyword->nw_proto == 0) append_field({FieldId::kNwProto, "nw_proto"});
+    append_fields(kUpper);
+    return std::move(out_);
+  }
+
+ private:
+  [[nodiscard]] const ShownKeyword* find_keyword() const {
+    if (match_.mask.eth_type.host() != 0xffff) return nullptr;
+    const auto at = std::ranges::find_if(kKeywords, [this](const ShownKeyword& k) {
+      return k.eth_type == match_.value.eth_type.host() &&
+             (k.nw_proto == 0 || (match_.mask.nw_proto == 0xff && match_.value.nw_proto == k.nw_proto));
+    });
+    return at == kKeywords.end() ? nullptr : &*at;
+  }
+
+  void begin_item(std::string_view item) {
+    if (!out_.empty()) out_ += ',';
+    out_ += item;
+  }
+  std::string& begin_value(std::string_view name) {
+    begin_item(name);
+    out_ += '=';
+    return out_;
+  }
+
+  // dl_vlan and dl_vlan_pcp where they say it all, vlan_tci under its mask else.
+  void append_tag() {
+    const unsigned mask = match_.mask.vlan[0].tci.host();
+    const unsigned tci = match_.value.vlan[0].tci.host();
+    if (mask == 0) return;
+    const unsigned vid_mask = mask & 0x0fff, pcp_mask = mask & 0xe000;
+    const bool tagged = (mask & tci & SHUNT_VLAN_PRESENT) != 0 && (vid_mask | pcp_mask) != 0;
+    if (!tagged || (vid_mask != 0 && vid_mask != 0x0fff) || (pcp_mask != 0 && pcp_mask != 0xe000))
+      return append_field({FieldId::kVlanTci, "vlan_tci"});
+    if (vid_mask != 0) append_number(begin_value("dl_vlan"), tci & 0x0fff);
+    if (pcp_mask != 0) append_number(begin_value("dl_vlan_pcp"), tci >> 13);
+  }
+
+  template <std::size_t kSize>
+  void append_fields(const std::array<ShownField, kSize>& shown) {
+    for (const ShownField& f : shown) append_field(f);
+  }
+
+  // Bytes of the key belong to several fields: the one shown is that which the match's packets have.
+  void append_field(const ShownField& shown) {
+    const Field& f = field(shown.id);
+    const FieldBits mask = read_field(f, match_.mask);
+    if (mask == 0 || !implied_by(f.prerequisite, match_)) return;
+    format_field(begin_value(shown.name), f, read_field(f, match_.value), mask);
+  }
+
+  const Match& match_;
+  const PortNames& names_;
+  std::string out_;
+};
+
+// "priority=N,match actions=...", with the blank before actions only where something stands before it.
+void append_rule(std::string& out, std::uint16_t priority, const Match& match, std::span<const Action> actions,
+                 const PortNames& names) {
+  const std::string match_text = format_match(match, names);
+  if (priority != kDefaultPriority) fmt::format_to(std::back_inserter(out), "priority={}", priority);
+  if (priority != kDefaultPriority && !match_text.empty()) out += ',';
+  out += match_text;
+  if (!out.empty() && out.back() != ' ') out += ' ';
+  out += "actions=";
+  out += format_actions(actions, names);
+}
+
+}  // namespace
+
+std::string format_match(const Match& match, const PortNames& names) { return MatchFormatter{match, names}.text(); }
+
+std::string format_flow_spec(const FlowMod& mod, const PortNames& names) {
+  std::string out;
+  if (mod.table) fmt::format_to(std::back_inserter(out), "table={}, ", *mod.table);
+  if (mod.cookie_mask)
+    fmt::format_to(std::back_inserter(out), "cookie={:#x}/{:#x}, ", mod.cookie, *mod.cookie_mask);
+  else if (mod.cookie != 0)
+    fmt::format_to(std::back_inserter(out), "cookie={:#x}, ", mod.cookie);
+  if (mod.out_port) {
+    out += "out_port=";
+    append_port(out, *mod.out_port, names);
+    out += ", ";
+  }
+  if (mod.command == FlowMod::Command::kDelete || mod.command == FlowMod::Command::kDeleteStrict) {
+    if (mod.priority != kDefaultPriority) fmt::format_to(std::back_inserter(out), "priority={},", mod.priority);
+    out += format_match(mod.match, names);
+  } else {
+    append_rule(out, mod.priority, mod.match, mod.actions, names);
+  }
+  return out;
+}
+
+std::string format_flow(const Rule& rule, TimePoint now, const PortNames& names) {
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now - rule.created).count();
+  std::string out = fmt::format("cookie={:#x}, duration={}.{:03}s, table={}, n_packets={}, n_bytes={}, ", rule.cookie,
+                                age / 1000, age % 1000, rule.table, rule.packets.load(std::memory_order_relaxed),
+                                rule.bytes.load(std::memory_order_relaxed));
+  append_rule(out, rule.priority, rule.match, rule.actions, names);
+  return out;
+}
+
+}  // namespace shunt

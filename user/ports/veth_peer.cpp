@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/ports/veth_peer.h"
+
+#include <string_view>
+#include <utility>
+
+#include "user/base/error.h"
+
+namespace shunt {
+
+VethPeer VethPeer::reach(const Link& veth) {
+  VethPeer peer;
+  if (veth.peer == Ifindex{}) throw Error("'{}' has no peer", veth.name);
+  if (veth.peer_netns) {
+    peer.netns_ = find_namespace(*veth.peer_netns);
+    if (!peer.netns_) throw Error("the namespace of the peer of '{}' is not to be found", veth.name);
+  }
+  peer.look_up(veth.peer);
+  return peer;
+}
+
+VethPeer VethPeer::reach(const PeerPlace& place) {
+  VethPeer peer;
+  if (place.netns && *place.netns != current_namespace().id) {
+    peer.netns_ = find_namespace(*place.netns);
+    if (!peer.netns_) throw Error("the namespace of the peer is gone");
+  }
+  peer.look_up(place.index);
+  return peer;
+}
+
+PeerPlace VethPeer::place() const { return {netns_ ? netns_->id : current_namespace().id, link_.index}; }
+
+std::string VethPeer::describe() const {
+  if (!netns_) return "peer " + link_.name;
+  std::string_view where = netns_->where;
+  if (where.starts_with("/proc/")) {
+    where.remove_prefix(std::string_view{"/proc/"}.size());
+    return fmt::format("peer {} in the namespace of process {}", link_.name, where.substr(0, where.find('/')));
+  }
+  return fmt::format("peer {} in {}", link_.name, where);
+}
+
+void VethPeer::run(const std::function<void(Ethtool&)>& function) const {
+  const auto body = [&function] {
+    Ethtool ethtool;
+    function(ethtool);
+  };
+  if (netns_) {
+    run_in_namespace(netns_->fd.get(), body);
+  } else {
+    body();
+  }
+}
+
+void VethPeer::look_up(Ifindex index) {
+  std::optional<Link> found;
+  const auto body = [&] { found = Netlink{}.find(index); };
+  if (netns_) {
+    run_in_namespace(netns_->fd.get(), body);
+  } else {
+    body();
+  }
+  if (!found || found->kind != "veth") throw Error("the veth peer with index {} is gone", index.value);
+  link_ = std::move(*found);
+}
+
+}  // namespace shunt

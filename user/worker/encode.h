@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Encoding: a translation's actions -> what the kernel side can run, or the reason why only userspace can.
+//
+// The kernel runs at most SHUNT_MAX_ACTIONS actions with one output, which is the last: a port, or a group of ports
+// that all get the same bytes. Ports of a group may get them without the outer VLAN tag (devmap egress program), so a
+// flood over access and trunk ports is one broadcast redirect of the tagged form. Everything else goes up as
+// UNSUPPORTED.
+//
+// Pure: no map is touched. Threads: any.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "maps/actions.h"
+#include "maps/drop_reason.h"
+#include "maps/flow.h"
+#include "maps/types.h"
+#include "user/base/strong_types.h"
+#include "user/pipeline/translate.h"
+
+namespace shunt {
+
+// How the kernel reaches a datapath port; set by control.
+struct PortOutput {
+  Ifindex ifindex;           // 0: the interface is gone
+  bool xdp_transmit = true;  // false: it cannot take XDP redirects; output goes through AF_XDP
+};
+using PortOutputs = std::array<PortOutput, SHUNT_MAX_PORTS>;
+
+// A port of an output group.
+struct GroupPort {
+  DpPort port;
+  bool pop_vlan = false;
+  friend auto operator<=>(const GroupPort&, const GroupPort&) = default;
+};
+using GroupPorts = std::vector<GroupPort>;  // ascending by port, each once
+
+struct Encoded {
+  std::vector<shunt_action> actions;  // 1..SHUNT_MAX_ACTIONS; an OUTPUT_GROUP's arg is the table's to fill in
+  std::uint8_t flags = 0;             // SHUNT_FLOW_SINGLE_OUTPUT, SHUNT_FLOW_EDITS
+  DpPort output;                      // SINGLE_OUTPUT
+  GroupPorts group;                   // members where actions end in OUTPUT_GROUP
+  bool in_kernel = true;              // false: one USERSPACE action, for `reason`
+  shunt_upcall_reason reason = SHUNT_UPCALL_MISS;
+};
+
+[[nodiscard]] Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs& ports);
+// One USERSPACE action with that reason.
+[[nodiscard]] Encoded encode_userspace(shunt_upcall_reason reason);
+
+// Features (SHUNT_FEATURE_*) that a program must have for a flow under `mask` with these actions to be right in the
+// kernel.
+[[nodiscard]] std::uint32_t features_of(const FlowMask& mask, const Encoded& encoded);
+
+// True for actions that change the frame.
+[[nodiscard]] bool is_edit(const shunt_action& action);
+
+}  // namespace shunt

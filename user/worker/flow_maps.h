@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The maps of the flow cache as the megaflow table writes them: mmapped arrays as spans, and the few updates that need
+// a syscall. DatapathMaps stands on a loaded Datapath; unit tests put plain memory behind the same interface.
+//
+// Threads: the revalidator.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "maps/flow.h"
+#include "maps/port.h"
+#include "user/bpf/datapath.h"
+
+namespace shunt {
+
+class FlowMaps {
+ public:
+  virtual ~FlowMaps() = default;
+
+  shunt_config config{};
+  std::span<shunt_flow> flows;
+  std::span<shunt_index_bucket> index;
+  std::span<shunt_flow_counters> counters;
+  std::span<shunt_mask> masks;
+  std::span<shunt_port> ports;
+
+  // 0 or -errno.
+  [[nodiscard]] virtual int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept = 0;
+  virtual void erase_megaflow(const shunt_megaflow_key& key) noexcept = 0;
+  [[nodiscard]] virtual int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept = 0;
+  // Returns when no program that ran at the time of the call still runs. Called from the grace thread as well.
+  virtual void wait_grace_period() = 0;
+};
+
+class DatapathMaps final : public FlowMaps {
+ public:
+  explicit DatapathMaps(Datapath& datapath);  // borrows
+
+  int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override;
+  void erase_megaflow(const shunt_megaflow_key& key) noexcept override;
+  int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept override;
+  void wait_grace_period() override;
+
+ private:
+  Datapath& datapath_;
+  BpfMap<shunt_megaflow_key, shunt_megaflow> megaflows_;
+};
+
+}  // namespace shunt

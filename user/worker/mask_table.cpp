@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/mask_table.h"
+
+#include "bpf/datapath/mask.h"
+
+namespace shunt {
+
+MaskTable::MaskTable(std::span<shunt_mask> masks) : masks_{masks}, entries_(masks.size()) {
+  for (std::size_t number = masks.size(); number-- > SHUNT_MASK_FIRST;)
+    free_.push_back(static_cast<std::uint16_t>(number));
+  KeyWords ones;
+  ones.fill(~std::uint64_t{0});
+  Entry& exact = entries_[SHUNT_MASK_EXACT];
+  exact.bits = from_words(ones);
+  shunt_mask_from_bits(&exact.bits, &masks_[SHUNT_MASK_EXACT]);
+  write_union({});
+}
+
+std::optional<std::uint16_t> MaskTable::acquire(const FlowMask& mask) {
+  if (const auto known = find(mask)) {
+    Entry& entry = entries_[*known];
+    if (entry.references++ == 0) ++count_;
+  } else {
+    if (free_.empty()) return std::nullopt;
+    const std::uint16_t number = free_.back();
+    free_.pop_back();
+    entries_[number] = Entry{mask, 1, true, 0};
+    shunt_mask_from_bits(&mask, &masks_[number]);
+    numbers_.emplace(to_words(mask), number);
+    ++count_;
+  }
+  if (!is_subset(mask, union_)) {
+    FlowMask wider = union_;
+    add_mask(wider, mask);
+    write_union(wider);
+  }
+  return find(mask);
+}
+
+std::optional<std::uint16_t> MaskTable::find(const FlowMask& mask) const {
+  if (equal(mask, entries_[SHUNT_MASK_EXACT].bits)) return SHUNT_MASK_EXACT;
+  const auto known = numbers_.find(to_words(mask));
+  if (known == numbers_.end()) return std::nullopt;
+  return known->second;
+}
+
+void MaskTable::release(std::uint16_t number, std::uint64_t epoch) {
+  Entry& entry = entries_[number];
+  if (--entry.references > 0) return;
+  --count_;
+  if (number == SHUNT_MASK_EXACT) return;
+  entry.retired_in = epoch;
+  retired_.add(epoch, number);
+}
+
+void MaskTable::reclaim(std::uint64_t epoch) {
+  retired_.reclaim(epoch, [this](std::uint64_t left, std::uint16_t number) {
+    Entry& entry = entries_[number];
+    // In use again meanwhile, or left once more in a later epoch.
+    if (entry.references > 0 || !entry.named || entry.retired_in != left) return;
+    numbers_.erase(to_words(entry.bits));
+    entry = Entry{};
+    masks_[number] = shunt_mask{};
+    free_.push_back(number);
+  });
+}
+
+void MaskTable::shrink_union() {
+  FlowMask needed{};
+  for (const Entry& entry : entries_)
+    if (entry.references > 0) add_mask(needed, entry.bits);
+  if (!equal(needed, union_)) write_union(needed);
+}
+
+void MaskTable::write_union(const FlowMask& bits) {
+  union_ = bits;
+  shunt_mask_from_bits(&union_, &masks_[SHUNT_MASK_UNION]);
+}
+
+std::size_t MaskTable::Hash::operator()(const KeyWords& words) const noexcept {
+  std::uint64_t hash = 0;
+  for (const std::uint64_t word : words) hash = shunt_hash_step(hash, word, 0x9e3779b97f4a7c15);
+  return hash;
+}
+
+}  // namespace shunt

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// A flow's way into the maps and out of them: the order of the stores is what a look-up at the same time relies on
+// (maps/flow.h).
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <utility>
+
+#include "user/worker/megaflow_table_impl.h"
+
+namespace shunt {
+namespace {
+
+template <typename T>
+void store(T& at, T value) noexcept {
+  std::atomic_ref<T>{at}.store(value, std::memory_order_release);
+}
+template <typename T>
+T load(T& at) noexcept {
+  return std::atomic_ref<T>{at}.load(std::memory_order_relaxed);
+}
+
+bool same_dependencies(const std::vector<FdbDependency>& a, const std::vector<FdbDependency>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const FdbDependency& x, const FdbDependency& y) {
+    return x.bridge == y.bridge && x.key == y.key;
+  });
+}
+
+}  // namespace
+
+MegaflowTable::Impl::Verdict MegaflowTable::Impl::decide(const Translation& translation, DpPort port) {
+  Verdict verdict{encode(translation, port, outputs), 0};
+  if (verdict.encoded.group.empty()) return verdict;
+  verdict.group = groups.acquire(verdict.encoded.group, outputs);
+  if (verdict.group == 0)
+    verdict.encoded = encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
+  else
+    verdict.encoded.actions.back().arg = verdict.group;
+  return verdict;
+}
+
+bool MegaflowTable::Impl::has_features(const FlowMask& mask, const Encoded& encoded) {
+  const std::uint32_t needed = features_of(mask, encoded);
+  wanted |= needed;
+  return (needed & ~features) == 0;
+}
+
+// Takes a reference to the mask that the flow gets: its own where the port's list has room, else exact. Nothing when
+// the program does not parse what the mask looks at.
+std::optional<std::uint16_t> MegaflowTable::Impl::choose_mask(const Translation& translation, DpPort port,
+                                                              const Encoded& encoded) {
+  if (!has_features(translation.mask, encoded)) return std::nullopt;
+  const auto known = masks.find(translation.mask);
+  if ((known && ports.listed(port, *known)) || ports.has_room(port))
+    if (const auto number = masks.acquire(translation.mask)) return number;
+  if (!has_features(masks.bits(SHUNT_MASK_EXACT), encoded)) return std::nullopt;
+  return masks.acquire(masks.bits(SHUNT_MASK_EXACT));
+}
+
+std::uint32_t MegaflowTable::Impl::find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const {
+  for (std::uint32_t slot = heads[bucket_of(hash)]; slot != kNoSlot; slot = flows[slot].next) {
+    const Flow& flow = flows[slot];
+    if (flow.hash == hash && flow.mask == mask && shunt_packed_equal(&key, &masks.layout(mask), maps.flows[slot].key))
+      return slot;
+  }
+  return kNoSlot;
+}
+
+std::uint32_t MegaflowTable::Impl::take_slot() {
+  if (free.empty()) {
+    flows.emplace_back();
+    return static_cast<std::uint32_t>(flows.size() - 1);
+  }
+  const std::uint32_t slot = free.back();
+  free.pop_back();
+  return slot;
+}
+
+// No program reads the slot: its generation is 0, and a grace period has passed. The generation comes last, since an
+// old hint of the exact-match level may lead here at any moment.
+void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, const Verdict& verdict, bool is_young) {
+  const Flow& flow = flows[slot];
+  shunt_flow& element = maps.flows[slot];
+  shunt_flow fresh{};
+  fresh.head.slot = slot;
+  fresh.head.mask = flow.mask;
+  fresh.head.output = static_cast<__u16>(verdict.encoded.output.value);
+  fresh.head.action_count = static_cast<__u8>(verdict.encoded.actions.size());
+  fresh.head.flags = static_cast<__u8>(verdict.encoded.flags | (is_young ? SHUNT_FLOW_YOUNG : 0));
+  shunt_pack_key(&key, &masks.layout(flow.mask), fresh.key);
+  std::copy(verdict.encoded.actions.begin(), verdict.encoded.actions.end(), fresh.actions);
+  element = fresh;
+  for (std::size_t cpu = 0; cpu < maps.config.cpu_count; ++cpu) maps.counters[cpu * limit + slot] = {};
+  store(element.head.generation, ports.generation(DpPort{flow.port}));
+}
+
+int MegaflowTable::Impl::write_megaflow(std::uint32_t slot) {
+  const shunt_flow& element = maps.flows[slot];
+  shunt_megaflow_key key{};
+  key.key = key_of(slot);
+  key.mask = flows[slot].mask;
+  shunt_megaflow value{};
+  value.head = element.head;
+  std::copy(std::begin(element.actions), std::end(element.actions), value.actions);
+  return maps.update_megaflow(key, value);
+}
+
+void MegaflowTable::Impl::index_flow(std::uint32_t slot) {
+  Flow& flow = flows[slot];
+  shunt_index_bucket& bucket = maps.index[bucket_of(flow.hash)];
+  for (__u64& entry : bucket.entry) {
+    if (entry != 0) continue;
+    store(entry, SHUNT_INDEX_ENTRY(shunt_hash_tag(flow.hash), slot));
+    flow.indexed = true;
+    return;
+  }
+  store(bucket.overflow, bucket.overflow + 1);
+  ++overflow;
+}
+
+void MegaflowTable::Impl::unindex_flow(std::uint32_t slot) {
+  Flow& flow = flows[slot];
+  const std::uint32_t number = bucket_of(flow.hash);
+  shunt_index_bucket& bucket = maps.index[number];
+  if (!flow.indexed) {
+    store(bucket.overflow, bucket.overflow - 1);
+    --overflow;
+    return;
+  }
+  flow.indexed = false;
+  for (__u64& entry : bucket.entry)
+    if (entry == SHUNT_INDEX_ENTRY(shunt_hash_tag(flow.hash), slot)) store(entry, __u64{0});
+  if (bucket.overflow > 0) promote_overflow(number);
+}
+
+// An entry came free: a flow that had to do without gets it.
+void MegaflowTable::Impl::promote_overflow(std::uint32_t number) {
+  for (std::uint32_t slot = heads[number]; slot != kNoSlot; slot = flows[slot].next) {
+    if (flows[slot].indexed) continue;
+    index_flow(slot);
+    if (!flows[slot].indexed) return;
+    store(maps.index[number].overflow, maps.index[number].overflow - 1);
+    --overflow;
+    return;
+  }
+}
+
+void MegaflowTable::Impl::chain(std::uint32_t slot) {
+  std::uint32_t& head = heads[bucket_of(flows[slot].hash)];
+  flows[slot].next = head;
+  head = slot;
+}
+
+void MegaflowTable::Impl::unchain(std::uint32_t slot) {
+  std::uint32_t* at = &heads[bucket_of(flows[slot].hash)];
+  while (*at != slot) at = &flows[*at].next;
+  *at = flows[slot].next;
+}
+
+void MegaflowTable::Impl::retire(std::uint32_t slot) {
+  Flow& flow = flows[slot];
+  unchain(slot);  // first: a freed index entry must not go to this flow
+  unindex_flow(slot);
+  shunt_megaflow_key key{};
+  key.key = key_of(slot);
+  key.mask = flow.mask;
+  maps.erase_megaflow(key);
+  ports.remove_flow(DpPort{flow.port}, flow.mask);
+  masks.release(flow.mask, epoch);
+  retire_slot(slot);
+  --live;
+  ++stats.retired;
+}
+
+void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
+  Flow& flow = flows[slot];
+  store(maps.flows[slot].head.generation, __u32{0});
+  flow.state = Flow::State::kRetired;
+  collect(slot);
+  unlink_dependencies(*flow.translation);
+  if (flow.group != 0) groups.release(flow.group, epoch);
+  retired.add(epoch, slot);
+}
+
+// The flow moves to slot `fresh` with its new actions: each place that leads to it is changed by one store, so that a
+// packet meets the older verdict or the newer one, never none.
+void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation,
+                                  std::uint32_t fresh) {
+  const FlowKey key = key_of(slot);
+  collect(slot);
+  Flow& old_flow = flows[slot];
+  Flow& flow = flows[fresh];
+  flow = old_flow;
+  flow.translation = std::move(translation);
+  flow.seen_packets = flow.seen_bytes = 0;
+  flow.group = verdict.group;
+  flow.in_kernel = verdict.encoded.in_kernel;
+  flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
+  unchain(slot);
+  chain(fresh);
+  link_dependencies(fresh);
+  write_slot(fresh, key, verdict, flow.young);
+  // Only the value of a key that is there changes, which needs memory but no room. Without memory the flow goes.
+  const bool written = write_megaflow(fresh) == 0;
+  if (flow.indexed) {
+    const std::uint32_t tag = shunt_hash_tag(flow.hash);
+    for (__u64& entry : maps.index[bucket_of(flow.hash)].entry)
+      if (entry == SHUNT_INDEX_ENTRY(tag, slot)) store(entry, SHUNT_INDEX_ENTRY(tag, fresh));
+  }
+  if (flow.young) young.push_back({fresh, flow.created});
+  retire_slot(slot);
+  if (!written) retire(fresh);
+}
+
+void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation) {
+  Flow& flow = flows[slot];
+  collect(slot);  // what was counted so far is the old rules'
+  const TranslationRef before = std::exchange(flow.translation, std::move(translation));
+  if (same_dependencies(before->fdb_dependencies, flow.translation->fdb_dependencies)) return;
+  link_dependencies(slot);  // under a new birth: what the older one is entered for counts as dead from here on
+  unlink_dependencies(*before);
+}
+
+void MegaflowTable::Impl::link_dependencies(std::uint32_t slot) {
+  flows[slot].birth = ++births;
+  dependencies.add(flows[slot].translation->fdb_dependencies, {slot, flows[slot].birth});
+}
+
+void MegaflowTable::Impl::unlink_dependencies(const Translation& translation) {
+  dependencies.remove(translation.fdb_dependencies, [&](const DependencyIndex::Dependent& dependent) {
+    const Flow& flow = flows[dependent.slot];
+    return flow.state == Flow::State::kLive && flow.birth == dependent.birth;
+  });
+}
+
+// Credits what the slot counted since it was read last; returns the packets.
+std::uint64_t MegaflowTable::Impl::collect(std::uint32_t slot) {
+  Flow& flow = flows[slot];
+  std::uint64_t packets = 0, bytes = 0;
+  for (std::size_t cpu = 0; cpu < maps.config.cpu_count; ++cpu) {
+    packets += load(maps.counters[cpu * limit + slot].packets);
+    bytes += load(maps.counters[cpu * limit + slot].bytes);
+  }
+  const std::uint64_t new_packets = packets - flow.seen_packets, new_bytes = bytes - flow.seen_bytes;
+  if (new_packets == 0 && new_bytes == 0) return 0;
+  flow.seen_packets = packets;
+  flow.seen_bytes = bytes;
+  flow.packets += new_packets;
+  flow.bytes += new_bytes;
+  if (credit) credit(flow, new_packets, new_bytes);
+  return new_packets;
+}
+
+// By decayed hits in powers of two, then by last use: flows that were made and never hit go first, the oldest of them
+// before the newest, so that a flood of new flows pushes out itself and not the flows that work.
+std::vector<std::uint32_t> MegaflowTable::Impl::least_used(std::size_t count) const {
+  struct Candidate {
+    std::uint32_t hits;
+    TimePoint used;
+    std::uint32_t slot;
+  };
+  std::vector<Candidate> candidates;
+  candidates.reserve(live);
+  for (std::uint32_t slot = 0; slot < flows.size(); ++slot)
+    if (flows[slot].state == Flow::State::kLive)
+      candidates.push_back({static_cast<std::uint32_t>(std::bit_width(flows[slot].decayed)), flows[slot].used, slot});
+  count = std::min(count, candidates.size());
+  const auto less = [](const Candidate& a, const Candidate& b) {
+    return a.hits != b.hits ? a.hits < b.hits : a.used < b.used;
+  };
+  std::nth_element(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(count), candidates.end(), less);
+  std::vector<std::uint32_t> slots;
+  for (std::size_t i = 0; i < count; ++i) slots.push_back(candidates[i].slot);
+  return slots;
+}
+
+}  // namespace shunt

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/megaflow_table.h"
+
+#include <atomic>
+#include <cstring>
+
+#include "user/worker/megaflow_table_impl.h"
+
+namespace shunt {
+
+MegaflowTable::MegaflowTable(FlowMaps& maps) : impl_{std::make_unique<Impl>(maps)} {}
+MegaflowTable::~MegaflowTable() = default;
+
+void MegaflowTable::set_credit(Credit credit) { impl_->credit = std::move(credit); }
+
+void MegaflowTable::add_port(DpPort port) { impl_->ports.add_port(port); }
+
+void MegaflowTable::remove_port(DpPort port) {
+  impl_->ports.raise_generation(port);
+  for (std::uint32_t slot = 0; slot < slot_end(); ++slot)
+    if (const Flow* flow = this->flow(slot); flow != nullptr && flow->port == port.value) retire(slot);
+  impl_->ports.remove_port(port);
+}
+
+void MegaflowTable::update_output(DpPort port, const PortOutput& output) {
+  impl_->outputs[port.value] = output;
+  impl_->groups.rebuild(port, impl_->outputs);
+}
+
+const PortOutputs& MegaflowTable::outputs() const { return impl_->outputs; }
+
+MegaflowTable::Publish MegaflowTable::publish(const FlowKey& key, TranslationRef translation, TimePoint now) {
+  Impl& t = *impl_;
+  const DpPort port{key.in_port};
+  if (!t.ports.exists(port)) return Publish::kNoPort;
+  // A flow that is there already, under its own mask or exactly, needs no new number, group or slot.
+  for (const auto known : {t.masks.find(translation->mask), std::optional<std::uint16_t>{SHUNT_MASK_EXACT}}) {
+    if (!known) continue;
+    if (const std::uint32_t slot = t.find(key, *known, t.hash_of(key, *known)); slot != kNoSlot) {
+      update(slot, std::move(translation), now);
+      return Publish::kExists;
+    }
+  }
+  if (t.free_slots() == 0) return Publish::kFull;
+
+  Impl::Verdict verdict = t.decide(*translation, port);
+  const auto mask = t.choose_mask(*translation, port, verdict.encoded);
+  if (!mask) {
+    if (verdict.group != 0) t.groups.release(verdict.group, t.epoch);
+    return Publish::kFeatures;
+  }
+  if (*mask == SHUNT_MASK_EXACT && !equal(translation->mask, t.masks.bits(SHUNT_MASK_EXACT))) ++t.stats.exact_fallback;
+
+  const std::uint32_t slot = t.take_slot();
+  Flow& flow = t.flows[slot];
+  flow = Flow{};
+  flow.translation = std::move(translation);
+  flow.created = flow.used = now;
+  flow.mask = *mask;
+  flow.port = static_cast<std::uint16_t>(port.value);
+  flow.group = verdict.group;
+  flow.hash = t.hash_of(key, *mask);
+  flow.in_kernel = verdict.encoded.in_kernel;
+  flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
+  flow.young = true;
+  flow.state = Flow::State::kLive;
+  ++t.live;
+  t.ports.add_flow(port, *mask);
+  t.link_dependencies(slot);
+  t.chain(slot);
+  t.write_slot(slot, key, verdict, true);
+  const int error = t.write_megaflow(slot);
+  t.index_flow(slot);
+  if (error != 0) {
+    // The slot is whole and right; only the table that a restart would adopt lacks it. Take it back.
+    retire(slot);
+    return Publish::kError;
+  }
+  t.young.push_back({slot, now});
+  ++t.stats.published;
+  return Publish::kPublished;
+}
+
+bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimePoint) {
+  Impl& t = *impl_;
+  const Flow& flow = t.flows[slot];
+  const DpPort port{flow.port};
+  Impl::Verdict verdict = t.decide(*translation, port);
+  const bool fits =
+      is_subset(translation->mask, t.masks.bits(flow.mask)) && t.has_features(t.masks.bits(flow.mask), verdict.encoded);
+  const std::span<const shunt_action> before = t.actions_of(slot);
+  const std::vector<shunt_action>& after = verdict.encoded.actions;
+  const bool same =
+      fits && before.size() == after.size() && std::memcmp(before.data(), after.data(), before.size_bytes()) == 0;
+  if (same || !fits || t.free_slots() == 0) {
+    if (verdict.group != 0) t.groups.release(verdict.group, t.epoch);
+    if (same) {
+      t.refresh(slot, std::move(translation));
+      return false;
+    }
+    retire(slot);
+    return true;
+  }
+  t.replace(slot, std::move(verdict), std::move(translation), t.take_slot());
+  ++t.stats.replaced;
+  return true;
+}
+
+void MegaflowTable::retire(std::uint32_t slot) { impl_->retire(slot); }
+
+void MegaflowTable::flush() {
+  for (std::uint32_t port = 0; port < SHUNT_MAX_PORTS; ++port)
+    if (impl_->ports.exists(DpPort{port})) impl_->ports.raise_generation(DpPort{port});
+  for (std::uint32_t slot = 0; slot < slot_end(); ++slot)
+    if (flow(slot) != nullptr) retire(slot);
+}
+
+std::uint32_t MegaflowTable::slot_end() const { return static_cast<std::uint32_t>(impl_->flows.size()); }
+
+const MegaflowTable::Flow* MegaflowTable::flow(std::uint32_t slot) const {
+  const Flow& flow = impl_->flows[slot];
+  return flow.state == Flow::State::kLive ? &flow : nullptr;
+}
+
+FlowKey MegaflowTable::key(std::uint32_t slot) const { return impl_->key_of(slot); }
+
+const FlowMask& MegaflowTable::mask(std::uint32_t slot) const { return impl_->masks.bits(impl_->flows[slot].mask); }
+
+std::span<const shunt_action> MegaflowTable::actions(std::uint32_t slot) const { return impl_->actions_of(slot); }
+
+std::uint32_t MegaflowTable::find(const FlowKey& key) const {
+  for (std::uint32_t slot = 0; slot < slot_end(); ++slot)
+    if (const Flow* flow = this->flow(slot); flow != nullptr && equal(key & mask(slot), this->key(slot))) return slot;
+  return kNoSlot;
+}
+
+std::vector<std::uint32_t> MegaflowTable::dependents(const FdbDependency& dependency) const {
+  std::vector<std::uint32_t> slots;
+  for (const auto& [slot, birth] : impl_->dependencies.find(dependency))
+    if (const Flow& flow = impl_->flows[slot]; flow.state == Flow::State::kLive && flow.birth == birth)
+      slots.push_back(slot);
+  std::sort(slots.begin(), slots.end());
+  slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+  return slots;
+}
+
+void MegaflowTable::collect(std::uint32_t begin, std::uint32_t end, TimePoint now, bool decay) {
+  Impl& t = *impl_;
+  for (std::uint32_t slot = begin; slot < std::min(end, slot_end()); ++slot) {
+    Flow& flow = t.flows[slot];
+    if (flow.state != Flow::State::kLive) continue;
+    if (decay) flow.decayed /= 2;
+    const std::uint64_t hits = t.collect(slot);
+    if (hits == 0) continue;
+    flow.used = now;
+    flow.decayed = static_cast<std::uint32_t>(std::min<std::uint64_t>(flow.decayed + hits, ~std::uint32_t{0}));
+    t.ports.count_hits(DpPort{flow.port}, flow.mask, hits);
+  }
+}
+
+void MegaflowTable::mature(TimePoint before) {
+  Impl& t = *impl_;
+  for (; !t.young.empty() && t.young.front().published <= before; t.young.pop_front()) {
+    const std::uint32_t slot = t.young.front().slot;
+    Flow& flow = t.flows[slot];
+    // A slot that was used anew since is further down the queue.
+    if (flow.state != Flow::State::kLive || !flow.young || flow.created > before) continue;
+    flow.young = false;
+    shunt_flow_head& head = t.maps.flows[slot].head;
+    std::atomic_ref<__u8>{head.flags}.store(static_cast<__u8>(head.flags & ~SHUNT_FLOW_YOUNG),
+                                            std::memory_order_release);
+    // What the index leads to is the slot; only a flow without an entry there is read from the hash map.
+    if (!flow.indexed) (void)t.write_megaflow(slot);
+  }
+}
+
+void MegaflowTable::rank() {
+  impl_->ports.rank();
+  impl_->masks.shrink_union();
+  if (impl_->ports.wants_hints()) impl_->wanted |= SHUNT_FEATURE_HINTS;
+}
+
+bool MegaflowTable::evict(TimePoint now) {
+  Impl& t = *impl_;
+  // Slots on their way back count: they are here after the next grace period.
+  if (t.free_slots() + t.retired.size() >= t.spare) return false;
+  collect(0, slot_end(), now, false);
+  const std::vector<std::uint32_t> victims = t.least_used(t.spare);
+  for (const std::uint32_t slot : victims) retire(slot);
+  t.stats.evicted += victims.size();
+  return !victims.empty();
+}
+
+std::optional<std::uint64_t> MegaflowTable::close_epoch() {
+  Impl& t = *impl_;
+  if (!t.retired.has(t.epoch) && !t.masks.has_retired(t.epoch) && !t.groups.has_retired(t.epoch)) return std::nullopt;
+  return t.epoch++;
+}
+
+void MegaflowTable::reclaim(std::uint64_t epoch) {
+  Impl& t = *impl_;
+  t.retired.reclaim(epoch, [&t](std::uint64_t, std::uint32_t slot) {
+    t.collect(slot);  // what programs counted after it was retired
+    t.flows[slot] = Flow{};
+    t.free.push_back(slot);
+  });
+  t.masks.reclaim(epoch);
+  t.groups.reclaim(epoch);
+}
+
+void MegaflowTable::set_features(std::uint32_t loaded) { impl_->features = loaded; }
+std::uint32_t MegaflowTable::wanted_features() const { return impl_->wanted; }
+
+MegaflowTable::Stats MegaflowTable::stats() const {
+  Stats stats = impl_->stats;
+  stats.flows = impl_->live;
+  stats.masks = impl_->masks.count();
+  stats.groups = impl_->groups.count();
+  stats.overflow = impl_->overflow;
+  return stats;
+}
+
+std::uint32_t MegaflowTable::size() const { return impl_->live; }
+std::uint32_t MegaflowTable::limit() const { return impl_->limit; }
+
+}  // namespace shunt

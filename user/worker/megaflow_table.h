@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The megaflow table: what the cache's maps hold (maps/flow.h), and with each flow what userspace knows of it: the
+// translation it came from, its counters, its age. It allocates slots, mask numbers and output groups, keeps each
+// port's ordered list of masks, and publishes and retires in the order that a look-up running at the same time needs.
+//
+// Invariants: an element of the maps that a program may still read is not written until a grace period has passed
+// (epochs: what is retired carries retire_epoch(); reclaim() frees what is old enough). A flow's mask is in its port's
+// list, or the flow is exact. Two live flows never have the same mask and masked key.
+//
+// Threads: the revalidator alone. The kernel's programs read the maps meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "user/base/clock.h"
+#include "user/worker/encode.h"
+#include "user/worker/flow_maps.h"
+#include "user/worker/upcall.h"
+
+namespace shunt {
+
+class MegaflowTable {
+ public:
+  static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+
+  enum class Publish {
+    kPublished,
+    kExists,    // an equal flow is there; its translation was refreshed
+    kFull,      // no free slot or mask number just now; evict or reclaim, the flow's next packet asks again
+    kFeatures,  // the loaded program lacks what this flow needs: see wanted_features()
+    kNoPort,    // in_port is no port
+    kError,     // a map refused
+  };
+
+  // A live flow. References are good until the next call that retires.
+  struct Flow {
+    TranslationRef translation;
+    TimePoint created{}, used{};                     // used: last seen to have hits; creation at first
+    std::uint64_t packets = 0, bytes = 0;            // counted by the kernel, in this flow's whole life
+    std::uint64_t seen_packets = 0, seen_bytes = 0;  // of the slot's counters, at the last collection
+    std::uint64_t hash = 0;
+    std::uint32_t next = kNoSlot;  // in the chain of its index bucket
+    std::uint32_t birth = 0;       // tells a slot's users apart
+    std::uint32_t decayed = 0;     // hits, halved each second
+    std::uint16_t mask = 0;
+    std::uint16_t port = 0;
+    std::uint16_t group = 0;   // 0: none
+    std::uint16_t reason = 0;  // where userspace answers: enum shunt_upcall_reason
+    enum class State : std::uint8_t { kFree, kLive, kRetired } state = State::kFree;
+    bool indexed = false, young = false, in_kernel = true;
+  };
+
+  struct Stats {
+    std::uint64_t published = 0, exact_fallback = 0, evicted = 0, replaced = 0, retired = 0;
+    std::uint32_t flows = 0, masks = 0, groups = 0, overflow = 0;
+  };
+
+  // Called with what a flow counted since the last time.
+  using Credit = std::function<void(const Flow& flow, std::uint64_t packets, std::uint64_t bytes)>;
+
+  explicit MegaflowTable(FlowMaps& maps);  // borrows; the maps are empty
+  ~MegaflowTable();
+  MegaflowTable(const MegaflowTable&) = delete;
+  MegaflowTable& operator=(const MegaflowTable&) = delete;
+
+  void set_credit(Credit credit);
+
+  // Ports. add_port gives it a generation of its own; remove_port retires its flows. update_outputs tells how a port is
+  // reached and rebuilds the groups it is in.
+  void add_port(DpPort port);
+  void remove_port(DpPort port);
+  void update_output(DpPort port, const PortOutput& output);
+  [[nodiscard]] const PortOutputs& outputs() const;
+
+  // Publishes the flow of a packet with `key`.
+  Publish publish(const FlowKey& key, TranslationRef translation, TimePoint now);
+  // The flow is answered by `translation` from now on: in place where the actions are the same, by a new slot where
+  // they differ; retires it where the new mask looks at more than the flow's. True: the kernel had to be changed.
+  bool update(std::uint32_t slot, TranslationRef translation, TimePoint now);
+  void retire(std::uint32_t slot);
+  void flush();  // all flows, at once by their ports' generation
+
+  // Slots run to slot_end(); `flow` is null for one that holds no live flow.
+  [[nodiscard]] std::uint32_t slot_end() const;
+  [[nodiscard]] const Flow* flow(std::uint32_t slot) const;
+  [[nodiscard]] FlowKey key(std::uint32_t slot) const;           // masked
+  [[nodiscard]] const FlowMask& mask(std::uint32_t slot) const;  // that of the table: all ones where exact
+  [[nodiscard]] std::span<const shunt_action> actions(std::uint32_t slot) const;
+  [[nodiscard]] std::uint32_t find(const FlowKey& key) const;  // a live flow of its port that matches, or kNoSlot
+
+  // Flows whose decision depended on that MAC.
+  [[nodiscard]] std::vector<std::uint32_t> dependents(const FdbDependency& dependency) const;
+
+  // Timers. collect: reads the counters of a range of slots and credits them; once a second with `decay`, which
+  // halves the flows' hits. mature: clears YOUNG from flows published before `before`. rank: decays hits and sorts the
+  // ports' lists (once a second).
+  void collect(std::uint32_t begin, std::uint32_t end, TimePoint now, bool decay);
+  void mature(TimePoint before);
+  void rank();
+  // Retires the least used flows when free slots run low. True: it did.
+  bool evict(TimePoint now);
+
+  // Grace periods. What was retired so far waits for retire_epoch() to pass; reclaim(epoch) frees it when the owner has
+  // seen a grace period that began after the epoch was read. Reading it starts the next epoch where something waits.
+  [[nodiscard]] std::optional<std::uint64_t> close_epoch();
+  void reclaim(std::uint64_t epoch);
+
+  void set_features(std::uint32_t loaded);              // of the program in force; SHUNT_FEATURE_ALL at first
+  [[nodiscard]] std::uint32_t wanted_features() const;  // all that flows asked for so far, loaded or not
+
+  [[nodiscard]] Stats stats() const;
+  [[nodiscard]] std::uint32_t size() const;
+  [[nodiscard]] std::uint32_t limit() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace shunt

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// What MegaflowTable is made of: its public steps are in megaflow_table.cpp, how a flow gets into the maps and out of
+// them in megaflow_slots.cpp. Included by these two alone.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "bpf/datapath/mask.h"
+#include "user/worker/dependency_index.h"
+#include "user/worker/epoch_queue.h"
+#include "user/worker/group_table.h"
+#include "user/worker/mask_table.h"
+#include "user/worker/megaflow_table.h"
+#include "user/worker/port_masks.h"
+
+namespace shunt {
+
+// A retired slot comes back after a grace period of 8-20 ms: evicting so much at once lets 100,000 new flows a second
+// in.
+inline constexpr std::uint32_t kEvictShare = 64;
+
+struct MegaflowTable::Impl {
+  explicit Impl(FlowMaps& flow_maps)
+      : maps{flow_maps},
+        limit{flow_maps.config.flow_limit},
+        spare{std::max(1u, limit / kEvictShare)},
+        masks{flow_maps.masks},
+        groups{flow_maps},
+        ports{flow_maps.ports},
+        heads(flow_maps.index.size(), kNoSlot) {}
+
+  // What a flow becomes in the kernel: an encoding whose group has a number.
+  struct Verdict {
+    Encoded encoded;
+    std::uint16_t group = 0;
+  };
+
+  Verdict decide(const Translation& translation, DpPort port);
+  std::optional<std::uint16_t> choose_mask(const Translation& translation, DpPort port, const Encoded& encoded);
+  bool has_features(const FlowMask& mask, const Encoded& encoded);
+  std::uint32_t find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const;
+
+  std::uint32_t take_slot();
+  void write_slot(std::uint32_t slot, const FlowKey& key, const Verdict& verdict, bool young);
+  int write_megaflow(std::uint32_t slot);
+  void index_flow(std::uint32_t slot);
+  void unindex_flow(std::uint32_t slot);
+  void promote_overflow(std::uint32_t bucket);
+  void chain(std::uint32_t slot);
+  void unchain(std::uint32_t slot);
+  void retire_slot(std::uint32_t slot);  // what is left when nothing leads to it any more
+  void retire(std::uint32_t slot);
+  void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh);
+  void refresh(std::uint32_t slot, TranslationRef translation);
+  void link_dependencies(std::uint32_t slot);
+  void unlink_dependencies(const Translation& translation);
+  std::uint64_t collect(std::uint32_t slot);
+  std::vector<std::uint32_t> least_used(std::size_t count) const;
+
+  [[nodiscard]] std::uint32_t bucket_of(std::uint64_t hash) const {
+    return shunt_hash_bucket(hash, maps.config.index_mask);
+  }
+  [[nodiscard]] std::uint64_t hash_of(const FlowKey& key, std::uint16_t mask) const {
+    return shunt_hash_masked(&key, &masks.layout(mask), mask, maps.config.hash_seed, maps.config.hash_multiplier);
+  }
+  [[nodiscard]] FlowKey key_of(std::uint32_t slot) const {
+    const shunt_mask& layout = masks.layout(flows[slot].mask);
+    KeyWords words{};
+    for (std::size_t i = 0; i < layout.word_count; ++i) words[layout.word[i]] = maps.flows[slot].key[i];
+    return from_words(words);
+  }
+  [[nodiscard]] std::span<const shunt_action> actions_of(std::uint32_t slot) const {
+    return {maps.flows[slot].actions, maps.flows[slot].head.action_count};
+  }
+  [[nodiscard]] std::uint32_t free_slots() const {
+    return static_cast<std::uint32_t>(free.size()) + limit - static_cast<std::uint32_t>(flows.size());
+  }
+
+  FlowMaps& maps;
+  const std::uint32_t limit, spare;
+  MaskTable masks;
+  GroupTable groups;
+  PortMasks ports;
+  PortOutputs outputs{};
+  std::deque<Flow> flows;            // by slot; grows to the limit
+  std::vector<std::uint32_t> heads;  // by index bucket: chain of its live flows, indexed or overflowed
+  std::vector<std::uint32_t> free;
+  DependencyIndex dependencies;
+  struct Young {
+    std::uint32_t slot;
+    TimePoint published;
+  };
+  std::deque<Young> young;
+  EpochQueue<std::uint32_t> retired;
+  std::uint64_t epoch = 1;
+  std::uint32_t births = 0, live = 0, overflow = 0;
+  std::uint32_t features = SHUNT_FEATURE_ALL, wanted = 0;
+  Credit credit;
+  Stats stats;
+};
+
+}  // namespace shunt

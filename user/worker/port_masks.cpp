@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/port_masks.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace shunt {
+namespace {
+
+template <typename T>
+void store(T& at, T value) noexcept {
+  std::atomic_ref<T>{at}.store(value, std::memory_order_release);
+}
+
+}  // namespace
+
+void PortMasks::add_port(DpPort port) {
+  List& list = lists_[port.value];
+  list.exists = true;
+  list.exact_flows = 0;
+  list.masks.clear();
+  publish(port);
+  raise_generation(port);
+}
+
+void PortMasks::remove_port(DpPort port) {
+  lists_[port.value].exists = false;
+  raise_generation(port);
+}
+
+void PortMasks::raise_generation(DpPort port) {
+  // Kept here and not read back: a port number that is used anew must not meet flows of its last life.
+  std::uint32_t& generation = lists_[port.value].generation;
+  if (++generation == 0) ++generation;
+  store(ports_[port.value].generation, generation);
+}
+
+bool PortMasks::listed(DpPort port, std::uint16_t mask) const {
+  const auto& masks = lists_[port.value].masks;
+  return std::any_of(masks.begin(), masks.end(), [&](const Listed& listed) { return listed.mask == mask; });
+}
+
+void PortMasks::add_flow(DpPort port, std::uint16_t mask) {
+  List& list = lists_[port.value];
+  if (mask == SHUNT_MASK_EXACT) {
+    if (list.exact_flows++ == 0) set_flags(port);
+    return;
+  }
+  for (Listed& listed : list.masks) {
+    if (listed.mask != mask) continue;
+    ++listed.flows;
+    return;
+  }
+  list.masks.push_back({mask, 1, 0});
+  publish(port);
+}
+
+void PortMasks::remove_flow(DpPort port, std::uint16_t mask) {
+  List& list = lists_[port.value];
+  if (mask == SHUNT_MASK_EXACT) {
+    if (--list.exact_flows == 0) set_flags(port);
+    return;
+  }
+  const auto listed =
+      std::find_if(list.masks.begin(), list.masks.end(), [&](const Listed& entry) { return entry.mask == mask; });
+  if (listed == list.masks.end() || --listed->flows > 0) return;
+  list.masks.erase(listed);
+  publish(port);
+}
+
+void PortMasks::count_hits(DpPort port, std::uint16_t mask, std::uint64_t hits) {
+  for (Listed& listed : lists_[port.value].masks)
+    if (listed.mask == mask) listed.hits += hits;
+}
+
+void PortMasks::rank() {
+  for (std::uint32_t number = 0; number < lists_.size(); ++number) {
+    auto& masks = lists_[number].masks;
+    bool moved = false;
+    // A mask overtakes its neighbour when it has a quarter more hits: near equals stay, for each move costs some
+    // packets a way through userspace.
+    for (std::size_t i = 1; i < masks.size(); ++i)
+      for (std::size_t j = i; j > 0 && masks[j].hits > masks[j - 1].hits + masks[j - 1].hits / 4; --j) {
+        std::swap(masks[j], masks[j - 1]);
+        moved = true;
+      }
+    for (Listed& listed : masks) listed.hits /= 2;
+    if (moved) publish(DpPort{number});
+  }
+}
+
+void PortMasks::publish(DpPort port) {
+  shunt_port& element = ports_[port.value];
+  const auto& masks = lists_[port.value].masks;
+  for (std::size_t i = 0; i < masks.size(); ++i) store(element.masks[i], masks[i].mask);
+  store(element.mask_count, static_cast<__u16>(masks.size()));
+  set_flags(port);
+}
+
+void PortMasks::set_flags(DpPort port) {
+  const List& list = lists_[port.value];
+  const std::uint32_t exact = list.exact_flows > 0 ? SHUNT_PORT_EXACT : 0;
+  const bool pays = list.masks.size() + (exact != 0 ? 1 : 0) >= kHintsFrom;
+  wants_hints_ = wants_hints_ || pays;
+  const std::uint32_t set = exact | (pays ? SHUNT_PORT_HINTS : 0);
+  const std::uint32_t clear = (SHUNT_PORT_EXACT | SHUNT_PORT_HINTS) & ~set;
+  // The word's other flags are written by control.
+  std::atomic_ref<__u32> flags{ports_[port.value].flags};
+  flags.fetch_or(set, std::memory_order_release);
+  flags.fetch_and(~clear, std::memory_order_release);
+}
+
+}  // namespace shunt

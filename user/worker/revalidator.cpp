@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/revalidator.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+#include <type_traits>
+
+#include "user/worker/grace_periods.h"
+#include "user/worker/mailbox.h"
+#include "user/worker/megaflow_table.h"
+
+namespace shunt {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Requests of a worker that are served in a row, and flows that a sweep looks at before requests are served again.
+constexpr std::size_t kRequestBatch = 256;
+constexpr std::uint32_t kSlice = 2048;
+// A packet handed up before its flow was published has long been sent then.
+constexpr milliseconds kYouth{50};
+constexpr milliseconds kSweepInterval{1000};
+constexpr milliseconds kBusyPause{10}, kIdlePause{250};
+
+}  // namespace
+
+struct Revalidator::Impl {
+  Impl(const Switch& configuration, FlowMaps& flow_maps, const Options& opts)
+      : sw{configuration},
+        options{opts},
+        mailbox{doorbell, "the revalidator"},
+        table{flow_maps},
+        grace{[&flow_maps] { flow_maps.wait_grace_period(); }, [this] { doorbell.ring(); }} {
+    for (unsigned worker = 0; worker < options.workers; ++worker)
+      queues.push_back(std::make_unique<RequestQueue>(doorbell));
+    table.set_credit([this](const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes) {
+      credit(flow, packets, bytes);
+    });
+  }
+
+  // Runs `work` in the thread and passes its result on.
+  template <typename Work>
+  auto call(Work work) {
+    using Result = std::invoke_result_t<Work>;
+    if constexpr (std::is_void_v<Result>) {
+      mailbox.run(std::move(work));
+    } else {
+      // Owned by the work too: it may outlive a caller that gave up.
+      auto result = std::make_shared<Result>();
+      mailbox.run([result, work = std::move(work)]() mutable { *result = work(); });
+      return std::move(*result);
+    }
+  }
+
+  void run();
+  void rest();
+  std::size_t serve_requests();
+  void serve(FlowRequest&& request);
+  void sweep(bool decay);
+  void expire_macs();
+  void housekeeping();
+  void free_retired();
+
+  void refresh_state() {
+    if (state == nullptr || state->version != sw.version()) state = sw.state();
+  }
+  TranslationRef translate_now(const FlowKey& key) const {
+    return std::make_shared<const Translation>(translate(*state, key));
+  }
+  [[nodiscard]] const BridgeState* bridge_of(const Translation& translation) const;
+  [[nodiscard]] const BridgeState* find_bridge(BridgeId id) const;
+  [[nodiscard]] bool is_stale(const Translation& translation) const;
+
+  bool learn(const Translation& translation);
+  bool mac_changed(const BridgeState& bridge, FdbKey key);
+  bool retranslate(std::uint32_t slot);
+  bool affects(const Change& change, std::uint32_t slot) const;
+  bool revalidate(const Change& change);
+  void credit(const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes);
+  void refresh_macs();
+  std::vector<FlowSnapshot> list(std::size_t limit);
+
+  const Switch& sw;
+  const Options options;
+  Doorbell doorbell;
+  Mailbox mailbox;
+  std::vector<std::unique_ptr<RequestQueue>> queues;
+  SwitchStateRef state;
+  MegaflowTable table;
+  GracePeriods grace;
+  TimePoint now{}, next_sweep{}, last_published{};
+  std::uint64_t reclaimed = 0;  // epoch
+  // MACs whose flows had hits: refreshed after the walk that found them, for learning can retire flows.
+  struct Seen {
+    BridgeId bridge;
+    Translation::Learn learn;
+  };
+  std::vector<Seen> seen;
+  RevalidatorStats stats;
+  std::atomic<std::uint32_t> wanted{0};
+  struct Transmitted {
+    std::atomic<std::uint64_t> packets{0}, bytes{0};
+  };
+  std::array<Transmitted, SHUNT_MAX_PORTS> transmitted{};
+  std::atomic<bool> stopping{false};
+  std::thread thread;
+};
+
+Revalidator::Revalidator(const Switch& sw, FlowMaps& maps, const Options& options)
+    : impl_{std::make_unique<Impl>(sw, maps, options)} {
+  impl_->now = Clock::now();
+  impl_->refresh_state();
+}
+
+Revalidator::~Revalidator() { stop(); }
+
+RequestQueue& Revalidator::queue(unsigned worker) { return *impl_->queues.at(worker); }
+
+void Revalidator::start() {
+  if (impl_->thread.joinable()) return;
+  impl_->stopping = false;
+  impl_->mailbox.open();
+  impl_->grace.start();
+  impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
+  ::pthread_setname_np(impl_->thread.native_handle(), "revalidator");
+}
+
+void Revalidator::stop() {
+  if (!impl_->thread.joinable()) return;
+  impl_->stopping = true;
+  impl_->doorbell.ring();
+  impl_->thread.join();
+  impl_->grace.stop();
+  impl_->mailbox.close();
+}
+
+void Revalidator::add_port(DpPort port, const PortOutput& output) {
+  impl_->call([impl = impl_.get(), port, output] {
+    impl->table.add_port(port);
+    impl->table.update_output(port, output);
+    impl->transmitted[port.value].packets = 0;
+    impl->transmitted[port.value].bytes = 0;
+  });
+}
+
+bool Revalidator::update_port(DpPort port, const PortOutput& output) {
+  return impl_->call([impl = impl_.get(), port, output] {
+    impl->table.update_output(port, output);
+    // The translations stand; what the kernel can do of them may not.
+    bool changed = false;
+    for (std::uint32_t slot = 0; slot < impl->table.slot_end(); ++slot) {
+      const MegaflowTable::Flow* flow = impl->table.flow(slot);
+      if (flow == nullptr) continue;
+      const DpActions& actions = flow->translation->actions;
+      const bool outputs_there = std::any_of(actions.begin(), actions.end(), [&](const shunt_action& action) {
+        return action.type == SHUNT_ACT_OUTPUT && action.arg == port.value;
+      });
+      if (outputs_there) changed = impl->table.update(slot, flow->translation, impl->now) || changed;
+    }
+    return changed;
+  });
+}
+
+bool Revalidator::remove_port(DpPort port) {
+  return impl_->call([impl = impl_.get(), port] {
+    const std::uint32_t before = impl->table.size();
+    impl->table.remove_port(port);
+    impl->table.update_output(port, PortOutput{});
+    return impl->table.size() != before;
+  });
+}
+
+bool Revalidator::revalidate(const Change& change) {
+  return impl_->call([impl = impl_.get(), change] { return impl->revalidate(change); });
+}
+
+bool Revalidator::change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(Fdb&)> change) {
+  return impl_->call([impl = impl_.get(), bridge, change = std::move(change)] {
+    impl->refresh_state();
+    const BridgeState* found = impl->find_bridge(bridge);
+    if (found == nullptr) return false;
+    bool changed = false;
+    for (const FdbKey& key : change(*found->fdb)) changed = impl->mac_changed(*found, key) || changed;
+    return changed;
+  });
+}
+
+std::vector<FdbEntry> Revalidator::fdb_list(BridgeId bridge) {
+  return impl_->call([impl = impl_.get(), bridge]() -> std::vector<FdbEntry> {
+    impl->refresh_state();
+    impl->sweep(false);
+    const BridgeState* found = impl->find_bridge(bridge);
+    if (found == nullptr) return {};
+    return found->fdb->list();
+  });
+}
+
+bool Revalidator::flush() {
+  return impl_->call([impl = impl_.get()] {
+    const bool any = impl->table.size() > 0;
+    impl->table.flush();
+    return any;
+  });
+}
+
+void Revalidator::collect_counters() {
+  impl_->call([impl = impl_.get()] { impl->sweep(false); });
+}
+
+std::vector<FlowSnapshot> Revalidator::list(std::size_t limit) {
+  return impl_->call([impl = impl_.get(), limit] { return impl->list(limit); });
+}
+
+RevalidatorStats Revalidator::stats() {
+  return impl_->call([impl = impl_.get()] {
+    const MegaflowTable::Stats table = impl->table.stats();
+    RevalidatorStats stats = impl->stats;
+    stats.flows = table.flows;
+    stats.flow_limit = impl->table.limit();
+    stats.masks = table.masks;
+    stats.groups = table.groups;
+    stats.indexed_overflow = table.overflow;
+    stats.published = table.published;
+    stats.evicted = table.evicted;
+    stats.exact_fallback = table.exact_fallback;
+    return stats;
+  });
+}
+
+PortTraffic Revalidator::transmitted(DpPort port) const noexcept {
+  const Impl::Transmitted& figures = impl_->transmitted[port.value];
+  return {figures.packets.load(std::memory_order_relaxed), figures.bytes.load(std::memory_order_relaxed)};
+}
+
+std::uint32_t Revalidator::wanted_features() const noexcept { return impl_->wanted.load(std::memory_order_relaxed); }
+
+void Revalidator::set_features(std::uint32_t loaded) {
+  impl_->call([impl = impl_.get(), loaded] { impl->table.set_features(loaded); });
+}
+
+void Revalidator::Impl::run() {
+  while (!stopping.load(std::memory_order_relaxed)) {
+    now = Clock::now();
+    const bool commanded = mailbox.take_and_run();
+    refresh_state();
+    const std::size_t served = serve_requests();
+    housekeeping();
+    if (!commanded && served == 0) rest();
+  }
+}
+
+void Revalidator::Impl::rest() {
+  doorbell.arm();
+  const bool idle =
+      std::all_of(queues.begin(), queues.end(), [](const auto& queue) { return queue->empty(); }) && mailbox.empty();
+  // While flows are young their maturing is due soon.
+  const milliseconds pause = now - last_published < 2 * kYouth ? kBusyPause : kIdlePause;
+  if (idle && !stopping) doorbell.wait(pause);
+  doorbell.disarm();
+}
+
+std::size_t Revalidator::Impl::serve_requests() {
+  std::size_t served = 0;
+  for (const auto& queue : queues) {
+    FlowRequest request;
+    for (std::size_t i = 0; i < kRequestBatch && queue->pop(request); ++i, ++served) serve(std::move(request));
+  }
+  wanted.store(table.wanted_features(), std::memory_order_relaxed);
+  return served;
+}
+
+void Revalidator::Impl::serve(FlowRequest&& request) {
+  refresh_state();
+  TranslationRef translation = std::move(request.translation);
+  if (is_stale(*translation)) {
+    ++stats.rejected_stale;
+    translation = translate_now(request.key);
+  }
+  // What is learned may change what was decided: then it is decided again.
+  if (learn(*translation) && is_stale(*translation)) translation = translate_now(request.key);
+  switch (table.publish(request.key, std::move(translation), now)) {
+    case MegaflowTable::Publish::kPublished:
+      last_published = now;
+      break;
+    case MegaflowTable::Publish::kFull:
+    case MegaflowTable::Publish::kError:
+      ++stats.rejected_full;
+      break;
+    default:
+      break;
+  }
+  table.evict(now);
+  free_retired();
+}
+
+// Every second: counters, ages, order.
+void Revalidator::Impl::housekeeping() {
+  table.mature(now - kYouth);
+  free_retired();
+  if (now < next_sweep) return;
+  next_sweep = now + kSweepInterval;
+  sweep(true);
+  expire_macs();
+  table.rank();
+}
+
+void Revalidator::Impl::sweep(bool decay) {
+  for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
+    table.collect(begin, begin + kSlice, now, decay);
+    for (std::uint32_t slot = begin; decay && slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
+      const MegaflowTable::Flow* flow = table.flow(slot);
+      if (flow == nullptr || now - flow->used < options.idle_timeout) continue;
+      table.retire(slot);
+      ++stats.expired;
+    }
+    refresh_macs();
+    serve_requests();
+  }
+  refresh_macs();
+}
+
+void Revalidator::Impl::expire_macs() {
+  for (const auto& bridge : state->bridges)
+    for (const FdbKey& key : bridge->fdb->expire(now)) mac_changed(*bridge, key);
+}
+
+// One epoch at a time is on its way through a grace period.
+void Revalidator::Impl::free_retired() {
+  if (grace.busy()) return;
+  if (const std::uint64_t completed = grace.completed(); completed != reclaimed) {
+    table.reclaim(completed);
+    reclaimed = completed;
+  }
+  if (const auto epoch = table.close_epoch()) grace.request(*epoch);
+}
+
+const BridgeState* Revalidator::Impl::find_bridge(BridgeId id) const {
+  for (const auto& bridge : state->bridges)
+    if (bridge->id == id) return bridge.get();
+  return nullptr;
+}
+
+const BridgeState* Revalidator::Impl::bridge_of(const Translation& translation) const {
+  return translation.bridge ? find_bridge(*translation.bridge) : nullptr;
+}
+
+bool Revalidator::Impl::is_stale(const Translation& translation) const {
+  if (translation.version != state->version) return true;
+  const BridgeState* bridge = bridge_of(translation);
+  return bridge != nullptr && bridge->fdb->version() != translation.fdb_version;
+}
+
+// True where a MAC came, moved or went for it.
+bool Revalidator::Impl::learn(const Translation& translation) {
+  const BridgeState* bridge = bridge_of(translation);
+  if (bridge == nullptr || !translation.learn) return false;
+  const Translation::Learn learn = *translation.learn;
+  const Fdb::LearnResult result = bridge->fdb->learn(learn.key, learn.port, now);
+  if (result.evicted) mac_changed(*bridge, *result.evicted);
+  if (result.outcome != Fdb::Learned::kAdded && result.outcome != Fdb::Learned::kMoved)
+    return result.evicted.has_value();
+  mac_changed(*bridge, learn.key);
+  return true;
+}
+
+// A MAC is somewhere else, or nowhere, or somewhere at last: flows that asked for it are translated again. Flows from
+// it go where the FDB does not know it on their port: their next packet must come up to be learned from.
+bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key) {
+  bool changed = false;
+  const std::optional<PortNo> port = bridge.fdb->lookup(key);
+  for (const std::uint32_t slot : table.dependents({bridge.id, key})) {
+    const MegaflowTable::Flow* flow = table.flow(slot);
+    if (flow == nullptr) continue;
+    const auto& learn = flow->translation->learn;
+    if (learn && learn->key == key && learn->port != port) {
+      table.retire(slot);
+      changed = true;
+    } else {
+      changed = retranslate(slot) || changed;
+    }
+  }
+  return changed;
+}
+
+bool Revalidator::Impl::retranslate(std::uint32_t slot) {
+  ++stats.revalidated;
+  return table.update(slot, translate_now(table.key(slot)), now);
+}
+
+bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const {
+  const DpPort port{table.flow(slot)->port};
+  const BridgeState* bridge = state->bridge_of[port.value];
+  // A port that left its bridge: its flows are nobody's.
+  if (change.bridge && bridge != nullptr && bridge->id != *change.bridge) return false;
+  if (change.all || bridge == nullptr) return true;
+  const Match flow{table.key(slot), table.mask(slot)};
+  return std::any_of(change.matches.begin(), change.matches.end(),
+                     [&](const Match& match) { return match.overlaps(flow); });
+}
+
+bool Revalidator::Impl::revalidate(const Change& change) {
+  refresh_state();
+  if (change.empty()) return false;
+  bool changed = false;
+  for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
+    // Flows that update() moves to another slot are right already, wherever that is.
+    for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot)
+      if (table.flow(slot) != nullptr && affects(change, slot)) changed = retranslate(slot) || changed;
+    serve_requests();
+  }
+  return changed;
+}
+
+void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes) {
+  const Translation& translation = *flow.translation;
+  for (const RuleRef& rule : translation.rules) {
+    rule->packets.fetch_add(packets, std::memory_order_relaxed);
+    rule->bytes.fetch_add(bytes, std::memory_order_relaxed);
+  }
+  if (translation.bridge && translation.learn) seen.push_back({*translation.bridge, *translation.learn});
+  if (!flow.in_kernel) return;  // the worker that sends its packets counts them
+  for (const shunt_action& action : translation.actions) {
+    if (action.type != SHUNT_ACT_OUTPUT || action.arg >= SHUNT_MAX_PORTS) continue;
+    transmitted[action.arg].packets.fetch_add(packets, std::memory_order_relaxed);
+    transmitted[action.arg].bytes.fetch_add(bytes, std::memory_order_relaxed);
+  }
+}
+
+void Revalidator::Impl::refresh_macs() {
+  const std::vector<Seen> work = std::exchange(seen, {});
+  for (const auto& [id, learn] : work) {
+    const BridgeState* bridge = find_bridge(id);
+    // A flow of a port that the MAC has left must not pull it back: only a packet that comes up does.
+    if (bridge != nullptr && bridge->fdb->lookup(learn.key) == learn.port)
+      bridge->fdb->learn(learn.key, learn.port, now);
+  }
+}
+
+std::vector<FlowSnapshot> Revalidator::Impl::list(std::size_t limit) {
+  sweep(false);
+  std::vector<FlowSnapshot> snapshots;
+  for (std::uint32_t slot = 0; slot < table.slot_end() && snapshots.size() < limit; ++slot) {
+    const MegaflowTable::Flow* flow = table.flow(slot);
+    if (flow == nullptr) continue;
+    FlowSnapshot& snapshot = snapshots.emplace_back();
+    snapshot.key.key = table.key(slot);
+    snapshot.key.mask = flow->mask;
+    snapshot.mask = table.mask(slot);
+    const auto actions = table.actions(slot);
+    snapshot.actions.assign(actions.begin(), actions.end());
+    snapshot.in_kernel = flow->in_kernel;
+    snapshot.reason = static_cast<shunt_upcall_reason>(flow->reason);
+    snapshot.packets = flow->packets;
+    snapshot.bytes = flow->bytes;
+    snapshot.age = std::chrono::duration_cast<milliseconds>(now - flow->created);
+    snapshot.idle = std::chrono::duration_cast<milliseconds>(now - flow->used);
+    for (const RuleRef& rule : flow->translation->rules) snapshot.cookies.push_back(rule->cookie);
+  }
+  return snapshots;
+}
+
+}  // namespace shunt

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The revalidator: one thread that keeps the flow cache right. It publishes the flows that workers ask for, learns
+// MACs, credits counters to rules and to the FDB's ages, expires what is idle, evicts what is least used, and
+// translates flows again after a change.
+//
+// It is the single writer of the flow tables (MegaflowTable) and of every Fdb. A translation made under an older
+// version of the switch, or of the FDB it looked at, is made again before it is published, never published as it is.
+// Long sweeps go in slices, between which it goes on publishing.
+//
+// A change is in force when: the new state is published (Switch) -> every worker passed a quiet point
+// (WorkerPool::quiesce) -> revalidate() returned -> if it returned true, a grace period passed (Datapath::
+// wait_grace_period).
+//
+// Threads: the constructor, start(), stop() and everything below "Control" by control; queue() is for workers. Start it
+// before the workers and stop it after them.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "user/base/clock.h"
+#include "user/l2/fdb.h"
+#include "user/pipeline/switch.h"
+#include "user/worker/encode.h"
+#include "user/worker/flow_maps.h"
+#include "user/worker/upcall.h"
+
+namespace shunt {
+
+// A cached flow, as `shunt cache list` shows it.
+struct FlowSnapshot {
+  shunt_megaflow_key key{};
+  FlowMask mask{};
+  std::vector<shunt_action> actions;
+  bool in_kernel = true;
+  shunt_upcall_reason reason = SHUNT_UPCALL_MISS;
+  std::uint64_t packets = 0, bytes = 0;
+  std::chrono::milliseconds age{}, idle{};
+  std::vector<std::uint64_t> cookies;
+};
+
+struct RevalidatorStats {
+  std::uint32_t flows = 0, flow_limit = 0, masks = 0, groups = 0, indexed_overflow = 0;
+  std::uint64_t published = 0, rejected_stale = 0, rejected_full = 0, evicted = 0, expired = 0, revalidated = 0,
+                exact_fallback = 0;
+};
+
+struct PortTraffic {
+  std::uint64_t packets = 0, bytes = 0;
+};
+
+class Revalidator {
+ public:
+  struct Options {
+    unsigned workers = 1;
+    std::chrono::milliseconds idle_timeout{10'000};
+    // Called in the revalidator's thread when a flow could not be published because the loaded program lacks features
+    // (wanted_features() has grown): wakes control, which loads a larger one.
+    std::function<void()> on_features_wanted;
+  };
+
+  Revalidator(const Switch& sw, FlowMaps& maps, const Options& options);
+  ~Revalidator();  // stops
+  Revalidator(const Revalidator&) = delete;
+  Revalidator& operator=(const Revalidator&) = delete;
+
+  [[nodiscard]] RequestQueue& queue(unsigned worker);
+
+  // Control. Everything runs in the revalidator's thread and is waited for; "true" means that the kernel had to be
+  // changed, so that a grace period must pass before the change is in force.
+  void start();
+  void stop();
+
+  // A datapath port, before its XDP program is attached: a fresh generation in the `ports` map. Also tells how it is
+  // reached.
+  void add_port(DpPort port, const PortOutput& output);
+  // The port's interface changed (gone, came back, other index): groups and flows that output to it follow.
+  bool update_port(DpPort port, const PortOutput& output);
+  // After its last packet: its flows are retired. What outputs to it is found by revalidate() with the Change.
+  bool remove_port(DpPort port);
+
+  bool revalidate(const Change& change);
+  // Runs `change` over a bridge's FDB in the thread that may write it, and revalidates the flows that depend on the
+  // MACs it returns; flows from those MACs go, so that they are learned again.
+  bool change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(Fdb&)> change);
+  [[nodiscard]] std::vector<FdbEntry> fdb_list(BridgeId bridge);
+  bool flush();  // every cached flow
+
+  void collect_counters();  // brings rules' counters up to date now
+  [[nodiscard]] std::vector<FlowSnapshot> list(std::size_t limit);
+  [[nodiscard]] RevalidatorStats stats();
+  // What the kernel sent out of a port by cached flows; bytes as received. Any thread.
+  [[nodiscard]] PortTraffic transmitted(DpPort port) const noexcept;
+
+  // Features that flows need from the program (maps/port.h); control loads a larger program and says so.
+  [[nodiscard]] std::uint32_t wanted_features() const noexcept;
+  void set_features(std::uint32_t loaded);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace shunt

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What workers tell the revalidator: flows to publish. One ring a worker, so that neither side ever waits.
+//
+// Threads: push() by the worker; pop() by the revalidator.
+#pragma once
+
+#include <memory>
+
+#include "user/flow/flow_key.h"
+#include "user/pipeline/translate.h"
+#include "user/worker/doorbell.h"
+#include "user/worker/spsc_ring.h"
+
+namespace shunt {
+
+using TranslationRef = std::shared_ptr<const Translation>;
+
+// A packet was translated and has been sent: the flow may be published now (order: DESIGN.md, decision 6).
+struct FlowRequest {
+  FlowKey key{};  // the packet's, whole
+  TranslationRef translation;
+};
+
+class RequestQueue {
+ public:
+  static constexpr std::size_t kCapacity = 8192;
+
+  explicit RequestQueue(Doorbell& revalidator) : ring_{kCapacity}, doorbell_{revalidator} {}
+
+  // False: the revalidator is behind; the flow's next packet asks again.
+  [[nodiscard]] bool push(FlowRequest&& request) noexcept { return ring_.push(std::move(request)); }
+  void ring_doorbell() noexcept { doorbell_.ring(); }  // once after a batch of pushes
+  [[nodiscard]] bool pop(FlowRequest& request) noexcept { return ring_.pop(request); }
+  [[nodiscard]] bool empty() const noexcept { return ring_.empty(); }
+
+ private:
+  SpscRing<FlowRequest> ring_;
+  Doorbell& doorbell_;
+};
+
+}  // namespace shunt

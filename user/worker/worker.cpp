@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/worker.h"
+
+#include <algorithm>
+
+#include "user/base/error.h"
+#include "user/worker/worker_thread.h"
+
+namespace shunt {
+
+struct WorkerPool::Impl {
+  Impl(const Options& options, const Context& shared) : context{shared} {
+    const unsigned count = worker_count(options);
+    for (unsigned i = 0; i < count; ++i) doorbells.push_back(std::make_unique<Doorbell>());
+    std::vector<Inbox*> all;
+    for (const auto& doorbell : doorbells) {
+      inboxes.push_back(std::make_unique<Inbox>(*doorbell, count));
+      all.push_back(inboxes.back().get());
+    }
+    for (unsigned i = 0; i < count; ++i) {
+      WorkerThread::Options worker{i, std::nullopt, options.busy_poll};
+      if (!options.cores.empty()) worker.core = options.cores[i];
+      workers.push_back(std::make_unique<WorkerThread>(worker, context, *doorbells[i], all));
+    }
+  }
+
+  // Runs `work(worker)` in each worker's thread, one after the other.
+  template <typename Work>
+  void in_each(Work work) {
+    for (const auto& worker : workers) worker->mailbox().run([&worker = *worker, work] { work(worker); });
+  }
+
+  unsigned least_loaded() const {
+    const auto less = [](const auto& a, const auto& b) { return a->socket_count() < b->socket_count(); };
+    return static_cast<unsigned>(std::min_element(workers.begin(), workers.end(), less) - workers.begin());
+  }
+
+  const Context context;
+  std::vector<std::unique_ptr<Doorbell>> doorbells;
+  std::vector<std::unique_ptr<Inbox>> inboxes;
+  std::vector<std::unique_ptr<WorkerThread>> workers;
+};
+
+unsigned WorkerPool::worker_count(const Options& options) {
+  return std::max(1u, static_cast<unsigned>(options.cores.size()));
+}
+
+WorkerPool::WorkerPool(const Options& options, const Context& context)
+    : impl_{std::make_unique<Impl>(options, context)} {}
+
+WorkerPool::~WorkerPool() { stop(); }
+
+void WorkerPool::start() {
+  for (const auto& worker : impl_->workers) worker->start();
+}
+
+void WorkerPool::stop() {
+  for (const auto& worker : impl_->workers) worker->stop();
+  // No thread runs any more: this one may do what was theirs.
+  for (const auto& worker : impl_->workers) worker->drop_inbox();
+  for (const auto& worker : impl_->workers) worker->close_sockets();
+}
+
+void WorkerPool::add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets) {
+  if (port.value == 0 || port.value >= SHUNT_MAX_PORTS) throw Error("datapath port {} is out of range", port.value);
+  if (sockets.empty()) throw Error("datapath port {} has no AF_XDP socket", port.value);
+  unsigned owner = 0;
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    const unsigned number = impl_->least_loaded();
+    if (i == 0) owner = number;
+    WorkerThread& worker = *impl_->workers[number];
+    // std::function wants what can be copied.
+    auto box = std::make_shared<std::unique_ptr<XskSocket>>(std::move(sockets[i]));
+    worker.mailbox().run([&worker, port, box] { worker.adopt(port, std::move(*box)); });
+  }
+  impl_->in_each([port, owner](WorkerThread& worker) { worker.set_route(port, owner); });
+}
+
+void WorkerPool::remove_port(DpPort port) {
+  impl_->in_each([port](WorkerThread& worker) { worker.clear_route(port); });
+  // Nobody hands over to the port any more; what was handed over is dropped by its owner.
+  impl_->in_each([](WorkerThread& worker) { worker.drop_inbox(); });
+  auto sockets = std::make_shared<std::vector<std::unique_ptr<XskSocket>>>();
+  impl_->in_each([port, sockets](WorkerThread& worker) {
+    for (auto& socket : worker.give_up(port)) sockets->push_back(std::move(socket));
+  });
+  sockets->clear();  // closes them here, for that may wait
+}
+
+void WorkerPool::quiesce() {
+  impl_->in_each([](WorkerThread& worker) { worker.refresh_state(); });
+}
+
+PortCounters WorkerPool::counters(DpPort port) const {
+  PortCounters sum;
+  for (const auto& worker : impl_->workers) {
+    const PortCounterSet& set = worker->counters()[port];
+    sum.tx_packets += set.tx_packets.get();
+    sum.tx_bytes += set.tx_bytes.get();
+    for (std::size_t reason = 0; reason < SHUNT_DROP_COUNTERS; ++reason) sum.drops[reason] += set.drops[reason].get();
+  }
+  return sum;
+}
+
+void WorkerPool::reset_counters(DpPort port) {
+  impl_->in_each([port](WorkerThread& worker) {
+    PortCounterSet& set = worker.counters()[port];
+    set.tx_packets.clear();
+    set.tx_bytes.clear();
+    for (Counter& drops : set.drops) drops.clear();
+  });
+}
+
+WorkerStats WorkerPool::stats() const {
+  WorkerStats sum;
+  for (const auto& worker : impl_->workers) {
+    const Counters& counters = worker->counters();
+    sum.upcalls += counters.upcalls.get();
+    sum.nanoseconds += counters.nanoseconds.get();
+    sum.translations += counters.translations.get();
+    sum.requests += counters.requests.get();
+    sum.requests_refused += counters.requests_refused.get();
+  }
+  return sum;
+}
+
+XskStatistics WorkerPool::socket_statistics(DpPort port) {
+  auto sum = std::make_shared<XskStatistics>();
+  impl_->in_each([port, sum](WorkerThread& worker) { worker.add_statistics(port, *sum); });
+  return *sum;
+}
+
+}  // namespace shunt

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker: a thread, on a core of its own where one was named, that owns AF_XDP sockets and runs each packet to
+// completion:
+//   receive -> parse -> translate (or a recent translation) -> run the actions, send -> kick -> hand the flow to the
+//   revalidator
+// What is queued is sent before the flow is asked for. It sleeps when nothing comes.
+//
+// No port starves another: sockets are served round robin, and what a socket is charged is the time its packets took.
+// Each queue has one owner: a packet for a port whose socket is another worker's goes to that worker through a ring.
+//
+// Threads: control makes, starts and stops workers through WorkerPool; everything that changes a worker runs in its
+// thread between two rounds, which is also its quiet point.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "maps/drop_reason.h"
+#include "maps/flow.h"
+#include "maps/port.h"
+#include "user/afxdp/socket.h"
+#include "user/afxdp/umem.h"
+#include "user/base/strong_types.h"
+#include "user/pipeline/switch.h"
+#include "user/worker/upcall.h"
+
+namespace shunt {
+
+// What userspace did with a port's packets; upcalls and drops by ingress port, transmissions by output port.
+struct PortCounters {
+  std::uint64_t tx_packets = 0, tx_bytes = 0;
+  std::uint64_t drops[SHUNT_DROP_COUNTERS] = {};
+};
+
+struct WorkerStats {
+  std::uint64_t upcalls = 0;      // packets handled
+  std::uint64_t nanoseconds = 0;  // spent on them
+  std::uint64_t translations = 0;
+  std::uint64_t requests = 0, requests_refused = 0;  // flows asked for; refused: the revalidator was behind
+};
+
+class WorkerPool {
+ public:
+  struct Options {
+    std::vector<unsigned> cores;  // a worker pinned on each; empty: one worker, not pinned
+    bool busy_poll = false;
+  };
+  // What workers share with the rest; all of it outlives the pool. `queues`: one a worker.
+  struct Context {
+    const Switch& sw;
+    Umem& umem;
+    std::span<shunt_order> order;
+    std::span<const shunt_port> ports;  // MTUs
+    std::vector<RequestQueue*> queues;
+  };
+
+  WorkerPool(const Options& options, const Context& context);
+  ~WorkerPool();  // stops
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  [[nodiscard]] static unsigned worker_count(const Options& options);
+
+  void start();
+  void stop();  // sockets are closed, frames come back
+
+  // Takes a port's sockets, one a queue, and spreads them over the workers; returns when every worker can send to the
+  // port. Take the sockets' fds for the XSKMAP before.
+  void add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets);
+  // Packets in flight to the port are dropped (no-output-port) and its frames come back. Clear the XSKMAP before.
+  void remove_port(DpPort port);
+  // Returns when every worker has finished what it did under an older SwitchState and has the newest.
+  void quiesce();
+
+  [[nodiscard]] PortCounters counters(DpPort port) const;  // any thread
+  void reset_counters(DpPort port);                        // of a port number that is used anew
+  [[nodiscard]] WorkerStats stats() const;                 // any thread
+  [[nodiscard]] XskStatistics socket_statistics(DpPort port);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace shunt

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/worker_thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "bpf/datapath/mask.h"
+#include "user/base/error.h"
+
+namespace shunt {
+namespace {
+
+using std::chrono::milliseconds;
+
+// What a socket may use of a round: about two batches.
+constexpr std::chrono::nanoseconds kQuantum{100'000};
+constexpr milliseconds kIdlePause{500}, kUnsentPause{1};
+constexpr milliseconds kHousekeepingInterval{1000};
+// Misses of a flow that was asked for so long ago ask again: the revalidator had no room then, or has evicted it.
+constexpr milliseconds kAskAgain{5};
+
+// Packets that the kernel side handed up before a flow counted them: their rules are credited here.
+bool is_uncounted(std::uint8_t reason) {
+  return reason == SHUNT_UPCALL_MISS || reason == SHUNT_UPCALL_ORDER || reason == SHUNT_UPCALL_DEEP_HEADER;
+}
+
+}  // namespace
+
+WorkerThread::WorkerThread(const Options& options, const WorkerPool::Context& context, Doorbell& doorbell,
+                           std::vector<Inbox*> inboxes)
+    : options_{options},
+      switch_{context.sw},
+      requests_{*context.queues.at(options.number)},
+      doorbell_{doorbell},
+      mailbox_{doorbell, fmt::format("worker {}", options.number)},
+      umem_{context.umem},
+      ports_{context.ports},
+      frames_{context.umem.pool()},
+      gate_{context.order},
+      executor_{context.umem, frames_, context.ports},
+      transmitter_{options.number, context.umem, frames_, counters_, gate_, std::move(inboxes)},
+      epoll_{check(::epoll_create1(EPOLL_CLOEXEC), "worker: epoll")},
+      recent_(kRecent) {
+  pending_.reserve(kBatch);
+  refresh_state();
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = doorbell_.fd();
+  check(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, doorbell_.fd(), &event), "worker: epoll");
+}
+
+WorkerThread::~WorkerThread() { stop(); }
+
+void WorkerThread::start() {
+  if (thread_.joinable()) return;
+  stopping_ = false;
+  mailbox_.open();
+  thread_ = std::thread{[this] { run(); }};
+  ::pthread_setname_np(thread_.native_handle(), fmt::format("worker{}", options_.number).c_str());
+}
+
+void WorkerThread::stop() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  doorbell_.ring();
+  thread_.join();
+  mailbox_.close();
+}
+
+void WorkerThread::adopt(DpPort port, std::unique_ptr<XskSocket> socket) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = socket->fd();
+  check(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket->fd(), &event), "worker: epoll");
+  socket->refill(frames_);
+  served_.push_back({port, std::move(socket), std::chrono::nanoseconds{0}});
+}
+
+std::vector<std::unique_ptr<XskSocket>> WorkerThread::give_up(DpPort port) {
+  std::vector<std::unique_ptr<XskSocket>> sockets;
+  for (Served& served : served_) {
+    if (served.port != port) continue;
+    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, served.socket->fd(), nullptr);
+    sockets.push_back(std::move(served.socket));
+  }
+  std::erase_if(served_, [](const Served& served) { return served.socket == nullptr; });
+  return sockets;
+}
+
+void WorkerThread::set_route(DpPort port, unsigned owner) {
+  const auto own = std::find_if(served_.begin(), served_.end(), [&](const Served& s) { return s.port == port; });
+  transmitter_.set_route(port, own == served_.end() ? nullptr : own->socket.get(), owner);
+}
+
+void WorkerThread::clear_route(DpPort port) { transmitter_.clear_route(port); }
+
+void WorkerThread::drop_inbox() { transmitter_.serve_inbox(); }
+
+void WorkerThread::add_statistics(DpPort port, XskStatistics& sum) const {
+  for (const Served& served : served_) {
+    if (served.port != port) continue;
+    const XskStatistics statistics = served.socket->statistics();
+    sum.rx_dropped += statistics.rx_dropped;
+    sum.rx_invalid += statistics.rx_invalid;
+    sum.tx_invalid += statistics.tx_invalid;
+    sum.rx_ring_full += statistics.rx_ring_full;
+    sum.fill_ring_empty += statistics.fill_ring_empty;
+    sum.tx_ring_empty += statistics.tx_ring_empty;
+  }
+}
+
+// The translations of the older state go with it, so that it can be freed.
+void WorkerThread::refresh_state() {
+  state_ = switch_.state();
+  for (Recent& recent : recent_) recent.translation = nullptr;
+}
+
+void WorkerThread::run() {
+  pin();
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    now_ = Clock::now();
+    bool busy = mailbox_.take_and_run();
+    if (switch_.version() != state_->version) refresh_state();
+    busy = serve_sockets() || busy;
+    busy = transmitter_.serve_inbox() > 0 || busy;
+    if (transmitter_.unsent()) transmitter_.flush();
+    housekeeping();
+    if (!busy) rest();
+  }
+}
+
+void WorkerThread::pin() {
+  if (!options_.core) return;
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  CPU_SET(*options_.core, &cores);
+  if (const int error = ::pthread_setaffinity_np(::pthread_self(), sizeof cores, &cores); error != 0)
+    spdlog::warn("worker {} runs on any core: core {}: {}", options_.number, *options_.core,
+                 std::generic_category().message(error));
+}
+
+// One round: each socket in turn, as far as its share of time goes.
+bool WorkerThread::serve_sockets() noexcept {
+  bool busy = false;
+  TimePoint begin = now_;
+  for (Served& served : served_) {
+    served.socket->reap(frames_);
+    served.credit = std::min(served.credit + kQuantum, kQuantum);
+    if (served.credit.count() <= 0) {
+      busy = true;
+      continue;
+    }
+    const std::size_t packets = serve(served);
+    if (packets == 0) {
+      served.socket->refill(frames_);
+      continue;
+    }
+    busy = true;
+    const TimePoint end = Clock::now();
+    served.credit -= end - begin;
+    counters_.upcalls.add(packets);
+    counters_.nanoseconds.add(static_cast<std::uint64_t>((end - begin).count()));
+    begin = now_ = end;
+  }
+  return busy;
+}
+
+// A batch of one socket. What is queued is sent before the flows are asked for.
+std::size_t WorkerThread::serve(const Served& served) noexcept {
+  std::array<XskDescriptor, kBatch> descriptors;
+  const std::uint32_t count = served.socket->receive(descriptors);
+  std::size_t packets = 0;
+  for (std::size_t begin = 0, end = 0; begin < count; begin = end, ++packets) {
+    while ((descriptors[end++].options & kContinued) != 0) {
+    }
+    handle(std::span{descriptors}.subspan(begin, end - begin), served.port);
+  }
+  if (count == 0) return 0;
+  served.socket->refill(frames_);
+  transmitter_.flush();
+  push_requests();
+  return packets;
+}
+
+void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort port) noexcept {
+  const shunt_upcall_meta meta = take_meta(packet.front(), port);
+  transmitter_.begin(port, meta.order);
+  shunt_drop_reason outcome = executor_.load(packet, port);
+  if (outcome == SHUNT_DROP_NONE) {
+    // The kernel side completes checksums of what it can read; it says so when it could not.
+    const bool raw = meta.reason == SHUNT_UPCALL_DEEP_HEADER || meta.reason == SHUNT_UPCALL_EDIT;
+    const bool local = (__atomic_load_n(&ports_[port.value].flags, __ATOMIC_RELAXED) & SHUNT_PORT_LOCAL_STACK) != 0;
+    if (raw && local && !executor_.complete_checksum()) {
+      executor_.discard();
+      outcome = SHUNT_DROP_CHECKSUM;
+    } else {
+      Recent& recent = look_up(executor_.key());
+      if (is_uncounted(meta.reason)) credit(*recent.translation, executor_.length());
+      outcome = executor_.run(*recent.translation, transmitter_);
+      const bool unknown = meta.reason == SHUNT_UPCALL_MISS || meta.reason == SHUNT_UPCALL_DEEP_HEADER;
+      if (unknown && now_ - recent.requested >= kAskAgain) {
+        recent.requested = now_;
+        pending_.push_back({executor_.key(), recent.translation});
+      }
+    }
+  }
+  if (outcome != SHUNT_DROP_NONE) counters_.dropped(port, outcome);
+  transmitter_.end();
+}
+
+// What the kernel side wrote in front of the frame; a miss where a driver had no room for it.
+shunt_upcall_meta WorkerThread::take_meta(const XskDescriptor& first, DpPort port) noexcept {
+  shunt_upcall_meta meta{};
+  if (first.address % Umem::kFrameSize >= sizeof meta) {
+    std::byte* at = umem_.data(first.address - sizeof meta);
+    std::memcpy(&meta, at, sizeof meta);
+    if (meta.magic == SHUNT_UPCALL_MAGIC && meta.in_port == port.value) {
+      // The frame's next packet may come without.
+      std::memset(at, 0, sizeof meta.magic);
+      return meta;
+    }
+  }
+  meta = {};
+  meta.in_port = port.value;
+  meta.order = Handover::kNoBucket;
+  meta.reason = SHUNT_UPCALL_MISS;
+  return meta;
+}
+
+WorkerThread::Recent& WorkerThread::look_up(const FlowKey& key) {
+  Recent& recent = recent_[shunt_hash_key(&key, 0, 0x9e3779b97f4a7c15) & (kRecent - 1)];
+  if (recent.translation != nullptr && equal(recent.key, key) && is_current(*recent.translation, key)) return recent;
+  recent.key = key;
+  recent.translation = std::make_shared<const Translation>(translate(*state_, key));
+  recent.requested = {};
+  counters_.translations.add(1);
+  return recent;
+}
+
+bool WorkerThread::is_current(const Translation& translation, const FlowKey& key) const noexcept {
+  if (translation.version != state_->version) return false;
+  const BridgeState* bridge = state_->bridge_of[key.in_port];
+  return bridge == nullptr || !translation.bridge || bridge->fdb->version() == translation.fdb_version;
+}
+
+void WorkerThread::credit(const Translation& translation, std::uint64_t bytes) noexcept {
+  for (const RuleRef& rule : translation.rules) {
+    rule->packets.fetch_add(1, std::memory_order_relaxed);
+    rule->bytes.fetch_add(bytes, std::memory_order_relaxed);
+  }
+}
+
+void WorkerThread::push_requests() noexcept {
+  if (pending_.empty()) return;
+  for (FlowRequest& request : pending_) {
+    counters_.requests.add(1);
+    if (!requests_.push(std::move(request))) counters_.requests_refused.add(1);
+  }
+  pending_.clear();
+  requests_.ring_doorbell();
+}
+
+// Sleeps until a packet, a handover or a message comes.
+void WorkerThread::rest() {
+  if (options_.busy_poll && !served_.empty()) {
+    for (const Served& served : served_) served.socket->poll_device();
+    return;
+  }
+  doorbell_.arm();
+  if (mailbox_.empty() && transmitter_.inbox_empty() && !stopping_) {
+    epoll_event event{};
+    const milliseconds pause = transmitter_.unsent() ? kUnsentPause : kIdlePause;
+    const int count = ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(pause.count()));
+    // A socket whose interface is gone reports that for ever; it is taken away by control.
+    if (count > 0 && (event.events & (EPOLLERR | EPOLLHUP)) != 0)
+      (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, event.data.fd, nullptr);
+  }
+  doorbell_.disarm();
+}
+
+void WorkerThread::housekeeping() {
+  if (now_ < next_housekeeping_) return;
+  next_housekeeping_ = now_ + kHousekeepingInterval;
+  frames_.flush();
+  if (options_.number == 0) gate_.repair();
+}
+
+}  // namespace shunt

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker's thread and all that it owns. See worker.h for what a worker does.
+//
+// Threads: what is marked so by control; the rest runs in the worker's own thread, control's requests through
+// mailbox().
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "user/afxdp/socket.h"
+#include "user/base/clock.h"
+#include "user/base/unique_fd.h"
+#include "user/pipeline/switch.h"
+#include "user/worker/counters.h"
+#include "user/worker/executor.h"
+#include "user/worker/mailbox.h"
+#include "user/worker/order_gate.h"
+#include "user/worker/transmitter.h"
+#include "user/worker/upcall.h"
+#include "user/worker/worker.h"
+
+namespace shunt {
+
+class WorkerThread {
+ public:
+  struct Options {
+    unsigned number = 0;
+    std::optional<unsigned> core;
+    bool busy_poll = false;
+  };
+
+  WorkerThread(const Options& options, const WorkerPool::Context& context, Doorbell& doorbell,
+               std::vector<Inbox*> inboxes);
+  ~WorkerThread();
+
+  // Control.
+  void start();
+  void stop();
+  [[nodiscard]] Mailbox& mailbox() noexcept { return mailbox_; }
+  [[nodiscard]] Counters& counters() noexcept { return counters_; }
+
+  // In the worker's thread, by mailbox().
+  void adopt(DpPort port, std::unique_ptr<XskSocket> socket);
+  [[nodiscard]] std::vector<std::unique_ptr<XskSocket>> give_up(DpPort port);
+  void set_route(DpPort port, unsigned owner);  // to this worker's own socket where it has one
+  void clear_route(DpPort port);
+  void refresh_state();
+  void drop_inbox();  // what was handed over and will not be sent
+  void close_sockets() { served_.clear(); }
+  [[nodiscard]] std::size_t socket_count() const noexcept { return served_.size(); }
+  void add_statistics(DpPort port, XskStatistics& sum) const;
+
+ private:
+  static constexpr std::size_t kBatch = 64;
+  static constexpr std::size_t kRecent = 1024;  // a power of two
+
+  struct Served {
+    DpPort port;
+    std::unique_ptr<XskSocket> socket;
+    std::chrono::nanoseconds credit{0};  // of time; below zero it waits for its turn
+  };
+  // A translation of one exact key, good for one version of the switch and of its FDB.
+  struct Recent {
+    FlowKey key{};
+    TranslationRef translation;
+    TimePoint requested{};
+  };
+
+  void run();
+  void pin();
+  bool serve_sockets() noexcept;
+  std::size_t serve(const Served& served) noexcept;
+  void handle(std::span<const XskDescriptor> packet, DpPort port) noexcept;
+  shunt_upcall_meta take_meta(const XskDescriptor& first, DpPort port) noexcept;
+  Recent& look_up(const FlowKey& key);
+  [[nodiscard]] bool is_current(const Translation& translation, const FlowKey& key) const noexcept;
+  void credit(const Translation& translation, std::uint64_t bytes) noexcept;
+  void push_requests() noexcept;
+  void rest();
+  void housekeeping();
+
+  const Options options_;
+  const Switch& switch_;
+  RequestQueue& requests_;
+  Doorbell& doorbell_;
+  Mailbox mailbox_;
+  Umem& umem_;
+  const std::span<const shunt_port> ports_;
+  FrameCache frames_;
+  Counters counters_;
+  OrderGate gate_;
+  Executor executor_;
+  Transmitter transmitter_;
+  UniqueFd epoll_;
+  SwitchStateRef state_;
+  std::vector<Served> served_;
+  std::vector<Recent> recent_;
+  std::vector<FlowRequest> pending_;  // of this batch
+  TimePoint now_{}, next_housekeeping_{};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace shunt
