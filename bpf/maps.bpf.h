@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every map of the XDP programs, and what a miss in it means. The names are those of maps/map_names.h; sizes that depend on
- * the flow limit or the machine are set by the loader (user/bpf/object.cpp), and stand here as 1.
+ * Every map of the XDP programs, and what a miss in it means. The names are those of maps/map_names.h; sizes that
+ * depend on the flow limit or the machine are set by the loader (user/bpf/object.cpp), and stand here as 1.
  */
 #ifndef SHUNT_BPF_MAPS_H
 #define SHUNT_BPF_MAPS_H
 
-#include <linux/bpf.h>
-
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
 
 #include "bpf/datapath/parse.h"
 #include "maps/flow.h"
@@ -20,137 +19,137 @@ const volatile struct shunt_config shunt_config;
 
 /* The flow table. A miss: no such flow (asked only where an index bucket overflowed). */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct shunt_megaflow_key);
-	__type(value, struct shunt_megaflow);
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct shunt_megaflow_key);
+  __type(value, struct shunt_megaflow);
 } megaflows SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct shunt_flow);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_flow);
 } flows SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct shunt_index_bucket);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_index_bucket);
 } flow_index SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SHUNT_HINT_BUCKETS);
-	__type(key, __u32);
-	__type(value, struct shunt_hint_bucket);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_HINT_BUCKETS);
+  __type(key, __u32);
+  __type(value, struct shunt_hint_bucket);
 } flow_hints SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct shunt_flow_counters);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_flow_counters);
 } flow_counters SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SHUNT_MAX_MASKS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct shunt_mask);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_MASKS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_mask);
 } masks SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SHUNT_MAX_PORTS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct shunt_port);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_PORTS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_port);
 } ports SEC(".maps");
 
 /* A miss: the interface is no port (any more): SHUNT_DROP_NO_PORT. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SHUNT_IFINDEX_SLOTS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct shunt_ifindex_slot);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_IFINDEX_SLOTS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_ifindex_slot);
 } port_by_ifindex SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SHUNT_MAX_PORTS);
-	__type(key, __u32);
-	__type(value, struct shunt_port_stats);
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, SHUNT_MAX_PORTS);
+  __type(key, __u32);
+  __type(value, struct shunt_port_stats);
 } port_stats SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SHUNT_MAX_PORTS);
-	__type(key, __u32);
-	__type(value, struct shunt_budget);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_PORTS);
+  __type(key, __u32);
+  __type(value, struct shunt_budget);
 } upcall_budget SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SHUNT_ORDER_BUCKETS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct shunt_order);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_ORDER_BUCKETS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_order);
 } upcall_order SEC(".maps");
 
 /* A miss: the port is gone or down: SHUNT_DROP_NO_OUTPUT_PORT. */
 struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, SHUNT_MAX_PORTS);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct bpf_devmap_val));
+  __uint(type, BPF_MAP_TYPE_DEVMAP);
+  __uint(max_entries, SHUNT_MAX_PORTS);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct bpf_devmap_val));
 } tx_ports SEC(".maps");
 
 /* A miss: no daemon listens: SHUNT_DROP_UPCALL_NO_SOCKET. */
 struct {
-	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, SHUNT_MAX_PORTS * SHUNT_MAX_QUEUES);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(__u32));
+  __uint(type, BPF_MAP_TYPE_XSKMAP);
+  __uint(max_entries, SHUNT_MAX_PORTS* SHUNT_MAX_QUEUES);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(__u32));
 } xsks SEC(".maps");
 
 /* One devmap a group: a broadcast redirect into it is the whole flood. A miss: SHUNT_DROP_NO_OUTPUT_PORT. */
 struct shunt_group_devmap {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, SHUNT_GROUP_PORTS);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct bpf_devmap_val));
+  __uint(type, BPF_MAP_TYPE_DEVMAP);
+  __uint(max_entries, SHUNT_GROUP_PORTS);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct bpf_devmap_val));
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, SHUNT_MAX_GROUPS);
-	__uint(key_size, sizeof(__u32));
-	__array(values, struct shunt_group_devmap);
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, SHUNT_MAX_GROUPS);
+  __uint(key_size, sizeof(__u32));
+  __array(values, struct shunt_group_devmap);
 } flood_groups SEC(".maps");
 
 /*
- * What one packet needs and a 512-byte stack cannot hold, or cannot be indexed there. Per CPU: XDP programs do not nest. The key
- * is read by word number, which the verifier allows in a map value only.
+ * What one packet needs and a 512-byte stack cannot hold, or cannot be indexed there. Per CPU: XDP programs do not
+ * nest. The key is read by word number, which the verifier allows in a map value only.
  */
 struct shunt_scratch {
-	struct shunt_flow_key key;
-	struct shunt_headers headers;
-	struct shunt_megaflow_key masked; /* the key under one mask, for `megaflows` */
+  struct shunt_flow_key key;
+  struct shunt_headers headers;
+  struct shunt_megaflow_key masked; /* the key under one mask, for `megaflows` */
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct shunt_scratch);
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct shunt_scratch);
 } scratch SEC(".maps");
 
 #endif

@@ -12,34 +12,27 @@
 #define SHUNT_LONGEST_TAGS 1
 
 /* `len`: of the frame as it goes out. */
-static __always_inline int output_to_port(struct shunt_port_stats *stats, __u32 output, __u32 len, __u32 tags)
-{
-	const struct shunt_port *port = bpf_map_lookup_elem(&ports, &output);
+static __always_inline int output_to_port(struct shunt_port_stats* stats, __u32 output, __u32 len, __u32 tags) {
+  const struct shunt_port* port = bpf_map_lookup_elem(&ports, &output);
 
-	if (tags > SHUNT_LONGEST_TAGS)
-		tags = SHUNT_LONGEST_TAGS;
-	if (!port || port->ifindex == 0)
-		return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
-	if (len > port->mtu + sizeof(struct shunt_eth_header) + tags * 4)
-		return drop(stats, SHUNT_DROP_FRAME_TOO_LONG);
-	if (bpf_redirect_map(&tx_ports, output, XDP_DROP) != XDP_REDIRECT)
-		return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
-	return XDP_REDIRECT;
+  if (tags > SHUNT_LONGEST_TAGS) tags = SHUNT_LONGEST_TAGS;
+  if (!port || port->ifindex == 0) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
+  if (len > port->mtu + sizeof(struct shunt_eth_header) + tags * 4) return drop(stats, SHUNT_DROP_FRAME_TOO_LONG);
+  if (bpf_redirect_map(&tx_ports, output, XDP_DROP) != XDP_REDIRECT) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
+  return XDP_REDIRECT;
 }
 
-static __always_inline int output_to_group(struct shunt_port_stats *stats, __u32 group)
-{
-	void *devmap = bpf_map_lookup_elem(&flood_groups, &group);
+static __always_inline int output_to_group(struct shunt_port_stats* stats, __u32 group) {
+  void* devmap = bpf_map_lookup_elem(&flood_groups, &group);
 
-	if (!devmap || bpf_redirect_map(devmap, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS) != XDP_REDIRECT)
-		return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
-	return XDP_REDIRECT;
+  if (!devmap || bpf_redirect_map(devmap, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS) != XDP_REDIRECT)
+    return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
+  return XDP_REDIRECT;
 }
 
 /* Frames shorter than Ethernet's least are padded with zeros. False: no room for it. */
-static __always_inline int pad(struct xdp_md *ctx, __u32 len)
-{
-	return len >= SHUNT_MIN_FRAME || bpf_xdp_adjust_tail(ctx, (int)(SHUNT_MIN_FRAME - len)) == 0;
+static __always_inline int pad(struct xdp_md* ctx, __u32 len) {
+  return len >= SHUNT_MIN_FRAME || bpf_xdp_adjust_tail(ctx, (int)(SHUNT_MIN_FRAME - len)) == 0;
 }
 
 #endif

@@ -8,43 +8,38 @@
 #include "bpf/maps.bpf.h"
 
 struct shunt_packet {
-	struct xdp_md *ctx;
-	struct shunt_scratch *scratch; /* its key and headers */
-	const struct shunt_port *port; /* where it came in */
-	struct shunt_port_stats *stats;
-	__u32 in_port;
-	__u32 len; /* bytes in all buffers, as received */
+  struct xdp_md* ctx;
+  struct shunt_scratch* scratch; /* its key and headers */
+  const struct shunt_port* port; /* where it came in */
+  struct shunt_port_stats* stats;
+  __u32 in_port;
+  __u32 len; /* bytes in all buffers, as received */
 };
 
 /* Ends a packet: the one place where drops are counted. */
-static __always_inline int drop(struct shunt_port_stats *stats, __u32 reason)
-{
-	stats->drops[reason & (SHUNT_DROP_COUNTERS - 1)]++;
-	return XDP_DROP;
+static __always_inline int drop(struct shunt_port_stats* stats, __u32 reason) {
+  stats->drops[reason & (SHUNT_DROP_COUNTERS - 1)]++;
+  return XDP_DROP;
 }
 
 /* For a function of its own that knows only the port's number. */
-static __always_inline struct shunt_port_stats *stats_of(__u32 in_port)
-{
-	return bpf_map_lookup_elem(&port_stats, &in_port);
+static __always_inline struct shunt_port_stats* stats_of(__u32 in_port) {
+  return bpf_map_lookup_elem(&port_stats, &in_port);
 }
 
-static __always_inline void count_received(struct shunt_packet *packet)
-{
-	packet->stats->rx_packets++;
-	packet->stats->rx_bytes += packet->len;
+static __always_inline void count_received(struct shunt_packet* packet) {
+  packet->stats->rx_packets++;
+  packet->stats->rx_bytes += packet->len;
 }
 
 /* A flow's share, on this CPU: no other writes here. */
-static __always_inline void count_flow(__u32 slot, __u32 len)
-{
-	__u32 at = bpf_get_smp_processor_id() * shunt_config.flow_limit + slot;
-	struct shunt_flow_counters *counters = bpf_map_lookup_elem(&flow_counters, &at);
+static __always_inline void count_flow(__u32 slot, __u32 len) {
+  __u32 at = bpf_get_smp_processor_id() * shunt_config.flow_limit + slot;
+  struct shunt_flow_counters* counters = bpf_map_lookup_elem(&flow_counters, &at);
 
-	if (!counters)
-		return;
-	counters->packets++;
-	counters->bytes += len;
+  if (!counters) return;
+  counters->packets++;
+  counters->bytes += len;
 }
 
 #endif

@@ -1,114 +1,103 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The fast path. A packet meets, in this order: its port, the parser, the exact-match level, the megaflow level, and the
- * actions of the flow that answers; without one it goes up to userspace. Each step is a header of this folder.
+ * The fast path. A packet meets, in this order: its port, the parser, the exact-match level, the megaflow level, and
+ * the actions of the flow that answers; without one it goes up to userspace. Each step is a header of this folder.
  */
-#include "bpf/maps.bpf.h"
-
 #include "bpf/datapath/act.h"
 #include "bpf/datapath/checksum.h"
 #include "bpf/datapath/parse.h"
 #include "bpf/exact_match.bpf.h"
 #include "bpf/execute.bpf.h"
+#include "bpf/maps.bpf.h"
 #include "bpf/megaflow.bpf.h"
 #include "bpf/stats.bpf.h"
 #include "bpf/upcall.bpf.h"
 
 /* Where the packet came in. False: on no port. */
-static __always_inline int find_port(struct shunt_packet *packet)
-{
-	__u32 ifindex = packet->ctx->ingress_ifindex;
-	__u32 zero = 0, i;
+static __always_inline int find_port(struct shunt_packet* packet) {
+  __u32 ifindex = packet->ctx->ingress_ifindex;
+  __u32 zero = 0, i;
 
-	SHUNT_NO_UNROLL
-	for (i = 0; i < SHUNT_IFINDEX_PROBES; i++) {
-		__u32 at = (ifindex + i) & (SHUNT_IFINDEX_SLOTS - 1);
-		const struct shunt_ifindex_slot *slot = bpf_map_lookup_elem(&port_by_ifindex, &at);
+  SHUNT_NO_UNROLL
+  for (i = 0; i < SHUNT_IFINDEX_PROBES; i++) {
+    __u32 at = (ifindex + i) & (SHUNT_IFINDEX_SLOTS - 1);
+    const struct shunt_ifindex_slot* slot = bpf_map_lookup_elem(&port_by_ifindex, &at);
 
-		if (slot && slot->ifindex == ifindex) {
-			packet->in_port = slot->port;
-			packet->port = bpf_map_lookup_elem(&ports, &packet->in_port);
-			packet->stats = stats_of(packet->in_port);
-			packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
-			return packet->port && packet->stats && packet->scratch;
-		}
-	}
-	return 0;
+    if (slot && slot->ifindex == ifindex) {
+      packet->in_port = slot->port;
+      packet->port = bpf_map_lookup_elem(&ports, &packet->in_port);
+      packet->stats = stats_of(packet->in_port);
+      packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
+      return packet->port && packet->stats && packet->scratch;
+    }
+  }
+  return 0;
 }
 
-/* Completes a checksum that a local stack left to the card. A function of its own: the verifier walks its loops once. */
-__noinline int shunt_cure_checksum(struct xdp_md *ctx, struct shunt_headers *headers)
-{
-	if (!headers || !(shunt_config.features & SHUNT_FEATURE_CHECKSUM))
-		return 0;
-	return shunt_complete_checksum(ctx, headers);
+/* Completes a checksum that a local stack left to the card. A function of its own: the verifier walks its loops once.
+ */
+__noinline int shunt_cure_checksum(struct xdp_md* ctx, struct shunt_headers* headers) {
+  if (!headers || !(shunt_config.features & SHUNT_FEATURE_CHECKSUM)) return 0;
+  return shunt_complete_checksum(ctx, headers);
 }
 
-static __always_inline struct shunt_flow *lookup(struct shunt_packet *packet)
-{
-	int hints = (shunt_config.features & SHUNT_FEATURE_HINTS) && (packet->port->flags & SHUNT_PORT_HINTS);
-	struct shunt_flow *flow;
-	__u32 position = 0;
-	__u64 hash = 0;
+static __always_inline struct shunt_flow* lookup(struct shunt_packet* packet) {
+  int hints = (shunt_config.features & SHUNT_FEATURE_HINTS) && (packet->port->flags & SHUNT_PORT_HINTS);
+  struct shunt_flow* flow;
+  __u32 position = 0;
+  __u64 hash = 0;
 
-	if (hints) {
-		flow = exact_match_lookup(packet, &hash);
-		if (flow)
-			return flow;
-	}
-	flow = megaflow_lookup(packet, &position);
-	if (flow && hints && position >= SHUNT_HINT_POSITION)
-		exact_match_remember(hash, flow->head.slot);
-	return flow;
+  if (hints) {
+    flow = exact_match_lookup(packet, &hash);
+    if (flow) return flow;
+  }
+  flow = megaflow_lookup(packet, &position);
+  if (flow && hints && position >= SHUNT_HINT_POSITION) exact_match_remember(hash, flow->head.slot);
+  return flow;
 }
 
 SEC("xdp.frags")
-int shunt_switch(struct xdp_md *ctx)
-{
-	struct shunt_packet packet = {.ctx = ctx};
-	struct shunt_headers *headers;
-	enum shunt_drop_reason reason;
-	struct shunt_flow *flow;
+int shunt_switch(struct xdp_md* ctx) {
+  struct shunt_packet packet = {.ctx = ctx};
+  struct shunt_headers* headers;
+  enum shunt_drop_reason reason;
+  struct shunt_flow* flow;
 
-	if (!find_port(&packet)) {
-		struct shunt_port_stats *nobody = stats_of(0);
+  if (!find_port(&packet)) {
+    struct shunt_port_stats* nobody = stats_of(0);
 
-		return nobody ? drop(nobody, SHUNT_DROP_NO_PORT) : XDP_DROP;
-	}
-	packet.len = (__u32)bpf_xdp_get_buff_len(ctx);
-	count_received(&packet);
-	headers = &packet.scratch->headers;
-	reason = shunt_parse(ctx, packet.len, packet.in_port, shunt_config.features, &packet.scratch->key, headers);
-	if (reason != SHUNT_DROP_NONE)
-		return drop(packet.stats, reason);
-	if (SHUNT_UNLIKELY(headers->flags & SHUNT_HEADERS_CUT))
-		return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_DEEP_HEADER);
-	if ((shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet.port->flags & SHUNT_PORT_LOCAL_STACK) &&
-	    headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
-		return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_EDIT);
-	flow = lookup(&packet);
-	if (flow)
-		return execute(&packet, flow);
-	packet.stats->misses++;
-	return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_MISS);
+    return nobody ? drop(nobody, SHUNT_DROP_NO_PORT) : XDP_DROP;
+  }
+  packet.len = (__u32)bpf_xdp_get_buff_len(ctx);
+  count_received(&packet);
+  headers = &packet.scratch->headers;
+  reason = shunt_parse(ctx, packet.len, packet.in_port, shunt_config.features, &packet.scratch->key, headers);
+  if (reason != SHUNT_DROP_NONE) return drop(packet.stats, reason);
+  if (SHUNT_UNLIKELY(headers->flags & SHUNT_HEADERS_CUT))
+    return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_DEEP_HEADER);
+  if ((shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet.port->flags & SHUNT_PORT_LOCAL_STACK) &&
+      headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
+    return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_EDIT);
+  flow = lookup(&packet);
+  if (flow) return execute(&packet, flow);
+  packet.stats->misses++;
+  return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_MISS);
 }
 
 /*
- * On a port's way out of a flood group whose other ports want the outer VLAN tag: without it. The frame is a copy of this
- * port's own.
+ * On a port's way out of a flood group whose other ports want the outer VLAN tag: without it. The frame is a copy of
+ * this port's own.
  */
 SEC("xdp.frags/devmap")
-int shunt_egress_pop_vlan(struct xdp_md *ctx)
-{
-	struct shunt_headers headers = {};
-	const __u8 *p = shunt_frame_at(ctx, 0, 14);
+int shunt_egress_pop_vlan(struct xdp_md* ctx) {
+  struct shunt_headers headers = {};
+  const __u8* p = shunt_frame_at(ctx, 0, 14);
 
-	if (!p)
-		return XDP_DROP;
-	headers.vlan_count = (__u8)shunt_is_vlan(shunt_load16(p + 12));
-	if (shunt_pop_vlan(ctx, &headers) != SHUNT_VERDICT_NEXT || shunt_finish(ctx, &headers) != SHUNT_VERDICT_NEXT)
-		return XDP_DROP;
-	return XDP_PASS;
+  if (!p) return XDP_DROP;
+  headers.vlan_count = (__u8)shunt_is_vlan(shunt_load16(p + 12));
+  if (shunt_pop_vlan(ctx, &headers) != SHUNT_VERDICT_NEXT || shunt_finish(ctx, &headers) != SHUNT_VERDICT_NEXT)
+    return XDP_DROP;
+  return XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The way to userspace: a token of the port's budget, then the AF_XDP socket of the port and queue, with metadata in front
- * of the frame that says why. Counted in upcall_order, so that the flow's next packets do not overtake it.
+ * The way to userspace: a token of the port's budget, then the AF_XDP socket of the port and queue, with metadata in
+ * front of the frame that says why. Counted in upcall_order, so that the flow's next packets do not overtake it.
  */
 #ifndef SHUNT_BPF_UPCALL_H
 #define SHUNT_BPF_UPCALL_H
@@ -15,114 +15,95 @@
 #define SHUNT_LONGEST_REFILL (1 << 20)
 
 /* Adds what the time since the last refill is worth. One CPU a jiffy does it: the one whose exchange wins. */
-static __always_inline void refill(struct shunt_budget *budget, const struct shunt_port *port)
-{
-	__s64 most = (__s64)port->upcall_burst * SHUNT_TOKEN;
-	__u64 now = bpf_jiffies64(), before = budget->refilled, elapsed;
-	__s64 tokens, added;
+static __always_inline void refill(struct shunt_budget* budget, const struct shunt_port* port) {
+  __s64 most = (__s64)port->upcall_burst * SHUNT_TOKEN;
+  __u64 now = bpf_jiffies64(), before = budget->refilled, elapsed;
+  __s64 tokens, added;
 
-	if (now == before || __sync_val_compare_and_swap(&budget->refilled, before, now) != before)
-		return;
-	elapsed = now - before;
-	if (elapsed > SHUNT_LONGEST_REFILL)
-		elapsed = SHUNT_LONGEST_REFILL;
-	added = (__s64)(elapsed * port->upcall_rate * SHUNT_TOKEN / shunt_config.jiffies_per_second);
-	tokens = budget->tokens;
-	if (added > most - tokens)
-		added = most - tokens;
-	__sync_fetch_and_add(&budget->tokens, added);
+  if (now == before || __sync_val_compare_and_swap(&budget->refilled, before, now) != before) return;
+  elapsed = now - before;
+  if (elapsed > SHUNT_LONGEST_REFILL) elapsed = SHUNT_LONGEST_REFILL;
+  added = (__s64)(elapsed * port->upcall_rate * SHUNT_TOKEN / shunt_config.jiffies_per_second);
+  tokens = budget->tokens;
+  if (added > most - tokens) added = most - tokens;
+  __sync_fetch_and_add(&budget->tokens, added);
 }
 
-static __always_inline int take_token(__u32 in_port, const struct shunt_port *port)
-{
-	struct shunt_budget *budget = bpf_map_lookup_elem(&upcall_budget, &in_port);
+static __always_inline int take_token(__u32 in_port, const struct shunt_port* port) {
+  struct shunt_budget* budget = bpf_map_lookup_elem(&upcall_budget, &in_port);
 
-	if (!budget || port->upcall_rate == 0)
-		return 0;
-	refill(budget, port);
-	if (__sync_fetch_and_add(&budget->tokens, -SHUNT_TOKEN) >= SHUNT_TOKEN)
-		return 1;
-	__sync_fetch_and_add(&budget->tokens, SHUNT_TOKEN);
-	return 0;
+  if (!budget || port->upcall_rate == 0) return 0;
+  refill(budget, port);
+  if (__sync_fetch_and_add(&budget->tokens, -SHUNT_TOKEN) >= SHUNT_TOKEN) return 1;
+  __sync_fetch_and_add(&budget->tokens, SHUNT_TOKEN);
+  return 0;
 }
 
 /*
- * The bucket of upcall_order: over what all packets of a flow share. TCP flags, TTL and ToS change from packet to packet of
- * one connection, and ports are missing in later fragments: they are left out.
+ * The bucket of upcall_order: over what all packets of a flow share. TCP flags, TTL and ToS change from packet to
+ * packet of one connection, and ports are missing in later fragments: they are left out.
  */
-static __always_inline __u32 order_bucket(const struct shunt_flow_key *key)
-{
-	__u64 multiplier = shunt_config.hash_multiplier;
-	__u64 hash = shunt_hash_begin(shunt_config.hash_seed, SHUNT_MASK_EXACT);
-	__u64 ports = key->nw_frag ? 0 : (__u64)key->tp_src << 16 | key->tp_dst;
-	__u32 i;
+static __always_inline __u32 order_bucket(const struct shunt_flow_key* key) {
+  __u64 multiplier = shunt_config.hash_multiplier;
+  __u64 hash = shunt_hash_begin(shunt_config.hash_seed, SHUNT_MASK_EXACT);
+  __u64 ports = key->nw_frag ? 0 : (__u64)key->tp_src << 16 | key->tp_dst;
+  __u32 i;
 
 #pragma unroll
-	for (i = 0; i < 4; i++)
-		hash = shunt_hash_step(hash, shunt_key_word(key, i), multiplier);
-	hash = shunt_hash_step(hash, (__u64)key->nw_proto << 32 | ports, multiplier);
+  for (i = 0; i < 4; i++) hash = shunt_hash_step(hash, shunt_key_word(key, i), multiplier);
+  hash = shunt_hash_step(hash, (__u64)key->nw_proto << 32 | ports, multiplier);
 #pragma unroll
-	for (i = 6; i < 10; i++)
-		hash = shunt_hash_step(hash, shunt_key_word(key, i), multiplier);
-	return shunt_hash_bucket(hash, SHUNT_ORDER_BUCKETS - 1);
+  for (i = 6; i < 10; i++) hash = shunt_hash_step(hash, shunt_key_word(key, i), multiplier);
+  return shunt_hash_bucket(shunt_hash_end(hash, multiplier), SHUNT_ORDER_BUCKETS - 1);
 }
 
 /* Whether an earlier packet of these flows is still on its way through userspace. */
-static __always_inline int in_userspace(const struct shunt_flow_key *key)
-{
-	__u32 at = order_bucket(key);
-	const volatile struct shunt_order *order = bpf_map_lookup_elem(&upcall_order, &at);
+static __always_inline int in_userspace(const struct shunt_flow_key* key) {
+  __u32 at = order_bucket(key);
+  const volatile struct shunt_order* order = bpf_map_lookup_elem(&upcall_order, &at);
 
-	return order && order->handed_up != order->finished;
+  return order && order->handed_up != order->finished;
 }
 
 /*
  * Metadata in front of the frame. A driver may have no room for it: the frame then goes up without, and uncounted;
  * userspace knows the port by the socket.
  */
-static __always_inline void describe(struct xdp_md *ctx, __u32 in_port, __u32 reason, __u32 order_at)
-{
-	struct shunt_upcall_meta *meta;
-	struct shunt_order *order;
+static __always_inline void describe(struct xdp_md* ctx, __u32 in_port, __u32 reason, __u32 order_at) {
+  struct shunt_upcall_meta* meta;
+  struct shunt_order* order;
 
-	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof *meta) != 0)
-		return;
-	meta = (void *)(long)ctx->data_meta;
-	if ((void *)(meta + 1) > (void *)(long)ctx->data)
-		return;
-	__builtin_memset(meta, 0, sizeof *meta);
-	meta->magic = SHUNT_UPCALL_MAGIC;
-	meta->in_port = in_port;
-	meta->order = order_at;
-	meta->reason = (__u8)reason;
-	order = bpf_map_lookup_elem(&upcall_order, &order_at);
-	if (order)
-		__sync_fetch_and_add(&order->handed_up, 1);
+  if (bpf_xdp_adjust_meta(ctx, -(int)sizeof *meta) != 0) return;
+  meta = (void*)(long)ctx->data_meta;
+  if ((void*)(meta + 1) > (void*)(long)ctx->data) return;
+  __builtin_memset(meta, 0, sizeof *meta);
+  meta->magic = SHUNT_UPCALL_MAGIC;
+  meta->in_port = in_port;
+  meta->order = order_at;
+  meta->reason = (__u8)reason;
+  order = bpf_map_lookup_elem(&upcall_order, &order_at);
+  if (order) __sync_fetch_and_add(&order->handed_up, 1);
 }
 
 /*
- * Hands the frame up as it is. A function of its own, which the verifier walks once. A ring that is full drops the frame after
- * this has returned: only the socket's statistics tell.
+ * Hands the frame up as it is. A function of its own, which the verifier walks once. A ring that is full drops the
+ * frame after this has returned: only the socket's statistics tell.
  */
-__noinline int shunt_upcall(struct xdp_md *ctx, __u32 in_port, __u32 reason)
-{
-	struct shunt_port *port = bpf_map_lookup_elem(&ports, &in_port);
-	struct shunt_port_stats *stats = stats_of(in_port);
-	struct shunt_scratch *mine;
-	__u32 zero = 0, queue;
+__noinline int shunt_upcall(struct xdp_md* ctx, __u32 in_port, __u32 reason) {
+  struct shunt_port* port = bpf_map_lookup_elem(&ports, &in_port);
+  struct shunt_port_stats* stats = stats_of(in_port);
+  struct shunt_scratch* mine;
+  __u32 zero = 0, queue;
 
-	mine = bpf_map_lookup_elem(&scratch, &zero);
-	if (!port || !stats || !mine)
-		return XDP_DROP;
-	queue = ctx->rx_queue_index;
-	if (!take_token(in_port, port))
-		return drop(stats, SHUNT_DROP_UPCALL_BUDGET);
-	if (queue >= SHUNT_MAX_QUEUES ||
-	    bpf_redirect_map(&xsks, SHUNT_XSK_INDEX(in_port, queue), XDP_DROP) != XDP_REDIRECT)
-		return drop(stats, SHUNT_DROP_UPCALL_NO_SOCKET);
-	describe(ctx, in_port, reason, order_bucket(&mine->key));
-	stats->upcalls[reason & (SHUNT_UPCALL_COUNTERS - 1)]++;
-	return XDP_REDIRECT;
+  mine = bpf_map_lookup_elem(&scratch, &zero);
+  if (!port || !stats || !mine) return XDP_DROP;
+  queue = ctx->rx_queue_index;
+  if (!take_token(in_port, port)) return drop(stats, SHUNT_DROP_UPCALL_BUDGET);
+  if (queue >= SHUNT_MAX_QUEUES || bpf_redirect_map(&xsks, SHUNT_XSK_INDEX(in_port, queue), XDP_DROP) != XDP_REDIRECT)
+    return drop(stats, SHUNT_DROP_UPCALL_NO_SOCKET);
+  describe(ctx, in_port, reason, order_bucket(&mine->key));
+  stats->upcalls[reason & (SHUNT_UPCALL_COUNTERS - 1)]++;
+  return XDP_REDIRECT;
 }
 
 #endif

@@ -38,7 +38,7 @@ po::options_description global_options() {
     ("instance", po::value<std::string>()->value_name("NAME")->default_value("default"), "the daemon's instance")
     ("timeout", po::value<double>()->value_name("SECONDS")->default_value(60, "60"), "wait at most this long for an answer")
     ("json", po::bool_switch(), "reading commands: show what the daemon answered")
-    ("version", po::bool_switch(), "as the command 'version'")
+    ("version", po::bool_switch(), "show the version of this command")
     ("help,h", po::bool_switch(), "show this text");
   // clang-format on
   return options;
@@ -49,7 +49,7 @@ std::size_t count_global_words(const std::vector<std::string>& words, const po::
   std::size_t i = 0;
   while (i < words.size() && words[i].starts_with('-') && words[i].size() > 1) {
     const bool has_value = words[i].find('=') != std::string::npos;
-    const auto* option = options.find_nothrow(words[i].starts_with("--") ? words[i].substr(2) : "", false);
+    const auto* option = words[i].starts_with("--") ? options.find_nothrow(words[i].substr(2), false) : nullptr;
     i += option != nullptr && !has_value && option->semantic()->min_tokens() > 0 ? 2 : 1;
   }
   return std::min(i, words.size());
@@ -150,10 +150,9 @@ std::pair<const Command*, std::size_t> find_command(const std::vector<std::strin
       if (command.verb.empty()) return {&command, 1};
       if (words.size() > 1 && command.verb == words[1]) return {&command, 2};
     }
-  if (!is_group(words[0])) throw UsageError("unknown command '{}': see 'shunt --help'", words[0]);
-  if (words.size() > 1)
-    throw UsageError("unknown command '{} {}': see 'shunt {} --help'", words[0], words[1], words[0]);
-  throw UsageError("'{}' what? See 'shunt {} --help'", words[0], words[0]);
+  if (!is_group(words[0])) throw UsageError("unknown command '{}'", words[0]);
+  if (words.size() > 1) throw UsageError("unknown command '{} {}'", words[0], words[1]);
+  throw UsageError("'{}' needs a word that says what to do", words[0]);
 }
 
 po::variables_map read_arguments(const Command& command, const std::vector<std::string>& words) {
@@ -204,12 +203,15 @@ int run(const std::vector<std::string>& words) {
   const po::options_description options = global_options();
   const auto split = static_cast<std::ptrdiff_t>(count_global_words(words, options));
   const Globals globals = read_globals({words.begin(), words.begin() + split}, options);
-  std::vector<std::string> command{words.begin() + split, words.end()};
+  const std::vector<std::string> command{words.begin() + split, words.end()};
   if (globals.help) {
     show_help("");
     return kDone;
   }
-  if (globals.version) command = {"version"};
+  if (globals.version) {
+    std::cout << "shunt " SHUNT_VERSION "\n";
+    return kDone;
+  }
   if (command.empty()) throw UsageError("no command given");
   return run_command(globals, command);
 }

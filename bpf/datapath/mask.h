@@ -24,8 +24,8 @@ SHUNT_INLINE __u64 shunt_hash_step(__u64 hash, __u64 word, __u64 multiplier) SHU
 }
 
 /*
- * One more round: what only the last word's upper bits say (the end of an address) has not reached the lower half, which
- * picks the bucket, before it.
+ * One more round: what only the last word's upper bits say (the end of an address) has not reached the lower half,
+ * which picks the bucket, before it.
  */
 SHUNT_INLINE __u64 shunt_hash_end(__u64 hash, __u64 multiplier) SHUNT_NOEXCEPT {
   return shunt_hash_step(hash, 0, multiplier);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same frames and actions through the XDP program and through the C++ build of bpf/datapath: equal verdicts, bytes and
-// counters. SHUNT_SEED repeats a run, SHUNT_ROUNDS lengthens it.
+// The same frames and actions through the XDP program and through the C++ build of bpf/datapath: equal verdicts, bytes
+// and counters. SHUNT_SEED repeats a run, SHUNT_ROUNDS lengthens it.
 #include <doctest/doctest.h>
 #include <linux/bpf.h>
 #include <sys/socket.h>
@@ -33,7 +33,8 @@ class Model {
  public:
   explicit Model(const Bytes& frame) : original_{frame}, buffer_(kHeadroom + frame.size() + kTailroom) {
     std::copy(frame.begin(), frame.end(), buffer_.begin() + kHeadroom);
-    frame_ = {reinterpret_cast<__u8*>(buffer_.data()) + kHeadroom, static_cast<__u32>(frame.size()), kHeadroom, kTailroom};
+    frame_ = {reinterpret_cast<__u8*>(buffer_.data()) + kHeadroom, static_cast<__u32>(frame.size()), kHeadroom,
+              kTailroom};
   }
 
   shunt_flow_key key{};
@@ -123,8 +124,10 @@ struct Bench {
     CHECK(sw.counted(slot).bytes == (hit ? frame.size() : 0));
     CHECK(stats.rx_packets == 1);
     CHECK(stats.rx_bytes == frame.size());
-    for (int reason = 0; reason < SHUNT_DROP_COUNTERS; ++reason) CHECK(stats.drops[reason] == (reason == expected.drop));
-    for (int reason = 0; reason < SHUNT_UPCALL_COUNTERS; ++reason) CHECK(stats.upcalls[reason] == (reason == expected.upcall));
+    for (int reason = 0; reason < SHUNT_DROP_COUNTERS; ++reason)
+      CHECK(stats.drops[reason] == (reason == expected.drop));
+    for (int reason = 0; reason < SHUNT_UPCALL_COUNTERS; ++reason)
+      CHECK(stats.upcalls[reason] == (reason == expected.upcall));
   }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a hit costs, in ns a packet by BPF_PROG_TEST_RUN: 64-byte UDP frame, one output, by the number of masks that are asked
-// before the one that answers, with hints, and with a program for L2 only. Needs root.
+// What a hit costs, in ns a packet by BPF_PROG_TEST_RUN: 64-byte UDP frame, one output, by the number of masks that are
+// asked before the one that answers, with hints, and with a program for L2 only. Needs root.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -55,7 +55,8 @@ void measure_all(std::uint32_t features, const char* name) {
   Switch sw{features};
   fmt::print("{}: loaded in {} ms\n", name,
              std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count());
-  const Bytes frame = packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02").ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build();
+  const Bytes frame =
+      packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02").ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build();
   for (unsigned masks : {1U, 2U, 4U, 16U}) {
     with_masks(sw, frame, masks - 1);
     report(sw, fmt::format("  {} mask(s), the last answers", masks).c_str(), frame);

@@ -23,7 +23,13 @@ void publish_all(Switch& sw, std::initializer_list<shunt_action> actions) {
 }
 
 Bytes tagged_frame(std::size_t payload) {
-  return packet().eth("02:00:00:00:00:0a", kBroadcast).vlan(10).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(payload).build();
+  return packet()
+      .eth("02:00:00:00:00:0a", kBroadcast)
+      .vlan(10)
+      .ipv4("10.0.0.1", "10.0.0.2")
+      .udp(1, 2)
+      .payload(payload)
+      .build();
 }
 
 }  // namespace
@@ -98,6 +104,17 @@ TEST_SUITE("live") {
 
     swap(SHUNT_FEATURE_L3);  // what is there already: nothing happens
     CHECK(Datapath::query(sw.ifindex(1)).id == after.id);
+  }
+
+  TEST_CASE("a program without edits hands up the flows that need them, and truncates") {
+    Switch sw{SHUNT_FEATURE_L3, 1024, 2};
+    const std::uint8_t mac[]{2, 0, 0, 0, 0, 9};
+    publish_all(sw, {set_field(SHUNT_FIELD_ETH_DST, mac), output_to(2)});
+    CHECK(sw.run(tagged_frame(64)).verdict == 1);  // there is no socket to go up to
+    CHECK(sw.datapath.port_stats(DpPort{1}).drops[SHUNT_DROP_UPCALL_NO_SOCKET] == 1);
+    sw.reset();
+    publish_all(sw, {simple_action(SHUNT_ACT_TRUNCATE, 70), output_to(2)});
+    CHECK(sw.run(tagged_frame(64)).frame.size() == 70);
   }
 
   TEST_CASE("a port whose interface vanished does not keep the others from their new program") {

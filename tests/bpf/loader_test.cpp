@@ -55,7 +55,9 @@ struct Veth {
     enter_namespace();
     run_command(fmt::format("ip link add {0} type veth peer name {0}x && ip link set {0} up", name));
   }
-  ~Veth() { (void)refusal([this] { run_command("ip link del " + name); }); }
+  ~Veth() {
+    (void)refusal([this] { run_command("ip link del " + name); });
+  }
   Veth(const Veth&) = delete;
   [[nodiscard]] Ifindex ifindex() const { return Ifindex{::if_nametoindex(name.c_str())}; }
 };
@@ -101,7 +103,8 @@ TEST_SUITE("loader") {
     fs::create_directories(directory);
     {
       const UniqueFd program = foreign_program();
-      const UniqueFd link{check(bpf_link_create(program.get(), static_cast<int>(veth.ifindex().value), BPF_XDP, nullptr), "link")};
+      const UniqueFd link{
+          check(bpf_link_create(program.get(), static_cast<int>(veth.ifindex().value), BPF_XDP, nullptr), "link")};
       REQUIRE(bpf_obj_pin(link.get(), (directory / "link-ld2").c_str()) == 0);
       const UniqueFd map{bpf_map_create(BPF_MAP_TYPE_ARRAY, "flows", 4, 4, 1, nullptr)};
       REQUIRE(bpf_obj_pin(map.get(), (directory / "flows").c_str()) == 0);
@@ -148,11 +151,14 @@ TEST_SUITE("loader") {
 
   TEST_CASE("refusals name the object and the remedy") {
     Datapath datapath{small(new_instance_name())};
-    CHECK(has(refusal([&] { datapath.attach(Ifindex{0x7ffffff0}, "nope", XdpMode::kNative); }), "'nope': no such interface"));
+    CHECK(has(refusal([&] { datapath.attach(Ifindex{0x7ffffff0}, "nope", XdpMode::kNative); }),
+              "'nope': no such interface"));
     const Veth veth{"ld6"};
     datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
     CHECK(has(refusal([&] { datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative); }), "already"));
-    const auto text = [](int error, XdpMode mode, unsigned mtu) { return explain_attach_error(error, "e0", mode, mtu, {}); };
+    const auto text = [](int error, XdpMode mode, unsigned mtu) {
+      return explain_attach_error(error, "e0", mode, mtu, {});
+    };
     CHECK(has(text(EOPNOTSUPP, XdpMode::kNative, 1500), "--mode generic"));
     CHECK(has(text(ERANGE, XdpMode::kNative, 9000), "set it to 3506 or less"));
     CHECK(has(text(EINVAL, XdpMode::kNative, 9000), "set it to 3506 or less"));
@@ -220,8 +226,10 @@ TEST_SUITE("loader") {
     key.in_port = 1;
     const shunt_action drop = drop_for(SHUNT_DROP_RULE);
     sw.publish(key, port_mask(), std::span{&drop, 1});
-    const std::string flows = output_of(fmt::format("bpftool map dump pinned {}/{}/megaflows", SHUNT_PIN_ROOT, sw.instance));
-    for (const char* field : {"in_port", "eth_dst", "nw_proto", "generation", "actions"}) CHECK_MESSAGE(has(flows, field), field);
+    const std::string flows =
+        output_of(fmt::format("bpftool map dump pinned {}/{}/megaflows", SHUNT_PIN_ROOT, sw.instance));
+    for (const char* field : {"in_port", "eth_dst", "nw_proto", "generation", "actions"})
+      CHECK_MESSAGE(has(flows, field), field);
     CHECK(has(output_of("bpftool net"), sw.interface(1)));
     CHECK(has(output_of("bpftool link"), "xdp"));
   }

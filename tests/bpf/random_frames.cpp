@@ -110,7 +110,8 @@ PacketBuilder well_formed(Random& random) {
     builder.arp(static_cast<std::uint16_t>(below(random, 300)), kA, "10.0.0.1", kB, "10.0.0.2");
   } else if (kind == 1) {
     for (auto labels = 1 + below(random, 4); labels > 0; --labels)
-      builder.mpls(static_cast<std::uint32_t>(below(random, 1 << 20)), static_cast<std::uint8_t>(below(random, 8)), byte(random));
+      builder.mpls(static_cast<std::uint32_t>(below(random, 1 << 20)), static_cast<std::uint8_t>(below(random, 8)),
+                   byte(random));
   } else if (kind == 2) {
     builder.eth_type(static_cast<std::uint16_t>(random()));
   } else {
@@ -178,7 +179,8 @@ std::vector<shunt_action> random_actions(Random& random) {
   std::vector<shunt_action> actions;
   for (auto edits = one_in(random, 3) ? 0 : below(random, SHUNT_MAX_ACTIONS - 1); edits > 0; --edits)
     actions.push_back(random_edit(random));
-  if (one_in(random, 8)) actions.push_back(simple_action(SHUNT_ACT_TRUNCATE, static_cast<std::uint16_t>(14 + below(random, 200))));
+  if (one_in(random, 8))
+    actions.push_back(simple_action(SHUNT_ACT_TRUNCATE, static_cast<std::uint16_t>(14 + below(random, 200))));
   if (!one_in(random, 20)) actions.push_back(random_end(random));
   return actions;
 }
@@ -189,7 +191,8 @@ std::vector<NamedFrame> corner_frames() {
   return {
       {"only an Ethernet header", packet().eth(kA, kB).eth_type(0x0800).build()},
       {"a tag cut short", packet().eth(kA, kB).vlan(5).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).truncate(16).build()},
-      {"three tags", packet().eth(kA, kB).vlan(1, 0x88a8).vlan(2).vlan(3).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).build()},
+      {"three tags",
+       packet().eth(kA, kB).vlan(1, 0x88a8).vlan(2).vlan(3).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).build()},
       {"a priority tag", packet().eth(kA, kB).vlan(0, 0x8100, 7).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).build()},
       {"LLC without SNAP", packet().eth(kA, kB).llc(0x42, 0x42, 3).payload(40).build()},
       {"SNAP with IPv4", packet().eth(kA, kB).snap().ipv4("10.0.0.1", "10.0.0.2").tcp(1, 2).payload(4).build()},
@@ -207,12 +210,23 @@ std::vector<NamedFrame> corner_frames() {
       {"TTL 1", ip4().ttl(1).tcp(1, 2).payload(9).build()},
       {"hop limit 1", ip6().ttl(1).tcp(1, 2).payload(9).build()},
       {"an IPv6 payload beyond the frame", ip6().length(900).udp(1, 2).build()},
-      {"all IPv6 extension headers", ip6().hop_by_hop().routing({"fd00::7"}, 1).dst_options(24).authentication().tcp(1, 2).build()},
+      {"all IPv6 extension headers",
+       ip6().hop_by_hop().routing({"fd00::7"}, 1).dst_options(24).authentication().tcp(1, 2).build()},
       {"an atomic fragment", ip6().fragment(0, false).udp(1, 2).payload(5).build()},
       {"an IPv6 first fragment", ip6().fragment(0, true).udp(1, 2).payload(64).build()},
       {"an IPv6 later fragment", ip6().fragment(9, false).udp(1, 2).payload(64).build()},
-      {"nine extension headers", ip6().dst_options().dst_options().dst_options().dst_options().dst_options().dst_options()
-                                     .dst_options().dst_options().dst_options().udp(1, 2).build()},
+      {"nine extension headers", ip6()
+                                     .dst_options()
+                                     .dst_options()
+                                     .dst_options()
+                                     .dst_options()
+                                     .dst_options()
+                                     .dst_options()
+                                     .dst_options()
+                                     .dst_options()
+                                     .dst_options()
+                                     .udp(1, 2)
+                                     .build()},
       {"no next header", ip6().proto(59).payload(20).build()},
       {"a solicitation with its option", ip6().nd_solicit("fd00::5").nd_option(1, kA).build()},
       {"an advertisement with its option", ip6().nd_advert("fd00::5").nd_option(2, kB).build()},

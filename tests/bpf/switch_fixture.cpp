@@ -44,8 +44,8 @@ Switch::Switch(std::uint32_t features, std::uint32_t flow_limit, unsigned port_c
   ifindexes_.resize(port_count + 1);
   for (unsigned port = 1; port <= port_count; ++port) {
     const std::string name = interface(port);
-    run_command(
-        fmt::format("ip link add {0} type veth peer name {1} && ip link set {0} up && ip link set {1} up", name, peer(port)));
+    run_command(fmt::format("ip link add {0} type veth peer name {1} && ip link set {0} up && ip link set {1} up", name,
+                            peer(port)));
     ifindexes_[port] = Ifindex{::if_nametoindex(name.c_str())};
     datapath.attach(ifindexes_[port], name, XdpMode::kNative);
     datapath.set_ifindex(ifindexes_[port], DpPort{port});
@@ -109,10 +109,12 @@ std::uint16_t Switch::add_mask(const shunt_flow_key& mask) {
   return static_cast<std::uint16_t>(masks_.size() - 1);
 }
 
-void Switch::set_union_mask(const shunt_flow_key& mask) { shunt_mask_from_bits(&mask, &datapath.masks[SHUNT_MASK_UNION]); }
+void Switch::set_union_mask(const shunt_flow_key& mask) {
+  shunt_mask_from_bits(&mask, &datapath.masks[SHUNT_MASK_UNION]);
+}
 
-std::uint32_t Switch::publish(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,
-                              std::uint8_t flags) {
+std::uint32_t Switch::publish(const shunt_flow_key& key, const shunt_flow_key& mask,
+                              std::span<const shunt_action> actions, std::uint8_t flags) {
   return write_flow(key, mask, actions, flags, true);
 }
 
@@ -121,8 +123,8 @@ std::uint32_t Switch::publish_overflowed(const shunt_flow_key& key, const shunt_
   return write_flow(key, mask, actions, 0, false);
 }
 
-std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,
-                                 std::uint8_t flags, bool indexed) {
+std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key& mask,
+                                 std::span<const shunt_action> actions, std::uint8_t flags, bool indexed) {
   const std::uint16_t number = add_mask(mask);
   const shunt_mask& packed_mask = datapath.masks[number];
   const std::uint32_t slot = next_slot_++;
@@ -135,7 +137,8 @@ std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key
   flow.head.action_count = static_cast<std::uint8_t>(actions.size());
   flow.head.flags = flags;
   std::copy(actions.begin(), actions.end(), flow.actions);
-  if (actions.size() == 1 && actions[0].type == SHUNT_ACT_OUTPUT && actions[0].field == 0 && actions[0].arg != key.in_port) {
+  if (actions.size() == 1 && actions[0].type == SHUNT_ACT_OUTPUT && actions[0].field == 0 &&
+      actions[0].arg != key.in_port) {
     flow.head.flags |= SHUNT_FLOW_SINGLE_OUTPUT;
     flow.head.output = actions[0].arg;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A loaded switch between veths of a network namespace of its own, for tests: flows are published as the daemon does, frames
-// go in by BPF_PROG_TEST_RUN.
+// A loaded switch between veths of a network namespace of its own, for tests: flows are published as the daemon does,
+// frames go in by BPF_PROG_TEST_RUN.
 //
 // Threads: the test's, which stays in the namespace for good.
 #pragma once

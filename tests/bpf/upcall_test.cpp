@@ -84,8 +84,8 @@ TEST_SUITE("upcalls") {
       up.publish_all({set_field(SHUNT_FIELD_IP_TOS, tos), simple_action(SHUNT_ACT_DEC_TTL), output_to(2)});
     }
     SUBCASE("after a set of the TTL") {
-      up.publish_all({set_field(SHUNT_FIELD_IP_TTL, ttl), simple_action(SHUNT_ACT_DEC_TTL), simple_action(SHUNT_ACT_DEC_TTL),
-                      output_to(2)});
+      up.publish_all({set_field(SHUNT_FIELD_IP_TTL, ttl), simple_action(SHUNT_ACT_DEC_TTL),
+                      simple_action(SHUNT_ACT_DEC_TTL), output_to(2)});
     }
     up.check_up(udp_frame(100, 1), SHUNT_UPCALL_TTL);
   }

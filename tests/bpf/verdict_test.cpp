@@ -20,7 +20,8 @@ Bytes udp_frame(std::size_t payload = 100) {
   return packet().eth(kA, kB).ipv4("10.0.0.1", "10.0.0.2").udp(1000, 2000).payload(payload).build();
 }
 
-std::uint32_t publish_all(Switch& sw, std::initializer_list<shunt_action> actions, std::uint8_t flags = 0, unsigned port = 1) {
+std::uint32_t publish_all(Switch& sw, std::initializer_list<shunt_action> actions, std::uint8_t flags = 0,
+                          unsigned port = 1) {
   shunt_flow_key key{};
   key.in_port = port;
   return sw.publish(key, port_mask(), std::span{actions.begin(), actions.size()}, flags);
@@ -164,8 +165,10 @@ TEST_SUITE("hits") {
   TEST_CASE("edits run in order before the output") {
     Switch& sw = shared_switch();
     const std::array<std::uint8_t, 6> mac{2, 0, 0, 0, 0, 0x77};
-    publish_all(sw, {set_field(SHUNT_FIELD_ETH_DST, mac), push_vlan(0x8100, 10), simple_action(SHUNT_ACT_DEC_TTL), output_to(2)});
-    const Result result = sw.run(packet().eth(kA, kB).ipv4("10.0.0.1", "10.0.0.2").ttl(9).udp(1, 2).payload(50).build());
+    publish_all(sw, {set_field(SHUNT_FIELD_ETH_DST, mac), push_vlan(0x8100, 10), simple_action(SHUNT_ACT_DEC_TTL),
+                     output_to(2)});
+    const Result result =
+        sw.run(packet().eth(kA, kB).ipv4("10.0.0.1", "10.0.0.2").ttl(9).udp(1, 2).payload(50).build());
     CHECK(result.verdict == XDP_REDIRECT);
     const auto key = key_of(result.frame);
     CHECK(std::equal(mac.begin(), mac.end(), key.eth_dst));
@@ -247,7 +250,9 @@ TEST_SUITE("look-up") {
     sw.datapath.ports[1].flags = SHUNT_PORT_EXACT;
     CHECK(sw.run(frame).verdict == XDP_REDIRECT);
     CHECK(sw.run(udp_frame(99)).verdict == XDP_REDIRECT);  // the same key
-    CHECK(sw.run(packet().eth(kA, kB).ipv4("10.0.0.1", "10.0.0.2").ttl(3).udp(1000, 2000).payload(100).build()).verdict == XDP_DROP);
+    CHECK(
+        sw.run(packet().eth(kA, kB).ipv4("10.0.0.1", "10.0.0.2").ttl(3).udp(1000, 2000).payload(100).build()).verdict ==
+        XDP_DROP);
   }
 
   TEST_CASE("a flow that its index bucket had no room for is found in the table") {

@@ -17,7 +17,8 @@
 
 namespace shunt::test {
 
-Wire::Wire(const std::string& interface) : socket_{check(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "packet socket")} {
+Wire::Wire(const std::string& interface)
+    : socket_{check(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "packet socket")} {
   run_command(fmt::format("ethtool -K {} gro on", interface));
   const int on = 1;
   check(::setsockopt(socket_.get(), SOL_PACKET, PACKET_AUXDATA, &on, sizeof on), "PACKET_AUXDATA");
@@ -44,7 +45,8 @@ std::optional<Bytes> Wire::receive(std::chrono::milliseconds timeout) {
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  frame.resize(static_cast<std::size_t>(check(static_cast<int>(::recvmsg(socket_.get(), &message, 0)), "receive a frame")));
+  frame.resize(
+      static_cast<std::size_t>(check(static_cast<int>(::recvmsg(socket_.get(), &message, 0)), "receive a frame")));
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     tpacket_auxdata aux{};
     if (c->cmsg_type != PACKET_AUXDATA) continue;

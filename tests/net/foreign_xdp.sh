@@ -12,7 +12,7 @@ program=/sys/fs/bpf/$TAG-foreign
 trap 'rm -f "$program"; clean_up $?' EXIT
 bpftool prog load "$BPF_OBJECTS/foreign.bpf.o" "$program" type xdp
 host bpftool net attach xdpdrv pinned "$program" dev a
-on_a() { host ip -d link show dev a | grep -o 'prog/xdp.*name [a-z_]*' | awk '{print $NF}'; }
+on_a() { host ip -d link show dev a | sed -n 's/.*prog\/xdp.* name \([a-z_]*\).*/\1/p'; }
 equal "program on a" foreign_pass "$(on_a)"
 
 refused 1 'foreign_pass.*--force|--force.*foreign_pass' shunt port attach br0 a

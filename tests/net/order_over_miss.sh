@@ -15,7 +15,7 @@ listen b b --dport 5001
 # The second half of a burst comes while the first is in userspace: 400 frames as fast as they go, and a pause.
 for i in $(seq 25); do
   shunt cache flush
-  send a --dst "$mac" --dport 5001 --sport $((2000 + i * 10)) --flows 4 --count 1200 >/dev/null
+  send a --dst "$mac" --dport 5001 --first-flow $((i * 4)) --flows 4 --count 1200 >/dev/null
 done
 heard b
 at_least "frames that arrived" 25000 "$(result b 'd["frames"]')"

@@ -15,10 +15,8 @@ for i in $(seq 64); do attach "p$i"; done
 equal "ports (and LOCAL)" 65 "$(json 'len(d["ports"])' port list br0)"
 
 hear_any() { # FROM OPTION…: sends on e1 and listens on all
-  rm -f "$RUNDIR/ready"
-  background wall python3 "$FRAMES" receive any --ready "$RUNDIR/ready" --dport 9 >"$RUNDIR/any.json"
-  LISTENER[any]=$CHILD
-  wait_until 5 "the receiver is ready" test -e "$RUNDIR/ready"
+  listen_on wall any any --dport 9
+  listening
   guest wall python3 "$FRAMES" send "$@" --count 100 --rate 1000 >/dev/null
   heard any
 }

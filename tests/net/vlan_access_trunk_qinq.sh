@@ -6,6 +6,8 @@
 begin tc ethtool
 : "${BPF_OBJECTS:?folder of the BPF object files}"
 for name in a b c t; do add_guest "$name"; done
+guest t ethtool -k eth0 >"$RUNDIR/offloads"
+grep -q 'tx-vlan-offload: on' "$RUNDIR/offloads" || fail "the guest's VLAN offload is off: the last part tests nothing"
 start_switch
 shunt bridge add br0
 attach a --tag 10
@@ -64,8 +66,6 @@ burst t --vlan 100@0x88a8 --vlan 5
 hears a "{'5@0x8100': 20}" "popped"
 
 note "the guest's own stack tags in hardware: the tag must not be lost"
-guest t ethtool -k eth0 >"$RUNDIR/offloads"
-grep -q 'tx-vlan-offload: on' "$RUNDIR/offloads" || fail "no tx-vlan-offload on veth"
 guest t tc qdisc add dev eth0 clsact
 guest t tc filter add dev eth0 egress bpf direct-action object-file "$BPF_OBJECTS/vlan_push.bpf.o" section tc
 burst t

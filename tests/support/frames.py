@@ -52,7 +52,9 @@ class Port:
             self.tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
             fcntl.ioctl(self.tap, 0x400454CA, struct.pack("16sH", args.interface.encode(), 0x0002 | 0x1000))
             return
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        # Protocol 0 hears nothing until it is bound; "any" hears every interface from the start.
+        protocol = socket.htons(ETH_P_ALL) if args.interface == "any" else 0
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, protocol)
         for option in (33, 32):  # SO_RCVBUFFORCE, SO_SNDBUFFORCE
             self.socket.setsockopt(socket.SOL_SOCKET, option, 64 << 20)
 
@@ -60,8 +62,8 @@ class Port:
         if self.tap is None:
             self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-            address = (interface, ETH_P_ALL) if interface != "any" else ("", ETH_P_ALL)
-            self.socket.bind(address)
+            if interface != "any":
+                self.socket.bind((interface, ETH_P_ALL))
 
     def open_for_sending(self, interface):
         if self.tap is None:
@@ -128,7 +130,7 @@ def send(args):
         number = numbers.get(flow, 0) if args.flows else 0
         if args.flows:
             numbers[flow] = number + 1
-        port.send(build(args, flow, number))
+        port.send(build(args, args.first_flow + flow, number))
         sent += 1
         if args.rate:
             ahead = start + sent / args.rate - time.monotonic()
@@ -234,6 +236,7 @@ def main():
     sender.add_argument("--seconds", type=float, default=0)
     sender.add_argument("--rate", type=float, default=0, help="frames a second")
     sender.add_argument("--flows", type=number, default=1, help="in turn; 0: every frame a new one")
+    sender.add_argument("--first-flow", type=number, default=0, help="the first flow's number")
     sender.add_argument("--vary", choices=["port", "mac"], default="port", help="what makes a flow another one")
     sender.add_argument("--tap", action="store_true")
     sender.set_defaults(run=send)

@@ -75,6 +75,10 @@ guest() {
 # background GUEST PROGRAM…: started now, ended with the test. $CHILD is its process number: both `ip netns exec` and
 # nsenter become the program, and exec leaves no shell in between, so that a signal reaches it.
 background() {
+  listening
+  start_in "$@"
+}
+start_in() {
   (exec ip netns exec "$TAG-$1" "${@:2}") &
   CHILD=$!
   CHILDREN+=("$CHILD")
@@ -191,19 +195,27 @@ refused() {
   grep -qiE -- "$pattern" "$RUNDIR/refused.err" || fail "'$*' says '$(cat "$RUNDIR/refused.err")', not '$pattern'"
 }
 
-# listen GUEST NAME [OPTION…]: a receiver of frames in the background; heard NAME ends it and prints its JSON to $RUNDIR/NAME.json.
+# listen GUEST NAME [OPTION…]: a receiver of frames in the background, ready before anything is sent (send, background); heard
+# NAME ends it, and its JSON is in $RUNDIR/NAME.json.
 declare -A LISTENER=()
-listen() {
-  local name=$1 as=$2
-  shift 2
+NOT_READY=()
+listen() { listen_on "$1" eth0 "${@:2}"; }
+listen_on() { # GUEST INTERFACE NAME [OPTION…]
+  local as=$3
   rm -f "$RUNDIR/$as.ready"
-  background "$name" python3 "$FRAMES" receive eth0 --ready "$RUNDIR/$as.ready" "$@" >"$RUNDIR/$as.json"
+  start_in "$1" python3 "$FRAMES" receive "$2" --ready "$RUNDIR/$as.ready" "${@:4}" >"$RUNDIR/$as.json"
   LISTENER[$as]=$CHILD
-  wait_until 10 "receiver $as is ready" test -e "$RUNDIR/$as.ready"
+  NOT_READY+=("$as")
+}
+listening() { # all of them are ready
+  local as
+  for as in "${NOT_READY[@]}"; do wait_until 10 "receiver $as is ready" test -e "$RUNDIR/$as.ready"; done
+  NOT_READY=()
 }
 heard() { # NAME…
   local as
-  sleep "${SETTLE:-0.3}"
+  listening
+  sleep "${SETTLE:-0.2}"
   for as in "$@"; do kill -TERM "${LISTENER[$as]}" 2>/dev/null || true; done
   for as in "$@"; do wait "${LISTENER[$as]}" || fail "receiver $as failed"; done
 }
@@ -215,6 +227,7 @@ print($2)"; }
 send() {
   local name=$1
   shift
+  listening
   guest "$name" python3 "$FRAMES" send eth0 "$@"
 }
 

@@ -30,32 +30,33 @@ std::uint64_t available_memory() {
 
 Umem::Umem(std::uint32_t frame_count, bool huge_pages)
     : frame_count_{frame_count},
+      area_{frame_count, huge_pages},
       ledger_{std::make_unique<std::atomic<std::uint32_t>[]>(frame_count)},
-      pool_{frame_count} {
+      pool_{frame_count} {}
+
+Umem::Area::Area(std::uint32_t frame_count, bool want_huge_pages) {
   if (frame_count < FramePool::kBatch)
     throw Error("UMEM of {} frames: at least {} are needed", frame_count, FramePool::kBatch);
-  mapped_size_ = (size() + kHugePageSize - 1) / kHugePageSize * kHugePageSize;
+  size = (std::size_t{frame_count} * kFrameSize + kHugePageSize - 1) / kHugePageSize * kHugePageSize;
   constexpr int kProtection = PROT_READ | PROT_WRITE;
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
   void* area = MAP_FAILED;
-  if (huge_pages) area = ::mmap(nullptr, mapped_size_, kProtection, kFlags | MAP_HUGETLB, -1, 0);
-  huge_pages_ = area != MAP_FAILED;
-  if (!huge_pages_) {
-    if (const std::uint64_t available = available_memory(); mapped_size_ > available)
+  if (want_huge_pages) area = ::mmap(nullptr, size, kProtection, kFlags | MAP_HUGETLB, -1, 0);
+  huge_pages = area != MAP_FAILED;
+  if (!huge_pages) {
+    if (const std::uint64_t available = available_memory(); size > available)
       throw Error("UMEM of {} frames needs {} MiB, and {} MiB are available: ask for fewer frames (--umem-frames)",
-                  frame_count, mapped_size_ >> 20, available >> 20);
-    area = ::mmap(nullptr, mapped_size_, kProtection, kFlags, -1, 0);
+                  frame_count, size >> 20, available >> 20);
+    area = ::mmap(nullptr, size, kProtection, kFlags, -1, 0);
     if (area == MAP_FAILED)
       throw Error("UMEM of {} frames: no {} MiB of address space ({}): ask for fewer frames (--umem-frames)",
-                  frame_count, mapped_size_ >> 20, std::generic_category().message(errno));
-    (void)::madvise(area, mapped_size_, MADV_HUGEPAGE);  // a wish: small pages serve as well
+                  frame_count, size >> 20, std::generic_category().message(errno));
+    (void)::madvise(area, size, MADV_HUGEPAGE);  // a wish: small pages serve as well
   }
-  area_ = static_cast<std::byte*>(area);
+  at = static_cast<std::byte*>(area);
 }
 
-Umem::~Umem() {
-  if (area_ != nullptr) ::munmap(area_, mapped_size_);
-}
+Umem::Area::~Area() { ::munmap(at, size); }
 
 std::uint32_t Umem::reclaim(std::uint16_t socket) noexcept {
   std::array<Frame, FramePool::kBatch> batch;

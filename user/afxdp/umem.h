@@ -43,17 +43,16 @@ class Umem {
 
   // Throws Error, naming the remedy, where there is no memory for `frame_count` frames.
   explicit Umem(std::uint32_t frame_count, bool huge_pages = true);
-  ~Umem();
   Umem(const Umem&) = delete;
   Umem& operator=(const Umem&) = delete;
 
-  [[nodiscard]] std::byte* area() const noexcept { return area_; }
+  [[nodiscard]] std::byte* area() const noexcept { return area_.at; }
   [[nodiscard]] std::uint64_t size() const noexcept { return std::uint64_t{frame_count_} * kFrameSize; }
   [[nodiscard]] std::uint32_t frame_count() const noexcept { return frame_count_; }
-  [[nodiscard]] bool huge_pages() const noexcept { return huge_pages_; }
+  [[nodiscard]] bool huge_pages() const noexcept { return area_.huge_pages; }
   [[nodiscard]] FramePool& pool() noexcept { return pool_; }
 
-  [[nodiscard]] std::byte* data(std::uint64_t address) const noexcept { return area_ + address; }
+  [[nodiscard]] std::byte* data(std::uint64_t address) const noexcept { return area_.at + address; }
   [[nodiscard]] static Frame frame_of(std::uint64_t address) noexcept {
     return static_cast<Frame>(address / kFrameSize);
   }
@@ -83,10 +82,18 @@ class Umem {
     int fd = -1;  // -1: number free
     XskMode mode;
   };
-  std::uint32_t frame_count_;
-  bool huge_pages_ = false;
-  std::byte* area_ = nullptr;
-  std::size_t mapped_size_ = 0;
+  // The mapping. It comes first: the rest is in proportion to it, and what is too much is refused here.
+  struct Area {
+    Area(std::uint32_t frame_count, bool want_huge_pages);
+    ~Area();
+    Area(const Area&) = delete;
+    Area& operator=(const Area&) = delete;
+    std::byte* at = nullptr;
+    std::size_t size = 0;
+    bool huge_pages = false;
+  };
+  const std::uint32_t frame_count_;
+  const Area area_;
   std::unique_ptr<std::atomic<std::uint32_t>[]> ledger_;
   FramePool pool_;
   std::vector<Enlisted> sockets_;  // control thread only

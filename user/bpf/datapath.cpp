@@ -27,6 +27,8 @@ namespace {
 
 // 448 bytes a slot, twice: above this, a flow table is a mistake in the unit.
 constexpr std::uint32_t kMostFlows = 1U << 22;
+// flow_counters has a row of flow_limit elements a possible CPU: its index is 32 bits.
+constexpr std::uint64_t kMostCounters = 0xffff'ffff;
 
 shunt_config make_config(const Datapath::Options& options) {
   if (options.flow_limit == 0 || options.flow_limit > kMostFlows)
@@ -36,6 +38,9 @@ shunt_config make_config(const Datapath::Options& options) {
   config.flow_limit = options.flow_limit;
   config.index_mask = index_buckets(options.flow_limit) - 1;
   config.cpu_count = static_cast<std::uint32_t>(check_libbpf(libbpf_num_possible_cpus(), "count the possible CPUs"));
+  if (std::uint64_t{config.flow_limit} * config.cpu_count > kMostCounters)
+    throw Error("flow limit {}: at most {} on a machine of {} possible CPUs", options.flow_limit,
+                kMostCounters / config.cpu_count, config.cpu_count);
   std::uint64_t random[2];
   if (::getrandom(random, sizeof random, 0) != sizeof random) throw_errno(errno, "getrandom");
   config.hash_seed = random[0];
@@ -156,7 +161,8 @@ void Datapath::remove_foreign(Ifindex ifindex) {
   const __u32 flags = program.generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
   const int error = bpf_xdp_detach(static_cast<int>(ifindex.value), flags, nullptr);
   if (error == -EBUSY)
-    throw Error("the XDP program '{}' (id {}) is held by a BPF link: only its owner can detach it", program.name, program.id);
+    throw Error("the XDP program '{}' (id {}) is held by a BPF link: only its owner can detach it", program.name,
+                program.id);
   check_libbpf(error, fmt::format("detach the XDP program '{}' (id {})", program.name, program.id));
 }
 
@@ -175,7 +181,8 @@ void Datapath::set_ifindex(Ifindex ifindex, DpPort port) {
     throw Error("too many ports with interface numbers near {}", ifindex.value);
   }
   // One store: a program that runs now sees the old pair or the new one.
-  const shunt_ifindex_slot slot = port == DpPort{} ? shunt_ifindex_slot{} : shunt_ifindex_slot{ifindex.value, port.value};
+  const shunt_ifindex_slot slot =
+      port == DpPort{} ? shunt_ifindex_slot{} : shunt_ifindex_slot{ifindex.value, port.value};
   __atomic_store_n(reinterpret_cast<shunt_word*>(free), std::bit_cast<std::uint64_t>(slot), __ATOMIC_RELEASE);
 }
 
@@ -252,7 +259,8 @@ void Datapath::require_features(std::uint32_t features) {
   auto larger = load(config, impl_->maps.get(), impl_->refusal);
   // A program with more features is always a correct stand-in: where one swap fails, those made so far may stay.
   for (auto& [ifindex, link] : impl_->links)
-    if (!link->update(larger->program_fd())) spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
+    if (!link->update(larger->program_fd()))
+      spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
   impl_->specialised = std::move(larger);
   impl_->config.features = config.features;
   spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", before, config.features);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel half, held by the daemon: programs and maps, loaded and pinned under /sys/fs/bpf/shunt/<instance>/.
 //
-// Specialisation: the XDP program is built for a set of features (maps/port.h, SHUNT_FEATURE_*); require_features() loads a
-// larger one and swaps it on every link, atomically, before anything that needs it is published. If the verifier refuses a
-// specialised program, its log is kept and the generic one (all features) stays.
+// Specialisation: the XDP program is built for a set of features (maps/port.h, SHUNT_FEATURE_*); require_features()
+// loads a larger one and swaps it on every link, atomically, before anything that needs it is published. If the
+// verifier refuses a specialised program, its log is kept and the generic one (all features) stays.
 //
-// Threads: the mapped arrays are written by the revalidator (flows, index, masks, ports' masks and generation) and control
-// (ports otherwise); everything else here belongs to the control thread, but for set_group (revalidator).
+// Threads: the mapped arrays are written by the revalidator (flows, index, masks, ports' masks and generation) and
+// control (ports otherwise); everything else here belongs to the control thread, but for set_group (revalidator).
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,8 @@ class Datapath {
     std::uint32_t features = SHUNT_FEATURE_ALL;
   };
 
-  // Mounts bpffs where it is missing, loads, creates the maps and pins them. Throws Error naming what is missing (kernel
-  // feature, capability, memory) or that another daemon owns this instance's pins.
+  // Mounts bpffs where it is missing, loads, creates the maps and pins them. Throws Error naming what is missing
+  // (kernel feature, capability, memory) or that another daemon owns this instance's pins.
   explicit Datapath(const Options& options);
   // Detaches every link and removes the pins. Not run by kill -9: links and maps are pinned, forwarding goes on.
   ~Datapath();
@@ -65,16 +65,16 @@ class Datapath {
   MappedArray<shunt_order> order;
   [[nodiscard]] BpfMap<shunt_megaflow_key, shunt_megaflow> megaflows() const;
 
-  // XDP on an interface. attach() throws where the kernel refuses: the text names the MTU that would work (ERANGE), or the
-  // mode (EOPNOTSUPP: --mode generic).
+  // XDP on an interface. attach() throws where the kernel refuses: the text names the MTU that would work (ERANGE), or
+  // the mode (EOPNOTSUPP: --mode generic).
   void attach(Ifindex ifindex, const std::string& name, XdpMode mode);
-  void detach(Ifindex ifindex) noexcept;  // also when the interface is gone
+  void detach(Ifindex ifindex) noexcept;                        // also when the interface is gone
   [[nodiscard]] static AttachedProgram query(Ifindex ifindex);  // id 0: none
   // Detaches somebody else's program (--force). Throws where a link holds it.
   static void remove_foreign(Ifindex ifindex);
 
-  void set_ifindex(Ifindex ifindex, DpPort port);  // port_by_ifindex; port 0 clears
-  void set_tx_port(DpPort port, Ifindex ifindex);  // DEVMAP; ifindex 0 clears
+  void set_ifindex(Ifindex ifindex, DpPort port);           // port_by_ifindex; port 0 clears
+  void set_tx_port(DpPort port, Ifindex ifindex);           // DEVMAP; ifindex 0 clears
   void set_xsk(DpPort port, QueueId queue, int socket_fd);  // fd -1 clears
   // Builds a DEVMAP of the members and puts it at `group`. Returns 0 or -errno.
   [[nodiscard]] int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept;
@@ -88,7 +88,8 @@ class Datapath {
   // Returns when every program that ran at the time of the call has ended (membarrier: synchronize_rcu). Takes 8-20 ms.
   static void wait_grace_period();
 
-  // libbpf's and the verifier's log of the last program that was refused (the generic one is used instead); empty: none.
+  // libbpf's and the verifier's log of the last program that was refused (the generic one is used instead); empty:
+  // none.
   [[nodiscard]] const std::string& verifier_log() const;
 
   // The pinned programs' run over one frame, for tests: see tests/bpf.

@@ -45,7 +45,12 @@ XdpLink::XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMo
   LIBBPF_OPTS(bpf_link_create_opts, options);
   options.flags = mode == XdpMode::kNative ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
   const int fd = bpf_link_create(program_fd, static_cast<int>(ifindex.value), BPF_XDP, &options);
-  if (fd < 0) throw Error("{}", explain_attach_error(-fd, name, mode, interface_mtu(ifindex), Datapath::query(ifindex)));
+  // The kernel says EINVAL of an interface that is not there, as of much else.
+  char buffer[IF_NAMESIZE];
+  if (fd < 0 && ::if_indextoname(ifindex.value, buffer) == nullptr)
+    throw Error("{}", explain_attach_error(ENODEV, name, mode, 0, {}));
+  if (fd < 0)
+    throw Error("{}", explain_attach_error(-fd, name, mode, interface_mtu(ifindex), Datapath::query(ifindex)));
   fd_.reset(fd);
   check_libbpf(bpf_obj_pin(fd, path_.c_str()), "pin " + path_);
 }
@@ -68,12 +73,15 @@ std::string explain_attach_error(int error, const std::string& name, XdpMode mod
   const bool native = mode == XdpMode::kNative;
   const bool refused = error == ERANGE || error == EINVAL || error == EOPNOTSUPP;
   const std::string what = fmt::format("interface '{}': ", name);
-  if (error == EBUSY || error == EEXIST) return what + fmt::format("it carries {}: detach it, or use --force", describe(other));
+  if (error == EBUSY || error == EEXIST)
+    return what + fmt::format("it carries {}: detach it, or use --force", describe(other));
   if (error == ENODEV) return what + "no such interface in this network namespace";
   if (error == EPERM) return what + "attaching an XDP program is not permitted (needs CAP_NET_ADMIN and CAP_BPF)";
   if (refused && mtu > kSingleBufferMtu)
-    return what + fmt::format("its driver takes no XDP program at an MTU of {}: set it to {} or less", mtu, kSingleBufferMtu);
-  if (error == ERANGE) return what + fmt::format("its driver takes no XDP program at its MTU of {}: set it to 1500", mtu);
+    return what +
+           fmt::format("its driver takes no XDP program at an MTU of {}: set it to {} or less", mtu, kSingleBufferMtu);
+  if (error == ERANGE)
+    return what + fmt::format("its driver takes no XDP program at its MTU of {}: set it to 1500", mtu);
   if (error == EOPNOTSUPP && native) return what + "its driver has no native XDP: try --mode generic";
   return what + fmt::format("attach the XDP program: {}", std::generic_category().message(error));
 }

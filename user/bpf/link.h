@@ -28,8 +28,8 @@ class XdpLink {
   std::string path_;
 };
 
-// The largest MTU at which a driver without multi-buffer XDP takes a program, on 4 KiB pages: what page, headroom (256),
-// skb_shared_info (320) and the Ethernet header leave, rounded as veth does.
+// The largest MTU at which a driver without multi-buffer XDP takes a program, on 4 KiB pages: what page, headroom
+// (256), skb_shared_info (320) and the Ethernet header leave, rounded as veth does.
 inline constexpr unsigned kSingleBufferMtu = 3506;
 
 // What to tell the user about a refused attach. `mtu` 0: unknown.

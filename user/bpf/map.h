@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // BPF maps as typed objects: MapFd for the syscalls, MappedArray<T> for an mmap-able array seen as memory.
 //
-// An element of a MappedArray is shared with programs that run at this moment: stores of up to 64 bits are atomic; what is
-// larger must not be visible to them while it is written.
+// An element of a MappedArray is shared with programs that run at this moment: stores of up to 64 bits are atomic; what
+// is larger must not be visible to them while it is written.
 #pragma once
 
 #include <bpf/bpf.h>
@@ -24,7 +24,8 @@ class BpfMap {
   BpfMap(int fd, std::string name) : fd_{fd}, name_{std::move(name)} {}  // borrows fd
 
   void update(const Key& key, const Value& value) const {
-    if (int error = bpf_map_update_elem(fd_, &key, &value, BPF_ANY); error != 0) throw_errno(error, "map " + name_ + ": update");
+    if (int error = bpf_map_update_elem(fd_, &key, &value, BPF_ANY); error != 0)
+      throw_errno(error, "map " + name_ + ": update");
   }
   // 0, or -errno: for the slow path, which does not throw.
   [[nodiscard]] int try_update(const Key& key, const Value& value) const noexcept {

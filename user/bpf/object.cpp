@@ -60,14 +60,17 @@ void set_sizes(const switch_bpf& object, const shunt_config& config) {
 }
 
 LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log) {
-  LoadFailure failure{error, log.kept(), fmt::format("load the XDP program: {}", std::generic_category().message(error))};
+  LoadFailure failure{error, log.kept(),
+                      fmt::format("load the XDP program: {}", std::generic_category().message(error))};
   if (failure.by_verifier())
     return {error, log.kept(), fmt::format("the verifier refused the XDP program (features 0x{:x})", config.features)};
   if (error == EPERM)
-    return {error, log.kept(), "load the XDP program: not permitted (needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root)"};
-  if (error == ENOMEM || error == E2BIG)
     return {error, log.kept(),
-            fmt::format("not enough memory for the maps of {} flows: choose a smaller --flow-limit", config.flow_limit)};
+            "load the XDP program: not permitted (needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root)"};
+  if (error == ENOMEM || error == E2BIG)
+    return {
+        error, log.kept(),
+        fmt::format("not enough memory for the maps of {} flows: choose a smaller --flow-limit", config.flow_limit)};
   return failure;
 }
 
@@ -115,13 +118,17 @@ void SwitchObject::pin_maps(const std::string& directory) const {
 
 const std::vector<const char*>& SwitchObject::map_names() {
   static const std::vector<const char*> names{
-      SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,        SHUNT_MAP_FLOW_INDEX, SHUNT_MAP_FLOW_HINTS,      SHUNT_MAP_FLOW_COUNTERS,
-      SHUNT_MAP_MASKS,         SHUNT_MAP_PORTS,        SHUNT_MAP_PORT_STATS, SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_MAP_UPCALL_BUDGET,
-      SHUNT_MAP_UPCALL_ORDER,  SHUNT_MAP_TX_PORTS,     SHUNT_MAP_XSKS,       SHUNT_MAP_FLOOD_GROUPS};
+      SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,         SHUNT_MAP_FLOW_INDEX,
+      SHUNT_MAP_FLOW_HINTS,    SHUNT_MAP_FLOW_COUNTERS, SHUNT_MAP_MASKS,
+      SHUNT_MAP_PORTS,         SHUNT_MAP_PORT_STATS,    SHUNT_MAP_PORT_BY_IFINDEX,
+      SHUNT_MAP_UPCALL_BUDGET, SHUNT_MAP_UPCALL_ORDER,  SHUNT_MAP_TX_PORTS,
+      SHUNT_MAP_XSKS,          SHUNT_MAP_FLOOD_GROUPS};
   return names;
 }
 
-std::uint32_t index_buckets(std::uint32_t flow_limit) { return std::bit_ceil(std::max(flow_limit / 3, std::uint32_t{1024})); }
+std::uint32_t index_buckets(std::uint32_t flow_limit) {
+  return std::bit_ceil(std::max(flow_limit / 3, std::uint32_t{1024}));
+}
 
 void route_libbpf_log() { libbpf_set_print(print_to_log); }
 

@@ -20,7 +20,8 @@ namespace shunt {
 // The kernel refused to load. `log` is libbpf's, with the verifier's where it was the verifier.
 class LoadFailure : public Error {
  public:
-  LoadFailure(int error, std::string log, const std::string& text) : Error("{}", text), error_{error}, log_{std::move(log)} {}
+  LoadFailure(int error, std::string log, const std::string& text)
+      : Error("{}", text), error_{error}, log_{std::move(log)} {}
   [[nodiscard]] int error() const { return error_; }
   [[nodiscard]] const std::string& log() const { return log_; }
   [[nodiscard]] bool by_verifier() const { return log_.find("BEGIN PROG LOAD LOG") != std::string::npos; }
@@ -32,7 +33,8 @@ class LoadFailure : public Error {
 
 class SwitchObject {
  public:
-  // With `maps_of`, shares the maps of that copy, which must stay alive; otherwise makes them, for config.flow_limit flows.
+  // With `maps_of`, shares the maps of that copy, which must stay alive; otherwise makes them, for config.flow_limit
+  // flows.
   explicit SwitchObject(const shunt_config& config, const SwitchObject* maps_of = nullptr);
   ~SwitchObject();
   SwitchObject(const SwitchObject&) = delete;

@@ -39,7 +39,8 @@ void remove_pins(const std::string& directory) {
 
 void check_instance_name(const std::string& instance) {
   const bool good = !instance.empty() && instance.size() <= 64 &&
-                    std::all_of(instance.begin(), instance.end(), [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; });
+                    std::all_of(instance.begin(), instance.end(),
+                                [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; });
   if (!good) throw Error("instance name '{}': letters, digits, '-' and '_' only, at most 64", instance);
 }
 

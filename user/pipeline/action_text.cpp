@@ -114,6 +114,8 @@ class ActionParser {
     const auto tpid = parse_number(token.argument, 0xffff, "the TPID", token.argument_column);
     if (tpid != 0x8100 && tpid != 0x88a8)
       throw TextError(token.argument_column, fmt::format("{} is no VLAN TPID (0x8100 or 0x88a8)", token.argument));
+    if (implied_by(Prerequisite::kInnerVlan, state_))
+      throw TextError(token.name_column, "the packet has two tags here already: a third cannot be pushed");
     actions_.emplace_back(PushVlanAction{static_cast<std::uint16_t>(tpid)});
     state_.value.vlan[1] = state_.value.vlan[0];
     state_.mask.vlan[1] = state_.mask.vlan[0];

@@ -63,6 +63,7 @@ struct Revalidator::Impl {
   void expire_macs();
   void housekeeping();
   void free_retired();
+  void tell_wanted_features();
 
   void refresh_state() {
     if (state == nullptr || state->version != sw.version()) state = sw.state();
@@ -101,6 +102,7 @@ struct Revalidator::Impl {
   std::vector<Seen> seen;
   RevalidatorStats stats;
   std::atomic<std::uint32_t> wanted{0};
+  std::uint32_t loaded = SHUNT_FEATURE_ALL;
   struct Transmitted {
     std::atomic<std::uint64_t> packets{0}, bytes{0};
   };
@@ -238,7 +240,10 @@ PortTraffic Revalidator::transmitted(DpPort port) const noexcept {
 std::uint32_t Revalidator::wanted_features() const noexcept { return impl_->wanted.load(std::memory_order_relaxed); }
 
 void Revalidator::set_features(std::uint32_t loaded) {
-  impl_->call([impl = impl_.get(), loaded] { impl->table.set_features(loaded); });
+  impl_->call([impl = impl_.get(), loaded] {
+    impl->loaded = loaded;
+    impl->table.set_features(loaded);
+  });
 }
 
 void Revalidator::Impl::run() {
@@ -268,8 +273,14 @@ std::size_t Revalidator::Impl::serve_requests() {
     FlowRequest request;
     for (std::size_t i = 0; i < kRequestBatch && queue->pop(request); ++i, ++served) serve(std::move(request));
   }
-  wanted.store(table.wanted_features(), std::memory_order_relaxed);
   return served;
+}
+
+// Control loads what flows asked for and the program lacks: told once for each feature.
+void Revalidator::Impl::tell_wanted_features() {
+  const std::uint32_t now_wanted = table.wanted_features();
+  const std::uint32_t before = wanted.exchange(now_wanted, std::memory_order_relaxed);
+  if ((now_wanted & ~before & ~loaded) != 0 && options.on_features_wanted) options.on_features_wanted();
 }
 
 void Revalidator::Impl::serve(FlowRequest&& request) {
@@ -300,6 +311,7 @@ void Revalidator::Impl::serve(FlowRequest&& request) {
 void Revalidator::Impl::housekeeping() {
   table.mature(now - kYouth);
   free_retired();
+  tell_wanted_features();
   if (now < next_sweep) return;
   next_sweep = now + kSweepInterval;
   sweep(true);

@@ -36,7 +36,7 @@ TEST_SUITE("umem") {
     Umem umem{64};
     FrameCache cache{umem.pool()};
     for (int i = 0; i < 6; ++i) {
-      Frame frame;
+      Frame frame = 0;
       REQUIRE(cache.take(frame));
       umem.hand(frame, i < 2 ? Hand::kKernelRx : i < 4 ? Hand::kKernelTx : Hand::kBatch, i % 2 == 0 ? 7 : 8);
     }

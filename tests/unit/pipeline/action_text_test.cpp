@@ -140,6 +140,9 @@ TEST_SUITE("rule actions as text") {
     CHECK(shown("actions=set_field:5->dl_vlan") == "mod_vlan_vid:5");
     CHECK(refusal("actions=load:1->NXM_OF_VLAN_TCI[12]").find("bit 12") != std::string::npos);
     CHECK(refusal("actions=push_vlan:0x9100") == "column 19: 0x9100 is no VLAN TPID (0x8100 or 0x88a8)");
+    CHECK(refusal("actions=push_vlan:0x8100,push_vlan:0x88a8") == "accepted");
+    CHECK(refusal("dl_vlan=5,actions=push_vlan:0x8100,push_vlan:0x88a8") ==
+          "column 36: the packet has two tags here already: a third cannot be pushed");
     CHECK(refusal("actions=mod_vlan_vid:4096") == "column 22: the VLAN ID 4096 is out of range (at most 4095)");
   }
 

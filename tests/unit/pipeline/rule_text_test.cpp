@@ -4,10 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <ctime>
 #include <fstream>
-#include <sstream>
 #include <string>
-#include <type_traits>
 
 #include "user/flow/fields.h"
 #include "user/pipeline/action_text.h"
@@ -270,17 +269,17 @@ TEST_SUITE("rule text: files") {
     CHECK(format_flow_spec(mods[0], odd) == "in_port=\"a#b\" actions=output:\"a#b\"");
   }
 
-  TEST_CASE("100,000 rules are parsed") {
+  TEST_CASE("the time to parse 100,000 rules does not grow with their square") {
     std::string text;
     for (int i = 0; i < 100'000; ++i)
       text += fmt::format(
           "priority={},tcp,in_port={},nw_src=10.{}.{}.0/24,nw_dst=192.168.0.{},tp_dst={} actions=output:{}\n",
           i % 65536, i % 64 + 1, i % 256, i / 256 % 256, i % 256, i % 65536, i % 32 + 1);
-    const auto start = std::chrono::steady_clock::now();
-    const auto mods = parse_flows(text, Command::kAdd, names());
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    CHECK(mods.size() == 100'000);
-    MESSAGE("parsed in ", spent.count(), " s");
+    const std::clock_t start = std::clock();
+    CHECK(parse_flows(text, Command::kAdd, names()).size() == 100'000);
+    const double spent = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    MESSAGE("100,000 rules parsed in ", spent, " s of CPU time");
+    CHECK(spent < 10);  // a third of a second in a release build; what grows with the square takes minutes
   }
 }
 

@@ -147,8 +147,8 @@ TEST_SUITE("encode") {
   }
 
   TEST_CASE("more actions than the kernel runs go up") {
-    DpActions actions(SHUNT_MAX_ACTIONS - 1, set_eth_dst(1));
-    actions.push_back(output_to(2));
+    DpActions actions(SHUNT_MAX_ACTIONS, set_eth_dst(1));
+    actions.back() = output_to(2);
     CHECK(encode_actions(actions).in_kernel);
     actions.insert(actions.begin(), set_eth_dst(2));
     check_userspace(encode_actions(actions));

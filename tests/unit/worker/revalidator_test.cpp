@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/revalidator.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "tests/unit/worker/memory_maps.h"
+
+using namespace shunt;
+using namespace shunt::test;
+
+namespace {
+
+constexpr PortNo kOne{1}, kTwo{2}, kThree{3};
+
+FlowKey frame(std::uint32_t in_port, std::uint8_t src, std::uint8_t dst, std::uint16_t tp_dst = 80) {
+  FlowKey key{};
+  key.in_port = in_port;
+  key.eth_src[0] = key.eth_dst[0] = 2;
+  key.eth_src[5] = src;
+  key.eth_dst[5] = dst;
+  key.eth_type = be16{0x0800};
+  key.nw_proto = 17;
+  key.tp_dst = be16{tp_dst};
+  return key;
+}
+
+FdbKey mac_of(std::uint8_t last) { return {VlanId{0}, MacAddr{{2, 0, 0, 0, 0, last}}}; }
+
+// A bridge with three ports whose revalidator runs over maps in memory.
+struct Fixture {
+  explicit Fixture(std::chrono::milliseconds idle = std::chrono::seconds{10})
+      : revalidator{sw, maps, {1, idle, [this] { ++features_wanted; }}} {
+    bridge = sw.add_bridge("br0");
+    for (std::uint32_t port = 1; port <= 3; ++port) {
+      sw.add_port(bridge, {PortNo{port}, DpPort{port}, "p" + std::to_string(port), {}, true});
+      revalidator.add_port(DpPort{port}, {Ifindex{100 + port}, true});
+    }
+    revalidator.start();
+  }
+  ~Fixture() { revalidator.stop(); }
+
+  // What a worker does for a miss.
+  TranslationRef miss(const FlowKey& key) {
+    auto made = std::make_shared<const Translation>(translate(*sw.state(), key));
+    ask(key, made);
+    return made;
+  }
+  void ask(const FlowKey& key, TranslationRef translation) {
+    REQUIRE(revalidator.queue(0).push({key, std::move(translation)}));
+    revalidator.queue(0).ring_doorbell();
+    settle();
+  }
+  // Returns when the revalidator has served what was asked for.
+  void settle() {
+    for (int i = 0; i < 1000 && !revalidator.queue(0).empty(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    REQUIRE(revalidator.queue(0).empty());
+    (void)revalidator.stats();  // a command of its own: the round that took the last request is over
+  }
+  void apply(FlowMod::Command command, std::uint16_t priority, ActionList actions, std::uint16_t tp_dst) {
+    FlowMod mod;
+    mod.command = command;
+    mod.priority = priority;
+    mod.actions = std::move(actions);
+    mod.match.mask.eth_type = be16{0xffff};
+    mod.match.value.eth_type = be16{0x0800};
+    mod.match.mask.nw_proto = 0xff;
+    mod.match.value.nw_proto = 17;
+    mod.match.mask.tp_dst = be16{0xffff};
+    mod.match.value.tp_dst = be16{tp_dst};
+    changed = revalidator.revalidate(sw.apply(bridge, std::span{&mod, 1}, Clock::now()));
+  }
+  const BridgeState& bridge_state() { return *sw.find_bridge("br0"); }
+  // The kernel's answer, as an action; none: a miss. The maps are read while the revalidator rests.
+  std::optional<shunt_action> answer(const FlowKey& key) {
+    settle();
+    const auto hit = maps.lookup(key);
+    if (!hit) return std::nullopt;
+    return hit->actions.back();
+  }
+  bool outputs_to(const FlowKey& key, std::uint16_t port) {
+    const auto action = answer(key);
+    return action && action->type == SHUNT_ACT_OUTPUT && action->arg == port;
+  }
+
+  std::atomic<int> features_wanted{0};
+  MemoryMaps maps{256};
+  Switch sw;
+  Revalidator revalidator;
+  BridgeId bridge;
+  bool changed = false;
+};
+
+}  // namespace
+
+TEST_SUITE("revalidator") {
+  TEST_CASE("a miss is published and its source learned") {
+    Fixture f;
+    f.miss(frame(1, 0xa, 0xb));
+    const auto action = f.answer(frame(1, 0xa, 0xb));
+    REQUIRE(action);
+    CHECK(action->type == SHUNT_ACT_OUTPUT_GROUP);
+    CHECK(f.bridge_state().fdb->lookup(mac_of(0xa)) == kOne);
+    f.miss(frame(2, 0xb, 0xa));
+    CHECK(f.outputs_to(frame(2, 0xb, 0xa), 1));
+  }
+
+  TEST_CASE("a MAC that appears turns the flood towards it into one output") {
+    Fixture f;
+    f.miss(frame(1, 0xa, 0xb));
+    f.miss(frame(2, 0xb, 0xc));
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb), 2));
+  }
+
+  TEST_CASE("a MAC that moves takes the flows to it along, and its flows on the old port come up again") {
+    Fixture f;
+    f.miss(frame(2, 0xb, 0xa));
+    f.miss(frame(1, 0xa, 0xb));
+    REQUIRE(f.outputs_to(frame(1, 0xa, 0xb), 2));
+    f.miss(frame(3, 0xb, 0xa));
+    CHECK(f.bridge_state().fdb->lookup(mac_of(0xb)) == kThree);
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb), 3));
+    CHECK_FALSE(f.answer(frame(2, 0xb, 0xa)));
+    f.miss(frame(2, 0xb, 0xa));  // and it moves back
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb), 2));
+    CHECK_FALSE(f.answer(frame(3, 0xb, 0xa)));
+  }
+
+  TEST_CASE("a translation made under older rules is not published as it is") {
+    Fixture f;
+    const FlowKey key = frame(1, 0xa, 0xb);
+    auto old = std::make_shared<const Translation>(translate(*f.sw.state(), key));
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);
+    f.ask(key, old);
+    CHECK(f.outputs_to(key, 3));
+    CHECK(f.revalidator.stats().rejected_stale >= 1);
+  }
+
+  TEST_CASE("a translation made under an older FDB is not published as it is") {
+    Fixture f;
+    const FlowKey key = frame(1, 0xa, 0xb);
+    f.miss(frame(1, 0xa, 0xc));
+    auto old = std::make_shared<const Translation>(translate(*f.sw.state(), key));
+    f.miss(frame(2, 0xb, 0xa));
+    f.ask(key, old);
+    CHECK(f.outputs_to(key, 2));
+  }
+
+  TEST_CASE("when revalidate() has returned no cached flow gives the older verdict") {
+    Fixture f;
+    f.miss(frame(2, 0xb, 0xa));
+    f.miss(frame(1, 0xa, 0xb));
+    REQUIRE(f.outputs_to(frame(1, 0xa, 0xb), 2));
+    f.apply(FlowMod::Command::kAdd, 100, {}, 80);
+    CHECK(f.changed);
+    // The wide flow cannot tell the port apart any more: its packets come up, and are dropped from then on.
+    CHECK_FALSE(f.answer(frame(1, 0xa, 0xb)));
+    f.miss(frame(1, 0xa, 0xb));
+    REQUIRE(f.answer(frame(1, 0xa, 0xb)));
+    CHECK(f.answer(frame(1, 0xa, 0xb))->type == SHUNT_ACT_DROP);
+    f.apply(FlowMod::Command::kModify, 100, {OutputAction{kThree}}, 80);
+    CHECK(f.changed);
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb), 3));
+    f.apply(FlowMod::Command::kDelete, 100, {}, 80);
+    CHECK(f.changed);
+    // `normal` looks at MACs, which the flow's mask does not have.
+    CHECK_FALSE(f.answer(frame(1, 0xa, 0xb)));
+    f.miss(frame(1, 0xa, 0xb));
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb), 2));
+  }
+
+  TEST_CASE("a change that touches no cached flow leaves the kernel as it is") {
+    Fixture f;
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);
+    f.miss(frame(1, 0xa, 0xb, 80));
+    const std::uint64_t before = f.revalidator.stats().revalidated;
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kTwo}}, 81);
+    CHECK_FALSE(f.changed);
+    CHECK(f.revalidator.stats().revalidated == before);
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb, 80), 3));
+  }
+
+  TEST_CASE("what the kernel counts reaches the rules, the output port and the MAC's age") {
+    Fixture f;
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);
+    f.miss(frame(1, 0xa, 0xb));
+    f.settle();
+    for (int i = 0; i < 5; ++i) REQUIRE(f.maps.packet(frame(1, 0xa, 0xb), 200));
+    f.revalidator.collect_counters();
+    FlowMod filter;
+    filter.match.mask.tp_dst = be16{0xffff};
+    filter.match.value.tp_dst = be16{80};
+    const auto rules = f.sw.list(f.bridge, filter);
+    REQUIRE(rules.size() == 1);
+    CHECK(rules[0]->packets == 5);
+    CHECK(rules[0]->bytes == 1000);
+    CHECK(f.revalidator.transmitted(DpPort{3}).packets == 5);
+    CHECK(f.revalidator.transmitted(DpPort{3}).bytes == 1000);
+    CHECK(f.revalidator.transmitted(DpPort{2}).packets == 0);
+  }
+
+  TEST_CASE("a flow with hits keeps its source's entry fresh") {
+    Fixture f;
+    f.miss(frame(1, 0xa, 0xb));
+    const auto seen = [&] {
+      for (const FdbEntry& entry : f.revalidator.fdb_list(f.bridge))
+        if (entry.key == mac_of(0xa)) return entry.seen;
+      return TimePoint{};
+    };
+    const TimePoint first = seen();
+    REQUIRE(first != TimePoint{});
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+    CHECK(seen() == first);
+    f.settle();
+    REQUIRE(f.maps.packet(frame(1, 0xa, 0xb)));
+    CHECK(seen() > first);
+  }
+
+  TEST_CASE("idle flows expire and busy ones stay") {
+    Fixture f{std::chrono::milliseconds{1500}};
+    f.miss(frame(1, 0xa, 0xb, 80));
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 81);
+    f.miss(frame(1, 0xa, 0xb, 80));
+    f.miss(frame(1, 0xa, 0xb, 81));
+    for (int i = 0; i < 32 && f.answer(frame(1, 0xa, 0xb, 81)); ++i) {
+      (void)f.maps.packet(frame(1, 0xa, 0xb, 80));
+      std::this_thread::sleep_for(std::chrono::milliseconds{100});
+    }
+    CHECK_FALSE(f.answer(frame(1, 0xa, 0xb, 81)));
+    CHECK(f.answer(frame(1, 0xa, 0xb, 80)));
+    CHECK(f.revalidator.stats().expired == 1);
+  }
+
+  TEST_CASE("a MAC taken from the FDB sends its flows up, so that it is learned again") {
+    Fixture f;
+    f.miss(frame(2, 0xb, 0xa));
+    f.miss(frame(1, 0xa, 0xb));
+    REQUIRE(f.outputs_to(frame(1, 0xa, 0xb), 2));
+    CHECK(f.revalidator.change_fdb(f.bridge, [](Fdb& fdb) { return fdb.flush(kTwo); }));
+    CHECK_FALSE(f.answer(frame(2, 0xb, 0xa)));
+    REQUIRE(f.answer(frame(1, 0xa, 0xb)));
+    CHECK(f.answer(frame(1, 0xa, 0xb))->type == SHUNT_ACT_OUTPUT_GROUP);
+  }
+
+  TEST_CASE("a port whose interface went and came back is sent to again") {
+    Fixture f;
+    f.miss(frame(2, 0xb, 0xa));
+    f.miss(frame(1, 0xa, 0xb));
+    CHECK(f.revalidator.update_port(DpPort{2}, {Ifindex{0}, true}));
+    REQUIRE(f.answer(frame(1, 0xa, 0xb)));
+    CHECK(f.answer(frame(1, 0xa, 0xb))->type == SHUNT_ACT_DROP);
+    CHECK(f.revalidator.update_port(DpPort{2}, {Ifindex{202}, true}));
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb), 2));
+  }
+
+  TEST_CASE("a port that left the bridge has no flows, and nothing is sent to it") {
+    Fixture f;
+    f.miss(frame(2, 0xb, 0xa));
+    f.miss(frame(1, 0xa, 0xb));
+    const Change change = f.sw.remove_port(f.bridge, kTwo);
+    f.revalidator.revalidate(change);
+    f.revalidator.remove_port(DpPort{2});
+    CHECK_FALSE(f.answer(frame(2, 0xb, 0xa)));
+    CHECK_FALSE(f.outputs_to(frame(1, 0xa, 0xb), 2));
+  }
+
+  TEST_CASE("flush leaves nothing, and slots are used again after a grace period") {
+    Fixture f;
+    f.miss(frame(1, 0xa, 0xb));
+    CHECK(f.revalidator.flush());
+    CHECK_FALSE(f.answer(frame(1, 0xa, 0xb)));
+    CHECK_FALSE(f.revalidator.flush());
+    for (int i = 0; i < 1000 && f.maps.grace_periods == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    CHECK(f.maps.grace_periods > 0);
+  }
+
+  TEST_CASE("the list shows each flow with its rules' cookies") {
+    Fixture f;
+    FlowMod mod;
+    mod.cookie = 0x77;
+    mod.priority = 9;
+    mod.actions = {OutputAction{kThree}};
+    (void)f.revalidator.revalidate(f.sw.apply(f.bridge, std::span{&mod, 1}, Clock::now()));
+    f.miss(frame(1, 0xa, 0xb));
+    const auto flows = f.revalidator.list(10);
+    REQUIRE(flows.size() == 1);
+    CHECK(flows[0].in_kernel);
+    CHECK(flows[0].key.key.in_port == 1);
+    CHECK(flows[0].cookies == std::vector<std::uint64_t>{0x77});
+    CHECK(f.revalidator.list(0).empty());
+  }
+
+  TEST_CASE("a flow that the loaded program cannot parse for wakes control, and is published when it can") {
+    Fixture f;
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);
+    f.revalidator.set_features(0);
+    f.miss(frame(1, 0xa, 0xb));
+    CHECK_FALSE(f.answer(frame(1, 0xa, 0xb)));
+    CHECK(f.features_wanted == 1);
+    CHECK((f.revalidator.wanted_features() & SHUNT_FEATURE_L4) != 0);
+    f.miss(frame(1, 0xa, 0xc));
+    f.settle();
+    CHECK(f.features_wanted == 1);  // once is enough
+    f.revalidator.set_features(f.revalidator.wanted_features());
+    f.miss(frame(1, 0xa, 0xb));
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb), 3));
+  }
+
+  TEST_CASE("a full table turns new flows away or evicts, and what is cached stays right") {
+    Fixture f;
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 1);
+    for (std::uint16_t port = 2; port < 1000; ++port) {
+      if (port % 100 == 0) f.settle();
+      const FlowKey key = frame(1, 0xa, 0xb, port);
+      Translation made = translate(*f.sw.state(), key);
+      made.mask.tp_dst = be16{0xffff};  // as a rule set would have it that looks at every port
+      f.ask(key, std::make_shared<const Translation>(std::move(made)));
+    }
+    const RevalidatorStats stats = f.revalidator.stats();
+    CHECK(stats.flows <= 256);
+    CHECK(stats.evicted > 0);
+    CHECK(stats.published > 256);
+    CHECK(f.outputs_to(frame(1, 0xa, 0xb, 1), 3) == f.answer(frame(1, 0xa, 0xb, 1)).has_value());
+  }
+}
