@@ -31,12 +31,14 @@ std::array<std::span<const Command>, 6> all_commands() {
 }
 
 po::options_description global_options() {
+  const auto text = [](const char* value_name) { return po::value<std::string>()->value_name(value_name); };
+  const auto seconds = po::value<double>()->value_name("SECONDS")->default_value(60, "60");
   po::options_description options{"Options, before the command"};
   // clang-format off
   options.add_options()
-    ("rundir", po::value<std::string>()->value_name("DIR")->default_value("/run/shunt"), "the daemon's run directory")
-    ("instance", po::value<std::string>()->value_name("NAME")->default_value("default"), "the daemon's instance")
-    ("timeout", po::value<double>()->value_name("SECONDS")->default_value(60, "60"), "wait at most this long for an answer")
+    ("rundir", text("DIR")->default_value("/run/shunt"), "the daemon's run directory")
+    ("instance", text("NAME")->default_value("default"), "the daemon's instance")
+    ("timeout", seconds, "wait at most this long for an answer")
     ("json", po::bool_switch(), "reading commands: show what the daemon answered")
     ("version", po::bool_switch(), "show the version of this command")
     ("help,h", po::bool_switch(), "show this text");

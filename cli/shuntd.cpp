@@ -49,19 +49,23 @@ po::options_description option_descriptions() {
   const auto number = [](std::int64_t value) {
     return po::value<std::int64_t>()->default_value(value)->value_name("N");
   };
+  const auto text = [](const char* value_name) { return po::value<std::string>()->value_name(value_name); };
+  const double idle_seconds = std::chrono::duration<double>(defaults.idle_timeout).count();
   po::options_description options{"Options"};
   // clang-format off
   options.add_options()
-    ("rundir", po::value<std::string>()->default_value("/run/shunt")->value_name("DIR"), "holds the control socket and the lock")
-    ("instance", po::value<std::string>()->default_value(defaults.name)->value_name("NAME"), "name of this switch; several run side by side")
-    ("cores", po::value<std::string>()->value_name("LIST"), "a worker pinned on each of these, as in 0,2-3; default: one worker, not pinned")
+    ("rundir", text("DIR")->default_value("/run/shunt"), "holds the control socket and the lock")
+    ("instance", text("NAME")->default_value(defaults.name), "name of this switch; several run side by side")
+    ("cores", text("LIST"), "a worker pinned on each of these, as in 0,2-3; default: one worker, not pinned")
     ("flow-limit", number(defaults.flow_limit), "cached flows, 1 to 2000000")
-    ("idle-timeout", po::value<double>()->default_value(static_cast<double>(defaults.idle_timeout.count()) / 1000, "10")->value_name("SECONDS"), "a cached flow without packets is removed after this, 0.1 to 86400")
-    ("upcall-rate", number(defaults.upcall_rate), "misses a second that a port may send to userspace, 1 to 100000000")
+    ("idle-timeout", po::value<double>()->default_value(idle_seconds, fmt::format("{}", idle_seconds))
+                         ->value_name("SECONDS"),
+     "a cached flow without packets is removed after this, 0.1 to 86400")
+    ("upcall-rate", number(defaults.upcall_rate), "misses a second that a port may send up, 1 to 100000000")
     ("upcall-burst", number(defaults.upcall_burst), "misses that it may send at once, 1 to 1000000")
     ("umem-frames", number(defaults.umem_frames), "packet buffers of 4096 bytes, 1024 to 4194304")
     ("busy-poll", po::bool_switch(), "workers poll their sockets without sleeping")
-    ("log-level", po::value<std::string>()->default_value("info")->value_name("LEVEL"), "trace, debug, info, warning, error, critical or off")
+    ("log-level", text("LEVEL")->default_value("info"), "trace, debug, info, warning, error, critical or off")
     ("version", po::bool_switch(), "show the version and end")
     ("help,h", po::bool_switch(), "show this text and end");
   // clang-format on

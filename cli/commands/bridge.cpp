@@ -30,7 +30,7 @@ int list(const Invocation& invocation) {
 
 int show(const Invocation& invocation) {
   return invocation.show("bridge.show", {{"bridge", invocation.text("BR")}}, [](const Json& answer) {
-    std::cout << fmt::format("bridge {}: {} rules, {} of {} MACs, ageing {} s\n", cell(answer.at("name")),
+    std::cout << fmt::format("bridge {}: rules {}, MACs {} of {}, ageing {} s\n", cell(answer.at("name")),
                              cell(answer.at("rules")), cell(answer.at("macs")), cell(answer.at("mac_limit")),
                              cell(answer.at("mac_ageing_s")));
     show_ports(answer.at("ports"));

@@ -29,7 +29,6 @@ int list(const Invocation& invocation) {
   });
 }
 
-// a in percent of a and b together, or of `whole`.
 std::string percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? "-" : fmt::format("{:.2f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
@@ -41,7 +40,7 @@ std::string ratio(std::uint64_t part, std::uint64_t whole) {
 void show_stats(const Json& answer) {
   const auto count = [&](const char* name) { return answer.at(name).get<std::uint64_t>(); };
   const auto line = [](std::string_view name, const std::string& value) {
-    std::cout << fmt::format("{:<20}{}\n", name, value);
+    std::cout << fmt::format("{:<22}{}\n", name, value);
   };
   const std::uint64_t exact = count("exact_hits"), megaflow = count("megaflow_hits"), misses = count("misses");
   const std::uint64_t all = exact + megaflow + misses;
@@ -52,7 +51,8 @@ void show_stats(const Json& answer) {
   line("megaflow hits", fmt::format("{} ({})", megaflow, percent(megaflow, all)));
   line("misses", fmt::format("{} ({})", misses, percent(misses, all)));
   line("look-ups a packet", ratio(count("lookups"), all));
-  for (const auto& [reason, packets] : answer.at("upcalls").items()) line("upcalls, " + reason, cell(packets));
+  for (const auto& [reason, packets] : answer.at("upcalls").items())
+    if (packets != 0) line("upcalls, " + reason, cell(packets));
   line("upcalls handled",
        fmt::format("{}, {} ns each", count("upcalls_handled"),
                    count("upcalls_handled") == 0 ? 0 : count("upcall_ns") / count("upcalls_handled")));

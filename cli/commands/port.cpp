@@ -14,6 +14,11 @@ std::string vlan_text(const Json& port) {
   return fmt::format("trunk {}", port.at("trunks").is_null() ? "all" : cell(port.at("trunks")));
 }
 
+std::string ofport_text(const Json& port) {
+  constexpr std::uint32_t kLocal = 0xfffffffe;  // OpenFlow's OFPP_LOCAL
+  return port.at("ofport") == kLocal ? "LOCAL" : cell(port.at("ofport"));
+}
+
 Json place(const Invocation& invocation) {
   return {{"bridge", invocation.text("BR")}, {"port", invocation.text("IFACE")}};
 }
@@ -62,7 +67,7 @@ int set(const Invocation& invocation) {
 void show_ports(const Json& ports) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& port : ports)
-    rows.push_back({cell(port.at("bridge")), cell(port.at("name")), cell(port.at("ofport")), cell(port.at("kind")),
+    rows.push_back({cell(port.at("bridge")), cell(port.at("name")), ofport_text(port), cell(port.at("kind")),
                     cell(port.at("state")),
                     cell(port.at("mode")) + (port.at("zero_copy").get<bool>() ? " zero-copy" : " copy"),
                     cell(port.at("queues")), cell(port.at("mtu")), vlan_text(port), cell(port.at("rx_packets")),
@@ -76,7 +81,7 @@ void show_port(const Json& port) {
     std::cout << fmt::format("  {:<13}{}\n", name, value);
   };
   std::cout << fmt::format("port {} of bridge {}\n", cell(port.at("name")), cell(port.at("bridge")));
-  line("ofport", cell(port.at("ofport")));
+  line("ofport", ofport_text(port));
   line("kind", cell(port.at("kind")));
   line("mac", cell(port.at("mac")));
   line("state", cell(port.at("state")));

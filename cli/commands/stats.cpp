@@ -2,7 +2,6 @@
 // shunt drops, shunt stats, shunt version
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <csignal>

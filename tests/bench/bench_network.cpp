@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -239,7 +240,8 @@ Daemon::Daemon(const std::vector<std::string>& options) : command_{program("SHUN
   pid_ = ::fork();
   if (pid_ < 0) throw_errno(errno, "fork");
   if (pid_ == 0) {
-    bind_to_core(daemon_core());  // all of its threads: "on one core" means the whole daemon
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a benchmark that is killed leaves no daemon behind
+    bind_to_core(daemon_core());         // all of its threads: "on one core" means the whole daemon
     exec(arguments);
   }
   wait_until_ready();
@@ -258,6 +260,12 @@ std::string Daemon::shunt(const std::vector<std::string>& arguments) const {
   std::vector<std::string> all{command_, "--rundir", directory_, "--instance", instance_};
   all.insert(all.end(), arguments.begin(), arguments.end());
   return run(all);
+}
+
+void Daemon::add_rules(const std::string& bridge, const std::string& rules) const {
+  const std::string path = directory_ + "/rules";
+  std::ofstream{path} << rules;
+  shunt({"flow", "add", bridge, "--file", path});
 }
 
 nlohmann::json Daemon::shunt_json(std::vector<std::string> arguments) const {

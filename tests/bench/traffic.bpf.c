@@ -80,6 +80,7 @@ SEC("xdp") int bench_generate(struct xdp_md* ctx) {
 
   __builtin_memcpy(frame->eth_dst, (const void*)generator.eth_dst, 6);
   __builtin_memcpy(frame->eth_src, (const void*)generator.eth_src, 6);
+  frame->eth_src[5] = BENCH_SOURCE_MAC(flow);
   frame->eth_type = bpf_htons(0x0800);
   __u16 source = BENCH_SOURCE(flow);
   __u32 sum = 0x4500 + 46 + 0x4000 + 0x4011 + 0x0a01 + source + 0x0a02 + 1; /* all constants but `source` */

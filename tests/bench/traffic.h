@@ -13,9 +13,15 @@
 
 enum { BENCH_TARGET_REDIRECT, BENCH_TARGET_LOOKUP, BENCH_TARGETS };
 
-/* Flow number -> 5-tuple: 14 bits in the UDP source port, the rest in the low half of the source address. */
-#define BENCH_SOURCE(flow) ((__u16)((flow) >> 14))
-#define BENCH_SOURCE_PORT(flow) ((__u16)(1024 + ((flow)&0x3fff)))
+/*
+ * Flow number -> addresses: 14 bits in the UDP source port, the rest in the low half of the IP source address; six of
+ * these also in the source MAC, since rule `normal` looks at that one.
+ */
+#define BENCH_PORT_COUNT 16384
+#define BENCH_FIRST_PORT 1024
+#define BENCH_SOURCE(flow) ((__u16)((flow) / BENCH_PORT_COUNT))
+#define BENCH_SOURCE_PORT(flow) ((__u16)(BENCH_FIRST_PORT + (flow) % BENCH_PORT_COUNT))
+#define BENCH_SOURCE_MAC(flow) ((__u8)(0x80 + (flow) / BENCH_PORT_COUNT % 64))
 
 /* Written by the runner, read (and counted up) by the generator. */
 struct generator {

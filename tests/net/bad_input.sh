@@ -11,7 +11,8 @@ refused 2 'flow-limit' host "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" 
 refused 2 'flow-limit' host "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" --flow-limit 2000001
 refused 2 'CPU' host "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" --cores 0,x
 refused 2 'unknown-option|unrecogni' host "$SHUNTD" --unknown-option
-refused 1 'CAP_' host setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE"
+refused 1 'CAP_' \
+  host setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE"
 note "no daemon"
 refused 1 'running|connect|daemon' shunt bridge list
 
@@ -87,7 +88,7 @@ def request(data, wait=True):
         except (BrokenPipeError, ConnectionResetError):
             return b""
 
-for text in (b"\n", b"{}\n", b"[]\n", b"nonsense\n", b'{"jsonrpc":"2.0","id":1,"method":"no.such"}\n', b"[" * 100000 + b"\n",
+for text in (b"{}\n", b"[]\n", b"nonsense\n", b'{"jsonrpc":"2.0","id":1,"method":"no.such"}\n', b"[" * 100000 + b"\n",
              b'{"jsonrpc":"2.0","id":1,"method":"bridge.add","params":{"name":"' + b"x" * 5000 + b'"}}\n',
              b'{"jsonrpc":"2.0","id":1,"method":"bridge.add","params":{"name":7}}\n', os.urandom(5000) + b"\n"):
     answer = request(text)

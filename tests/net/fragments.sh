@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fragmented datagrams pass whole, over IPv4 and IPv6, also under a rule that looks at ports (later fragments have none).
+# Fragmented datagrams pass whole, over IPv4 and IPv6, also under a rule that looks at ports (later fragments have
+# none).
 . "$(dirname "$0")/../support/netns.sh"
 begin ping iperf3 nstat
 add_guest a 10.0.0.1/24 fd00::1/64

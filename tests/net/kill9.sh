@@ -11,7 +11,8 @@ expect_ping a 10.0.0.2
 mac=$(mac_of b)
 
 listen b b --dport 5001
-background a python3 "$FRAMES" send eth0 --src "$(mac_of a)" --dst "$mac" --dport 5001 --rate 5000 --seconds 3 >/dev/null
+background a python3 "$FRAMES" send eth0 --src "$(mac_of a)" --dst "$mac" --dport 5001 --rate 5000 --seconds 3 \
+  >/dev/null
 traffic=$CHILD
 sleep 1
 kill -KILL "$DAEMON"

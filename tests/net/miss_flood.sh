@@ -11,7 +11,8 @@ start_switch --upcall-rate 3000 --upcall-burst 500
 bridge_of a b c d
 expect_ping c 10.0.0.4
 
-background a python3 "$FRAMES" send eth0 --src 06:00:00:00:00:00 --dst 02:00:00:00:00:02 --flows 0 --vary mac --seconds 30 >/dev/null
+background a python3 "$FRAMES" send eth0 --src 06:00:00:00:00:00 --dst 02:00:00:00:00:02 --flows 0 --vary mac \
+  --seconds 30 >/dev/null
 flood=$CHILD
 sleep 1
 for i in $(seq 15); do

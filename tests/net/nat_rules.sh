@@ -23,12 +23,17 @@ background b python3 "$SUPPORT/talk.py" serve :: 8080
 wait_until 5 "the server listens" guest b sh -c "ss -Hltn sport = :8080 | grep -q ."
 for address in 10.0.0.100 fd00::100; do
   timeout 20 ip netns exec "$TAG-a" python3 "$SUPPORT/talk.py" talk $address 80 30 || fail "small messages by $address"
-  timeout 20 ip netns exec "$TAG-a" python3 "$SUPPORT/talk.py" transfer $address 80 20000000 || fail "a stream by $address"
+  timeout 20 ip netns exec "$TAG-a" python3 "$SUPPORT/talk.py" transfer $address 80 20000000 ||
+    fail "a stream by $address"
 done
 before=$(counter b UdpNoPorts)
 guest a python3 "$SUPPORT/talk.py" datagrams 10.0.0.100 53 50
 sleep 0.3
 equal "datagrams that reached b's stack with a right checksum" $((before + 50)) "$(counter b UdpNoPorts)"
 expect_no_checksum_errors a b
+at_least "flows cached" 4 "$(json 'len(d["flows"])' cache list)"
+at_least "packets answered in the kernel, of each that went up" 3 \
+  "$(json '(d["megaflow_hits"] + d["exact_hits"]) // max(1, d["misses"])' cache stats)"
 equal "flows that had to stay in userspace" 0 "$(json 'sum(f["where"] != "kernel" for f in d["flows"])' cache list)"
-at_least "packets counted by the rules" 5000 "$(json 'sum(r["packets"] for r in d["rules"] if r["priority"] == 100)' flow list br0)"
+at_least "packets counted by the rules" 5000 \
+  "$(json 'sum(r["packets"] for r in d["rules"] if r["priority"] == 100)' flow list br0)"

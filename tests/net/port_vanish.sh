@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# A port's interface vanishes under traffic: the others lose nothing, no frame leaks, the port keeps its number and serves
-# again when the interface is back. Then: down and up, and a new name.
+# A port's interface vanishes under traffic: the others lose nothing, no frame leaks, the port keeps its number and
+# serves again when the interface is back. Then: down and up, and a new name.
 . "$(dirname "$0")/../support/netns.sh"
 begin ping
 add_guest a 10.0.0.1/24

@@ -12,8 +12,8 @@ refused 1 'tap0' shunt port attach br0 tap0
 shunt port attach br0 tap0 --create-tap >/dev/null
 host ip link show dev tap0 >/dev/null || fail "there is no tap0"
 
-(exec nsenter --net="/run/netns/$TAG-host" -- python3 "$FRAMES" receive tap0 --tap --ready "$RUNDIR/tap.ready" --dport 9 \
-  >"$RUNDIR/tap.json") &
+(exec nsenter --net="/run/netns/$TAG-host" -- python3 "$FRAMES" receive tap0 --tap --dport 9 \
+  --ready "$RUNDIR/tap.ready" >"$RUNDIR/tap.json") &
 LISTENER[tap]=$!
 CHILDREN+=("$!")
 wait_until 5 "the program behind the TAP is ready" test -e "$RUNDIR/tap.ready"

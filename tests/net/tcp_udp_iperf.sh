@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# TCP and UDP between two guests with the offloads that they were born with. The receiving stack and tshark judge the checksums.
+# TCP and UDP between two guests with the offloads that they were born with. The receiving stack and tshark judge the
+# checksums.
 . "$(dirname "$0")/../support/netns.sh"
 begin iperf3 tshark nstat
 add_guest a 10.0.0.1/24 fd00::1/64
@@ -19,7 +20,8 @@ done
 expect_no_checksum_errors a b
 
 note "a conversation in small pieces, captured where it arrives"
-background b tshark -q -i eth0 -w "$RUNDIR/capture.pcap" -f 'src host 10.0.0.1 or src host fd00::1' 2>"$RUNDIR/tshark.err"
+background b tshark -q -i eth0 -w "$RUNDIR/capture.pcap" \
+  -f 'src host 10.0.0.1 or src host fd00::1' 2>"$RUNDIR/tshark.err"
 tshark=$CHILD
 wait_until 10 "tshark captures" grep -q 'Capturing on' "$RUNDIR/tshark.err"
 sleep 0.5

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Access and trunk ports: who hears whom, under which tag; and a second tag (802.1ad) by rule. Each burst's first frame goes
-# through userspace and the rest through the kernel: both must agree.
+# Access and trunk ports: who hears whom, under which tag; and a second tag (802.1ad) by rule. Each burst's first
+# frame goes through userspace and the rest through the kernel: both must agree.
 . "$(dirname "$0")/../support/netns.sh"
 begin tc ethtool
 : "${BPF_OBJECTS:?folder of the BPF object files}"
@@ -16,10 +16,11 @@ attach c --tag 20
 attach t --trunks 10,20
 
 burst() { # FROM OPTION…: 20 frames to everybody; everybody's answers are in .json files
-  local name
-  for name in a b c t; do [ "$name" = "$1" ] || listen "$name" "$name" --type 0x88b5; done
+  local name others=()
+  for name in a b c t; do [ "$name" = "$1" ] || others+=("$name"); done
+  for name in "${others[@]}"; do listen "$name" "$name" --type 0x88b5; done
   send "$@" --type 0x88b5 --payload 64 --count 20 --rate 200 >/dev/null
-  for name in a b c t; do [ "$name" = "$1" ] || heard "$name"; done
+  heard "${others[@]}"
 }
 hears() { equal "what $1 hears ($3)" "$2" "$(result "$1" 'd["tags"]')"; }
 
@@ -45,7 +46,8 @@ hears c "{}" "untagged from t"
 burst a --vlan 20
 hears c "{}" "20 from access port a"
 hears b "{}" "20 from access port a"
-at_least "drops for VLAN reasons" 55 "$(json 'sum(r["packets"] for r in d["drops"] if r["reason"] == "vlan-not-allowed")' drops br0)"
+at_least "drops for VLAN reasons" 55 \
+  "$(json 'sum(r["packets"] for r in d["drops"] if r["reason"] == "vlan-not-allowed")' drops br0)"
 
 note "two tags on the trunk: the outer one is the VLAN, the inner one is the guest's business"
 burst t --vlan 10 --vlan 99

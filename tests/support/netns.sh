@@ -8,8 +8,9 @@
 #   shunt …                  the command; json EXPRESSION …: its --json output `d`, through a Python expression
 #   host …, guest NAME …     runs a program in there
 #
-# "host" is entered by nsenter, which leaves /sys alone: the daemon sees the machine's bpffs. All names hold the test's process
-# number, so that tests run side by side. A test ends at the first failed command; everything it made goes away with it.
+# "host" is entered by nsenter, which leaves /sys alone: the daemon sees the machine's bpffs. All names hold the
+# test's process number, so that tests run side by side. A test ends at the first failed command; everything it made
+# goes away with it.
 set -Eeuo pipefail
 
 SUPPORT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -84,8 +85,8 @@ start_in() {
   CHILDREN+=("$CHILD")
 }
 
-# MTU=9000 add_guest a 10.0.0.1/24 fd00::1/64. The MAC is 02:00:00:00:00:NN, NN counting from 01. Without a V6 address the guest
-# speaks no IPv6 at all: it sends nothing that the test did not ask for.
+# MTU=9000 add_guest a 10.0.0.1/24 fd00::1/64. The MAC is 02:00:00:00:00:NN, NN counting from 01. Without a V6 address
+# the guest speaks no IPv6 at all: it sends nothing that the test did not ask for.
 add_guest() {
   local name=$1 v4=${2:-} v6=${3:-}
   ip netns add "$TAG-$name"
@@ -98,7 +99,9 @@ make_link() { # the veth of add_guest: also for one that comes back
   local name=$1 v4=${2:-} v6=${3:-} mac i
   for i in "${!GUESTS[@]}"; do [ "${GUESTS[$i]}" != "$name" ] || break; done
   mac=$(printf '02:00:00:00:00:%02x' $((i + 1)))
-  if [ -z "$v6" ]; then guest "$name" sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv6.conf.all.disable_ipv6=1; fi
+  if [ -z "$v6" ]; then
+    guest "$name" sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv6.conf.all.disable_ipv6=1
+  fi
   host sysctl -qw net.ipv6.conf.default.disable_ipv6=1
   host ip link add name "$name" type veth peer name eth0 netns "$TAG-$name"
   guest "$name" ip link set dev eth0 address "$mac" mtu "${MTU:-1500}" up
@@ -177,7 +180,8 @@ at_most() { [ "$3" -le "$2" ] || fail "$1: expected at most $2, got $3"; }
 expect_ping() { # GUEST ADDRESS [PING OPTION…]
   local name=$1 address=$2 output
   shift 2
-  output=$(guest "$name" ping -n -q -c 5 -i 0.05 -W 2 "$@" "$address" 2>&1) || fail "$name cannot ping $address $*: $output"
+  output=$(guest "$name" ping -n -q -c 5 -i 0.05 -W 2 "$@" "$address" 2>&1) ||
+    fail "$name cannot ping $address $*: $output"
   case $output in *" 0% packet loss"*) ;; *) fail "$name lost pings to $address $*: $output" ;; esac
 }
 expect_no_ping() {
@@ -186,7 +190,8 @@ expect_no_ping() {
   if guest "$name" ping -n -q -c 2 -i 0.1 -W 1 "$@" "$address" >/dev/null 2>&1; then fail "$name can ping $address"; fi
 }
 
-# refused STATUS PATTERN COMMAND…: the command must end with this status and say on stderr what the pattern (grep -E) wants.
+# refused STATUS PATTERN COMMAND…: the command must end with this status and say on stderr what the pattern (grep -E)
+# wants.
 refused() {
   local status=$1 pattern=$2 got=0
   shift 2
@@ -195,8 +200,8 @@ refused() {
   grep -qiE -- "$pattern" "$RUNDIR/refused.err" || fail "'$*' says '$(cat "$RUNDIR/refused.err")', not '$pattern'"
 }
 
-# listen GUEST NAME [OPTION…]: a receiver of frames in the background, ready before anything is sent (send, background); heard
-# NAME ends it, and its JSON is in $RUNDIR/NAME.json.
+# listen GUEST NAME [OPTION…]: a receiver of frames in the background, ready before anything is sent (send,
+# background); heard NAME ends it, and its JSON is in $RUNDIR/NAME.json.
 declare -A LISTENER=()
 NOT_READY=()
 listen() { listen_on "$1" eth0 "${@:2}"; }

@@ -15,8 +15,14 @@ namespace {
 // What a look-up needs of a subtable to pass it by, side by side in memory.
 struct Listed {
   const Subtable* subtable;
-  std::uint32_t max_priority;
+  std::uint16_t max_priority;
   std::array<std::uint8_t, kTrieFields> prefix;  // lengths; 0: no trie for this field here
+  std::uint32_t serial;
+
+  // Among equals the older subtable stays first, so that a rule does not win and lose by turns.
+  friend bool operator<(const Listed& a, const Listed& b) {
+    return a.max_priority != b.max_priority ? a.max_priority > b.max_priority : a.serial < b.serial;
+  }
 };
 using SubtableList = std::vector<Listed>;  // by descending priority; never edited once readers have it
 
@@ -59,6 +65,8 @@ class Search {
   }
 
  private:
+  static constexpr unsigned kNarrowWidth = PrefixTrie<std::uint32_t>::kWidth;
+
   const Tries& tries_;
   const KeyWords key_;
   const std::uint64_t version_;
@@ -67,15 +75,13 @@ class Search {
   std::uint8_t looked_up_ = 0;                           // bit per TrieField
   std::array<std::uint8_t, kTrieFields> prefix_bits_{};  // un-wildcarded for tries so far
   std::array<PrefixMatches, kTrieFields> matches_;
+  std::array<std::uint64_t, kTrieFields> known_misses_{};  // bit per length up to kNarrowWidth; never bit 0
 
   // True where prefix bits that are un-wildcarded already prove that the subtable has no such rule.
   [[nodiscard]] bool known_to_miss(const Listed& listed) const noexcept {
-    for (unsigned field = 0; field < kTrieFields; ++field) {
-      const unsigned length = listed.prefix[field];
-      if (length == 0 || (looked_up_ >> field & 1) == 0 || matches_[field].has(length)) continue;
-      if (std::min<unsigned>(length, matches_[field].bits) <= prefix_bits_[field]) return true;
-    }
-    return false;
+    std::uint64_t misses = 0;
+    for (unsigned field = 0; field < kNarrowTries; ++field) misses |= known_misses_[field] >> listed.prefix[field];
+    return (misses & 1) != 0;
   }
 
   // True where the field's trie proves that the subtable has no such rule; un-wildcards the proof. Whether a prefix of
@@ -92,6 +98,9 @@ class Search {
     if (bits > prefix_bits_[field]) {
       prefix_bits_[field] = static_cast<std::uint8_t>(bits);
       add_prefix(examined_, field, bits);
+      // These bits tell about each length up to theirs, and about every length if they are all that the trie took.
+      const unsigned told = bits >= matches_[field].bits ? kNarrowWidth : std::min(bits, kNarrowWidth);
+      known_misses_[field] = ~matches_[field].lengths[0] & ((std::uint64_t{2} << told) - 2);
     }
     return true;
   }
@@ -137,7 +146,7 @@ class Search {
 
 struct Classifier::Impl {
   // Readers.
-  std::atomic<const SubtableList*> list{new SubtableList};
+  std::atomic<SubtableList*> list{new SubtableList};
   Tries tries;
 
   // Writer.
@@ -147,11 +156,11 @@ struct Classifier::Impl {
     Subtable* subtable;
   };
   std::unordered_map<KeyWords, std::unique_ptr<Subtable>, WordsHash> subtables;
-  std::vector<Subtable*> order;  // oldest first: subtables of equal priority are visited in this order
-  std::vector<Change> added;     // at the newest version, for rollback()
-  std::deque<Change> removed;    // by version; still linked, for readers of older versions
+  std::vector<Subtable*> stale;  // changed their best priority, came or went since publish()
+  std::uint32_t next_serial = 0;
+  std::vector<Change> added;   // at the newest version, for rollback()
+  std::deque<Change> removed;  // by version; still linked, for readers of older versions
   std::size_t size = 0;
-  bool list_is_stale = false;
   std::uint64_t seed = std::random_device{}() | std::uint64_t{std::random_device{}()} << 32;
   Garbage garbage;
 
@@ -165,10 +174,14 @@ struct Classifier::Impl {
   Subtable& subtable_for(const FlowMask& mask) {
     auto& place = subtables[to_words(mask)];
     if (!place) {
-      place = std::make_unique<Subtable>(mask, seed);
-      order.push_back(place.get());
+      place = std::make_unique<Subtable>(mask, seed, next_serial++);
     }
     return *place;
+  }
+
+  void mark_stale(Subtable& subtable) {
+    if (!subtable.is_stale) stale.push_back(&subtable);
+    subtable.is_stale = true;
   }
 
   template <typename Visit>  // visit(trie, value, length) for each prefix of the rule
@@ -190,13 +203,9 @@ struct Classifier::Impl {
       trie.remove(value, length, [&](auto* gone) { garbage.add(gone); });
     });
     subtable.unlink(node, garbage);
-    if (!subtable.empty()) {
-      if (subtable.max_priority() != priority) list_is_stale = true;
-      return;
-    }
-    list_is_stale = true;
+    if (subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
+    if (!subtable.empty()) return;
     const auto at = subtables.find(to_words(subtable.mask()));
-    std::erase(order, &subtable);
     garbage.add(at->second.release());
     subtables.erase(at);
   }
@@ -215,7 +224,7 @@ void Classifier::insert(RuleRef rule, std::uint64_t version) {
   impl_->garbage.set_tag(version);
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
   Subtable& subtable = impl_->subtable_for(rule->match.mask);
-  if (subtable.empty() || rule->priority > subtable.max_priority()) impl_->list_is_stale = true;
+  if (subtable.empty() || rule->priority > subtable.max_priority()) impl_->mark_stale(subtable);
   impl_->for_each_prefix(*rule, [](auto& trie, auto value, unsigned length) { trie.insert(value, length); });
   RuleNode* node = subtable.link(std::move(rule), version, impl_->garbage);
   impl_->added.push_back({version, node, &subtable});
@@ -231,15 +240,29 @@ void Classifier::remove(const Rule& rule, std::uint64_t version) {
 }
 
 void Classifier::publish() {
-  if (!impl_->list_is_stale) return;
+  if (impl_->stale.empty()) return;
+  SubtableList changed;
+  for (const Subtable* subtable : impl_->stale)
+    if (!subtable->empty())
+      changed.push_back(
+          {subtable, subtable->max_priority(), prefix_lengths(to_words(subtable->mask())), subtable->serial()});
+  std::sort(changed.begin(), changed.end());
+
+  SubtableList* old = impl_->list.load(std::memory_order_relaxed);
   auto list = std::make_unique<SubtableList>();
-  list->reserve(impl_->order.size());
-  for (const Subtable* subtable : impl_->order)
-    list->push_back({subtable, subtable->max_priority(), prefix_lengths(to_words(subtable->mask()))});
-  std::stable_sort(list->begin(), list->end(),
-                   [](const Listed& a, const Listed& b) { return a.max_priority > b.max_priority; });
-  impl_->garbage.add(const_cast<SubtableList*>(impl_->list.exchange(list.release(), std::memory_order_acq_rel)));
-  impl_->list_is_stale = false;
+  list->reserve(old->size() + changed.size());
+  auto next = changed.begin();
+  for (const Listed& listed : *old) {
+    if (listed.subtable->is_stale) continue;
+    while (next != changed.end() && *next < listed) list->push_back(*next++);
+    list->push_back(listed);
+  }
+  list->insert(list->end(), next, changed.end());
+
+  for (Subtable* subtable : impl_->stale) subtable->is_stale = false;
+  impl_->stale.clear();
+  impl_->list.store(list.release(), std::memory_order_release);
+  impl_->garbage.add(old);
 }
 
 RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64_t version) const {
@@ -252,7 +275,7 @@ std::vector<RuleRef> Classifier::rules(std::uint64_t version) const { return sel
 
 std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version) const {
   std::vector<RuleRef> selected;
-  for (const Subtable* subtable : impl_->order) {
+  for (const auto& [mask, subtable] : impl_->subtables) {
     if (!is_subset(filter.mask, subtable->mask())) continue;
     if (equal(filter.mask, subtable->mask())) {
       for (const RuleNode* node = subtable->head(filter.value); node != nullptr;

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 
 namespace shunt {
 
@@ -21,14 +22,27 @@ class HashIndex {
     std::atomic<std::uint64_t> hash{0};  // 0: never used
     std::atomic<Payload> payload{};
   };
-  struct Array {
-    explicit Array(std::size_t capacity) : mask{capacity - 1}, entries{std::make_unique<Entry[]>(capacity)} {}
+  // One piece of memory, so that a look-up that misses the cache misses it once.
+  class Array {
+   public:
+    static Array* make(std::size_t capacity) {
+      auto* array = new (::operator new(sizeof(Array) + capacity * sizeof(Entry))) Array{capacity - 1};
+      std::uninitialized_value_construct_n(&array->at(0), capacity);
+      return array;
+    }
+    static void operator delete(void* memory) { ::operator delete(memory); }
+
     std::size_t mask;
     std::size_t used = 0;  // entries with a hash, dead or alive
-    std::unique_ptr<Entry[]> entries;
+
+    Entry& at(std::size_t i) { return reinterpret_cast<Entry*>(this + 1)[i & mask]; }
+    const Entry& at(std::size_t i) const { return reinterpret_cast<const Entry*>(this + 1)[i & mask]; }
+
+   private:
+    explicit Array(std::size_t m) : mask{m} {}
   };
 
-  HashIndex() : array_{new Array(4)} {}
+  HashIndex() : array_{Array::make(4)} {}
   HashIndex(const HashIndex&) = delete;
   HashIndex& operator=(const HashIndex&) = delete;
   ~HashIndex() { delete array_.load(std::memory_order_relaxed); }
@@ -39,7 +53,7 @@ class HashIndex {
     const Array& array = *array_.load(std::memory_order_acquire);
     hash = valid(hash);
     for (std::size_t i = hash;; ++i) {
-      const Entry& entry = array.entries[i & array.mask];
+      const Entry& entry = array.at(i);
       const std::uint64_t found = entry.hash.load(std::memory_order_acquire);
       if (found == 0) return Payload{};
       if (found != hash) continue;
@@ -58,7 +72,7 @@ class HashIndex {
     Array& array = *array_.load(std::memory_order_relaxed);
     hash = valid(hash);
     for (std::size_t i = hash;; ++i) {
-      Entry& entry = array.entries[i & array.mask];
+      Entry& entry = array.at(i);
       const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
       if (found == 0) return nullptr;
       if (found != hash) continue;
@@ -86,7 +100,7 @@ class HashIndex {
   void for_each(Visit visit) const {
     const Array& array = *array_.load(std::memory_order_acquire);
     for (std::size_t i = 0; i <= array.mask; ++i) {
-      const Payload payload = array.entries[i].payload.load(std::memory_order_acquire);
+      const Payload payload = array.at(i).payload.load(std::memory_order_acquire);
       if (payload != Payload{}) visit(payload);
     }
   }
@@ -99,7 +113,7 @@ class HashIndex {
 
   static void put(Array& array, std::uint64_t hash, Payload payload) {
     for (std::size_t i = hash;; ++i) {
-      Entry& entry = array.entries[i & array.mask];
+      Entry& entry = array.at(i);
       const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
       if (found == hash && entry.payload.load(std::memory_order_relaxed) == Payload{}) {
         entry.payload.store(payload, std::memory_order_release);
@@ -116,10 +130,10 @@ class HashIndex {
   [[nodiscard]] Array* rebuilt(const Array& array) const {
     std::size_t capacity = 4;
     while (capacity < (live_ + 1) * 4) capacity *= 2;
-    auto* bigger = new Array(capacity);
+    auto* bigger = Array::make(capacity);
     for (std::size_t i = 0; i <= array.mask; ++i) {
-      const Payload payload = array.entries[i].payload.load(std::memory_order_relaxed);
-      if (payload != Payload{}) put(*bigger, array.entries[i].hash.load(std::memory_order_relaxed), payload);
+      const Payload payload = array.at(i).payload.load(std::memory_order_relaxed);
+      if (payload != Payload{}) put(*bigger, array.at(i).hash.load(std::memory_order_relaxed), payload);
     }
     return bigger;
   }

@@ -99,7 +99,8 @@ std::array<std::uint8_t, kTrieFields> prefix_lengths(const KeyWords& mask) {
   return lengths;
 }
 
-Subtable::Subtable(const FlowMask& mask, std::uint64_t seed) : seed_{seed}, mask_{mask} {
+Subtable::Subtable(const FlowMask& mask, std::uint64_t seed, std::uint32_t serial)
+    : seed_{seed}, mask_{mask}, serial_{serial} {
   const KeyWords words = to_words(mask);
   for (unsigned stage = 0; stage < kStages; ++stage) {
     for (unsigned i = 0; kStageWords[stage][i] >= 0; ++i) {
@@ -166,6 +167,7 @@ RuleNode* Subtable::link(RuleRef rule, std::uint64_t version, Garbage& garbage) 
   node->value = packed.words;
   node->rule = std::move(rule);
   ++priorities_[node->priority];
+  max_priority_ = std::max(max_priority_, node->priority);
 
   // Earlier stages first: once the rule can be found, its way there is open.
   for (unsigned stage = 0; stage < last_stage_; ++stage) {
@@ -212,6 +214,7 @@ void Subtable::unlink(RuleNode& node, Garbage& garbage) {
   }
   const auto priority = priorities_.find(node.priority);
   if (--priority->second == 0) priorities_.erase(priority);
+  max_priority_ = priorities_.empty() ? std::uint16_t{0} : priorities_.rbegin()->first;
   garbage.add(&node);
 }
 

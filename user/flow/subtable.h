@@ -79,7 +79,7 @@ inline std::uint64_t hash_step(std::uint64_t hash, std::uint64_t word) noexcept 
 
 class Subtable {
  public:
-  Subtable(const FlowMask& mask, std::uint64_t seed);
+  Subtable(const FlowMask& mask, std::uint64_t seed, std::uint32_t serial);
   ~Subtable();
   Subtable(const Subtable&) = delete;
   Subtable& operator=(const Subtable&) = delete;
@@ -108,7 +108,10 @@ class Subtable {
   RuleNode* link(RuleRef rule, std::uint64_t version, Garbage& garbage);
   void unlink(RuleNode& node, Garbage& garbage);
   [[nodiscard]] bool empty() const { return priorities_.empty(); }
-  [[nodiscard]] std::uint16_t max_priority() const { return priorities_.rbegin()->first; }
+  [[nodiscard]] std::uint16_t max_priority() const { return max_priority_; }  // not of an empty one
+  [[nodiscard]] std::uint32_t serial() const { return serial_; }              // older subtables have lower ones
+  // Set while the classifier's list of subtables is not up to date about this one.
+  bool is_stale = false;
   template <typename Visit>
   void for_each(Visit visit) const {
     rules_.for_each([&](const RuleNode* head) {
@@ -136,6 +139,8 @@ class Subtable {
   std::uint8_t ports_length_ = 0;
   PrefixTrie<std::uint32_t> ports_;
   FlowMask mask_;
+  std::uint32_t serial_;
+  std::uint16_t max_priority_ = 0;
   std::map<std::uint16_t, std::uint32_t> priorities_;  // of linked rules, visible or not
 
   [[nodiscard]] Packed pack(const FlowKey& value) const;

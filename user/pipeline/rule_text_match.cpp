@@ -37,7 +37,6 @@ constexpr auto kLater = std::to_array<std::string_view>(
 // dl_vlan=0xffff: OpenFlow 1.0's way to say "no tag".
 constexpr FieldBits kOfpVlanNone = 0xffff;
 constexpr FieldBits kVidMask = 0x0fff;
-constexpr FieldBits kPcpMask = 0xe000;
 
 const Keyword* find_keyword(std::string_view word) noexcept {
   const auto at = std::ranges::find(kKeywords, word, &Keyword::word);

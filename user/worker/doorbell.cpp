@@ -11,17 +11,15 @@ namespace shunt {
 Doorbell::Doorbell() : fd_{check(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "doorbell: eventfd")} {}
 
 void Doorbell::ring() noexcept {
-  // An exchange is a full barrier: what was queued before is seen by a sleeper that arms after.
-  if (asleep_.exchange(false, std::memory_order_seq_cst)) (void)::eventfd_write(fd_.get(), 1);
+  // Both sides exchange: either this one comes second and finds the sleeper armed, or arm() does and sees what was
+  // queued.
+  if (asleep_.exchange(false, std::memory_order_acq_rel)) (void)::eventfd_write(fd_.get(), 1);
 }
 
-void Doorbell::arm() noexcept {
-  asleep_.store(true, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-}
+void Doorbell::arm() noexcept { (void)asleep_.exchange(true, std::memory_order_acq_rel); }
 
 void Doorbell::disarm() noexcept {
-  asleep_.store(false, std::memory_order_seq_cst);
+  asleep_.store(false, std::memory_order_release);
   eventfd_t value;
   (void)::eventfd_read(fd_.get(), &value);
 }

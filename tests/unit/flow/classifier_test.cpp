@@ -147,6 +147,18 @@ TEST_SUITE("classifier") {
     CHECK(equal(mask, expected));
   }
 
+  TEST_CASE("a prefix of one more bit that misses takes one more bit") {
+    Classifier classifier;
+    const std::vector<RuleRef> rules{make_rule(4, ipv4_dst(0x0a010000, 16)), make_rule(3, ipv4_dst(0x0a008000, 17)),
+                                     make_rule(2, Match{}), make_rule(1, ipv4_dst(0x0a000001, 32))};
+    fill(classifier, rules, 1);
+    FlowMask mask{};
+    CHECK(classifier.lookup(ipv4_dst(0x0a000002, 32).value, 1, mask)->priority == 2);
+    FlowMask expected = ipv4_dst(0, 17).mask;
+    expected.eth_type = be16{0};
+    CHECK(equal(mask, expected));
+  }
+
   TEST_CASE("a port that misses is told by few bits") {
     Classifier classifier;
     std::vector<RuleRef> rules;

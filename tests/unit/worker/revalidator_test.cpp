@@ -75,12 +75,28 @@ struct Fixture {
     changed = revalidator.revalidate(sw.apply(bridge, std::span{&mod, 1}, Clock::now()));
   }
   const BridgeState& bridge_state() { return *sw.find_bridge("br0"); }
-  // The kernel's answer, as an action; none: a miss. The maps are read while the revalidator rests.
-  std::optional<shunt_action> answer(const FlowKey& key) {
+  // In the revalidator's thread: unlike the kernel the model does not read while it is written.
+  template <typename Work>
+  void in_its_thread(Work work) {
     settle();
-    const auto hit = maps.lookup(key);
-    if (!hit) return std::nullopt;
-    return hit->actions.back();
+    (void)revalidator.change_fdb(bridge, [&](Fdb&) {
+      work();
+      return std::vector<FdbKey>{};
+    });
+  }
+  // The kernel's answer, as an action; none: a miss.
+  std::optional<shunt_action> answer(const FlowKey& key) {
+    std::optional<shunt_action> action;
+    in_its_thread([&] {
+      if (const auto hit = maps.lookup(key)) action = hit->actions.back();
+    });
+    return action;
+  }
+  // A packet that the kernel answers.
+  bool hit(const FlowKey& key, std::uint32_t bytes = 100) {
+    bool answered = false;
+    in_its_thread([&] { answered = maps.packet(key, bytes); });
+    return answered;
   }
   bool outputs_to(const FlowKey& key, std::uint16_t port) {
     const auto action = answer(key);
@@ -189,7 +205,7 @@ TEST_SUITE("revalidator") {
     f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);
     f.miss(frame(1, 0xa, 0xb));
     f.settle();
-    for (int i = 0; i < 5; ++i) REQUIRE(f.maps.packet(frame(1, 0xa, 0xb), 200));
+    for (int i = 0; i < 5; ++i) REQUIRE(f.hit(frame(1, 0xa, 0xb), 200));
     f.revalidator.collect_counters();
     FlowMod filter;
     filter.match.mask.tp_dst = be16{0xffff};
@@ -216,7 +232,7 @@ TEST_SUITE("revalidator") {
     std::this_thread::sleep_for(std::chrono::milliseconds{20});
     CHECK(seen() == first);
     f.settle();
-    REQUIRE(f.maps.packet(frame(1, 0xa, 0xb)));
+    REQUIRE(f.hit(frame(1, 0xa, 0xb)));
     CHECK(seen() > first);
   }
 
@@ -227,7 +243,7 @@ TEST_SUITE("revalidator") {
     f.miss(frame(1, 0xa, 0xb, 80));
     f.miss(frame(1, 0xa, 0xb, 81));
     for (int i = 0; i < 32 && f.answer(frame(1, 0xa, 0xb, 81)); ++i) {
-      (void)f.maps.packet(frame(1, 0xa, 0xb, 80));
+      (void)f.hit(frame(1, 0xa, 0xb, 80));
       std::this_thread::sleep_for(std::chrono::milliseconds{100});
     }
     CHECK_FALSE(f.answer(frame(1, 0xa, 0xb, 81)));

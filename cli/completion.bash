@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for shunt: commands, options, and, by asking the daemon, bridges and ports.
+# Installed as .../bash-completion/completions/shunt; try it with `source cli/completion.bash`.
+
+# Asks the daemon that the command line means, quietly and not for long.
+_shunt_ask() {
+  "${_shunt_command[@]}" --timeout 1 "$@" 2>/dev/null </dev/null
+}
+
+_shunt_bridges() {
+  _shunt_ask bridge list | awk 'NR > 1 { print $1 }'
+}
+
+# Ports of the bridge that stands in the command line.
+_shunt_ports() {
+  _shunt_ask port list "$1" | awk 'NR > 1 { print $2 }'
+}
+
+# Interfaces that could become ports.
+_shunt_interfaces() {
+  ip -o link show 2>/dev/null | awk -F': ' '{ sub(/@.*/, "", $2); print $2 }'
+}
+
+_shunt_reply() {
+  mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
+}
+
+_shunt() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  local -a _shunt_command=("${COMP_WORDS[0]}") words=()
+  local i word
+  COMPREPLY=()
+
+  # The words of the command, without options and their values; --rundir and --instance are for the daemon to ask.
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case $word in
+      --rundir | --instance)
+        _shunt_command+=("$word" "${COMP_WORDS[i + 1]-}")
+        ((i++))
+        ;;
+      --timeout | --ofport | --tag | --trunks | --mode | --queues | --file | --limit | --vlan | --port | --ageing | \
+        --interval)
+        ((i++))
+        ;;
+      -*) ;;
+      *) words+=("$word") ;;
+    esac
+  done
+
+  local verb="${words[0]-} ${words[1]-}" options="--help"
+  case $verb in
+    'port attach') options+=" --ofport --tag --trunks --mode --queues --create-tap --force --json" ;;
+    'port set') options+=" --tag --trunks --all-vlans --json" ;;
+    'flow add' | 'flow mod' | 'flow del' | 'flow del-strict' | 'flow replace') options+=" --file" ;;
+    'cache list') options+=" --limit --json" ;;
+    'fdb add' | 'fdb del') options+=" --vlan" ;;
+    'fdb flush') options+=" --port" ;;
+    'fdb set') options+=" --ageing --limit" ;;
+    'drops '*) options+=" --all --json" ;;
+    'stats '*) options+=" --watch --interval --json" ;;
+    *' list' | *' show' | 'cache stats' | 'version '*) options+=" --json" ;;
+    ' ') options+=" --rundir --instance --timeout --json --version" ;;
+  esac
+
+  case $previous in
+    --file | --rundir)
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      return
+      ;;
+    --mode) _shunt_reply "native generic" "$current"; return ;;
+    --port) _shunt_reply "$(_shunt_ports "${words[2]-}")" "$current"; return ;;
+    --instance | --timeout | --ofport | --tag | --trunks | --queues | --limit | --vlan | --ageing | --interval)
+      return
+      ;;
+  esac
+  if [[ $current == -* ]]; then
+    _shunt_reply "$options" "$current"
+    return
+  fi
+
+  case ${#words[@]} in
+    0) _shunt_reply "bridge port flow cache fdb drops stats version" "$current" ;;
+    1)
+      case ${words[0]} in
+        bridge) _shunt_reply "add del list show" "$current" ;;
+        port) _shunt_reply "attach detach list show set" "$current" ;;
+        flow) _shunt_reply "add mod del del-strict list replace" "$current" ;;
+        cache) _shunt_reply "list stats flush" "$current" ;;
+        fdb) _shunt_reply "list add del flush set" "$current" ;;
+        drops) _shunt_reply "$(_shunt_bridges)" "$current" ;;
+      esac
+      ;;
+    2)
+      case $verb in
+        'bridge add' | 'bridge list' | cache\ * | drops\ * | stats\ * | version\ *) ;;
+        *) _shunt_reply "$(_shunt_bridges)" "$current" ;;
+      esac
+      ;;
+    3)
+      case $verb in
+        'port attach') _shunt_reply "$(_shunt_interfaces)" "$current" ;;
+        'port detach' | 'port show' | 'port set') _shunt_reply "$(_shunt_ports "${words[2]}")" "$current" ;;
+      esac
+      ;;
+    4)
+      case $verb in
+        'fdb add') _shunt_reply "$(_shunt_ports "${words[2]}")" "$current" ;;
+      esac
+      ;;
+  esac
+}
+
+complete -F _shunt shunt
