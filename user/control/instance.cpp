@@ -29,6 +29,22 @@ struct Port {
   std::unique_ptr<PortAttachment> attachment;
 };
 
+// What the program must be able to do for the flows that such a rule will make: loaded before the rule is in force, so
+// that its first flows find it. What is missed here is asked for by the flow itself (Revalidator::wanted_features).
+std::uint32_t features_of_rule(const FlowMod& rule) {
+  constexpr std::uint32_t kHeaderEdit = SHUNT_FEATURE_EDITS | SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4;
+  std::uint32_t features = features_of(rule.match.mask, Encoded{});
+  for (const Action& action : rule.actions) {
+    if (const auto* set = std::get_if<SetFieldAction>(&action))
+      features |= kHeaderEdit | features_of(set->set.mask, Encoded{});
+    else if (std::holds_alternative<MoveAction>(action) || std::holds_alternative<DecTtlAction>(action))
+      features |= kHeaderEdit;
+    else if (!std::holds_alternative<OutputAction>(action) && !std::holds_alternative<DropAction>(action))
+      features |= SHUNT_FEATURE_EDITS;
+  }
+  return features;
+}
+
 std::string format_mac(MacAddr mac) { return fmt::format("{:02x}", fmt::join(mac.bytes, ":")); }
 
 void add_counters(shunt_port_stats& sum, const PortCounters& worker) {
@@ -46,7 +62,8 @@ struct Instance::Impl {
   void settle(bool kernel_changed) const {
     if (kernel_changed) Datapath::wait_grace_period();
   }
-  void load_wanted_features();
+  void load_features(std::uint32_t wanted);  // those too
+  void load_rule_features(std::span<const FlowMod> rules);
 
   [[nodiscard]] const BridgeState& bridge(const std::string& name) const;
   [[nodiscard]] Port& port(const std::string& bridge_name, const std::string& interface);
@@ -104,7 +121,8 @@ Instance::Impl::Impl(const InstanceOptions& o)
       umem{o.umem_frames},
       maps{datapath},
       features_wanted{check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")},
-      revalidator{sw, maps,
+      revalidator{sw,
+                  maps,
                   {.workers = worker_count(o),
                    .idle_timeout = o.idle_timeout,
                    .on_features_wanted = [fd = features_wanted.get()] { ::eventfd_write(fd, 1); }}},
@@ -134,11 +152,17 @@ void Instance::Impl::commit(const Change& change) {
   sw.collect(change.version);
 }
 
-void Instance::Impl::load_wanted_features() {
-  const std::uint32_t wanted = datapath.features() | revalidator.wanted_features();
+void Instance::Impl::load_features(std::uint32_t wanted) {
+  wanted |= datapath.features();
   if (wanted == datapath.features()) return;
   datapath.require_features(wanted);
   revalidator.set_features(datapath.features());
+}
+
+void Instance::Impl::load_rule_features(std::span<const FlowMod> rules) {
+  std::uint32_t wanted = 0;
+  for (const FlowMod& rule : rules) wanted |= features_of_rule(rule);
+  load_features(wanted);
 }
 
 const BridgeState& Instance::Impl::bridge(const std::string& name) const {
@@ -151,7 +175,8 @@ Port& Instance::Impl::port(const std::string& bridge_name, const std::string& in
   const BridgeId id = bridge(bridge_name).id;
   for (auto& [dp, port] : ports)
     if (port.bridge == id && port.config.name == interface) return port;
-  throw Error("bridge '{}' has no port '{}'; `shunt port list {}` shows its ports", bridge_name, interface, bridge_name);
+  throw Error("bridge '{}' has no port '{}'; `shunt port list {}` shows its ports", bridge_name, interface,
+              bridge_name);
 }
 
 DpPort Instance::Impl::free_dp() const {
@@ -175,7 +200,8 @@ PortNo Instance::Impl::choose_number(const BridgeState& bridge, std::optional<Po
   return *wanted;
 }
 
-Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device) {
+Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request,
+                               PortDevice device) {
   const DpPort dp = free_dp();
   datapath.reset_port_stats(dp);
   workers.reset_counters(dp);
@@ -192,6 +218,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
     revalidator.set_features(datapath.features());
+    if (request.vlan.is_access()) load_features(SHUNT_FEATURE_EDITS);
     const Change change = sw.add_port(bridge.id, port.config);
     Port& added = ports.emplace(dp, std::move(port)).first->second;
     settle(revalidator.update_port(dp, added.attachment->output()));
@@ -217,6 +244,7 @@ void Instance::Impl::remove_port(Port& port) {
 }
 
 void Instance::Impl::update(Port& port, const BridgePort& config) {
+  if (config.vlan.is_access()) load_features(SHUNT_FEATURE_EDITS);
   const Change change = sw.update_port(port.bridge, config);
   port.config = config;
   commit(change);
@@ -277,8 +305,7 @@ void Instance::Impl::vanish(Port& port) {
 }
 
 void Instance::Impl::come_back(Port& port, const Link& link) {
-  PortDevice device = PortDevice::prepare(
-      {.interface = link.name, .queues = port.request.queues, .create_tap = false});
+  PortDevice device = PortDevice::prepare({.interface = link.name, .queues = port.request.queues, .create_tap = false});
   port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), port.request.mode,
                                                      /*force=*/false);
   const Link now = port.attachment->device().link();
@@ -361,8 +388,8 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
       throw Error("'{}' is already a port of bridge '{}'; detach it there first (shunt port detach {} {})",
                   request.interface, port.bridge_name, port.bridge_name, request.interface);
   const PortNo number = impl_->choose_number(state, request.number);
-  PortDevice device = PortDevice::prepare(
-      {.interface = request.interface, .queues = request.queues, .create_tap = request.create_tap});
+  PortDevice device =
+      PortDevice::prepare({.interface = request.interface, .queues = request.queues, .create_tap = request.create_tap});
   const Port& port = impl_->add_port(state, number, request, std::move(device));
   spdlog::info("port '{}' attached to bridge '{}' as {}", request.interface, bridge, number.value);
   return impl_->status(port);
@@ -400,11 +427,15 @@ shunt_port_stats Instance::stray_stats() const {
 }
 
 void Instance::flow_mod(const std::string& bridge, std::span<const FlowMod> mods) {
-  impl_->commit(impl_->sw.apply(impl_->bridge(bridge).id, mods, Clock::now()));
+  const BridgeId id = impl_->bridge(bridge).id;
+  impl_->load_rule_features(mods);
+  impl_->commit(impl_->sw.apply(id, mods, Clock::now()));
 }
 
 void Instance::flow_replace(const std::string& bridge, std::span<const FlowMod> rules) {
-  impl_->commit(impl_->sw.replace(impl_->bridge(bridge).id, rules, Clock::now()));
+  const BridgeId id = impl_->bridge(bridge).id;
+  impl_->load_rule_features(rules);
+  impl_->commit(impl_->sw.replace(id, rules, Clock::now()));
 }
 
 std::vector<RuleRef> Instance::flow_list(const std::string& bridge, const FlowMod& filter) {
@@ -498,8 +529,8 @@ void Instance::fdb_del(const std::string& bridge, FdbKey key) {
 void Instance::fdb_flush(const std::string& bridge, std::optional<std::string> interface) {
   std::optional<PortNo> number;
   if (interface) number = impl_->port(bridge, *interface).config.number;
-  impl_->settle(impl_->revalidator.change_fdb(impl_->bridge(bridge).id,
-                                              [number](Fdb& fdb) { return fdb.flush(number); }));
+  impl_->settle(
+      impl_->revalidator.change_fdb(impl_->bridge(bridge).id, [number](Fdb& fdb) { return fdb.flush(number); }));
 }
 
 void Instance::fdb_set(const std::string& bridge, std::optional<std::chrono::seconds> ageing,
@@ -523,7 +554,8 @@ int Instance::event_fd() const { return impl_->epoll.get(); }
 
 void Instance::handle_events() {
   eventfd_t ignored = 0;
-  if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0) impl_->load_wanted_features();
+  if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0)
+    impl_->load_features(impl_->revalidator.wanted_features());
   for (const LinkEvent& event : impl_->monitor.read()) impl_->on_link(event);
 }
 

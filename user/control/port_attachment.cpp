@@ -64,9 +64,10 @@ void PortAttachment::open_sockets() {
     sockets.push_back(std::make_unique<XskSocket>(context_.umem, options));
     zero_copy_ = sockets.back()->zero_copy();
     if (!sockets.back()->multi_buffer() && link.mtu + 18 > Umem::kFrameSize - 512)
-      throw Error("interface '{}': its MTU of {} needs multi-buffer AF_XDP, which this kernel or driver lacks; set an "
-                  "MTU of {} or less (ip link set {} mtu {})",
-                  link.name, link.mtu, 3498, link.name, 3498);
+      throw Error(
+          "interface '{}': its MTU of {} needs multi-buffer AF_XDP, which this kernel or driver lacks; set an "
+          "MTU of {} or less (ip link set {} mtu {})",
+          link.name, link.mtu, 3498, link.name, 3498);
   }
   for (const auto& socket : sockets) context_.datapath.set_xsk(dp_, socket->queue(), socket->fd());
   at_workers_ = true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A port's interface, joined to the datapath: prepared, in the maps, with its AF_XDP sockets at the workers and the XDP
-// program attached. The destructor takes all of it back in reverse, and restores what was changed outside Shunt; it also
-// does so for an interface that has gone. A port whose interface vanishes loses its attachment and keeps its number.
+// program attached. The destructor takes all of it back in reverse, and restores what was changed outside Shunt; it
+// also does so for an interface that has gone. A port whose interface vanishes loses its attachment and keeps its
+// number.
 //
 // Threads: control.
 #pragma once
