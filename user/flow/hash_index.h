@@ -52,7 +52,7 @@ class HashIndex {
   [[nodiscard]] Payload find(std::uint64_t hash, Accept accept) const noexcept {
     const Array& array = *array_.load(std::memory_order_acquire);
     hash = valid(hash);
-    for (std::size_t i = hash;; ++i) {
+    for (std::size_t i = start(hash);; ++i) {
       const Entry& entry = array.at(i);
       const std::uint64_t found = entry.hash.load(std::memory_order_acquire);
       if (found == 0) return Payload{};
@@ -71,7 +71,7 @@ class HashIndex {
   [[nodiscard]] std::atomic<Payload>* place(std::uint64_t hash, Accept accept) {
     Array& array = *array_.load(std::memory_order_relaxed);
     hash = valid(hash);
-    for (std::size_t i = hash;; ++i) {
+    for (std::size_t i = start(hash);; ++i) {
       Entry& entry = array.at(i);
       const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
       if (found == 0) return nullptr;
@@ -110,9 +110,12 @@ class HashIndex {
   std::size_t live_ = 0;
 
   static std::uint64_t valid(std::uint64_t hash) noexcept { return hash == 0 ? 1 : hash; }
+  // Where probing begins. The last word's upper bytes (the end of an IPv4 address) have not reached a hash's lower half;
+  // without this round the hosts of a subnet would stand in one long row.
+  static std::size_t start(std::uint64_t hash) noexcept { return (hash * 0xc4ceb9fe1a85ec53) >> 32; }
 
   static void put(Array& array, std::uint64_t hash, Payload payload) {
-    for (std::size_t i = hash;; ++i) {
+    for (std::size_t i = start(hash);; ++i) {
       Entry& entry = array.at(i);
       const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
       if (found == hash && entry.payload.load(std::memory_order_relaxed) == Payload{}) {
