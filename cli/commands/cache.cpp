@@ -56,8 +56,8 @@ void show_stats(const Json& answer) {
   line("upcalls handled",
        fmt::format("{}, {} ns each", count("upcalls_handled"),
                    count("upcalls_handled") == 0 ? 0 : count("upcall_ns") / count("upcalls_handled")));
-  line("flows published", fmt::format("{} ({} under the exact mask, {} refused as outdated)", count("published"),
-                                      count("exact_fallback"), count("rejected_stale")));
+  line("flows published", fmt::format("{} ({} under the exact mask, {} translated anew because something had changed)",
+                                      count("published"), count("exact_fallback"), count("rejected_stale")));
   line("flows removed", fmt::format("{} idle, {} evicted", count("expired"), count("evicted")));
   line("flows revalidated", fmt::format("{}", count("revalidated")));
   line("index overflow", fmt::format("{} flows", count("index_overflow")));

@@ -34,7 +34,10 @@ int attach(const Invocation& invocation) {
   Json params = place(invocation);
   add_vlans(invocation, params);
   if (const auto number = invocation.number("ofport")) params["ofport"] = *number;
-  if (const auto mode = invocation.optional_text("mode")) params["mode"] = *mode;
+  if (const auto mode = invocation.optional_text("mode")) {
+    if (*mode != "native" && *mode != "generic") throw UsageError("--mode {}: must be native or generic", *mode);
+    params["mode"] = *mode;
+  }
   if (const auto queues = invocation.number("queues")) params["queues"] = *queues;
   if (invocation.is_on("create-tap")) params["create_tap"] = true;
   if (invocation.is_on("force")) params["force"] = true;

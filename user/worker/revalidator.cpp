@@ -461,8 +461,14 @@ std::vector<FlowSnapshot> Revalidator::Impl::list(std::size_t limit) {
     snapshot.key.key = table.key(slot);
     snapshot.key.mask = flow->mask;
     snapshot.mask = table.mask(slot);
-    const auto actions = table.actions(slot);
-    snapshot.actions.assign(actions.begin(), actions.end());
+    // What was decided, port by port: the kernel's form may name an output group, or just say "to userspace".
+    snapshot.actions = flow->translation->actions;
+    if (snapshot.actions.empty()) {
+      shunt_action drop{};
+      drop.type = SHUNT_ACT_DROP;
+      drop.field = static_cast<__u8>(flow->translation->drop);
+      snapshot.actions.push_back(drop);
+    }
     snapshot.in_kernel = flow->in_kernel;
     snapshot.reason = static_cast<shunt_upcall_reason>(flow->reason);
     snapshot.packets = flow->packets;
