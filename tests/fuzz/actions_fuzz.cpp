@@ -154,7 +154,7 @@ shunt_action fuzz_action(FuzzInput& input) {
   shunt_action action{};
   action.type = kTypes[input.byte() % 8];
   if (action.type == SHUNT_ACT_SET_FIELD) {
-    action.field = input.byte() % SHUNT_FIELD_COUNT;
+    action.field = static_cast<__u8>(input.byte() % SHUNT_FIELD_COUNT);
     const bool whole = (input.byte() & 1) != 0;
     for (__u8& byte : action.value) byte = input.byte();
     for (__u8& byte : action.mask) byte = whole ? 0xff : input.byte();
