@@ -77,7 +77,7 @@ int shunt_switch(struct xdp_md* ctx) {
     return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_DEEP_HEADER);
   if ((shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet.port->flags & SHUNT_PORT_LOCAL_STACK) &&
       headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
-    return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_EDIT);
+    return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_CHECKSUM);
   flow = lookup(&packet);
   if (flow) return execute(&packet, flow);
   packet.stats->misses++;

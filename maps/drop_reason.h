@@ -39,7 +39,8 @@
 	X(TTL, "ttl", "TTL or hop limit expires here")                                             \
 	X(JUMBO_FLOOD, "jumbo-flood", "a multi-buffer frame to several ports")                     \
 	X(DEEP_HEADER, "deep-header", "headers reach behind the frame's first buffer")             \
-	X(EDIT, "edit", "the kernel side could not make this edit to this frame")
+	X(EDIT, "edit", "the kernel side could not make this edit to this frame")                  \
+	X(CHECKSUM, "checksum", "a local stack left a checksum that the kernel side cannot complete")
 
 #define SHUNT_ENUM_DROP(name, text, help) SHUNT_DROP_##name,
 #define SHUNT_ENUM_UPCALL(name, text, help) SHUNT_UPCALL_##name,

@@ -226,7 +226,7 @@ TEST_SUITE("partial checksums") {
     up.sw.datapath.ports[1].flags = SHUNT_PORT_LOCAL_STACK;
     PacketBuilder builder = packet().eth(kA, kB).ipv4("10.0.0.1", "10.0.0.2").sctp(5, 6).payload(64);
     CHECK(!up.sw.run(builder.build()).meta);
-    up.check_up(builder.partial_checksum().build(), SHUNT_UPCALL_EDIT);
+    up.check_up(builder.partial_checksum().build(), SHUNT_UPCALL_CHECKSUM);
   }
 }
 

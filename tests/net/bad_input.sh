@@ -13,11 +13,30 @@ refused 2 'CPU' host "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" --cores
 refused 2 'unknown-option|unrecogni' host "$SHUNTD" --unknown-option
 refused 1 'CAP_' \
   host setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE"
+daemon_refused() { # STATUS PATTERN OPTION…
+  refused "$1" "$2" host timeout 10 "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" "${@:3}"
+}
+daemon_refused 2 'umem-frames' --umem-frames 100000000
+no_memory() (
+  ulimit -v 2000000
+  daemon_refused 1 'umem-frames' --umem-frames 2000000
+)
+no_memory
+refused 1 'parent directory' host timeout 10 "$SHUNTD" --rundir "$RUNDIR/no/such" --instance "$INSTANCE"
+refused 2 'instance' host timeout 10 "$SHUNTD" --rundir "$RUNDIR" --instance ../x
+note "no bpffs, and no right to mount it"
+refused 1 'mount -t bpf' host unshare -m sh -c "umount -l /sys/fs/bpf; exec timeout 10 setpriv \\
+  --bounding-set=-sys_admin --inh-caps=-sys_admin '$SHUNTD' --rundir '$RUNDIR' --instance '$INSTANCE'"
+equal "what the refused daemons left" "" "$(ls -A "$RUNDIR" | grep -v refused || true)"
 note "no daemon"
 refused 1 'running|connect|daemon' shunt bridge list
 
 start_switch
 bridge_of a b
+expect_ping a 10.0.0.2
+
+note "a second daemon of the same instance"
+daemon_refused 1 'already running'
 expect_ping a 10.0.0.2
 
 note "usage"
@@ -45,10 +64,19 @@ refused_somehow() { # usage or refusal: a value that is wrong whatever the switc
 refused_somehow shunt port attach br0 x --ofport 0
 refused_somehow shunt port attach br0 x --ofport 65534
 refused_somehow shunt port attach br0 x --ofport 70000
+refused_somehow shunt port attach br0 x --ofport 65280
+refused_somehow shunt port attach br0 x --trunks 5-3
 refused_somehow shunt port attach br0 x --tag 4095
 refused_somehow shunt port attach br0 x --tag 10 --trunks 1,2
 refused_somehow shunt port attach br0 x --queues 0
 refused_somehow shunt port attach br0 x --mode fast
+host ip link add name kbr type bridge
+host ip link set dev y master kbr
+refused 1 "member of 'kbr'" shunt port attach br0 y
+refused 1 'bridge interface' shunt port attach br0 kbr
+refused 1 'own port' shunt port detach br0 br0
+refused 1 'already' shunt bridge add x
+host ip link set dev y nomaster
 equal "ports after all refusals" "['a', 'b', 'br0']" "$(json 'sorted(p["name"] for p in d["ports"])' port list br0)"
 equal "programs on x" 0 "$(host ip link show dev x | grep -c xdp || true)"
 

@@ -45,6 +45,7 @@ class XskSocket {
     QueueId queue;
     bool try_zero_copy = false;
     bool busy_poll = false;
+    bool can_send = true;  // the interface has a transmit queue of this number: elsewhere what is sent never leaves
     std::uint32_t ring_size = 2048;    // of each ring; a power of two
     std::uint32_t fill_target = 1024;  // frames the kernel may hold for receiving; falls with the pool's free frames
   };
@@ -58,6 +59,7 @@ class XskSocket {
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] QueueId queue() const noexcept { return options_.queue; }
+  [[nodiscard]] bool can_send() const noexcept { return options_.can_send; }
   [[nodiscard]] bool zero_copy() const noexcept { return mode_.zero_copy; }
   [[nodiscard]] bool multi_buffer() const noexcept { return mode_.multi_buffer; }
   [[nodiscard]] XskStatistics statistics() const noexcept;

@@ -53,7 +53,7 @@ shunt_config make_config(const Datapath::Options& options) {
 shunt_config checked_config(const Datapath::Options& options) {
   shunt_config config = make_config(options);
   check_kernel(running_kernel());
-  for (const std::string& warning : check_capabilities(effective_capabilities())) spdlog::warn("{}", warning);
+  check_capabilities(effective_capabilities());  // what it warns of is the daemon's to tell
   route_libbpf_log();
   return config;
 }

@@ -305,7 +305,10 @@ void Instance::Impl::vanish(Port& port) {
 }
 
 void Instance::Impl::come_back(Port& port, const Link& link) {
-  PortDevice device = PortDevice::prepare({.interface = link.name, .queues = port.request.queues, .create_tap = false});
+  PortDevice device = PortDevice::prepare({.interface = link.name,
+                                           .queues = port.request.queues,
+                                           .create_tap = false,
+                                           .generic = port.request.mode == XdpMode::kGeneric});
   port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), port.request.mode,
                                                      /*force=*/false);
   const Link now = port.attachment->device().link();
@@ -388,8 +391,10 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
       throw Error("'{}' is already a port of bridge '{}'; detach it there first (shunt port detach {} {})",
                   request.interface, port.bridge_name, port.bridge_name, request.interface);
   const PortNo number = impl_->choose_number(state, request.number);
-  PortDevice device =
-      PortDevice::prepare({.interface = request.interface, .queues = request.queues, .create_tap = request.create_tap});
+  PortDevice device = PortDevice::prepare({.interface = request.interface,
+                                           .queues = request.queues,
+                                           .create_tap = request.create_tap,
+                                           .generic = request.mode == XdpMode::kGeneric});
   const Port& port = impl_->add_port(state, number, request, std::move(device));
   spdlog::info("port '{}' attached to bridge '{}' as {}", request.interface, bridge, number.value);
   return impl_->status(port);

@@ -53,6 +53,7 @@ void PortAttachment::refuse_foreign_program(bool force) const {
 
 void PortAttachment::open_sockets() {
   const Link& link = device_.link();
+  const unsigned transmit_queues = device_.transmit_queues();
   std::vector<std::unique_ptr<XskSocket>> sockets;
   for (std::uint32_t queue = 0; queue < device_.queues(); ++queue) {
     XskSocket::Options options;
@@ -61,6 +62,7 @@ void PortAttachment::open_sockets() {
     options.queue = QueueId{queue};
     options.try_zero_copy = device_.kind() == DeviceKind::kPhysical && mode_ == XdpMode::kNative;
     options.busy_poll = context_.busy_poll;
+    options.can_send = queue < transmit_queues;
     sockets.push_back(std::make_unique<XskSocket>(context_.umem, options));
     zero_copy_ = sockets.back()->zero_copy();
     if (!sockets.back()->multi_buffer() && link.mtu + 18 > Umem::kFrameSize - 512)

@@ -2,7 +2,9 @@
 #include "user/ports/port_device.h"
 
 #include <algorithm>
+#include <array>
 #include <exception>
+#include <string_view>
 #include <utility>
 
 #include "maps/types.h"
@@ -13,6 +15,12 @@
 
 namespace shunt {
 namespace {
+
+// What lets a stack hand over more than a frame at once. Native XDP on a veth turns it off at the peer; generic XDP
+// gets such giants, longer than any port's MTU, and all of a TCP sender's first transmissions would be dropped.
+constexpr std::array<std::string_view, 6> kSegmentation{"tx-tcp-segmentation",     "tx-tcp6-segmentation",
+                                                        "tx-tcp-ecn-segmentation", "tx-tcp-mangleid-segmentation",
+                                                        "tx-udp-segmentation",     "tx-sctp-segmentation"};
 
 DeviceKind classify(const Link& link, Netlink& netlink) {
   const auto refuse = [&](const std::string& why) { throw Error("'{}' cannot be a port: {}", link.name, why); };
@@ -66,6 +74,7 @@ std::string_view to_string(DeviceKind kind) {
 
 PortDevice PortDevice::prepare(const DeviceRequest& request) {
   PortDevice device;
+  device.generic_ = request.generic;
   if (request.create_tap) device.make_tap(request);
   device.inspect(request.interface);
   device.choose_queues(request.queues);
@@ -81,6 +90,7 @@ PortDevice& PortDevice::operator=(PortDevice&& other) noexcept {
   link_ = std::move(other.link_);
   kind_ = other.kind_;
   queues_ = other.queues_;
+  generic_ = other.generic_;
   xdp_transmit_ = other.xdp_transmit_;
   changes_ = std::exchange(other.changes_, {});
   warnings_ = std::move(other.warnings_);
@@ -151,6 +161,12 @@ void PortDevice::choose_queues(std::optional<unsigned> wanted) {
   queues_ = count;
 }
 
+unsigned PortDevice::transmit_queues() const {
+  if (kind_ == DeviceKind::kTap) return queues_;  // a queue of a TAP is both
+  const auto channels = Ethtool{}.channels(link_.name);
+  return channels ? std::clamp(channels->transmit(), 1u, queues_) : 1;
+}
+
 // The kernel attaches XDP to a veth only where it has a receive queue for each of the peer's transmit queues.
 unsigned PortDevice::least_queues(unsigned limit) const {
   unsigned least = 1;
@@ -201,6 +217,8 @@ void PortDevice::cure_peer() {
     cure_peer_feature(peer, "tx-vlan-hw-insert", false);
     cure_peer_feature(peer, "tx-vlan-stag-hw-insert", false);
     cure_peer_feature(peer, "rx-gro", true);
+    if (!generic_) return;
+    for (const std::string_view segmentation : kSegmentation) cure_peer_feature(peer, segmentation, false);
   } catch (const std::exception& error) {
     xdp_transmit_ = false;
     warnings_.push_back(fmt::format(

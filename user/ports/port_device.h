@@ -5,7 +5,8 @@
 //   veth      the peer gets `gro on`, so that it has NAPI: without it a redirected frame is dropped. Its txvlan
 //   offloads go
 //             off: a tag that rides beside the frame is lost on redirect. The interface gets as many receive queues as
-//             the peer has transmit queues: the kernel refuses XDP otherwise.
+//             the peer has transmit queues: the kernel refuses XDP otherwise. Where XDP is generic, the peer's
+//             segmentation offloads go off: the kernel does that by itself for native XDP only.
 //   physical  lro and rx-gro-hw off (XDP wants frames as they were on the wire), rxvlan off (tags stay in the frame),
 //             promiscuous (a switch sees all).
 //   all       up; at most SHUNT_MAX_QUEUES receive queues, or as many as asked for.
@@ -42,6 +43,7 @@ struct DeviceRequest {
   std::string interface;
   std::optional<unsigned> queues;  // receive queues at most; none: all, up to SHUNT_MAX_QUEUES
   bool create_tap = false;         // makes a persistent TAP of that name; restore() removes it
+  bool generic = false;            // XDP will be attached in generic mode
 };
 
 class PortDevice {
@@ -68,6 +70,9 @@ class PortDevice {
   // A local stack is behind it, whose partial checksums must be completed: SHUNT_PORT_LOCAL_STACK.
   [[nodiscard]] bool has_local_stack() const { return kind_ != DeviceKind::kPhysical; }
   [[nodiscard]] unsigned queues() const { return queues_; }
+  // Of those, how many (the lowest) transmit as well: the kernel sends nothing, and says nothing, on a queue that has
+  // no transmit side.
+  [[nodiscard]] unsigned transmit_queues() const;
   // XDP can redirect to it. Of a physical interface the answer is known for certain once XDP is attached: recheck()
   // then.
   [[nodiscard]] bool xdp_transmit() const { return xdp_transmit_; }
@@ -100,6 +105,7 @@ class PortDevice {
   Link link_;
   DeviceKind kind_ = DeviceKind::kVeth;
   unsigned queues_ = 1;
+  bool generic_ = false;
   bool xdp_transmit_ = true;
   Changes changes_;
   std::vector<std::string> warnings_;

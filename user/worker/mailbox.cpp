@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/worker/mailbox.h"
 
+#include <exception>
 #include <future>
 #include <memory>
 #include <utility>
@@ -10,12 +11,26 @@
 namespace shunt {
 
 void Mailbox::run(std::function<void()> work, std::chrono::seconds limit) {
-  auto task = std::make_shared<std::packaged_task<void()>>(std::move(work));
-  std::future<void> done = task->get_future();
-  post([task] { (*task)(); });
+  struct Task {
+    std::function<void()> work;
+    std::exception_ptr error;
+    std::promise<void> done;
+  };
+  auto task = std::make_shared<Task>(Task{std::move(work), nullptr, {}});
+  std::future<void> done = task->done.get_future();
+  post([task] {
+    try {
+      task->work();
+    } catch (...) {
+      task->error = std::current_exception();
+    }
+    task->done.set_value();
+  });
   if (done.wait_for(limit) == std::future_status::timeout)
     throw Error("{} did not answer within {} s", owner_, limit.count());
   done.get();
+  // Taken out of the task: what was thrown ends in this thread, whichever lets go of the task last.
+  if (const std::exception_ptr error = std::exchange(task->error, nullptr)) std::rethrow_exception(error);
 }
 
 void Mailbox::post(std::function<void()> work) {

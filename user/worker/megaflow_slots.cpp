@@ -185,7 +185,7 @@ void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
 // The flow moves to slot `fresh` with its new actions: each place that leads to it is changed by one store, so that a
 // packet meets the older verdict or the newer one, never none.
 void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation,
-                                  std::uint32_t fresh) {
+                                  std::uint32_t fresh, TimePoint now) {
   const FlowKey key = key_of(slot);
   collect(slot);
   Flow& old_flow = flows[slot];
@@ -194,6 +194,8 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   flow.translation = std::move(translation);
   flow.seen_packets = flow.seen_bytes = 0;
   flow.group = verdict.group;
+  flow.young = true;  // the older actions may have sent packets up that are still on their way
+  flow.published = now;
   flow.in_kernel = verdict.encoded.in_kernel;
   flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
   unchain(slot);
@@ -207,7 +209,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
     for (__u64& entry : maps.index[bucket_of(flow.hash)].entry)
       if (entry == SHUNT_INDEX_ENTRY(tag, slot)) store(entry, SHUNT_INDEX_ENTRY(tag, fresh));
   }
-  if (flow.young) young.push_back({fresh, flow.created});
+  young.push_back({fresh, now});
   retire_slot(slot);
   if (!written) retire(fresh);
 }

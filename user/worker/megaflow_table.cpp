@@ -55,7 +55,7 @@ MegaflowTable::Publish MegaflowTable::publish(const FlowKey& key, TranslationRef
   Flow& flow = t.flows[slot];
   flow = Flow{};
   flow.translation = std::move(translation);
-  flow.created = flow.used = now;
+  flow.created = flow.used = flow.published = now;
   flow.mask = *mask;
   flow.port = static_cast<std::uint16_t>(port.value);
   flow.group = verdict.group;
@@ -81,7 +81,7 @@ MegaflowTable::Publish MegaflowTable::publish(const FlowKey& key, TranslationRef
   return Publish::kPublished;
 }
 
-bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimePoint) {
+bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimePoint now) {
   Impl& t = *impl_;
   const Flow& flow = t.flows[slot];
   const DpPort port{flow.port};
@@ -101,7 +101,7 @@ bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimeP
     retire(slot);
     return true;
   }
-  t.replace(slot, std::move(verdict), std::move(translation), t.take_slot());
+  t.replace(slot, std::move(verdict), std::move(translation), t.take_slot(), now);
   ++t.stats.replaced;
   return true;
 }
@@ -164,7 +164,7 @@ void MegaflowTable::mature(TimePoint before) {
     const std::uint32_t slot = t.young.front().slot;
     Flow& flow = t.flows[slot];
     // A slot that was used anew since is further down the queue.
-    if (flow.state != Flow::State::kLive || !flow.young || flow.created > before) continue;
+    if (flow.state != Flow::State::kLive || !flow.young || flow.published > before) continue;
     flow.young = false;
     shunt_flow_head& head = t.maps.flows[slot].head;
     std::atomic_ref<__u8>{head.flags}.store(static_cast<__u8>(head.flags & ~SHUNT_FLOW_YOUNG),
@@ -190,6 +190,8 @@ bool MegaflowTable::evict(TimePoint now) {
   t.stats.evicted += victims.size();
   return !victims.empty();
 }
+
+bool MegaflowTable::awaits_grace_period() const { return !impl_->retired.empty(); }
 
 std::optional<std::uint64_t> MegaflowTable::close_epoch() {
   Impl& t = *impl_;

@@ -41,6 +41,7 @@ class MegaflowTable {
   struct Flow {
     TranslationRef translation;
     TimePoint created{}, used{};                     // used: last seen to have hits; creation at first
+    TimePoint published{};                           // with these actions
     std::uint64_t packets = 0, bytes = 0;            // counted by the kernel, in this flow's whole life
     std::uint64_t seen_packets = 0, seen_bytes = 0;  // of the slot's counters, at the last collection
     std::uint64_t hash = 0;
@@ -107,6 +108,7 @@ class MegaflowTable {
 
   // Grace periods. What was retired so far waits for retire_epoch() to pass; reclaim(epoch) frees it when the owner has
   // seen a grace period that began after the epoch was read. Reading it starts the next epoch where something waits.
+  [[nodiscard]] bool awaits_grace_period() const;  // a program may still be acting on a flow that is retired
   [[nodiscard]] std::optional<std::uint64_t> close_epoch();
   void reclaim(std::uint64_t epoch);
 

@@ -56,7 +56,7 @@ struct MegaflowTable::Impl {
   void unchain(std::uint32_t slot);
   void retire_slot(std::uint32_t slot);  // what is left when nothing leads to it any more
   void retire(std::uint32_t slot);
-  void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh);
+  void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh, TimePoint now);
   void refresh(std::uint32_t slot, TranslationRef translation);
   void link_dependencies(std::uint32_t slot);
   void unlink_dependencies(const Translation& translation);

@@ -5,7 +5,7 @@
 // A packet that the kernel dropped behind its count (receive ring full) is never finished by anyone: repair() settles
 // buckets in which nothing has moved since it last looked.
 //
-// Threads: finish() by workers; repair() by one of them.
+// Threads: expect() and finish() by workers; repair() by one of them.
 #pragma once
 
 #include <atomic>
@@ -23,6 +23,13 @@ class OrderGate {
 
   void finish(std::uint32_t bucket) noexcept {
     if (bucket < order_.size()) finished(bucket).fetch_add(1, std::memory_order_release);
+  }
+
+  // A packet that several threads send in parts is finished so many times more than it was handed up. Before the first
+  // of them may finish it.
+  void expect(std::uint32_t bucket, std::uint32_t more) noexcept {
+    if (bucket < order_.size())
+      std::atomic_ref<__u32>{order_[bucket].handed_up}.fetch_add(more, std::memory_order_release);
   }
 
   // Call it with longer pauses than a packet stays in userspace: once a second.

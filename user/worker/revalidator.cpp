@@ -75,6 +75,9 @@ struct Revalidator::Impl {
   [[nodiscard]] const BridgeState* find_bridge(BridgeId id) const;
   [[nodiscard]] bool is_stale(const Translation& translation) const;
 
+  // A flow may have been retired on the way to the command, by a request or a timer: programs that run may still hold
+  // it.
+  [[nodiscard]] bool needs_grace_period(bool changed) const { return changed || table.awaits_grace_period(); }
   bool learn(const Translation& translation);
   bool mac_changed(const BridgeState& bridge, FdbKey key);
   bool retranslate(std::uint32_t slot);
@@ -162,7 +165,7 @@ bool Revalidator::update_port(DpPort port, const PortOutput& output) {
       });
       if (outputs_there) changed = impl->table.update(slot, flow->translation, impl->now) || changed;
     }
-    return changed;
+    return impl->needs_grace_period(changed);
   });
 }
 
@@ -171,7 +174,7 @@ bool Revalidator::remove_port(DpPort port) {
     const std::uint32_t before = impl->table.size();
     impl->table.remove_port(port);
     impl->table.update_output(port, PortOutput{});
-    return impl->table.size() != before;
+    return impl->needs_grace_period(impl->table.size() != before);
   });
 }
 
@@ -186,7 +189,7 @@ bool Revalidator::change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(
     if (found == nullptr) return false;
     bool changed = false;
     for (const FdbKey& key : change(*found->fdb)) changed = impl->mac_changed(*found, key) || changed;
-    return changed;
+    return impl->needs_grace_period(changed);
   });
 }
 
@@ -204,7 +207,7 @@ bool Revalidator::flush() {
   return impl_->call([impl = impl_.get()] {
     const bool any = impl->table.size() > 0;
     impl->table.flush();
-    return any;
+    return impl->needs_grace_period(any);
   });
 }
 
@@ -423,7 +426,7 @@ bool Revalidator::Impl::revalidate(const Change& change) {
       if (table.flow(slot) != nullptr && affects(change, slot)) changed = retranslate(slot) || changed;
     serve_requests();
   }
-  return changed;
+  return needs_grace_period(changed);
 }
 
 void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes) {

@@ -30,6 +30,19 @@ class SpscRing {
     return true;
   }
 
+  // Pushes make(0) ... make(count - 1), all of them or none: the consumer never sees a part.
+  template <typename Make>
+  [[nodiscard]] bool push_all(std::size_t count, Make&& make) noexcept {
+    const std::size_t tail = tail_.load(std::memory_order_relaxed);
+    if (slots_.size() - (tail - known_head_) < count) {
+      known_head_ = head_.load(std::memory_order_acquire);
+      if (slots_.size() - (tail - known_head_) < count) return false;
+    }
+    for (std::size_t i = 0; i < count; ++i) slots_[(tail + i) & (slots_.size() - 1)] = make(i);
+    tail_.store(tail + count, std::memory_order_release);
+    return true;
+  }
+
   [[nodiscard]] bool pop(T& value) noexcept {
     const std::size_t head = head_.load(std::memory_order_relaxed);
     if (head == known_tail_) {

@@ -2,6 +2,7 @@
 #include "user/worker/transmitter.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace shunt {
 namespace {
@@ -22,6 +23,7 @@ std::uint64_t length_of(std::span<const XskDescriptor> packet) noexcept {
 Transmitter::Transmitter(unsigned self, Umem& umem, FrameCache& frames, Counters& counters, OrderGate& gate,
                          std::vector<Inbox*> inboxes)
     : self_{self}, umem_{umem}, frames_{frames}, counters_{counters}, gate_{gate}, inboxes_{std::move(inboxes)} {
+  handed_to_.resize(inboxes_.size());
   dirty_.reserve(SHUNT_MAX_PORTS * 2);
   outgoing_.reserve(kOutgoing);
   finished_.reserve(kFinished + kOutgoing);
@@ -52,13 +54,20 @@ shunt_drop_reason Transmitter::send(DpPort port, std::span<const XskDescriptor> 
   return SHUNT_DROP_NONE;
 }
 
-// Whoever sends the packet's last output finishes it: this worker after its kick, or the one it was handed to.
+// Whoever sends the packet's last output finishes it: this worker after its kick, or each one it was handed to, with
+// the last that it gets.
 void Transmitter::end() noexcept {
   if (bucket_ == Handover::kNoBucket) return;
-  if (outgoing_.size() > handed_over_from_)
-    outgoing_.back().handover.finish = bucket_;
-  else
-    finished_.push_back(bucket_);
+  ++packet_;
+  std::uint32_t workers = 0;
+  for (std::size_t i = outgoing_.size(); i-- > handed_over_from_;) {
+    Outgoing& output = outgoing_[i];
+    if (std::exchange(handed_to_[output.owner], packet_) == packet_) continue;
+    output.handover.finish = bucket_;
+    ++workers;
+  }
+  if (workers == 0) finished_.push_back(bucket_);
+  if (workers > 1) gate_.expect(bucket_, workers - 1);
 }
 
 void Transmitter::flush() noexcept {
@@ -75,7 +84,7 @@ std::uint32_t Transmitter::serve_inbox() noexcept {
     std::array<XskDescriptor, Executor::kMaxDescriptors> packet;
     std::size_t parts = 0;
     Handover handover;
-    // Bounded by what is there now; a packet's parts were pushed together.
+    // Bounded by what is there now; a packet's parts appear together.
     for (std::size_t left = ring->size(); left > 0 && ring->pop(handover); --left) {
       packet[parts++] = handover.part;
       if ((handover.part.options & kContinued) != 0 && parts < packet.size()) continue;
@@ -124,15 +133,14 @@ void Transmitter::hand_over() noexcept {
     while ((outgoing_[end - 1].handover.part.options & kContinued) != 0) ++end;
     Inbox& inbox = *inboxes_[outgoing_[begin].owner];
     SpscRing<Handover>& ring = *inbox.rings[self_];
-    const bool room = ring.capacity() - ring.size() >= end - begin;
-    for (std::size_t i = begin; i < end; ++i) {
-      Handover& handover = outgoing_[i].handover;
-      if (room && ring.push(std::move(handover))) continue;
-      release(handover.part);
-      if (handover.finish != Handover::kNoBucket) finished_.push_back(handover.finish);
-      if (i + 1 == end) counters_.dropped(handover.in_port, SHUNT_DROP_TX_RING_FULL);
+    if (ring.push_all(end - begin, [&](std::size_t i) { return outgoing_[begin + i].handover; })) {
+      inbox.doorbell.ring();
+    } else {
+      for (std::size_t i = begin; i < end; ++i) release(outgoing_[i].handover.part);
+      const Handover& last = outgoing_[end - 1].handover;
+      if (last.finish != Handover::kNoBucket) finished_.push_back(last.finish);
+      counters_.dropped(last.in_port, SHUNT_DROP_TX_RING_FULL);
     }
-    if (room) inbox.doorbell.ring();
     begin = end;
   }
   outgoing_.clear();

@@ -4,7 +4,7 @@
 //
 // A batch: begin() a packet, send() its outputs, ..., flush(): kicks the sockets, then hands over what others must
 // send, then calls the packets finished. So a packet counts as finished only when all its outputs were sent, whoever
-// did it.
+// did it: each worker that it was handed to finishes it once.
 //
 // Threads: a worker's own; Handover rings have one worker at each end.
 #pragma once
@@ -94,7 +94,9 @@ class Transmitter final : public FrameSink {
     unsigned owner;
     Handover handover;
   };
-  std::vector<Outgoing> outgoing_;       // of this batch
+  std::vector<Outgoing> outgoing_;        // of this batch
+  std::vector<std::uint64_t> handed_to_;  // by worker: the last packet (number) that has an output there
+  std::uint64_t packet_ = 0;
   std::vector<std::uint32_t> finished_;  // buckets of this batch's packets
 };
 

@@ -57,7 +57,7 @@ void WorkerPool::start() {
 void WorkerPool::stop() {
   for (const auto& worker : impl_->workers) worker->stop();
   // No thread runs any more: this one may do what was theirs.
-  for (const auto& worker : impl_->workers) worker->drop_inbox();
+  for (const auto& worker : impl_->workers) worker->serve_inbox();
   for (const auto& worker : impl_->workers) worker->close_sockets();
 }
 
@@ -79,7 +79,7 @@ void WorkerPool::add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> s
 void WorkerPool::remove_port(DpPort port) {
   impl_->in_each([port](WorkerThread& worker) { worker.clear_route(port); });
   // Nobody hands over to the port any more; what was handed over is dropped by its owner.
-  impl_->in_each([](WorkerThread& worker) { worker.drop_inbox(); });
+  impl_->in_each([](WorkerThread& worker) { worker.serve_inbox(); });
   auto sockets = std::make_shared<std::vector<std::unique_ptr<XskSocket>>>();
   impl_->in_each([port, sockets](WorkerThread& worker) {
     for (auto& socket : worker.give_up(port)) sockets->push_back(std::move(socket));
@@ -89,6 +89,8 @@ void WorkerPool::remove_port(DpPort port) {
 
 void WorkerPool::quiesce() {
   impl_->in_each([](WorkerThread& worker) { worker.refresh_state(); });
+  // What a worker decided before that may still wait in another one's ring.
+  impl_->in_each([](WorkerThread& worker) { worker.serve_inbox(); });
 }
 
 PortCounters WorkerPool::counters(DpPort port) const {

@@ -69,12 +69,12 @@ class WorkerPool {
   void start();
   void stop();  // sockets are closed, frames come back
 
-  // Takes a port's sockets, one a queue, and spreads them over the workers; returns when every worker can send to the
-  // port. Take the sockets' fds for the XSKMAP before.
+  // Takes a port's sockets, one a queue, of which the first can send, and spreads them over the workers; returns when
+  // every worker can send to the port. Take the sockets' fds for the XSKMAP before.
   void add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets);
   // Packets in flight to the port are dropped (no-output-port) and its frames come back. Clear the XSKMAP before.
   void remove_port(DpPort port);
-  // Returns when every worker has finished what it did under an older SwitchState and has the newest.
+  // Returns when every worker has finished, and sent, what it did under an older SwitchState and has the newest.
   void quiesce();
 
   [[nodiscard]] PortCounters counters(DpPort port) const;  // any thread

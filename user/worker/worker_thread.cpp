@@ -26,7 +26,8 @@ constexpr milliseconds kAskAgain{5};
 
 // Packets that the kernel side handed up before a flow counted them: their rules are credited here.
 bool is_uncounted(std::uint8_t reason) {
-  return reason == SHUNT_UPCALL_MISS || reason == SHUNT_UPCALL_ORDER || reason == SHUNT_UPCALL_DEEP_HEADER;
+  return reason == SHUNT_UPCALL_MISS || reason == SHUNT_UPCALL_ORDER || reason == SHUNT_UPCALL_DEEP_HEADER ||
+         reason == SHUNT_UPCALL_CHECKSUM;
 }
 
 }  // namespace
@@ -93,13 +94,14 @@ std::vector<std::unique_ptr<XskSocket>> WorkerThread::give_up(DpPort port) {
 }
 
 void WorkerThread::set_route(DpPort port, unsigned owner) {
-  const auto own = std::find_if(served_.begin(), served_.end(), [&](const Served& s) { return s.port == port; });
+  const auto own = std::find_if(served_.begin(), served_.end(),
+                                [&](const Served& s) { return s.port == port && s.socket->can_send(); });
   transmitter_.set_route(port, own == served_.end() ? nullptr : own->socket.get(), owner);
 }
 
 void WorkerThread::clear_route(DpPort port) { transmitter_.clear_route(port); }
 
-void WorkerThread::drop_inbox() { transmitter_.serve_inbox(); }
+void WorkerThread::serve_inbox() { transmitter_.serve_inbox(); }
 
 void WorkerThread::add_statistics(DpPort port, XskStatistics& sum) const {
   for (const Served& served : served_) {
@@ -193,7 +195,7 @@ void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort port) no
   shunt_drop_reason outcome = executor_.load(packet, port);
   if (outcome == SHUNT_DROP_NONE) {
     // The kernel side completes checksums of what it can read; it says so when it could not.
-    const bool raw = meta.reason == SHUNT_UPCALL_DEEP_HEADER || meta.reason == SHUNT_UPCALL_EDIT;
+    const bool raw = meta.reason == SHUNT_UPCALL_DEEP_HEADER || meta.reason == SHUNT_UPCALL_CHECKSUM;
     const bool local = (__atomic_load_n(&ports_[port.value].flags, __ATOMIC_RELAXED) & SHUNT_PORT_LOCAL_STACK) != 0;
     if (raw && local && !executor_.complete_checksum()) {
       executor_.discard();
@@ -202,7 +204,8 @@ void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort port) no
       Recent& recent = look_up(executor_.key());
       if (is_uncounted(meta.reason)) credit(*recent.translation, executor_.length());
       outcome = executor_.run(*recent.translation, transmitter_);
-      const bool unknown = meta.reason == SHUNT_UPCALL_MISS || meta.reason == SHUNT_UPCALL_DEEP_HEADER;
+      // Before a flow was looked up, or without one: asked for, and its source learned.
+      const bool unknown = is_uncounted(meta.reason) && meta.reason != SHUNT_UPCALL_ORDER;
       if (unknown && now_ - recent.requested >= kAskAgain) {
         recent.requested = now_;
         pending_.push_back({executor_.key(), recent.translation});

@@ -52,7 +52,7 @@ class WorkerThread {
   void set_route(DpPort port, unsigned owner);  // to this worker's own socket where it has one
   void clear_route(DpPort port);
   void refresh_state();
-  void drop_inbox();  // what was handed over and will not be sent
+  void serve_inbox();  // sends what was handed over so far; what has no route any more is dropped
   void close_sockets() { served_.clear(); }
   [[nodiscard]] std::size_t socket_count() const noexcept { return served_.size(); }
   void add_statistics(DpPort port, XskStatistics& sum) const;

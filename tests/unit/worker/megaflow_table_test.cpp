@@ -300,6 +300,22 @@ TEST_SUITE("megaflow table") {
     CHECK(young == 0);
   }
 
+  TEST_CASE("a flow that gets other actions is young again: the older ones may have sent packets up") {
+    Fixture f;
+    DpActions several = {output_to(2), output_to(2)};  // the same port twice: userspace
+    f.publish(key_of(80), full_ports(), several);
+    f.table.mature(f.now);
+    REQUIRE((f.maps.lookup(key_of(80))->flags & SHUNT_FLOW_YOUNG) == 0);
+    const std::uint32_t slot = f.table.find(key_of(80));
+    f.now += std::chrono::seconds{1};
+    REQUIRE(f.table.update(slot, translation(full_ports(), {output_to(3)}), f.now));
+    CHECK((f.maps.lookup(key_of(80))->flags & SHUNT_FLOW_YOUNG) != 0);
+    f.table.mature(f.now - std::chrono::milliseconds{1});
+    CHECK((f.maps.lookup(key_of(80))->flags & SHUNT_FLOW_YOUNG) != 0);
+    f.table.mature(f.now);
+    CHECK((f.maps.lookup(key_of(80))->flags & SHUNT_FLOW_YOUNG) == 0);
+  }
+
   TEST_CASE("flows with equal port sets share a group, which is given away after its last flow's grace period") {
     Fixture f;
     f.publish(key_of(80), full_ports(), {output_to(2), output_to(3)});

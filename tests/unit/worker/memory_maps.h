@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "bpf/datapath/mask.h"
@@ -47,7 +49,10 @@ class MemoryMaps final : public FlowMaps {
     groups[group].assign(members.begin(), members.end());
     return 0;
   }
-  void wait_grace_period() override { ++grace_periods; }
+  void wait_grace_period() override {
+    while (hold_grace_periods) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    ++grace_periods;
+  }
 
   struct Hit {
     std::uint32_t slot;
@@ -82,6 +87,7 @@ class MemoryMaps final : public FlowMaps {
   std::map<KeyBytes, shunt_megaflow> table;
   std::map<std::uint16_t, std::vector<GroupMember>> groups;
   std::atomic<int> grace_periods{0};
+  std::atomic<bool> hold_grace_periods{false};  // a program runs for so long
   bool fail_updates = false, fail_groups = false;
 
  private:

@@ -200,6 +200,21 @@ TEST_SUITE("revalidator") {
     CHECK(f.outputs_to(frame(1, 0xa, 0xb, 80), 3));
   }
 
+  TEST_CASE("a change waits for programs that may hold a flow which a packet of its own has replaced already") {
+    Fixture f;
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kTwo}}, 80);
+    f.miss(frame(1, 0xa, 0xb, 80));
+    f.maps.hold_grace_periods = true;
+    FlowMod mod;
+    mod.command = FlowMod::Command::kModify;
+    mod.actions = {OutputAction{kThree}};
+    const Change change = f.sw.apply(f.bridge, std::span{&mod, 1}, Clock::now());
+    f.miss(frame(1, 0xa, 0xb, 80));  // before the command comes to it
+    REQUIRE(f.outputs_to(frame(1, 0xa, 0xb, 80), 3));
+    CHECK(f.revalidator.revalidate(change));
+    f.maps.hold_grace_periods = false;
+  }
+
   TEST_CASE("what the kernel counts reaches the rules, the output port and the MAC's age") {
     Fixture f;
     f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);

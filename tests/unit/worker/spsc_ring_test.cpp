@@ -47,4 +47,33 @@ TEST_SUITE("spsc ring") {
     CHECK(in_order);
     CHECK(ring.empty());
   }
+
+  TEST_CASE("what is pushed together appears together, or not at all") {
+    SpscRing<int> small{8};
+    REQUIRE(small.push_all(6, [](std::size_t i) { return static_cast<int>(i); }));
+    CHECK_FALSE(small.push_all(3, [](std::size_t) { return 9; }));
+    CHECK(small.size() == 6);
+
+    SpscRing<int> ring{64};
+    constexpr int kGroups = 50'000, kParts = 3;
+    std::thread producer{[&] {
+      for (int group = 0; group < kGroups;) {
+        if (ring.push_all(kParts, [&](std::size_t i) { return group * kParts + static_cast<int>(i); }))
+          ++group;
+        else
+          std::this_thread::yield();
+      }
+    }};
+    bool whole = true, in_order = true;
+    for (int expected = 0; expected < kGroups * kParts;) {
+      const std::size_t there = ring.size();
+      whole = whole && there % kParts == 0;
+      if (there == 0) std::this_thread::yield();
+      int value;
+      for (std::size_t i = 0; i < there && ring.pop(value); ++i) in_order = in_order && value == expected++;
+    }
+    producer.join();
+    CHECK(whole);
+    CHECK(in_order);
+  }
 }
