@@ -39,11 +39,57 @@ constexpr auto kShown = std::to_array<ShownField>({
     {FieldId::kMplsLse1, "", "mpls_lse1"},  {FieldId::kMplsLse2, "", "mpls_lse2"},
 });
 
+// A mask alone does not say which protocol's field its bits are: those that share bytes are named together.
+struct MaskPart {
+  FieldId id;
+  std::string_view name;
+  bool in_tag = false;  // of a VLAN tag
+};
+constexpr auto kMaskParts = std::to_array<MaskPart>({
+    {FieldId::kInPort, "in_port"},
+    {FieldId::kEthSrc, "eth_src"},
+    {FieldId::kEthDst, "eth_dst"},
+    {FieldId::kVlanTpid, "vlan_tpid", true},
+    {FieldId::kVlanTci, "vlan_tci", true},
+    {FieldId::kVlanTpid1, "vlan_tpid1", true},
+    {FieldId::kVlanTci1, "vlan_tci1", true},
+    {FieldId::kEthType, "eth_type"},
+    {FieldId::kIpv6Src, "ip_src"},
+    {FieldId::kIpv6Dst, "ip_dst"},
+    {FieldId::kIpv6Label, "ipv6_label"},
+    {FieldId::kNwProto, "nw_proto"},
+    {FieldId::kIpDscp, "ip_dscp"},
+    {FieldId::kNwEcn, "nw_ecn"},
+    {FieldId::kNwTtl, "nw_ttl"},
+    {FieldId::kIpFrag, "nw_frag"},
+    {FieldId::kTpSrc, "tp_src"},
+    {FieldId::kTpDst, "tp_dst"},
+    {FieldId::kTcpFlags, "tcp_flags"},
+    {FieldId::kArpSha, "arp_sha|nd_sll"},
+    {FieldId::kArpTha, "arp_tha|nd_tll"},
+    {FieldId::kNdTarget, "nd_target"},
+    {FieldId::kMplsLabel, "mpls_label"},
+    {FieldId::kMplsTc, "mpls_tc"},
+    {FieldId::kMplsBos, "mpls_bos"},
+    {FieldId::kMplsTtl, "mpls_ttl"},
+    {FieldId::kMplsLse1, "mpls_lse1"},
+    {FieldId::kMplsLse2, "mpls_lse2"},
+});
+
+// Bits of a field, without knowing whose they are: an address under a mask of 32 bits looks like IPv4.
+void append_bits(std::string& out, const Field& f, FieldBits bits, FieldBits mask) {
+  constexpr FieldBits kIpv4Bits = 0xffffffff;
+  if (f.format == FieldFormat::kIpv6 && (mask & ~kIpv4Bits) == 0) return append_ipv4(out, bits);
+  if (f.format == FieldFormat::kIpv6) return append_ipv6(out, bits);
+  if (f.format == FieldFormat::kMac) return append_mac(out, bits);
+  append_hex(out, bits);
+}
+
 constexpr std::uint16_t kIpv6Type = 0x86dd;
 
 class KeyFormatter {
  public:
-  KeyFormatter(const FlowKey& key, const FlowMask& mask) : key_{key}, mask_{mask} {}
+  KeyFormatter(const FlowKey& key, const FlowMask& mask) : key_{key}, mask_{mask}, left_{mask} {}
 
   std::string text(const std::function<std::string(DpPort)>& name_of) {
     if (mask_.in_port != 0) {
@@ -58,6 +104,7 @@ class KeyFormatter {
       if (shown.id == FieldId::kEthType) append_tags();
       append_field(shown);
     }
+    append_left();
     end_group();
     return std::move(out_);
   }
@@ -67,9 +114,26 @@ class KeyFormatter {
     const Field& f = field(shown.id);
     const FieldBits mask = read_field(f, mask_);
     if (mask == 0 || !holds(f.prerequisite, key_)) return;
+    write_field(f, left_, 0);
     begin_item(group_of(shown), shown.name);
     format_field(out_, f, read_field(f, key_), mask);
     if (shown.group.empty()) out_ += ')';
+  }
+
+  // Bits that the decision looked at to know that a rule could not match, without needing to know the protocol.
+  void append_left() {
+    if (mask_.eth_type.host() == 0xffff && mask_.nw_proto == 0xff) return;  // known: what is left is of other protocols
+    for (const MaskPart& part : kMaskParts) {
+      const Field& f = field(part.id);
+      const FieldBits bits = read_field(f, left_);
+      if (bits == 0 || part.id == FieldId::kInPort || part.in_tag) continue;
+      write_field(f, left_, 0);
+      begin_item("", part.name);
+      append_bits(out_, f, read_field(f, key_) & bits, bits);
+      out_ += '/';
+      append_bits(out_, f, bits, bits);
+      out_ += ')';
+    }
   }
 
   // The fields that both IP versions have are shown with the addresses.
@@ -137,36 +201,10 @@ class KeyFormatter {
 
   const FlowKey& key_;
   const FlowMask& mask_;
+  FlowMask left_;  // bits not shown yet
   std::string out_;
   std::string_view group_;  // open in out_
 };
-
-// A mask alone does not say which protocol's field its bits are: those that share bytes are named together.
-struct MaskPart {
-  FieldId id;
-  std::string_view name;
-};
-constexpr auto kMaskParts = std::to_array<MaskPart>({
-    {FieldId::kInPort, "in_port"},     {FieldId::kEthSrc, "eth_src"},        {FieldId::kEthDst, "eth_dst"},
-    {FieldId::kVlanTpid, "vlan_tpid"}, {FieldId::kVlanTci, "vlan_tci"},      {FieldId::kVlanTpid1, "vlan_tpid1"},
-    {FieldId::kVlanTci1, "vlan_tci1"}, {FieldId::kEthType, "eth_type"},      {FieldId::kIpv6Src, "ip_src"},
-    {FieldId::kIpv6Dst, "ip_dst"},     {FieldId::kIpv6Label, "ipv6_label"},  {FieldId::kNwProto, "nw_proto"},
-    {FieldId::kIpDscp, "ip_dscp"},     {FieldId::kNwEcn, "nw_ecn"},          {FieldId::kNwTtl, "nw_ttl"},
-    {FieldId::kIpFrag, "nw_frag"},     {FieldId::kTpSrc, "tp_src"},          {FieldId::kTpDst, "tp_dst"},
-    {FieldId::kTcpFlags, "tcp_flags"}, {FieldId::kArpSha, "arp_sha|nd_sll"}, {FieldId::kArpTha, "arp_tha|nd_tll"},
-    {FieldId::kNdTarget, "nd_target"}, {FieldId::kMplsLabel, "mpls_label"},  {FieldId::kMplsTc, "mpls_tc"},
-    {FieldId::kMplsBos, "mpls_bos"},   {FieldId::kMplsTtl, "mpls_ttl"},      {FieldId::kMplsLse1, "mpls_lse1"},
-    {FieldId::kMplsLse2, "mpls_lse2"},
-});
-
-void append_mask_value(std::string& out, const Field& f, FieldBits mask) {
-  constexpr FieldBits kIpv4Bits = 0xffffffff;
-  out += '/';
-  if (f.format == FieldFormat::kIpv6 && (mask & ~kIpv4Bits) == 0) return append_ipv4(out, mask);
-  if (f.format == FieldFormat::kIpv6) return append_ipv6(out, mask);
-  if (f.format == FieldFormat::kMac) return append_mac(out, mask);
-  append_hex(out, mask);
-}
 
 }  // namespace
 
@@ -182,7 +220,9 @@ std::string format_mask(const FlowMask& mask) {
     if (bits == 0) continue;
     if (!out.empty()) out += ',';
     out += part.name;
-    if (bits != value_bits(f)) append_mask_value(out, f, bits);
+    if (bits == value_bits(f)) continue;
+    out += '/';
+    append_bits(out, f, bits, bits);
   }
   return out;
 }

@@ -155,7 +155,7 @@ TEST_SUITE("fields") {
     CHECK_FALSE(holds(Prerequisite::kTcp, key));
   }
 
-  TEST_CASE("bits outside prerequisite_mask() never change whether a prerequisite holds") {
+TEST_CASE("bits outside prerequisite_mask() never change whether a prerequisite holds") {
     std::mt19937_64 random{2};
     const std::vector<FlowKey> packets{FlowKey{},      ipv4_packet(6), ipv4_packet(1),   ipv6_packet(17),
                                        nd_packet(135), nd_packet(136), ipv4_packet(132), ipv6_packet(58)};
@@ -311,7 +311,7 @@ TEST_SUITE("field text") {
     }
   }
 
-  TEST_CASE("bits outside the mask are cleared, as ovs-ofctl does") {
+TEST_CASE("bits outside the mask are cleared, as ovs-ofctl does") {
     const FieldText net = parse_field(field(FieldId::kIpDst), "10.1.2.3/8", 1);
     CHECK(net.value == 0x0a000000);
     CHECK(net.mask == 0xff000000);
@@ -402,4 +402,14 @@ TEST_SUITE("key text") {
     CHECK(format_key(ipv4_packet(1), all).find("icmp(type=0,code=0)") != std::string::npos);
     CHECK(format_key(ipv4_packet(1), all).find("tcp") == std::string::npos);
   }
+}
+
+TEST_CASE("bits of a flow's key whose protocol the mask leaves open are shown all the same") {
+  FlowKey key{};
+  FlowMask mask{};
+  key.in_port = 1;
+  mask.in_port = ~0u;
+  key.ip_dst[15] = 9;
+  mask.ip_dst[15] = 0xf9;
+  CHECK(format_key(key, mask, {}) == "in_port(1),ip_dst(0.0.0.9/0.0.0.249)");
 }

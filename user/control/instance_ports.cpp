@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// An Instance's ports: attaching, detaching, and following their interfaces as they vanish, come back and are renamed.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "user/base/error.h"
+#include "user/control/instance_impl.h"
+
+namespace shunt {
+
+Port& Instance::Impl::port(const std::string& bridge_name, const std::string& interface) {
+  const BridgeId id = bridge(bridge_name).id;
+  for (auto& [dp, port] : ports)
+    if (port.bridge == id && port.config.name == interface) return port;
+  throw Error("bridge '{}' has no port '{}'; `shunt port list {}` shows its ports", bridge_name, interface,
+              bridge_name);
+}
+
+DpPort Instance::Impl::free_dp() const {
+  for (std::uint32_t i = 1; i < SHUNT_MAX_PORTS; ++i)
+    if (!ports.contains(DpPort{i})) return DpPort{i};
+  throw Error("all {} ports of this instance are in use; detach one, or start another instance", SHUNT_MAX_PORTS - 1);
+}
+
+PortNo Instance::Impl::choose_number(const BridgeState& bridge, std::optional<PortNo> wanted) const {
+  if (!wanted) {
+    PortNo number{1};
+    for (const BridgePort& port : bridge.ports)
+      if (port.number == number) ++number.value;
+    return number;
+  }
+  if (wanted->value == 0 || wanted->value >= kPortMax.value)
+    throw Error("port number {} is reserved; give one from 1 to {}", wanted->value, kPortMax.value - 1);
+  if (const BridgePort* holder = bridge.find(*wanted))
+    throw Error("port number {} is taken by '{}'; give another, or none for the lowest free one", wanted->value,
+                holder->name);
+  return *wanted;
+}
+
+Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request,
+                               PortDevice device) {
+  const DpPort dp = free_dp();
+  datapath.reset_port_stats(dp);
+  workers.reset_counters(dp);
+  revalidator.add_port(dp, {device.ifindex(), device.xdp_transmit()});
+  try {
+    Port port{.bridge = bridge.id,
+              .bridge_name = bridge.name,
+              .config = {.number = number, .dp = dp, .name = device.link().name, .vlan = request.vlan},
+              .request = request,
+              .attachment = nullptr};
+    if (number == kPortLocal) port.config.name = bridge.name;
+    port.request.create_tap = port.request.force = false;  // for when the interface comes back
+    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), request.mode, request.force);
+    const Link& link = port.attachment->device().link();
+    port.config.up = is_usable(link);
+    revalidator.set_features(datapath.features());
+    if (request.vlan.is_access()) load_features(SHUNT_FEATURE_EDITS);
+    const Change change = sw.add_port(bridge.id, port.config);
+    Port& added = ports.emplace(dp, std::move(port)).first->second;
+    settle(revalidator.update_port(dp, added.attachment->output()));
+    commit(change);
+    watcher.adopt(dp, link);
+    return added;
+  } catch (...) {
+    revalidator.remove_port(dp);
+    throw;
+  }
+}
+
+void Instance::Impl::remove_port(Port& port) {
+  const DpPort dp = port.config.dp;
+  const BridgeId id = port.bridge;
+  const PortNo number = port.config.number;
+  watcher.forget(dp);
+  port.attachment.reset();
+  commit(sw.remove_port(id, number));
+  settle(revalidator.change_fdb(id, [number](Fdb& fdb) { return fdb.remove_port(number); }));
+  settle(revalidator.remove_port(dp));
+  ports.erase(dp);
+}
+
+void Instance::Impl::update(Port& port, const BridgePort& config) {
+  if (config.vlan.is_access()) load_features(SHUNT_FEATURE_EDITS);
+  const Change change = sw.update_port(port.bridge, config);
+  port.config = config;
+  commit(change);
+}
+
+void Instance::Impl::on_link(const LinkEvent& event) {
+  for (const PortAction& action : watcher.on_event(event)) {
+    try {
+      carry_out(action);
+    } catch (const std::exception& e) {
+      spdlog::error("port {} ({}): {}", action.port.value, action.link.name, e.what());
+    }
+  }
+}
+
+void Instance::Impl::carry_out(const PortAction& action) {
+  const auto found = ports.find(action.port);
+  if (found == ports.end()) return;
+  Port& port = found->second;
+  BridgePort config = port.config;
+  switch (action.kind) {
+    case PortAction::Kind::kVanished:
+      vanish(port);
+      break;
+    case PortAction::Kind::kReturned:
+      come_back(port, action.link);
+      break;
+    case PortAction::Kind::kRenamed:
+      if (config.number == kPortLocal) break;  // known by its bridge's name, not by the switch's end
+      spdlog::info("port '{}' of bridge '{}' is now called '{}'", config.name, port.bridge_name, action.link.name);
+      config.name = port.request.interface = action.link.name;
+      update(port, config);
+      break;
+    case PortAction::Kind::kState:
+      config.up = is_usable(action.link);
+      spdlog::info("port '{}' of bridge '{}' is {}", config.name, port.bridge_name, config.up ? "up" : "down");
+      update(port, config);
+      break;
+    case PortAction::Kind::kMtu:
+      if (port.attachment) port.attachment->set_mtu(action.link.mtu);
+      break;
+    case PortAction::Kind::kPeer:
+      if (port.attachment && port.attachment->recheck())
+        settle(revalidator.update_port(config.dp, port.attachment->output()));
+      break;
+  }
+}
+
+void Instance::Impl::vanish(Port& port) {
+  spdlog::warn("port '{}' of bridge '{}': its interface is gone; waiting for one of that name", port.config.name,
+               port.bridge_name);
+  port.attachment.reset();
+  BridgePort config = port.config;
+  config.up = false;
+  update(port, config);
+  settle(revalidator.update_port(config.dp, {Ifindex{0}, true}));
+  watcher.await(config.dp, config.name);
+}
+
+void Instance::Impl::come_back(Port& port, const Link& link) {
+  PortDevice device = PortDevice::prepare({.interface = link.name,
+                                           .queues = port.request.queues,
+                                           .create_tap = false,
+                                           .generic = port.request.mode == XdpMode::kGeneric});
+  port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), port.request.mode,
+                                                     /*force=*/false);
+  const Link now = port.attachment->device().link();
+  watcher.adopt(port.config.dp, now);
+  revalidator.set_features(datapath.features());
+  settle(revalidator.update_port(port.config.dp, port.attachment->output()));
+  BridgePort config = port.config;
+  config.up = is_usable(now);
+  update(port, config);
+  spdlog::info("port '{}' of bridge '{}': its interface is back", config.name, port.bridge_name);
+}
+
+PortStatus Instance::Impl::status(const Port& port) const {
+  PortStatus s;
+  s.bridge = port.bridge_name;
+  s.name = port.config.name;
+  s.number = port.config.number;
+  s.dp = port.config.dp;
+  s.up = port.config.up;
+  s.vlan = port.config.vlan;
+  s.mode = port.request.mode;
+  if (port.attachment) {
+    const PortDevice& device = port.attachment->device();
+    s.ifindex = device.ifindex();
+    s.kind = to_string(device.kind());
+    s.mac = format_mac(device.link().mac);
+    s.zero_copy = port.attachment->zero_copy();
+    s.queues = device.queues();
+    s.mtu = datapath.ports[s.dp.value].mtu;
+    s.xdp_transmit = device.xdp_transmit();
+    s.changes = device.changes();
+  }
+  s.stats = datapath.port_stats(s.dp);
+  const PortCounters worker = workers.counters(s.dp);
+  add_counters(s.stats, worker);
+  const PortTraffic kernel = revalidator.transmitted(s.dp);
+  s.tx_packets = kernel.packets + worker.tx_packets;
+  s.tx_bytes = kernel.bytes + worker.tx_bytes;
+  return s;
+}
+
+PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& request) {
+  const BridgeState& state = impl_->bridge(bridge);
+  for (const auto& [dp, port] : impl_->ports)
+    if (port.config.name == request.interface)
+      throw Error("'{}' is already a port of bridge '{}'; detach it there first (shunt port detach {} {})",
+                  request.interface, port.bridge_name, port.bridge_name, request.interface);
+  const PortNo number = impl_->choose_number(state, request.number);
+  PortDevice device = PortDevice::prepare({.interface = request.interface,
+                                           .queues = request.queues,
+                                           .create_tap = request.create_tap,
+                                           .generic = request.mode == XdpMode::kGeneric});
+  const Port& port = impl_->add_port(state, number, request, std::move(device));
+  spdlog::info("port '{}' attached to bridge '{}' as {}", request.interface, bridge, number.value);
+  return impl_->status(port);
+}
+
+void Instance::detach_port(const std::string& bridge, const std::string& interface) {
+  Port& port = impl_->port(bridge, interface);
+  if (port.config.number == kPortLocal)
+    throw Error("'{}' is the bridge's own port; it goes with the bridge (shunt bridge del {})", interface, bridge);
+  impl_->remove_port(port);
+  spdlog::info("port '{}' detached from bridge '{}'", interface, bridge);
+}
+
+void Instance::set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan) {
+  Port& port = impl_->port(bridge, interface);
+  BridgePort config = port.config;
+  config.vlan = vlan;
+  impl_->update(port, config);
+}
+
+std::vector<PortStatus> Instance::ports(const std::string& bridge) const {
+  const BridgeId id = impl_->bridge(bridge).id;
+  impl_->revalidator.collect_counters();
+  std::vector<PortStatus> statuses;
+  for (const auto& [dp, port] : impl_->ports)
+    if (port.bridge == id) statuses.push_back(impl_->status(port));
+  std::ranges::sort(statuses, {}, &PortStatus::number);
+  return statuses;
+}
+
+shunt_port_stats Instance::stray_stats() const {
+  shunt_port_stats stats = impl_->datapath.port_stats(DpPort{0});
+  add_counters(stats, impl_->workers.counters(DpPort{0}));
+  return stats;
+}
+
+}  // namespace shunt
