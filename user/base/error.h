@@ -45,7 +45,7 @@ inline int check(int result, const std::string& operation) {
   return result;
 }
 
-// For libbpf and libxdp calls that return -errno: passes the result on, or throws.
+// For libbpf calls that return -errno: passes the result on, or throws.
 inline int check_libbpf(int result, const std::string& operation) {
   if (result < 0) throw_errno(result, operation);
   return result;
