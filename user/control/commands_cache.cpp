@@ -45,7 +45,7 @@ PortPlaces port_places(InstanceApi& instance) {
   return places;
 }
 
-Json flow_json(const CachedFlow& flow, const PortPlaces& places) {
+Json flow_json(const FlowSnapshot& flow, const PortPlaces& places) {
   const std::function<std::string(DpPort)> name_of = [&places](DpPort port) {
     const auto found = places.find(port);
     return found == places.end() ? std::string{} : found->second.name;
@@ -75,7 +75,7 @@ Json flow_json(const CachedFlow& flow, const PortPlaces& places) {
 Json list(const CommandContext& context, const Arguments& arguments) {
   const PortPlaces places = port_places(context.instance);
   Json flows = Json::array();
-  for (const CachedFlow& flow : context.instance.cache_list(arguments.integer("limit").value_or(kDefaultLimit)))
+  for (const FlowSnapshot& flow : context.instance.cache_list(arguments.integer("limit").value_or(kDefaultLimit)))
     flows.push_back(flow_json(flow, places));
   return {{"flows", std::move(flows)}, {"total", context.instance.cache_stats().flows}};
 }

@@ -174,37 +174,11 @@ std::map<std::string, PortNo> Instance::port_names(const std::string& bridge) co
   return names;
 }
 
-std::vector<CachedFlow> Instance::cache_list(std::size_t limit) {
-  std::vector<CachedFlow> flows;
-  for (FlowSnapshot& f : impl_->revalidator.list(limit)) {
-    flows.push_back({.key = f.key,
-                     .mask = f.mask,
-                     .actions = std::move(f.actions),
-                     .in_kernel = f.in_kernel,
-                     .reason = f.reason,
-                     .packets = f.packets,
-                     .bytes = f.bytes,
-                     .age = f.age,
-                     .idle = f.idle,
-                     .cookies = std::move(f.cookies)});
-  }
-  return flows;
-}
+std::vector<FlowSnapshot> Instance::cache_list(std::size_t limit) { return impl_->revalidator.list(limit); }
 
 CacheStats Instance::cache_stats() {
   CacheStats s;
-  const RevalidatorStats r = impl_->revalidator.stats();
-  s.flows = r.flows;
-  s.flow_limit = r.flow_limit;
-  s.masks = r.masks;
-  s.groups = r.groups;
-  s.indexed_overflow = r.indexed_overflow;
-  s.published = r.published;
-  s.rejected_stale = r.rejected_stale;
-  s.evicted = r.evicted;
-  s.expired = r.expired;
-  s.revalidated = r.revalidated;
-  s.exact_fallback = r.exact_fallback;
+  static_cast<RevalidatorStats&>(s) = impl_->revalidator.stats();
   const WorkerStats w = impl_->workers.stats();
   s.upcalls_handled = w.upcalls;
   s.upcall_nanoseconds = w.nanoseconds;

@@ -52,7 +52,7 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override;
   [[nodiscard]] std::map<std::string, PortNo> port_names(const std::string& bridge) const override;
 
-  [[nodiscard]] std::vector<CachedFlow> cache_list(std::size_t limit) override;
+  [[nodiscard]] std::vector<FlowSnapshot> cache_list(std::size_t limit) override;
   [[nodiscard]] CacheStats cache_stats() override;
   void cache_flush() override;
 

@@ -23,6 +23,7 @@
 #include "user/l2/fdb.h"
 #include "user/l2/vlan.h"
 #include "user/pipeline/rule.h"
+#include "user/worker/revalidator.h"
 
 namespace shunt {
 
@@ -55,21 +56,9 @@ struct PortStatus {
   std::uint64_t tx_packets = 0, tx_bytes = 0;
 };
 
-struct CachedFlow {
-  shunt_megaflow_key key{};
-  FlowMask mask{};
-  std::vector<shunt_action> actions;
-  bool in_kernel = true;  // false: answered by userspace, for `reason`
-  shunt_upcall_reason reason = SHUNT_UPCALL_MISS;
-  std::uint64_t packets = 0, bytes = 0;
-  std::chrono::milliseconds age{}, idle{};  // since it was published; since its last packet
-  std::vector<std::uint64_t> cookies;       // of the rules that made it
-};
-
-struct CacheStats {
-  std::uint32_t flows = 0, flow_limit = 0, masks = 0, groups = 0, indexed_overflow = 0;
+// What the revalidator knows of the cache, with the hits and misses that the kernel counted and the workers' part.
+struct CacheStats : RevalidatorStats {
   std::uint64_t exact_hits = 0, megaflow_hits = 0, misses = 0, lookups = 0;
-  std::uint64_t published = 0, rejected_stale = 0, evicted = 0, expired = 0, revalidated = 0, exact_fallback = 0;
   std::uint64_t upcalls_handled = 0, upcall_nanoseconds = 0;
   std::uint32_t umem_frames = 0, umem_free = 0;
   std::map<std::string, std::uint64_t> upcalls;  // by reason
@@ -103,7 +92,7 @@ class InstanceApi {
   // Names of a bridge's ports for rule text: in_port=NAME, output:NAME.
   [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
 
-  [[nodiscard]] virtual std::vector<CachedFlow> cache_list(std::size_t limit) = 0;
+  [[nodiscard]] virtual std::vector<FlowSnapshot> cache_list(std::size_t limit) = 0;
   [[nodiscard]] virtual CacheStats cache_stats() = 0;
   virtual void cache_flush() = 0;
 

@@ -5,9 +5,6 @@
 // Threads: control.
 #pragma once
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +13,7 @@
 
 #include "user/control/instance.h"
 #include "user/control/port_attachment.h"
+#include "user/control/text.h"
 #include "user/net/link_monitor.h"
 #include "user/pipeline/switch.h"
 #include "user/ports/port_watcher.h"
@@ -31,8 +29,6 @@ struct Port {
   PortRequest request;
   std::unique_ptr<PortAttachment> attachment;
 };
-
-inline std::string format_mac(MacAddr mac) { return fmt::format("{:02x}", fmt::join(mac.bytes, ":")); }
 
 // Userspace's drops are the ingress port's too.
 inline void add_counters(shunt_port_stats& sum, const PortCounters& worker) {

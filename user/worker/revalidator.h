@@ -39,11 +39,11 @@ struct FlowSnapshot {
   shunt_megaflow_key key{};
   FlowMask mask{};
   std::vector<shunt_action> actions;
-  bool in_kernel = true;
+  bool in_kernel = true;  // false: answered by userspace, for `reason`
   shunt_upcall_reason reason = SHUNT_UPCALL_MISS;
   std::uint64_t packets = 0, bytes = 0;
-  std::chrono::milliseconds age{}, idle{};
-  std::vector<std::uint64_t> cookies;
+  std::chrono::milliseconds age{}, idle{};  // since it was published; since its last packet
+  std::vector<std::uint64_t> cookies;       // of the rules that made it
 };
 
 struct RevalidatorStats {

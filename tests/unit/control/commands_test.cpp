@@ -273,7 +273,7 @@ TEST_SUITE("cache commands") {
   TEST_CASE("a cached flow shows its key, actions, place and rules") {
     Daemon daemon;
     daemon.with_ports();
-    CachedFlow flow;
+    FlowSnapshot flow;
     flow.key.key.in_port = daemon.instance.at("br0").ports[0].dp.value;
     flow.mask.in_port = ~0u;
     shunt_action output{};

@@ -24,7 +24,7 @@ class FakeInstance : public InstanceApi {
   };
 
   std::map<std::string, Bridge> bridge_map;
-  std::vector<CachedFlow> cache;
+  std::vector<FlowSnapshot> cache;
   CacheStats cache_counters;
   shunt_port_stats stray{};
   PortRequest last_request;
@@ -110,7 +110,7 @@ class FakeInstance : public InstanceApi {
     return names;
   }
 
-  std::vector<CachedFlow> cache_list(std::size_t limit) override {
+  std::vector<FlowSnapshot> cache_list(std::size_t limit) override {
     return {cache.begin(), cache.begin() + static_cast<std::ptrdiff_t>(std::min(limit, cache.size()))};
   }
   CacheStats cache_stats() override {
