@@ -252,8 +252,13 @@ int Instance::event_fd() const { return impl_->epoll.get(); }
 
 void Instance::handle_events() {
   eventfd_t ignored = 0;
-  if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0)
-    impl_->load_features(impl_->revalidator.wanted_features());
+  if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0) {
+    try {
+      impl_->load_features(impl_->revalidator.wanted_features());
+    } catch (const std::exception& e) {  // nobody asked who could be answered; the flows go on through userspace
+      spdlog::error("no larger XDP program: {}", e.what());
+    }
+  }
   for (const LinkEvent& event : impl_->monitor.read()) impl_->on_link(event);
 }
 
