@@ -7,6 +7,7 @@
 #define SHUNT_BPF_EXECUTE_H
 
 #include "bpf/datapath/act.h"
+#include "bpf/meter.bpf.h"
 #include "bpf/redirect.bpf.h"
 #include "bpf/stats.bpf.h"
 #include "bpf/upcall.bpf.h"
@@ -27,7 +28,12 @@ static __always_inline __u32 ttl_of(struct xdp_md* ctx, const struct shunt_heade
   return p ? *p : 255;
 }
 
-/* Whether a set of this field would be refused half way: where act.h says SHUNT_VERDICT_CANNOT. */
+/* The dice of a SAMPLE. */
+static __always_inline int is_sampled(const struct shunt_action* action) {
+  return action->arg == 0 || (bpf_get_prandom_u32() & 0xffff) < action->arg;
+}
+
+/* Whether a set of this field would be refused half way: where set_field.h says SHUNT_VERDICT_CANNOT. */
 static __always_inline int cannot_set(struct xdp_md* ctx, const struct shunt_headers* h, __u32 field) {
   if (field == SHUNT_FIELD_TP_SRC || field == SHUNT_FIELD_TP_DST)
     return h->l4 && h->proto == SHUNT_IP_PROTO_SCTP && (h->flags & SHUNT_HEADERS_FRAG);
@@ -37,11 +43,50 @@ static __always_inline int cannot_set(struct xdp_md* ctx, const struct shunt_hea
   return 0;
 }
 
+/* TTL of the top label; 255 where there is none. */
+static __always_inline __u32 mpls_ttl_of(struct xdp_md* ctx, const struct shunt_headers* h) {
+  const __u8* p;
+
+  if (!(shunt_config.features & SHUNT_FEATURE_MPLS) || h->l3_kind != SHUNT_L3_MPLS) return 255;
+  p = shunt_frame_at(ctx, h->l3, SHUNT_MPLS_SIZE);
+  return p ? p[3] : 255;
+}
+
+/* What the list will have made of the headers when it comes to an action. */
+struct shunt_foresight {
+  int ip;         /* the TTL below is what DEC_TTL will find */
+  __u32 ttl;      /* of IP; 255 where there is none */
+  __u32 mpls_ttl; /* of the top label */
+  int mpls;       /* there is one */
+};
+
+/* Edits of label stacks. Encoding sends lists up in which a TTL is decremented that only a pop or a copy brings there.
+ */
+static __always_inline __u32 foresee_mpls(struct shunt_foresight* f, const struct shunt_action* action) {
+  if (action->type == SHUNT_ACT_PUSH_MPLS) {
+    f->ip = 0;
+    f->mpls = 1;
+    f->mpls_ttl = action->value[5];
+  } else if (action->type == SHUNT_ACT_DEC_MPLS_TTL && f->mpls) {
+    if (f->mpls_ttl <= 1) return SHUNT_UPCALL_TTL;
+    f->mpls_ttl--;
+  } else if (action->type == SHUNT_ACT_SET_FIELD && action->field == SHUNT_FIELD_MPLS_LSE) {
+    f->mpls_ttl = (f->mpls_ttl & ~(__u32)action->mask[3]) | (action->value[3] & action->mask[3]);
+  } else if (action->type == SHUNT_ACT_SET_FIELD && action->field == SHUNT_FIELD_ETH_TYPE) {
+    f->mpls = 0;
+  }
+  return SHUNT_STAYS;
+}
+
 /* Why the kernel side cannot run these actions on this frame (enum shunt_upcall_reason), or SHUNT_STAYS. */
 static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct shunt_headers* h,
                                              const struct shunt_flow* flow, __u32 len) {
-  __u32 ttl = ttl_of(ctx, h);
-  int ip = h->l3_kind & (SHUNT_L3_IPV4 | SHUNT_L3_IPV6);
+  struct shunt_foresight f = {
+      .ip = h->l3_kind & (SHUNT_L3_IPV4 | SHUNT_L3_IPV6),
+      .ttl = ttl_of(ctx, h),
+      .mpls_ttl = mpls_ttl_of(ctx, h),
+      .mpls = h->l3_kind == SHUNT_L3_MPLS,
+  };
   __u32 i;
 
   SHUNT_NO_UNROLL
@@ -51,18 +96,29 @@ static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct sh
     if (i >= flow->head.action_count) break;
     if (action->type == SHUNT_ACT_USERSPACE) return action->field;
     if (action->type == SHUNT_ACT_OUTPUT_GROUP && has_several_buffers(ctx, len)) return SHUNT_UPCALL_JUMBO_FLOOD;
-    if (action->type == SHUNT_ACT_DEC_TTL && ip) {
-      if (ttl <= 1) return SHUNT_UPCALL_TTL;
-      ttl--;
+    if ((shunt_config.features & SHUNT_FEATURE_SAMPLE) && action->type == SHUNT_ACT_SAMPLE && is_sampled(action))
+      return SHUNT_UPCALL_SAMPLE;
+    if ((shunt_config.features & SHUNT_FEATURE_MPLS) && foresee_mpls(&f, action) != SHUNT_STAYS)
+      return SHUNT_UPCALL_TTL;
+    if (action->type == SHUNT_ACT_DEC_TTL && f.ip) {
+      if (f.ttl <= 1) return SHUNT_UPCALL_TTL;
+      f.ttl--;
     }
-    if (action->type == SHUNT_ACT_SET_FIELD && ip) {
-      if (action->field == SHUNT_FIELD_ETH_TYPE) ip = 0; /* act.h writes no field above it from here on */
+    if (action->type == SHUNT_ACT_SET_FIELD && f.ip) {
+      if (action->field == SHUNT_FIELD_ETH_TYPE) f.ip = 0; /* set_field.h writes no field above it from here on */
       if (action->field == SHUNT_FIELD_IP_TTL)
-        ttl = (ttl & ~(__u32)action->mask[0]) | (action->value[0] & action->mask[0]);
+        f.ttl = (f.ttl & ~(__u32)action->mask[0]) | (action->value[0] & action->mask[0]);
       if (cannot_set(ctx, h, action->field)) return SHUNT_UPCALL_EDIT;
     }
   }
   return SHUNT_STAYS;
+}
+
+/* An edit of the label stack, in a function of its own: it has loops. No other action is one that this side can run. */
+__noinline int shunt_edit_mpls(struct xdp_md* ctx, struct shunt_headers* headers, const struct shunt_action* action) {
+  if (!headers || !action || !(shunt_config.features & SHUNT_FEATURE_MPLS) || !shunt_is_mpls_edit(action->type))
+    return SHUNT_VERDICT_CANNOT;
+  return shunt_act_mpls(ctx, headers, action);
 }
 
 /* One edit. A function of its own: the verifier walks it once, not once an action. */
@@ -73,62 +129,131 @@ __noinline int shunt_edit(struct xdp_md* ctx, struct shunt_headers* headers, con
     headers->max_len = action->arg;
     return SHUNT_VERDICT_NEXT;
   }
-  return shunt_act(ctx, headers, action);
+  if (action->type >= SHUNT_ACT_METER && action->type != SHUNT_ACT_SET_QUEUE)
+    return shunt_edit_mpls(ctx, headers, action);
+  return shunt_act_plain(ctx, headers, action);
 }
 
-/* Cut, pad, and out. */
+/* Meters the packet. False: it ends here. */
+static __always_inline int meter(struct xdp_md* ctx, struct shunt_headers* headers, const struct shunt_action* action,
+                                 __u32 len) {
+  int metered = shunt_meter_in_slot(action->arg, len);
+  struct shunt_action set;
+
+  if (metered == SHUNT_METERED_DROP) return 0;
+  if (metered > SHUNT_METERED_REMARK && shunt_find_remark(ctx, headers, (__u32)(metered - SHUNT_METERED_REMARK), &set))
+    shunt_edit(ctx, headers, &set);
+  return 1;
+}
+
+/* Cut, pad, and out. `sent`: how many bytes; 0: none. */
 static __always_inline int output(struct xdp_md* ctx, struct shunt_port_stats* stats, struct shunt_headers* h,
-                                  const struct shunt_action* action, __u32 in_port) {
+                                  const struct shunt_action* action, __u32 in_port, __u32* sent) {
+  int verdict;
+
+  *sent = 0;
   if (action->type == SHUNT_ACT_OUTPUT && action->arg == in_port && action->field != 1)
     return drop(stats, SHUNT_DROP_SAME_PORT);
   if (shunt_finish(ctx, h) != SHUNT_VERDICT_NEXT) return drop(stats, SHUNT_DROP_BAD_ACTION);
-  if (action->type == SHUNT_ACT_OUTPUT_GROUP) return output_to_group(stats, action->arg);
-  return output_to_port(stats, action->arg, (__u32)bpf_xdp_get_buff_len(ctx), h->vlan_count);
+  *sent = (__u32)bpf_xdp_get_buff_len(ctx);
+  verdict = action->type == SHUNT_ACT_OUTPUT_GROUP ? output_to_group(stats, action->arg)
+                                                   : output_to_port(stats, action->arg, *sent, h->vlan_count);
+  if (verdict != XDP_REDIRECT) *sent = 0;
+  return verdict;
 }
 
-/*
- * Runs the actions of the flow in `slot`. An edit that fails as the first one leaves the frame as it came, so that it
- * can go up. A later one is a drop: that a push finds no room behind pushes that found it needs a headroom under 60
- * bytes, and XDP's is 192 or more.
- */
-__noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u32 len) {
-  struct shunt_port_stats* stats = stats_of(in_port);
-  struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
-  struct shunt_scratch* mine;
-  __u32 zero = 0, edits = 0, i, reason;
+/* Instead of a length: the packet went up, and is userspace's to count. */
+#define SHUNT_WENT_UP (~0u)
 
-  mine = bpf_map_lookup_elem(&scratch, &zero);
-  if (!stats || !flow || !mine) return XDP_DROP;
-  reason = reason_to_go_up(ctx, &mine->headers, flow, len);
-  if (reason != SHUNT_STAYS) return shunt_upcall(ctx, in_port, reason);
+/*
+ * Runs a flow's actions, once nothing speaks against it. An edit that fails as the first one leaves the frame as it
+ * came, so that it can go up. A later one is a drop: that a push finds no room behind pushes that found it needs a
+ * headroom under 60 bytes, and XDP's is 192 or more. So is one behind a meter, which is not to count the packet twice.
+ */
+static __always_inline int run_actions(struct xdp_md* ctx, struct shunt_port_stats* stats, struct shunt_scratch* mine,
+                                       const struct shunt_flow* flow, __u32 in_port, __u32 len, __u32* sent) {
+  __u32 edits = 0, i;
+
+  *sent = 0;
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_MAX_ACTIONS; i++) {
     const struct shunt_action* action = &flow->actions[i];
     int verdict;
 
     if (i >= flow->head.action_count) break;
-    if (action->type == SHUNT_ACT_DROP) return drop(stats, action->field);
+    if (action->type == SHUNT_ACT_DROP) {
+      *sent = len; /* none was to be sent */
+      return drop(stats, action->field);
+    }
     if (action->type == SHUNT_ACT_OUTPUT || action->type == SHUNT_ACT_OUTPUT_GROUP)
-      return output(ctx, stats, &mine->headers, action, in_port);
+      return output(ctx, stats, &mine->headers, action, in_port, sent);
+    if ((shunt_config.features & SHUNT_FEATURE_SAMPLE) && action->type == SHUNT_ACT_SAMPLE) continue;
+    if ((shunt_config.features & SHUNT_FEATURE_METER) && action->type == SHUNT_ACT_METER) {
+      if (!meter(ctx, &mine->headers, action, len)) return drop(stats, SHUNT_DROP_METER);
+      edits++;
+      continue;
+    }
     verdict = shunt_edit(ctx, &mine->headers, action);
     if (verdict == SHUNT_VERDICT_NEXT) {
       edits++;
       continue;
     }
-    if (edits == 0) return shunt_upcall(ctx, in_port, SHUNT_UPCALL_EDIT);
+    if (edits == 0) {
+      *sent = SHUNT_WENT_UP;
+      return shunt_upcall(ctx, in_port, SHUNT_UPCALL_EDIT);
+    }
     return drop(stats, verdict == SHUNT_VERDICT_HEADROOM ? SHUNT_DROP_HEADROOM : SHUNT_DROP_BAD_ACTION);
   }
   return drop(stats, SHUNT_DROP_RULE);
 }
 
+/* A packet that goes up is counted where it is run; but a flow that userspace answers counts it too, so as not to age.
+ */
+__noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u32 len) {
+  struct shunt_port_stats* stats = stats_of(in_port);
+  struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
+  struct shunt_scratch* mine;
+  __u32 zero = 0, sent, reason;
+  int verdict;
+
+  mine = bpf_map_lookup_elem(&scratch, &zero);
+  if (!stats || !flow || !mine) return XDP_DROP;
+  reason = reason_to_go_up(ctx, &mine->headers, flow, len);
+  if (reason != SHUNT_STAYS) {
+    if (flow->actions[0].type == SHUNT_ACT_USERSPACE) count_flow(slot, len);
+    return shunt_upcall(ctx, in_port, reason);
+  }
+  verdict = run_actions(ctx, stats, mine, flow, in_port, len, &sent);
+  if (sent == SHUNT_WENT_UP) return verdict;
+  count_flow(slot, len);
+  if (sent != len) count_delta(slot, len, sent);
+  return verdict;
+}
+
+/* One output and nothing else. */
+static __always_inline int execute_output(struct shunt_packet* packet, const struct shunt_flow* flow) {
+  int verdict;
+
+  if (SHUNT_UNLIKELY(packet->len < SHUNT_MIN_FRAME)) {
+    if (!pad(packet->ctx, packet->len)) {
+      count_delta(flow->head.slot, packet->len, 0);
+      return drop(packet->stats, SHUNT_DROP_BAD_ACTION);
+    }
+    count_delta(flow->head.slot, packet->len, SHUNT_MIN_FRAME);
+    packet->len = SHUNT_MIN_FRAME;
+  }
+  verdict = output_to_port(packet->stats, flow->head.output, packet->len, packet->scratch->headers.vlan_count);
+  if (SHUNT_UNLIKELY(verdict != XDP_REDIRECT)) count_delta(flow->head.slot, packet->len, 0);
+  return verdict;
+}
+
 static __always_inline int execute(struct shunt_packet* packet, const struct shunt_flow* flow) {
   if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_ORDER);
-  count_flow(flow->head.slot, packet->len);
   if (!(flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT))
     return shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
-  if (!pad(packet->ctx, packet->len)) return drop(packet->stats, SHUNT_DROP_BAD_ACTION);
-  return output_to_port(packet->stats, flow->head.output, packet->len, packet->scratch->headers.vlan_count);
+  count_flow(flow->head.slot, packet->len);
+  return execute_output(packet, flow);
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include "bpf/datapath/parse.h"
 #include "maps/flow.h"
 #include "maps/map_names.h"
+#include "maps/meter.h"
 #include "maps/port.h"
 
 /* What the program is specialised to; the verifier removes what it rules out. */
@@ -59,6 +60,14 @@ struct {
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_flow_delta);
+} flow_deltas SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, SHUNT_MAX_MASKS);
   __uint(map_flags, BPF_F_MMAPABLE);
   __type(key, __u32);
@@ -103,6 +112,15 @@ struct {
   __type(key, __u32);
   __type(value, struct shunt_order);
 } upcall_order SEC(".maps");
+
+/* An element that is no meter (any more) lets everything pass. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_METERS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_meter);
+} meters SEC(".maps");
 
 /* A miss: the port is gone or down: SHUNT_DROP_NO_OUTPUT_PORT. */
 struct {

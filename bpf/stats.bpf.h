@@ -42,4 +42,14 @@ static __always_inline void count_flow(__u32 slot, __u32 len) {
   counters->bytes += len;
 }
 
+/* A packet that was counted with `len` left with `sent` bytes; 0: it did not leave. */
+static __always_inline void count_delta(__u32 slot, __u32 len, __u32 sent) {
+  __u32 at = bpf_get_smp_processor_id() * shunt_config.flow_limit + slot;
+  struct shunt_flow_delta* delta = bpf_map_lookup_elem(&flow_deltas, &at);
+
+  if (!delta) return;
+  delta->bytes += (__u64)sent - len;
+  if (sent == 0) delta->lost++;
+}
+
 #endif

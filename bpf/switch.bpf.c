@@ -5,6 +5,7 @@
  */
 #include "bpf/datapath/act.h"
 #include "bpf/datapath/checksum.h"
+#include "bpf/datapath/hash.h"
 #include "bpf/datapath/parse.h"
 #include "bpf/exact_match.bpf.h"
 #include "bpf/execute.bpf.h"
@@ -75,6 +76,9 @@ int shunt_switch(struct xdp_md* ctx) {
   if (reason != SHUNT_DROP_NONE) return drop(packet.stats, reason);
   if (SHUNT_UNLIKELY(headers->flags & SHUNT_HEADERS_CUT))
     return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_DEEP_HEADER);
+  if (shunt_config.features & SHUNT_FEATURE_HASH)
+    packet.scratch->key.dp_hash =
+        shunt_dp_hash(&packet.scratch->key, shunt_config.hash_seed, shunt_config.hash_multiplier);
   if ((shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet.port->flags & SHUNT_PORT_LOCAL_STACK) &&
       headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
     return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_CHECKSUM);

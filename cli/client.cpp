@@ -16,9 +16,12 @@ namespace {
 constexpr std::size_t kReplyBytes = std::size_t{1} << 30;  // far above a list of the most flows there can be
 
 Refused refused(const Json& error) {
-  Refused refusal{error.value("message", "refused without a reason")};
+  const std::string message = error.value("message", "refused without a reason");
   const auto data = error.find("data");
-  if (data == error.end() || !data->is_object()) return refusal;
+  if (data == error.end() || !data->is_object()) return Refused{message};
+  Refused refusal{data->contains("of_error")
+                      ? fmt::format("refused ({}): {}", data->value("of_error", std::string{}), message)
+                      : message};
   if (data->contains("line")) refusal.line = data->value("line", std::size_t{1});
   if (data->contains("column")) refusal.column = data->value("column", std::size_t{1});
   return refusal;

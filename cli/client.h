@@ -17,7 +17,8 @@ namespace shunt::cli {
 
 using Json = nlohmann::ordered_json;  // shown as the daemon sent it
 
-// The daemon says no. `line` and `column` point into the text that was sent, where they are set; both count from 1.
+// The daemon says no; what() has OpenFlow's name of the error where there is one. `line` and `column` point into the
+// text that was sent, where they are set; both count from 1.
 class Refused : public Error {
  public:
   explicit Refused(const std::string& message) : Error("{}", message) {}

@@ -8,6 +8,12 @@
 #include <iostream>
 
 namespace shunt::cli {
+namespace {
+
+// "BR", "[ID]": in capitals; options are not.
+bool is_argument(const char* name) { return name[0] >= 'A' && name[0] <= 'Z'; }
+
+}  // namespace
 
 std::optional<std::string> Invocation::optional_text(const char* name) const {
   if (!has(name)) return std::nullopt;
@@ -20,7 +26,7 @@ std::optional<std::uint64_t> Invocation::number(const char* name) const {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
   if (error != std::errc{} || end != given.data() + given.size())
-    throw UsageError("--{} {}: must be a number", name, given);
+    throw UsageError("{}{} {}: must be a number", is_argument(name) ? "" : "--", name, given);
   return value;
 }
 
@@ -32,6 +38,13 @@ std::optional<double> Invocation::seconds(const char* name) const {
   if (error != std::errc{} || end != given.data() + given.size() || !(value > 0) || value > 1'000'000)
     throw UsageError("--{} {}: must be a number of seconds above 0", name, given);
   return value;
+}
+
+std::optional<bool> Invocation::on_or_off(const char* name) const {
+  if (!has(name)) return std::nullopt;
+  const std::string& given = text(name);
+  if (given != "on" && given != "off") throw UsageError("--{} {}: must be on or off", name, given);
+  return given == "on";
 }
 
 int Invocation::show(std::string_view method, const Json& params, void (*show_text)(const Json& answer)) const {

@@ -44,6 +44,7 @@ class Invocation {
   [[nodiscard]] std::optional<std::string> optional_text(const char* name) const;
   [[nodiscard]] std::optional<std::uint64_t> number(const char* name) const;
   [[nodiscard]] std::optional<double> seconds(const char* name) const;  // above 0
+  [[nodiscard]] std::optional<bool> on_or_off(const char* name) const;
 
   Json call(std::string_view method, const Json& params = Json::object()) const { return client_.call(method, params); }
   // Asks, and shows the answer: as it came where --json was given, else by `show`.
@@ -70,7 +71,12 @@ std::span<const Command> port_commands();
 std::span<const Command> flow_commands();
 std::span<const Command> cache_commands();
 std::span<const Command> fdb_commands();
+std::span<const Command> group_commands();
+std::span<const Command> meter_commands();
+std::span<const Command> packet_in_commands();
 std::span<const Command> stats_commands();
+std::span<const Command> table_commands();
+std::span<const Command> trace_commands();
 
 // Columns as wide as their widest cell; those whose header begins with '>' are aligned to the right.
 void show_table(const std::vector<std::string>& headers, const std::vector<std::vector<std::string>>& rows);

@@ -39,8 +39,9 @@ _shunt() {
         _shunt_command+=("$word" "${COMP_WORDS[i + 1]-}")
         ((i++))
         ;;
-      --timeout | --ofport | --tag | --trunks | --mode | --queues | --file | --limit | --vlan | --port | --ageing | \
-        --interval)
+      --timeout | --ofport | --tag | --trunks | --cvlans | --vlan-mode | --qinq-ethtype | --priority-tags | --flood | \
+        --receive | --forward | --packet-in | --protected | --mode | --queues | --file | --limit | --vlan | --port | \
+        --ageing | --interval | --flood-vlans | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge)
         ((i++))
         ;;
       -*) ;;
@@ -49,28 +50,49 @@ _shunt() {
   done
 
   local verb="${words[0]-} ${words[1]-}" options="--help"
+  local settings="--vlan-mode --tag --trunks --cvlans --qinq-ethtype --priority-tags --flood --receive --forward \
+    --packet-in --protected"
   case $verb in
-    'port attach') options+=" --ofport --tag --trunks --mode --queues --create-tap --force --json" ;;
-    'port set') options+=" --tag --trunks --all-vlans --json" ;;
-    'flow add' | 'flow mod' | 'flow del' | 'flow del-strict' | 'flow replace') options+=" --file" ;;
-    'cache list') options+=" --limit --json" ;;
+    'port attach') options+=" $settings --ofport --mode --queues --create-tap --force --json" ;;
+    'port set') options+=" $settings --all-vlans --json" ;;
+    'bridge set') options+=" --flood-vlans" ;;
+    'table set') options+=" --max-rules --evict --miss --name" ;;
+    'group list' | 'group stats' | 'meter list' | 'meter stats') options+=" --json" ;;
+    *' list' | *' show' | 'cache stats') options+=" --json" ;;&
+    'flow list') ;;
+    'flow '* | 'group '* | 'meter '*) options+=" --file" ;;
+    'trace '*) options+=" --pcap --in-port --json" ;;
+    'packet-in '*) options+=" --json" ;;
+    'cache why') options+=" --bridge --json" ;;
+    'cache list') options+=" --limit" ;;
     'fdb add' | 'fdb del') options+=" --vlan" ;;
     'fdb flush') options+=" --port" ;;
     'fdb set') options+=" --ageing --limit" ;;
     'drops '*) options+=" --all --json" ;;
     'stats '*) options+=" --watch --interval --json" ;;
-    *' list' | *' show' | 'cache stats' | 'version '*) options+=" --json" ;;
+    'version '*) options+=" --json" ;;
     ' ') options+=" --rundir --instance --timeout --json --version" ;;
   esac
 
   case $previous in
-    --file | --rundir)
+    --file | --rundir | --pcap)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
     --mode) _shunt_reply "native generic" "$current"; return ;;
+    --vlan-mode)
+      _shunt_reply "trunk access native-tagged native-untagged dot1q-tunnel" "$current"
+      return
+      ;;
+    --qinq-ethtype) _shunt_reply "802.1ad 802.1q" "$current"; return ;;
+    --priority-tags) _shunt_reply "no if-nonzero always" "$current"; return ;;
+    --flood | --receive | --forward | --packet-in | --protected | --evict) _shunt_reply "on off" "$current"; return ;;
+    --miss) _shunt_reply "drop controller continue" "$current"; return ;;
+    --bridge) _shunt_reply "$(_shunt_bridges)" "$current"; return ;;
+    --in-port) _shunt_reply "$(_shunt_ports "${words[1]-}")" "$current"; return ;;
     --port) _shunt_reply "$(_shunt_ports "${words[2]-}")" "$current"; return ;;
-    --instance | --timeout | --ofport | --tag | --trunks | --queues | --limit | --vlan | --ageing | --interval)
+    --instance | --timeout | --ofport | --tag | --trunks | --cvlans | --queues | --limit | --vlan | --ageing | \
+      --interval | --flood-vlans | --max-rules | --name)
       return
       ;;
   esac
@@ -80,20 +102,23 @@ _shunt() {
   fi
 
   case ${#words[@]} in
-    0) _shunt_reply "bridge port flow cache fdb drops stats version" "$current" ;;
+    0) _shunt_reply "bridge port flow group meter table trace cache fdb drops stats version packet-in" "$current" ;;
     1)
       case ${words[0]} in
-        bridge) _shunt_reply "add del list show" "$current" ;;
+        bridge) _shunt_reply "add del list show set" "$current" ;;
         port) _shunt_reply "attach detach list show set" "$current" ;;
-        flow) _shunt_reply "add mod del del-strict list replace" "$current" ;;
-        cache) _shunt_reply "list stats flush" "$current" ;;
+        flow) _shunt_reply "add mod mod-strict del del-strict list replace" "$current" ;;
+        group) _shunt_reply "add mod add-or-mod del insert-bucket remove-bucket list stats" "$current" ;;
+        meter) _shunt_reply "add mod del list stats" "$current" ;;
+        table) _shunt_reply "list set" "$current" ;;
+        cache) _shunt_reply "list stats flush why" "$current" ;;
         fdb) _shunt_reply "list add del flush set" "$current" ;;
-        drops) _shunt_reply "$(_shunt_bridges)" "$current" ;;
+        drops | trace | packet-in) _shunt_reply "$(_shunt_bridges)" "$current" ;;
       esac
       ;;
     2)
       case $verb in
-        'bridge add' | 'bridge list' | cache\ * | drops\ * | stats\ * | version\ *) ;;
+        'bridge add' | 'bridge list' | cache\ * | drops\ * | stats\ * | version\ * | trace\ * | packet-in\ *) ;;
         *) _shunt_reply "$(_shunt_bridges)" "$current" ;;
       esac
       ;;

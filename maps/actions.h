@@ -2,7 +2,7 @@
 /*
  * Datapath actions: small typed operations, run in order over a frame. The kernel runs at most SHUNT_MAX_ACTIONS of them,
  * with one OUTPUT or OUTPUT_GROUP, which is the last; userspace runs any list (a frame is copied for each
- * output but the last).
+ * output but the last). Between SAVE and RESTORE a METER that says drop ends only what is between them.
  */
 #ifndef SHUNT_MAPS_ACTIONS_H
 #define SHUNT_MAPS_ACTIONS_H
@@ -20,6 +20,21 @@ enum shunt_action_type {
 	SHUNT_ACT_TRUNCATE,     /* arg: bytes that the next output sends at most (>= 14) */
 	SHUNT_ACT_USERSPACE,    /* field: enum shunt_upcall_reason; arg: max bytes */
 	SHUNT_ACT_DROP,         /* field: enum shunt_drop_reason */
+	SHUNT_ACT_METER,        /* arg: meter slot (maps/meter.h); over the rate: the frame ends here, or its DSCP changes */
+	SHUNT_ACT_SET_QUEUE,    /* arg: queue of the outputs that follow; 0: the port's default. No port has others yet */
+	SHUNT_ACT_PUSH_MPLS,    /* value[0..1]: EtherType (0x8847, 0x8848), value[2..5]: the label stack entry */
+	SHUNT_ACT_POP_MPLS,     /* value[0..1]: EtherType of what lies below; takes the top entry off */
+	SHUNT_ACT_PUSH_PBB,     /* value[0..3]: service instance tag; a new Ethernet header (a copy) and 0x88e7 in front */
+	SHUNT_ACT_POP_PBB,      /* the outer Ethernet header and the tag, off; B-TAGs must be gone */
+	SHUNT_ACT_DEC_MPLS_TTL, /* top entry; 1 or 0: as DEC_TTL */
+	SHUNT_ACT_COPY_TTL_OUT, /* to the top label stack entry, from the next one, or from IP below the last one */
+	SHUNT_ACT_COPY_TTL_IN,  /* from the top label stack entry, to the next one, or to IP below the last one */
+	SHUNT_ACT_SAMPLE,       /* arg: probability of 65536 (0 is all), value[0..1]: index in Translation::samples. The kernel
+	                           hands up what it picks (SHUNT_UPCALL_SAMPLE) and goes on with the rest */
+	SHUNT_ACT_CONTROLLER,   /* arg: index in Translation::controllers. Userspace only */
+	SHUNT_ACT_SAVE,         /* the frame as it is now comes back at the matching RESTORE. They nest. Userspace only */
+	SHUNT_ACT_RESTORE,
+	SHUNT_ACT_COUNT,
 };
 
 /* Fields that SET_FIELD writes. Sizes are those of the header field; an IPv6 address is four pieces of 32 bits. */
@@ -59,6 +74,7 @@ enum shunt_field {
 	SHUNT_FIELD_ND_SLL,   /* 6; no such option: not applied */
 	SHUNT_FIELD_ND_TLL,   /* 6 */
 	SHUNT_FIELD_MPLS_LSE, /* 4, top entry */
+	SHUNT_FIELD_PBB_ITAG, /* 4 */
 	SHUNT_FIELD_COUNT,
 };
 

@@ -28,7 +28,14 @@
 	X(TX_ERROR, "tx-error", "the kernel refused to transmit")                                          \
 	X(NO_FRAMES, "no-frames", "no free UMEM frame for a copy")                                         \
 	X(CHECKSUM, "checksum", "a partial checksum could not be completed")                               \
-	X(TRANSLATION, "translation", "translation failed: too deep or too many actions")
+	X(TRANSLATION, "translation", "translation failed: too deep or too many actions")                  \
+	X(METER, "meter", "over the rate of a meter")                                                      \
+	X(GROUP, "group", "a group has no live bucket")                                                    \
+	X(RESUBMIT_LIMIT, "resubmit-limit", "rules resubmit too deep or too often")                        \
+	X(STACK, "stack", "pop from an empty stack, or a push too many")                                   \
+	X(NO_FORWARD, "no-forward", "the port is configured not to receive or not to forward")             \
+	X(PROTECTED_PORT, "protected-port", "between two protected ports")                                 \
+	X(CONTROLLER, "controller", "sent to the controller only")
 
 /* X(NAME, "name", "why the kernel side handed the packet up") */
 #define SHUNT_UPCALL_REASONS(X)                                                                    \
@@ -40,7 +47,10 @@
 	X(JUMBO_FLOOD, "jumbo-flood", "a multi-buffer frame to several ports")                     \
 	X(DEEP_HEADER, "deep-header", "headers reach behind the frame's first buffer")             \
 	X(EDIT, "edit", "the kernel side could not make this edit to this frame")                  \
-	X(CHECKSUM, "checksum", "a local stack left a checksum that the kernel side cannot complete")
+	X(CHECKSUM, "checksum", "a local stack left a checksum that the kernel side cannot complete")      \
+	X(CONTROLLER, "controller", "a rule sends it to the controller")                                   \
+	X(PACKET, "packet", "rules look at what no flow key holds (its length, headers below a label)")    \
+	X(SAMPLE, "sample", "a rule's sample action picked it")
 
 #define SHUNT_ENUM_DROP(name, text, help) SHUNT_DROP_##name,
 #define SHUNT_ENUM_UPCALL(name, text, help) SHUNT_UPCALL_##name,

@@ -7,6 +7,7 @@
  *   flow_index    ARRAY   hash of a masked key -> slot, behind a 32-bit tag; derived from megaflows
  *   flow_hints    ARRAY   hash of a full key -> slot: the exact-match level, filled by the kernel; a hint is verified
  *   flow_counters ARRAY   [cpu * flow_limit + slot]: what each CPU counted
+ *   flow_deltas   ARRAY   [cpu * flow_limit + slot]: where what was sent is not what was counted
  *   masks         ARRAY   mask number -> the words it keeps
  *
  * A look-up by mask hashes the words that the mask keeps, reads one bucket of flow_index, and compares the slot's packed key
@@ -96,10 +97,17 @@ struct shunt_hint_bucket {
 SHUNT_MAP_TYPE(struct shunt_hint_bucket, 64);
 
 struct shunt_flow_counters {
-	__u64 packets;
-	__u64 bytes; /* as received */
+	__u64 packets; /* run here, or handed up for good: what goes up from within a list of actions is userspace's to count */
+	__u64 bytes;   /* as received */
 };
 SHUNT_MAP_TYPE(struct shunt_flow_counters, 16);
+
+/* Touched only by packets that leave with another length, or not at all though the flow has an output. */
+struct shunt_flow_delta {
+	__u64 bytes; /* sent less received, of all that were counted; two's complement */
+	__u64 lost;  /* packets: over a meter's rate, too long for the port, no room for an edit */
+};
+SHUNT_MAP_TYPE(struct shunt_flow_delta, 16);
 
 /*
  * upcall_order: [hash of the full key % SHUNT_ORDER_BUCKETS]. The kernel counts what it hands up, userspace what it has

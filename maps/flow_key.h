@@ -24,6 +24,20 @@
 #define SHUNT_FRAG_ANY 0x1
 #define SHUNT_FRAG_LATER 0x2
 
+/* ipv6_exthdr bits (OpenFlow 1.3.5 section A.2.3.7, OFPIEH_*). */
+#define SHUNT_EXTHDR_NONEXT 0x001 /* "no next header" met */
+#define SHUNT_EXTHDR_ESP 0x002
+#define SHUNT_EXTHDR_AUTH 0x004
+#define SHUNT_EXTHDR_DEST 0x008 /* one or two destination options headers */
+#define SHUNT_EXTHDR_FRAG 0x010
+#define SHUNT_EXTHDR_ROUTER 0x020
+#define SHUNT_EXTHDR_HOP 0x040
+#define SHUNT_EXTHDR_UNREP 0x080 /* an unexpected repetition */
+#define SHUNT_EXTHDR_UNSEQ 0x100 /* not in the order that RFC 8200 section 4.1 prefers */
+
+#define SHUNT_PBB_UCA 0x08000000 /* of pbb_itag: use customer addresses */
+#define SHUNT_PBB_ISID 0x00ffffff
+
 struct shunt_vlan {
 	shunt_be16 tpid; /* 0x8100 or 0x88a8; 0: no tag */
 	shunt_be16 tci;  /* PCP, VID and SHUNT_VLAN_PRESENT */
@@ -32,7 +46,7 @@ struct shunt_vlan {
 struct shunt_flow_key {
 	/* word 0: metadata, host order */
 	__u32 in_port; /* datapath port */
-	__u32 zero0;   /* room for the recirculation id */
+	__u32 dp_hash; /* shunt_dp_hash() of the packet as received, where SHUNT_FEATURE_HASH asks for it; else 0 */
 	/* words 1, 2: Ethernet */
 	__u8 eth_dst[6];
 	__u8 eth_src[6];
@@ -50,7 +64,7 @@ struct shunt_flow_key {
 	shunt_be16 tp_src;
 	shunt_be16 tp_dst;
 	shunt_be16 tcp_flags; /* low 12 bits */
-	shunt_be16 zero5;
+	shunt_be16 ipv6_exthdr; /* SHUNT_EXTHDR_*: IPv6 extension headers seen on the way to nw_proto */
 	/* words 6 to 9: addresses; IPv4 and ARP's spa/tpa as ::ffff:a.b.c.d */
 	__u8 ip_src[16];
 	__u8 ip_dst[16];
@@ -60,9 +74,9 @@ struct shunt_flow_key {
 	__u8 zero11[4];
 	/* words 12, 13 */
 	__u8 nd_target[16];
-	/* words 14, 15: MPLS label stack entries, the top one first */
+	/* words 14, 15: MPLS label stack entries, the top one first; the service instance tag of a PBB frame (802.1ah) */
 	shunt_be32 mpls_lse[3];
-	__u8 zero15[4];
+	shunt_be32 pbb_itag; /* the tag's four bytes: PCP, DEI, UCA (SHUNT_PBB_UCA), reserved, I-SID (low 24 bits) */
 };
 
 SHUNT_MAP_TYPE(struct shunt_flow_key, SHUNT_KEY_WORDS * 8);

@@ -13,6 +13,7 @@
 #define SHUNT_MAP_FLOW_INDEX "flow_index"       /* ARRAY, mmap-able: shunt_index_bucket */
 #define SHUNT_MAP_FLOW_HINTS "flow_hints"       /* ARRAY: shunt_hint_bucket */
 #define SHUNT_MAP_FLOW_COUNTERS "flow_counters" /* ARRAY, mmap-able: shunt_flow_counters */
+#define SHUNT_MAP_FLOW_DELTAS "flow_deltas"     /* ARRAY, mmap-able: shunt_flow_delta */
 #define SHUNT_MAP_MASKS "masks"                 /* ARRAY, mmap-able: shunt_mask */
 #define SHUNT_MAP_PORTS "ports"                 /* ARRAY, mmap-able: shunt_port */
 #define SHUNT_MAP_PORT_BY_IFINDEX "port_by_ifindex" /* ARRAY, mmap-able: shunt_ifindex_slot */
@@ -20,6 +21,7 @@
 #define SHUNT_MAP_UPCALL_BUDGET "upcall_budget" /* ARRAY: shunt_budget */
 #define SHUNT_MAP_UPCALL_ORDER "upcall_order"   /* ARRAY, mmap-able: shunt_order */
 #define SHUNT_MAP_TX_PORTS "tx_ports"           /* DEVMAP: datapath port -> interface */
+#define SHUNT_MAP_METERS "meters"               /* ARRAY, mmap-able: meter slot -> shunt_meter */
 #define SHUNT_MAP_XSKS "xsks"                   /* XSKMAP: SHUNT_XSK_INDEX -> AF_XDP socket */
 #define SHUNT_MAP_FLOOD_GROUPS "flood_groups"   /* ARRAY_OF_MAPS: group -> DEVMAP of its ports, from index 0 on */
 

@@ -80,7 +80,12 @@ enum {
 	SHUNT_FEATURE_EDITS = 1 << 4,    /* some flow changes frames */
 	SHUNT_FEATURE_CHECKSUM = 1 << 5, /* some port has a local stack behind it */
 	SHUNT_FEATURE_HINTS = 1 << 6,    /* the exact-match level is in use */
-	SHUNT_FEATURE_ALL = (1 << 7) - 1,
+	SHUNT_FEATURE_EXTHDR = 1 << 7,   /* rules look at IPv6 extension headers */
+	SHUNT_FEATURE_PBB = 1 << 8,      /* at service instance tags */
+	SHUNT_FEATURE_HASH = 1 << 9,     /* select groups look at dp_hash */
+	SHUNT_FEATURE_METER = 1 << 10,   /* some flow is metered */
+	SHUNT_FEATURE_SAMPLE = 1 << 11,  /* some flow is sampled */
+	SHUNT_FEATURE_ALL = (1 << 12) - 1,
 };
 
 struct shunt_config {

@@ -68,7 +68,7 @@ typedef __be32 shunt_be32;
 /* Reads a struct as 64-bit words, by either compiler, without breaking aliasing rules. */
 typedef __u64 __attribute__((may_alias)) shunt_word;
 
-#define SHUNT_LAYOUT_VERSION 1 /* of everything under maps/: a daemon adopts only pinned maps of its own version */
+#define SHUNT_LAYOUT_VERSION 2 /* of everything under maps/: a daemon adopts only pinned maps of its own version */
 
 #define SHUNT_MAX_PORTS 1024      /* datapath ports of an instance; port 0 means none */
 #define SHUNT_MAX_QUEUES 16       /* receive queues of a port that get an AF_XDP socket */
@@ -76,6 +76,8 @@ typedef __u64 __attribute__((may_alias)) shunt_word;
 #define SHUNT_IFINDEX_PROBES 8    /* slots tried for an ifindex */
 #define SHUNT_MAX_MASKS 1024      /* distinct megaflow masks of an instance */
 #define SHUNT_PORT_MASKS 16       /* megaflow look-ups a packet at most: masks listed for one port */
+#define SHUNT_MAX_METERS 4096      /* meters of an instance; slot 0 is none */
+#define SHUNT_METER_BANDS 8        /* bands of a meter */
 #define SHUNT_MAX_ACTIONS 16      /* actions of a cached flow; longer lists run in userspace */
 #define SHUNT_MAX_GROUPS 4096     /* output groups (sets of ports that get the same frame) */
 #define SHUNT_GROUP_PORTS 1024    /* ports of one output group */

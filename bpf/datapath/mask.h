@@ -36,7 +36,7 @@ SHUNT_INLINE __u32 shunt_hash_tag(__u64 hash) SHUNT_NOEXCEPT { return (__u32)(ha
 SHUNT_INLINE __u32 shunt_hash_bucket(__u64 hash, __u32 bucket_mask) SHUNT_NOEXCEPT { return (__u32)hash & bucket_mask; }
 
 SHUNT_INLINE __u64 shunt_key_word(const struct shunt_flow_key* key, __u32 number) SHUNT_NOEXCEPT {
-  return ((const shunt_word*)key)[number & (SHUNT_KEY_WORDS - 1)];
+  return shunt_load64((const __u8*)key + 8 * (number & (SHUNT_KEY_WORDS - 1)));
 }
 
 /* Word i of the key packed under the mask. */
@@ -105,7 +105,7 @@ SHUNT_INLINE void shunt_mask_key(const struct shunt_flow_key* key, const struct 
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_KEY_WORDS; i++) {
     if (i >= count) break;
-    ((shunt_word*)masked)[mask->word[i] & (SHUNT_KEY_WORDS - 1)] = shunt_masked_word(key, mask, i);
+    shunt_store64((__u8*)masked + 8 * (mask->word[i] & (SHUNT_KEY_WORDS - 1)), shunt_masked_word(key, mask, i));
   }
 }
 

@@ -14,51 +14,19 @@
 #define SHUNT_DATAPATH_PARSE_H
 
 #include "bpf/datapath/compiler.h"
+#include "bpf/datapath/ext_headers.h"
 #include "bpf/datapath/frame.h"
+#include "bpf/datapath/headers.h"
 #include "bpf/datapath/wire.h"
 #include "maps/drop_reason.h"
 #include "maps/flow_key.h"
 #include "maps/port.h"
 
-#define SHUNT_MAX_EXT_HEADERS 8 /* IPv6 extension headers that are walked; more: as if cut short */
-#define SHUNT_MAX_ND_OPTIONS 8  /* ND options that are looked at */
+#define SHUNT_MAX_ND_OPTIONS 8 /* that are looked at */
 
 /* Who looks at fields of L4, of L3. */
-#define SHUNT_FEATURES_L4_KEY (SHUNT_FEATURE_L4 | SHUNT_FEATURE_ND)
-#define SHUNT_FEATURES_L3_KEY (SHUNT_FEATURE_L3 | SHUNT_FEATURES_L4_KEY)
-
-/* What a frame carries above Ethernet. Bits, so that an edit can name several. */
-enum shunt_l3_kind {
-  SHUNT_L3_NONE = 0, /* something else, or malformed */
-  SHUNT_L3_IPV4 = 1 << 0,
-  SHUNT_L3_IPV6 = 1 << 1,
-  SHUNT_L3_ARP = 1 << 2, /* ARP or RARP for IPv4 over Ethernet */
-  SHUNT_L3_MPLS = 1 << 3,
-};
-
-enum {
-  SHUNT_HEADERS_CUT = 1 << 0,    /* the parse stopped where the first buffer ends, but the frame goes on */
-  SHUNT_HEADERS_FRAG = 1 << 1,   /* an IP fragment */
-  SHUNT_HEADERS_LATER = 1 << 2,  /* one with an offset other than 0 */
-  SHUNT_HEADERS_ROUTED = 1 << 3, /* IPv6 routing header with segments left: checksums use another destination */
-  SHUNT_HEADERS_ND = 1 << 4,     /* neighbour solicitation or advertisement with its target (at l4 + 8) */
-};
-
-/* Offsets count from the frame's start; 0: not there. */
-struct shunt_headers {
-  __u32 l3_end;    /* where the IP datagram ends: Ethernet padding excluded */
-  __u32 max_len;   /* TRUNCATE: bytes that the next output sends at most; 0: all */
-  __u16 eth_type;  /* of the innermost EtherType field (that of SNAP too) */
-  __u16 l3;        /* what follows Ethernet and its tags; always there */
-  __u16 l4;        /* a whole TCP, UDP, SCTP, ICMP, IGMP or ICMPv6 header; never in a later fragment */
-  __u16 nd_sll;    /* address in ND's source link-layer option */
-  __u16 nd_tll;    /* address in ND's target link-layer option */
-  __u16 walk;      /* the parser's own */
-  __u8 vlan_count; /* tags in front of eth_type: parsed ones, and those pushed since */
-  __u8 l3_kind;    /* enum shunt_l3_kind */
-  __u8 proto;      /* IP protocol, that of the last IPv6 header that was walked */
-  __u8 flags;      /* SHUNT_HEADERS_* */
-};
+#define SHUNT_FEATURES_L4_KEY (SHUNT_FEATURE_L4 | SHUNT_FEATURE_ND | SHUNT_FEATURE_HASH)
+#define SHUNT_FEATURES_L3_KEY (SHUNT_FEATURE_L3 | SHUNT_FEATURE_EXTHDR | SHUNT_FEATURES_L4_KEY)
 
 /* Where the parse stands. `limit` is where the innermost layer ends, at most the frame's length. */
 struct shunt_cursor {
@@ -111,11 +79,6 @@ SHUNT_INLINE void shunt_map_ipv4(__u8* to, __u32 raw) SHUNT_NOEXCEPT {
 
 SHUNT_INLINE int shunt_is_vlan(__u16 raw_type) SHUNT_NOEXCEPT {
   return raw_type == SHUNT_BE16(SHUNT_ETH_TYPE_CVLAN) || raw_type == SHUNT_BE16(SHUNT_ETH_TYPE_SVLAN);
-}
-
-SHUNT_INLINE int shunt_is_ext_header(__u32 proto) SHUNT_NOEXCEPT {
-  return proto == SHUNT_IP_PROTO_HOPOPTS || proto == SHUNT_IP_PROTO_ROUTING || proto == SHUNT_IP_PROTO_DSTOPTS ||
-         proto == SHUNT_IP_PROTO_AH || proto == SHUNT_IP_PROTO_FRAGMENT;
 }
 
 /* The key's fragment bits. */
@@ -171,6 +134,16 @@ SHUNT_INLINE void shunt_parse_mpls(struct shunt_cursor* c, struct shunt_flow_key
   }
 }
 
+/* Believed only where the customer's Ethernet header is there as well. */
+SHUNT_INLINE void shunt_parse_pbb(struct shunt_cursor* c, struct shunt_flow_key* key,
+                                  struct shunt_headers* h) SHUNT_NOEXCEPT {
+  const __u8* p = shunt_peek(c, SHUNT_PBB_TAG_SIZE + sizeof(struct shunt_eth_header), h);
+
+  if (!p) return;
+  h->l3_kind = SHUNT_L3_PBB;
+  key->pbb_itag = SHUNT_BE32_FROM_RAW(shunt_load32(p));
+}
+
 SHUNT_INLINE void shunt_parse_arp(struct shunt_cursor* c, struct shunt_flow_key* key,
                                   struct shunt_headers* h) SHUNT_NOEXCEPT {
   const __u8* p = shunt_peek(c, sizeof(struct shunt_arp_header), h);
@@ -219,51 +192,6 @@ SHUNT_INLINE int shunt_parse_ipv4(struct shunt_cursor* c, __u32 features, struct
   return 1;
 }
 
-/*
- * Walks IPv6's extension headers from h->l4 to the first that is none, and leaves it in h->l4 and h->proto. False: cut
- * short, or more than SHUNT_MAX_EXT_HEADERS. A later fragment ends the walk with SHUNT_IP_PROTO_FRAGMENT.
- *
- * What the walk carries from header to header is kept in *h, so that to the verifier all rounds are alike.
- */
-SHUNT_SUBPROGRAM(int) shunt_walk_ipv6(shunt_frame* frame, struct shunt_headers* h) SHUNT_NOEXCEPT {
-  __u32 i;
-
-  if (SHUNT_NULL_ARGUMENT(h)) return 0;
-  SHUNT_NO_UNROLL
-  for (i = 0; i < SHUNT_MAX_EXT_HEADERS + 1; i++) {
-    __u8 type = SHUNT_FORGET(__u8, h->proto);
-    __u32 off = SHUNT_FORGET(__u16, h->l4);
-    __u32 size;
-    const __u8* p;
-
-    if (!shunt_is_ext_header(type)) return 1;
-    if (off + 8 > h->l3_end) return 0;
-    p = shunt_frame_at(frame, off, 8);
-    if (!p) {
-      h->flags |= SHUNT_HEADERS_CUT;
-      return 0;
-    }
-    h->proto = p[0];
-    if (type == SHUNT_IP_PROTO_FRAGMENT) {
-      __u16 fragment = shunt_load16(p + 2);
-
-      size = 8;
-      if (fragment != 0) h->flags |= SHUNT_HEADERS_FRAG; /* an atomic fragment (RFC 6946) is none */
-      if (fragment & SHUNT_BE16(SHUNT_IPV6_FRAG_OFFSET_MASK)) {
-        h->flags |= SHUNT_HEADERS_LATER;
-        h->proto = SHUNT_IP_PROTO_FRAGMENT;
-        return 1;
-      }
-    } else {
-      if (type == SHUNT_IP_PROTO_ROUTING && p[3] != 0) h->flags |= SHUNT_HEADERS_ROUTED;
-      size = type == SHUNT_IP_PROTO_AH ? (p[1] + 2u) * 4 : (p[1] + 1u) * 8;
-    }
-    if (off + size > h->l3_end) return 0;
-    h->l4 = (__u16)(off + size);
-  }
-  return 0;
-}
-
 SHUNT_INLINE int shunt_parse_ipv6(struct shunt_cursor* c, __u32 features, struct shunt_flow_key* key,
                                   struct shunt_headers* h) SHUNT_NOEXCEPT {
   const __u8* p = shunt_peek(c, sizeof(struct shunt_ipv6_header), h);
@@ -293,6 +221,10 @@ SHUNT_INLINE int shunt_parse_ipv6(struct shunt_cursor* c, __u32 features, struct
     }
     c->off = SHUNT_FORGET(__u16, h->l4) & SHUNT_MAX_OFFSET;
     h->l4 = 0;
+    if (features & SHUNT_FEATURE_EXTHDR)
+      key->ipv6_exthdr = SHUNT_BE16_FROM_RAW(SHUNT_BE16(h->walk & SHUNT_EXTHDR_BITS));
+  } else if (features & SHUNT_FEATURE_EXTHDR) {
+    key->ipv6_exthdr = SHUNT_BE16_FROM_RAW(SHUNT_BE16(shunt_note_ext_header(0, h->proto) & SHUNT_EXTHDR_BITS));
   }
   if (features & SHUNT_FEATURES_L3_KEY) {
     key->ipv6_label = SHUNT_BE32_FROM_RAW(SHUNT_BE32(class_label & SHUNT_IPV6_LABEL_MASK));
@@ -444,6 +376,10 @@ SHUNT_INLINE enum shunt_drop_reason shunt_parse(shunt_frame* frame, __u32 frame_
   if ((features & SHUNT_FEATURE_MPLS) &&
       (raw_type == SHUNT_BE16(SHUNT_ETH_TYPE_MPLS) || raw_type == SHUNT_BE16(SHUNT_ETH_TYPE_MPLS_MC))) {
     shunt_parse_mpls(&c, key, h);
+    return SHUNT_DROP_NONE;
+  }
+  if ((features & SHUNT_FEATURE_PBB) && raw_type == SHUNT_BE16(SHUNT_ETH_TYPE_PBB)) {
+    shunt_parse_pbb(&c, key, h);
     return SHUNT_DROP_NONE;
   }
   if (!(features & (SHUNT_FEATURES_L3_KEY | SHUNT_FEATURE_CHECKSUM))) return SHUNT_DROP_NONE;

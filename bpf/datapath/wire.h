@@ -20,6 +20,7 @@
 #define SHUNT_ETH_TYPE_IPV6 0x86dd
 #define SHUNT_ETH_TYPE_MPLS 0x8847
 #define SHUNT_ETH_TYPE_MPLS_MC 0x8848
+#define SHUNT_ETH_TYPE_PBB 0x88e7
 #define SHUNT_ETH_TYPE_SVLAN 0x88a8
 
 /* IP protocols and IPv6 extension headers (IANA). */
@@ -30,6 +31,7 @@
 #define SHUNT_IP_PROTO_UDP 17
 #define SHUNT_IP_PROTO_ROUTING 43
 #define SHUNT_IP_PROTO_FRAGMENT 44
+#define SHUNT_IP_PROTO_ESP 50
 #define SHUNT_IP_PROTO_AH 51
 #define SHUNT_IP_PROTO_ICMPV6 58
 #define SHUNT_IP_PROTO_NONE 59 /* no next header */
@@ -42,6 +44,8 @@
 #define SHUNT_IPV6_FRAG_OFFSET_MASK 0xfff8
 #define SHUNT_TCP_FLAGS_MASK 0x0fff
 #define SHUNT_MPLS_BOS 0x00000100 /* bottom of stack */
+#define SHUNT_MPLS_SIZE 4          /* bytes of a label stack entry; its last one is the TTL */
+#define SHUNT_PBB_TAG_SIZE 4       /* bytes of a service instance tag, behind its EtherType */
 
 #define SHUNT_ND_SOLICIT 135 /* RFC 4861 */
 #define SHUNT_ND_ADVERT 136

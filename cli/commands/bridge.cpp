@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// shunt bridge add|del|list|show
+// shunt bridge add|del|list|show|set
 #include <iostream>
 
 #include "cli/command.h"
@@ -33,8 +33,16 @@ int show(const Invocation& invocation) {
     std::cout << fmt::format("bridge {}: rules {}, MACs {} of {}, ageing {} s\n", cell(answer.at("name")),
                              cell(answer.at("rules")), cell(answer.at("macs")), cell(answer.at("mac_limit")),
                              cell(answer.at("mac_ageing_s")));
+    if (const std::string flooded = cell(answer.at("flood_vlans")); !flooded.empty())
+      std::cout << fmt::format("flood VLANs: {}\n", flooded);
     show_ports(answer.at("ports"));
   });
+}
+
+int set(const Invocation& invocation) {
+  if (!invocation.has("flood-vlans")) throw UsageError("give --flood-vlans LIST");
+  invocation.call("bridge.set", {{"bridge", invocation.text("BR")}, {"flood_vlans", invocation.text("flood-vlans")}});
+  return kDone;
 }
 
 }  // namespace
@@ -45,6 +53,13 @@ std::span<const Command> bridge_commands() {
       {"bridge", "del", {"BR"}, "remove a bridge with its ports and rules", {}, false, del},
       {"bridge", "list", {}, "bridges and what they hold", {}, true, list},
       {"bridge", "show", {"BR"}, "one bridge and its ports", {}, true, show},
+      {"bridge",
+       "set",
+       {"BR"},
+       "change a bridge's settings",
+       {{"flood-vlans", "LIST", "VLANs in which 'normal' learns nothing and floods all, as 1,5-7; none: none"}},
+       false,
+       set},
   };
   return commands;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// shunt cache list|stats|flush
+// shunt cache list|stats|flush|why
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/commands/trace_text.h"
 
 namespace shunt::cli {
 namespace {
@@ -61,6 +62,11 @@ void show_stats(const Json& answer) {
   line("flows removed", fmt::format("{} idle, {} evicted", count("expired"), count("evicted")));
   line("flows revalidated", fmt::format("{}", count("revalidated")));
   line("index overflow", fmt::format("{} flows", count("index_overflow")));
+  if (count("events_lost") != 0)
+    line("events lost",
+         fmt::format("{} packet-ins, rules to learn or samples: the daemon was behind", count("events_lost")));
+  if (count("packet_ins_lost") != 0)
+    line("packet-ins lost", fmt::format("{}: nobody had read them in time", count("packet_ins_lost")));
   line("frames", fmt::format("{} free of {}", count("umem_free"), count("umem_frames")));
   std::string features;
   for (const Json& feature : answer.at("features"))
@@ -75,6 +81,17 @@ int flush(const Invocation& invocation) {
   return kDone;
 }
 
+int why(const Invocation& invocation) {
+  Json params = {{"key", invocation.text("KEY")}};
+  if (const auto bridge = invocation.optional_text("bridge")) params["bridge"] = *bridge;
+  return invocation.show("cache.why", params, [](const Json& answer) {
+    std::cout << "cached: " << flow_line(answer.at("cached"));
+    show_rules(answer.at("trace").at("rules"));
+    show_steps(answer.at("trace"));
+    show_outcome(answer.at("trace"));
+  });
+}
+
 }  // namespace
 
 std::span<const Command> cache_commands() {
@@ -87,6 +104,13 @@ std::span<const Command> cache_commands() {
        true,
        list},
       {"cache", "stats", {}, "hits by level, misses, upcalls by reason, frames", {}, true, stats},
+      {"cache",
+       "why",
+       {"KEY"},
+       "the cached flow that a packet meets, and the rules that made it; KEY: fields, or a line of 'cache list'",
+       {{"bridge", "BR", "whose port in_port is; needed where there are several bridges"}},
+       true,
+       why},
       {"cache", "flush", {}, "forget all cached flows; they are learned anew", {}, false, flush},
   };
   return commands;

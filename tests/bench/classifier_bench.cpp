@@ -1,102 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the pipeline costs: loading rules, changing one, looking a packet up, translating it. One thread, rule sets in
-// the manner of ClassBench's seeds (access lists, firewalls, IP chains), packets that match random rules.
+// What the classifier costs and makes: one thread, rule sets in the manner of ClassBench's seeds, next to tuple space
+// search over the same rules and packets.
+//
+//   classifier_bench                1k, 10k and 100k rules
+//   classifier_bench --large        1M, too
+//   classifier_bench --flows 100000 as many flows for the count of megaflows (minutes for the larger sets)
 #include <fmt/format.h>
+#include <malloc.h>
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <cstring>
+#include <cstdlib>
 #include <random>
-#include <string>
+#include <span>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
+#include "tests/bench/tuple_space.h"
+#include "tests/support/class_bench.h"
 #include "user/flow/classifier.h"
-#include "user/pipeline/switch.h"
-#include "user/pipeline/translate.h"
 
 using namespace shunt;
 
 namespace {
-
-using Random = std::mt19937_64;
-
-struct Mix {
-  const char* name;
-  std::vector<unsigned> src_lengths, dst_lengths;  // drawn evenly; 0: any
-  unsigned any_src_port, any_dst_port;             // percent of rules
-  unsigned port_range;                             // percent of the other ports that are prefixes
-};
-
-const Mix kMixes[] = {
-    {"acl", {32, 32, 24, 28, 30, 16, 0}, {32, 32, 32, 24, 27, 29}, 98, 20, 15},
-    {"fw", {0, 0, 32, 24, 16, 8}, {0, 32, 32, 30, 24, 16}, 50, 30, 40},
-    {"ipc", {0, 32, 32, 24, 20, 30, 16}, {0, 32, 32, 24, 26, 16, 31}, 80, 40, 25},
-};
-
-void put_address(__u8 (&value)[16], __u8 (&mask)[16], std::uint32_t address, unsigned length) {
-  const std::uint32_t bits = length == 0 ? 0 : ~std::uint32_t{0} << (32 - length);
-  const be32 wire{address & bits}, wire_mask{bits};
-  std::memcpy(value + 12, &wire, 4);
-  std::memcpy(mask + 12, &wire_mask, 4);
-}
-
-Match random_match(const Mix& mix, Random& random) {
-  const auto few = [&](unsigned count) { return static_cast<unsigned>(random() % count); };
-  // Addresses cluster: some networks, then hosts in them.
-  const auto address = [&] { return (10u + few(20)) << 24 | few(64) << 16 | few(64) << 8 | few(256); };
-  const auto port = [&](be16& value, be16& mask) {
-    const bool exact = few(100) >= mix.port_range;
-    const auto bits = static_cast<std::uint16_t>(exact ? 0xffff : 0xffff << (1 + few(15)));
-    mask = be16{bits};
-    value = be16{static_cast<std::uint16_t>((few(2) == 0 ? few(1024) : few(65536)) & bits)};
-  };
-  Match match;
-  match.value.eth_type = be16{0x0800};
-  match.mask.eth_type = be16{0xffff};
-  match.value.nw_proto = static_cast<__u8>(few(3) == 0 ? 17 : 6);
-  match.mask.nw_proto = 0xff;
-  put_address(match.value.ip_src, match.mask.ip_src, address(),
-              mix.src_lengths[few(static_cast<unsigned>(mix.src_lengths.size()))]);
-  put_address(match.value.ip_dst, match.mask.ip_dst, address(),
-              mix.dst_lengths[few(static_cast<unsigned>(mix.dst_lengths.size()))]);
-  if (few(100) >= mix.any_src_port) port(match.value.tp_src, match.mask.tp_src);
-  if (few(100) >= mix.any_dst_port) port(match.value.tp_dst, match.mask.tp_dst);
-  return match;
-}
-
-std::vector<FlowMod> random_mods(const Mix& mix, std::size_t count, Random& random) {
-  std::vector<FlowMod> mods(count);
-  for (FlowMod& mod : mods) {
-    mod.match = random_match(mix, random);
-    mod.priority = static_cast<std::uint16_t>(1 + random() % 60'000);
-    mod.actions = {OutputAction{PortNo{2}}};
-  }
-  return mods;
-}
-
-// A packet of a random rule, what the rule leaves open filled in.
-FlowKey packet_of(const std::vector<FlowMod>& mods, Random& random) {
-  const Match& match = mods[random() % mods.size()].match;
-  FlowKey key{};
-  key.in_port = 1;
-  key.eth_type = be16{0x0800};
-  std::memset(key.ip_src + 10, 0xff, 2);
-  std::memset(key.ip_dst + 10, 0xff, 2);
-  for (int i = 12; i < 16; ++i) {
-    key.ip_src[i] = static_cast<__u8>((random() & ~match.mask.ip_src[i] & 0xff) | match.value.ip_src[i]);
-    key.ip_dst[i] = static_cast<__u8>((random() & ~match.mask.ip_dst[i] & 0xff) | match.value.ip_dst[i]);
-  }
-  const auto fill = [&](be16 value, be16 mask) {
-    return be16{static_cast<std::uint16_t>((random() & static_cast<std::uint16_t>(~mask.host())) | value.host())};
-  };
-  key.nw_proto = match.value.nw_proto;
-  key.nw_ttl = 64;
-  key.tp_src = fill(match.value.tp_src, match.mask.tp_src);
-  key.tp_dst = fill(match.value.tp_dst, match.mask.tp_dst);
-  return key;
-}
 
 // CPU time of this thread in ns: other work on the machine shows less than in elapsed time.
 double cpu_now() {
@@ -107,9 +38,9 @@ double cpu_now() {
 
 // The median of some runs, in ns a round.
 template <typename Run>
-double measure(std::size_t rounds, Run run) {
+double measure(int runs, std::size_t rounds, Run run) {
   std::vector<double> results;
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < runs; ++i) {
     const double start = cpu_now();
     for (std::size_t r = 0; r < rounds; ++r) run(r);
     results.push_back((cpu_now() - start) / static_cast<double>(rounds));
@@ -118,81 +49,163 @@ double measure(std::size_t rounds, Run run) {
   return results[results.size() / 2];
 }
 
-struct Bridge {
-  Switch config;
-  BridgeId id = config.add_bridge("br0");
-  Bridge() {
-    for (std::uint32_t i = 1; i <= 4; ++i) config.add_port(id, {PortNo{i}, DpPort{i}, fmt::format("p{}", i), {}, true});
+std::size_t heap_bytes() {
+  const auto info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+struct Cached {
+  std::size_t megaflows, masks;
+  double bits;  // of a mask, on average
+};
+
+// The words of a key that these rules look at: eth_type, nw_proto, ports, addresses.
+using FiveWords = std::array<std::uint64_t, 5>;
+FiveWords five_words(const PipelineKey& key) {
+  const PipelineWords words = to_words(key);
+  return {words[2], words[4], words[5], words[7], words[9]};
+}
+struct FiveWordsHash {
+  std::size_t operator()(const FiveWords& words) const {
+    std::uint64_t hash = 0;
+    for (const auto word : words) hash = hash_step(hash, word);
+    return hash * 0xc4ceb9fe1a85ec53 >> 8;
   }
 };
 
-void report(const Mix& mix, std::size_t count) {
-  Random random{count};
-  const auto mods = random_mods(mix, count, random);
-  Bridge bridge;
-  const double start = cpu_now();
-  bridge.config.apply(bridge.id, mods, Clock::now());
-  const double load = (cpu_now() - start) / 1e6;
-  bridge.config.collect(bridge.config.version());
-
-  std::unordered_set<std::string> masks;
-  for (const FlowMod& mod : mods) masks.emplace(reinterpret_cast<const char*>(&mod.match.mask), sizeof(FlowMask));
-
-  std::vector<FlowKey> keys;
-  for (int i = 0; i < 16'384; ++i) keys.push_back(packet_of(mods, random));
-  const auto state = bridge.config.state();
-  const Classifier& table = *state->bridges[0]->tables[0];
-  double bits = 0;
-  const double lookup = measure(keys.size(), [&](std::size_t i) {
-    FlowMask mask{};
-    if (table.lookup(keys[i], state->version, mask) == nullptr) std::abort();
-    for (const auto word : to_words(mask)) bits += std::popcount(word);
-  });
-  std::unordered_set<std::string> megaflows;
-  for (const FlowKey& key : keys) {
-    FlowMask mask{};
-    if (table.lookup(key, state->version, mask) == nullptr) std::abort();
-    const FlowKey masked = key & mask;
-    std::string id(reinterpret_cast<const char*>(&masked), sizeof masked);
-    megaflows.insert(id.append(reinterpret_cast<const char*>(&mask), sizeof mask));
+// What a cache of megaflows holds after these packets: one is looked up only if no megaflow covers it.
+template <typename Lookup>
+Cached cached(std::span<const PipelineKey> keys, Lookup lookup) {
+  const auto under = [](FiveWords words, const FiveWords& mask) {
+    for (std::size_t i = 0; i < words.size(); ++i) words[i] &= mask[i];
+    return words;
+  };
+  std::vector<std::pair<FiveWords, std::unordered_set<FiveWords, FiveWordsHash>>> by_mask;
+  std::unordered_map<FiveWords, std::size_t, FiveWordsHash> index;
+  Cached result{};
+  for (const PipelineKey& key : keys) {
+    const FiveWords words = five_words(key);
+    const auto covers = [&](const auto& flows) { return flows.second.contains(under(words, flows.first)); };
+    if (std::any_of(by_mask.begin(), by_mask.end(), covers)) continue;
+    PipelineMask examined{};
+    lookup(key, examined);
+    const FiveWords mask = five_words(examined);
+    const auto [at, is_new] = index.try_emplace(mask, by_mask.size());
+    if (is_new) by_mask.push_back({mask, {}});
+    by_mask[at->second].second.insert(under(words, mask));
+    ++result.megaflows;
+    for (const auto word : mask) result.bits += std::popcount(word);
   }
-  const double change = measure(200, [&](std::size_t i) {
-    FlowMod mod = mods[i % mods.size()];
-    mod.priority = 65'000;
-    bridge.config.apply(bridge.id, std::span{&mod, 1}, Clock::now());
-    mod.command = FlowMod::Command::kDeleteStrict;
-    bridge.config.apply(bridge.id, std::span{&mod, 1}, Clock::now());
-    bridge.config.collect(bridge.config.version());
-  });
-  fmt::print("{:<4} {:>7} {:>9} {:>9.1f} {:>12.2f} {:>12.0f} {:>10.1f} {:>10}\n", mix.name, count, masks.size(), load,
-             change / 2000, lookup, bits / 5 / static_cast<double>(keys.size()), megaflows.size());
+  result.masks = by_mask.size();
+  result.bits /= static_cast<double>(result.megaflows);
+  return result;
 }
 
-void report_normal() {
-  Bridge bridge;
-  const auto state = bridge.config.state();
-  for (std::uint64_t i = 0; i < 10'000; ++i)
-    state->bridges[0]->fdb->learn({VlanId{0}, MacAddr::from_number(0x020000000000 + i)}, PortNo{2}, Clock::now());
-  Random random{1};
-  std::vector<FlowKey> keys(16'384);
-  for (FlowKey& key : keys) {
-    key.in_port = 1;
-    const auto dst = MacAddr::from_number(0x020000000000 + random() % 10'000);
-    std::memcpy(key.eth_dst, dst.bytes.data(), 6);
-    key.eth_src[0] = 2;
+// Rules that are there already come and go once more with another priority.
+struct Update {
+  double insert, remove;  // ns a rule
+};
+Update measure_updates(Classifier& table, const std::vector<RuleRef>& rules, std::size_t batch,
+                       std::uint64_t& version) {
+  constexpr std::size_t kUpdates = 16'384;
+  std::vector<RuleRef> extra;
+  std::mt19937_64 random{7};
+  for (std::size_t i = 0; i < kUpdates; ++i) {
+    auto rule = std::make_shared<Rule>();
+    rule->match = rules[random() % rules.size()]->match;
+    rule->priority = static_cast<std::uint16_t>(1 + random() % 65'000);
+    extra.push_back(std::move(rule));
   }
-  const double one = measure(keys.size(), [&](std::size_t i) {
-    if (translate(*state, keys[i]).actions.size() != 1) std::abort();
+  std::vector<double> inserts, removes;
+  for (int run = 0; run < 3; ++run) {
+    double start = cpu_now();
+    for (std::size_t i = 0; i < kUpdates; ++i) {
+      if (i % batch == 0) ++version;
+      table.insert(extra[i], version);
+      if (i % batch == batch - 1) table.publish();
+    }
+    inserts.push_back((cpu_now() - start) / kUpdates);
+    start = cpu_now();
+    for (std::size_t i = 0; i < kUpdates; ++i) {
+      if (i % batch == 0) ++version;
+      table.remove(*extra[i], version);
+      if (i % batch != batch - 1) continue;
+      table.publish();
+      table.collect(version, version);
+    }
+    removes.push_back((cpu_now() - start) / kUpdates);
+    table.collect(version + 1, version + 1);
+    ++version;
+  }
+  std::sort(inserts.begin(), inserts.end());
+  std::sort(removes.begin(), removes.end());
+  return {inserts[1], removes[1]};
+}
+
+void report(const RuleMix& mix, std::size_t count, std::size_t flow_count) {
+  std::mt19937_64 random{count};
+  const auto rules = rules_of(mix, count, random);
+  const bool is_large = count > 100'000;
+  const std::size_t before = heap_bytes();
+  Classifier table;
+  std::uint64_t version = 1;
+  const double start = cpu_now();
+  for (const RuleRef& rule : rules) table.insert(rule, version);
+  table.publish();
+  const double load = (cpu_now() - start) / static_cast<double>(count);
+  table.collect(version, version);
+  table.collect(version + 1, version + 1);
+  ++version;
+  const double bytes = static_cast<double>(heap_bytes() - before) / static_cast<double>(count);
+
+  std::vector<PipelineKey> keys, flows;
+  for (int i = 0; i < 16'384; ++i) keys.push_back(packet_of(rules, random));
+  for (std::size_t i = 0; i < flow_count; ++i) flows.push_back(packet_of(rules, random));
+  const auto ours = [&](const PipelineKey& key, PipelineMask& mask) {
+    if (table.lookup(key, version, mask) == nullptr) std::abort();
+  };
+  PipelineMask scratch{};
+  const double lookup = measure(5, keys.size(), [&](std::size_t i) {
+    scratch = {};
+    ours(keys[i], scratch);
   });
-  fmt::print("\ntranslate, normal, 10,000 MACs: {:.0f} ns\n", one);
+  const TupleSpace tuples{rules};
+  const auto theirs = [&](const PipelineKey& key, PipelineMask& mask) {
+    if (tuples.lookup(key, mask) == nullptr) std::abort();
+  };
+  const double tuple_lookup = measure(is_large ? 1 : 3, keys.size(), [&](std::size_t i) {
+    scratch = {};
+    theirs(keys[i], scratch);
+  });
+  const Update single = measure_updates(table, rules, 1, version);
+  const Update batch = measure_updates(table, rules, 256, version);
+  fmt::print("{:<4} {:>7} {:>6} {:>8.0f} {:>8.0f} {:>6.1f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} {:>6.0f}",
+             mix.name, count, tuples.tuple_count(), lookup, tuple_lookup, tuple_lookup / lookup, load, single.insert,
+             single.remove, batch.insert, batch.remove, bytes);
+  const Cached a = cached(flows, ours), b = cached(flows, theirs);
+  fmt::print(" {:>6} {:>9} {:>6} {:>5.1f} {:>9} {:>6} {:>5.1f}\n", flow_count, a.megaflows, a.masks, a.bits,
+             b.megaflows, b.masks, b.bits);
+  std::fflush(stdout);
 }
 
 }  // namespace
 
-int main() {
-  fmt::print("{:<4} {:>7} {:>9} {:>9} {:>12} {:>12} {:>10} {:>10}\n", "mix", "rules", "subtables", "load ms",
-             "change us", "look-up ns", "mask bits", "megaflows");
-  for (const Mix& mix : kMixes)
-    for (const std::size_t count : {1'000u, 10'000u, 100'000u}) report(mix, count);
-  report_normal();
+int main(int argc, char** argv) {
+  bool large = false;
+  std::size_t flows = 0;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view{argv[i]} == "--large") large = true;
+    if (std::string_view{argv[i]} == "--flows" && i + 1 < argc) flows = std::strtoul(argv[++i], nullptr, 10);
+  }
+  fmt::print("ns a look-up or rule; bytes a rule, without the Rule; megaflows and masks in a cache after some flows\n");
+  fmt::print(
+      "{:<4} {:>7} {:>6} {:>8} {:>8} {:>6} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>6} {:>9} {:>6} {:>5} {:>9} {:>6} "
+      "{:>5}\n",
+      "mix", "rules", "tuples", "look-up", "tuple s.", "ratio", "load", "insert", "remove", "in 256", "in 256", "bytes",
+      "flows", "megaflows", "masks", "bits", "tuple s.", "masks", "bits");
+  // Telling whether a megaflow covers a flow asks every mask: fewer flows where rules make many.
+  for (const auto& [count, default_flows] :
+       {std::pair{1'000u, 100'000u}, {10'000u, 20'000u}, {100'000u, 10'000u}, {1'000'000u, 10'000u}})
+    for (const RuleMix& mix : rule_mixes())
+      if (count <= 100'000 || large) report(mix, count, flows != 0 ? flows : default_flows);
 }

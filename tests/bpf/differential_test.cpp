@@ -10,6 +10,8 @@
 #include <cstring>
 
 #include "bpf/datapath/act.h"
+#include "bpf/datapath/hash.h"
+#include "bpf/datapath/meter.h"
 #include "tests/bpf/random_frames.h"
 #include "tests/bpf/shared_switch.h"
 #include "user/base/error.h"
@@ -23,19 +25,40 @@ constexpr unsigned kPorts = 3;
 // How a packet ends: in the kernel as seen by a test run, in the model as it should.
 struct Outcome {
   std::uint32_t verdict = XDP_DROP;
-  Bytes frame;      // where it is redirected
-  int drop = -1;    // enum shunt_drop_reason
-  int upcall = -1;  // enum shunt_upcall_reason
+  Bytes frame;        // where it is redirected
+  int drop = -1;      // enum shunt_drop_reason
+  int upcall = -1;    // enum shunt_upcall_reason
+  bool lost = false;  // dropped, though not by an action that says so
 };
 
-// What the kernel side has to do, written down plainly: edits are made on a copy, so that what goes up is as it came.
+// Meters whose verdict no clock changes, by slot; 0 is none.
+std::vector<shunt_meter> test_meters() {
+  constexpr __u64 kNever = 1ull << 40;  // as a burst: some minutes ahead
+  const auto band = [](__u64 cost, __u32 type, __u32 precedence) {
+    return shunt_meter_band{cost, kNever, 0, 0, 0, type, precedence};
+  };
+  const auto meter = [](__u32 flags, std::vector<shunt_meter_band> bands) {
+    shunt_meter m{};
+    m.flags = SHUNT_METER_IN_USE | flags;
+    m.band_count = static_cast<__u32>(bands.size());
+    std::copy(bands.begin(), bands.end(), m.bands);
+    return m;
+  };
+  const auto all = band(0, SHUNT_BAND_DROP, 0), remark = band(0, SHUNT_BAND_DSCP_REMARK, 1);
+  const auto nothing = band(1, SHUNT_BAND_DROP, 0);
+  return {shunt_meter{},
+          meter(0, {all}),
+          meter(SHUNT_METER_PACKETS, {remark}),
+          meter(0, {nothing}),
+          meter(0, {band(0, SHUNT_BAND_DSCP_REMARK, 2), nothing}),
+          meter(SHUNT_METER_PACKETS, {remark, all})};
+}
+
+// What the kernel side has to do, written down plainly: what makes the packet go up is found first, and it goes up as
+// it came, unmetered.
 class Model {
  public:
-  explicit Model(const Bytes& frame) : original_{frame}, buffer_(kHeadroom + frame.size() + kTailroom) {
-    std::copy(frame.begin(), frame.end(), buffer_.begin() + kHeadroom);
-    frame_ = {reinterpret_cast<__u8*>(buffer_.data()) + kHeadroom, static_cast<__u32>(frame.size()), kHeadroom,
-              kTailroom};
-  }
+  Model(const Bytes& frame, const shunt_config& config) : original_{frame}, config_{config} { begin(); }
 
   shunt_flow_key key{};
 
@@ -43,32 +66,67 @@ class Model {
   [[nodiscard]] shunt_drop_reason parse() {
     shunt_frame visible = frame_;
     visible.len = std::min(visible.len, kFirstBuffer);
-    return shunt_parse(&visible, frame_.len, 1, SHUNT_FEATURE_ALL, &key, &headers_);
+    const auto reason = shunt_parse(&visible, frame_.len, 1, SHUNT_FEATURE_ALL, &key, &headers_);
+    key.dp_hash = shunt_dp_hash(&key, config_.hash_seed, config_.hash_multiplier);
+    return reason;
   }
   [[nodiscard]] bool headers_cut() const { return (headers_.flags & SHUNT_HEADERS_CUT) != 0; }
 
+  std::vector<shunt_meter> meters = test_meters();
+
   Outcome run(std::span<const shunt_action> actions) {
     if (headers_cut()) return up(SHUNT_UPCALL_DEEP_HEADER);
+    const Outcome dry = run_through(actions, false);
+    if (dry.upcall >= 0) return dry;
+    begin();
+    (void)parse();
+    return run_through(actions, true);
+  }
+
+ private:
+  void begin() {
+    buffer_.assign(kHeadroom + original_.size() + kTailroom, std::byte{0});
+    std::copy(original_.begin(), original_.end(), buffer_.begin() + kHeadroom);
+    frame_ = {reinterpret_cast<__u8*>(buffer_.data()) + kHeadroom, static_cast<__u32>(original_.size()), kHeadroom,
+              kTailroom};
+  }
+
+  Outcome run_through(std::span<const shunt_action> actions, bool metering) {
     for (const shunt_action& action : actions) {
       if (action.type == SHUNT_ACT_USERSPACE) return up(action.field);
+      if (action.type == SHUNT_ACT_SAMPLE) return up(SHUNT_UPCALL_SAMPLE);  // in these lists all are picked
       if (action.type == SHUNT_ACT_OUTPUT_GROUP && several_buffers()) return up(SHUNT_UPCALL_JUMBO_FLOOD);
-      if (action.type == SHUNT_ACT_DROP) return drop(action.field);
+      if (action.type == SHUNT_ACT_DROP) return drop(action.field, false);
       if (action.type == SHUNT_ACT_OUTPUT || action.type == SHUNT_ACT_OUTPUT_GROUP) return output(action);
-      const auto verdict = shunt_act(&frame_, &headers_, &action);
+      if (action.type == SHUNT_ACT_METER) {
+        if (metering && !pass_meter(action)) return drop(SHUNT_DROP_METER);
+        continue;
+      }
+      // A third tag is not followed: translation wants the packet where one may come to light.
+      const auto verdict = action.type == SHUNT_ACT_POP_VLAN ? shunt_act_plain(&frame_, &headers_, &action)
+                                                             : shunt_act(&frame_, &headers_, &action);
       if (verdict == SHUNT_VERDICT_TTL) return up(SHUNT_UPCALL_TTL);
       if (verdict != SHUNT_VERDICT_NEXT) return up(SHUNT_UPCALL_EDIT);
     }
     return drop(SHUNT_DROP_RULE);
   }
 
- private:
+  bool pass_meter(const shunt_action& action) {
+    const auto len = static_cast<__u32>(original_.size());
+    const __u32 metered = shunt_meter_packet(&meters[action.arg], len, 1'000'000'000);
+    shunt_action set;
+    if (metered > SHUNT_METERED_REMARK && shunt_find_remark(&frame_, &headers_, metered - SHUNT_METERED_REMARK, &set))
+      (void)shunt_act(&frame_, &headers_, &set);
+    return metered != SHUNT_METERED_DROP;
+  }
+
   static constexpr std::size_t kHeadroom = 256;
   static constexpr std::size_t kTailroom = 64;
   // A test run puts what does not fit into a page with headroom and skb_shared_info into further buffers.
   static constexpr __u32 kFirstBuffer = 4096 - 256 - 320;
   [[nodiscard]] bool several_buffers() const { return original_.size() > kFirstBuffer; }
 
-  [[nodiscard]] Outcome drop(int reason) const { return {XDP_DROP, {}, reason, -1}; }
+  [[nodiscard]] Outcome drop(int reason, bool lost = true) const { return {XDP_DROP, {}, reason, -1, lost}; }
   [[nodiscard]] Outcome up(int reason) const { return {XDP_REDIRECT, original_, -1, reason}; }
 
   Outcome output(const shunt_action& action) {
@@ -81,7 +139,8 @@ class Model {
     return {XDP_REDIRECT, Bytes{data, data + frame_.len}, -1, -1};
   }
 
-  Bytes original_;
+  const Bytes original_;
+  const shunt_config& config_;
   Bytes buffer_;
   shunt_frame frame_{};
   shunt_headers headers_{};
@@ -107,10 +166,12 @@ struct Bench {
   void compare(const Bytes& frame, const std::vector<shunt_action>& actions, bool single) {
     sw.reset();
     sw.datapath.ports[1].flags = SHUNT_PORT_EXACT;
-    Model model{frame};
+    Model model{frame, sw.datapath.config()};
+    std::copy(model.meters.begin(), model.meters.end(), sw.datapath.meters.span().begin());
     REQUIRE(model.parse() == SHUNT_DROP_NONE);
     const auto slot = sw.publish(model.key, exact_mask(), actions);
     if (!single) sw.datapath.flows[slot].head.flags &= static_cast<__u8>(~SHUNT_FLOW_SINGLE_OUTPUT);
+    const bool cut = model.headers_cut();
     const Outcome expected = model.run(actions);
 
     const Result result = sw.run(frame);
@@ -119,15 +180,33 @@ struct Bench {
     CHECK(result.verdict == expected.verdict);
     CHECK((result.meta ? int{result.meta->reason} : -1) == expected.upcall);
     if (expected.verdict == XDP_REDIRECT) CHECK(result.frame == expected.frame);
-    const bool hit = !model.headers_cut();
-    CHECK(sw.counted(slot).packets == hit);
-    CHECK(sw.counted(slot).bytes == (hit ? frame.size() : 0));
+    // What goes up is userspace's to count, but for flows that say nothing else.
+    const bool up = expected.upcall >= 0;
+    const bool counts = !cut && (!up || actions[0].type == SHUNT_ACT_USERSPACE);
+    CHECK(sw.counted(slot).packets == counts);
+    CHECK(sw.counted(slot).bytes == (counts ? frame.size() : 0));
+    const std::size_t sent = expected.lost ? 0 : up || expected.drop >= 0 ? frame.size() : expected.frame.size();
+    CHECK(sw.delta(slot).bytes == std::uint64_t{sent} - frame.size());
+    CHECK(sw.delta(slot).lost == expected.lost);
     CHECK(stats.rx_packets == 1);
     CHECK(stats.rx_bytes == frame.size());
     for (int reason = 0; reason < SHUNT_DROP_COUNTERS; ++reason)
       CHECK(stats.drops[reason] == (reason == expected.drop));
     for (int reason = 0; reason < SHUNT_UPCALL_COUNTERS; ++reason)
       CHECK(stats.upcalls[reason] == (reason == expected.upcall));
+    compare_meters(model.meters);
+  }
+
+  void compare_meters(const std::vector<shunt_meter>& expected) {
+    for (std::size_t slot = 0; slot < expected.size(); ++slot) {
+      const shunt_meter& kernel = sw.datapath.meters[slot];
+      CHECK(kernel.packets == expected[slot].packets);
+      CHECK(kernel.bytes == expected[slot].bytes);
+      for (int band = 0; band < SHUNT_METER_BANDS; ++band) {
+        CHECK(kernel.bands[band].packets == expected[slot].bands[band].packets);
+        CHECK(kernel.bands[band].bytes == expected[slot].bands[band].bytes);
+      }
+    }
   }
 };
 
@@ -152,6 +231,20 @@ TEST_SUITE("differential") {
          set_field(SHUNT_FIELD_ICMP_TYPE, byte), output_to(3)},
         {group_output(1)},
         {simple_action(SHUNT_ACT_TRUNCATE, 20), output_to(2)},
+        {push_mpls(0x8847, 0x00064140), output_to(2)},
+        {push_mpls(0x8847, 0x00064140), push_mpls(0x8848, 0x00065040), push_mpls(0x8847, 0x00066040), output_to(2)},
+        {simple_action(SHUNT_ACT_DEC_MPLS_TTL), output_to(2)},
+        {simple_action(SHUNT_ACT_COPY_TTL_IN), output_to(2)},
+        {simple_action(SHUNT_ACT_COPY_TTL_OUT), output_to(2)},
+        {pop_mpls(0x8847), simple_action(SHUNT_ACT_COPY_TTL_OUT), output_to(2)},
+        {push_mpls(0x8847, 0x00064140), simple_action(SHUNT_ACT_COPY_TTL_OUT), push_vlan(0x8100, 7), output_to(2)},
+        {pop_mpls(0x0800), set_field(SHUNT_FIELD_ETH_SRC, mac), output_to(2)},
+        {simple_action(SHUNT_ACT_METER, 1), output_to(2)},
+        {simple_action(SHUNT_ACT_METER, 2), output_to(2)},
+        {simple_action(SHUNT_ACT_METER, 4), simple_action(SHUNT_ACT_METER, 3), output_to(2)},
+        {simple_action(SHUNT_ACT_METER, 5), simple_action(SHUNT_ACT_DEC_TTL), output_to(2)},
+        {simple_action(SHUNT_ACT_SAMPLE), output_to(2)},
+        {simple_action(SHUNT_ACT_METER, 3), drop_for(SHUNT_DROP_RULE)},
     };
     for (const NamedFrame& named : corner_frames()) {
       CAPTURE(named.name);

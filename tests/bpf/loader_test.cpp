@@ -6,14 +6,18 @@
 #include <linux/capability.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <spdlog/spdlog.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/bpf/switch_fixture.h"
 #include "user/base/error.h"
@@ -67,6 +71,44 @@ UniqueFd foreign_program() {
   const bpf_insn pass[]{{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
   return UniqueFd{check(bpf_prog_load(BPF_PROG_TYPE_XDP, "foreign_pass", "GPL", pass, 2, nullptr), "load a program")};
 }
+
+shunt_config small_config(std::uint32_t features) {
+  shunt_config config{};
+  config.features = features;
+  config.flow_limit = 64;
+  config.index_mask = index_buckets(64) - 1;
+  config.cpu_count = 1;
+  return config;
+}
+
+// Without CAP_PERFMON the verifier forbids what the program does with packet pointers: a real refusal. Capabilities are
+// a thread's.
+std::unique_ptr<SwitchObject> load_without_perfmon(const shunt_config& config) {
+  std::exception_ptr failure;
+  std::unique_ptr<SwitchObject> object;
+  std::thread{[&] {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2]{};
+    data[0].effective = data[0].permitted = 1U << CAP_NET_ADMIN;
+    data[1].effective = data[1].permitted = 1U << (CAP_BPF - 32);
+    if (::syscall(SYS_capset, &header, data) != 0) return;
+    try {
+      object = std::make_unique<SwitchObject>(config);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }}.join();
+  if (failure) std::rethrow_exception(failure);
+  return object;
+}
+
+// A refused program is warned of with the verifier's whole log.
+struct Quiet {
+  const spdlog::level::level_enum before = spdlog::get_level();
+  Quiet() { spdlog::set_level(spdlog::level::off); }
+  ~Quiet() { spdlog::set_level(before); }
+  Quiet(const Quiet&) = delete;
+};
 
 Datapath::Options small(std::string instance) { return {std::move(instance), 1024, SHUNT_FEATURE_ALL}; }
 
@@ -182,30 +224,66 @@ TEST_SUITE("loader") {
   }
 
   TEST_CASE("a program that the verifier refuses leaves the verifier's log") {
-    shunt_config config{};
-    config.features = SHUNT_FEATURE_ALL;
-    config.flow_limit = 64;
-    config.index_mask = index_buckets(64) - 1;
-    config.cpu_count = 1;
-    // Without CAP_PERFMON the verifier forbids what the program does with packet pointers. Capabilities are a thread's.
-    std::string log;
+    const shunt_config config = small_config(SHUNT_FEATURE_ALL);
     bool by_verifier = false;
-    std::thread{[&] {
-      __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-      __user_cap_data_struct data[2]{};
-      data[0].effective = data[0].permitted = 1U << CAP_NET_ADMIN;
-      data[1].effective = data[1].permitted = 1U << (CAP_BPF - 32);
-      if (::syscall(SYS_capset, &header, data) != 0) return;
-      try {
-        const SwitchObject object{config};
-      } catch (const LoadFailure& failure) {
-        by_verifier = failure.by_verifier();
-        log = failure.log();
-      }
-    }}.join();
+    std::string log;
+    try {
+      (void)load_without_perfmon(config);
+    } catch (const LoadFailure& failure) {
+      by_verifier = failure.by_verifier();
+      log = failure.log();
+    }
     CHECK(by_verifier);
     CHECK_MESSAGE(has(log, "processed"), log);
     CHECK(SwitchObject{config}.program_fd() >= 0);
+  }
+
+  TEST_CASE("where the verifier refuses a specialised program, the generic one is loaded, with the log of the other") {
+    shunt_config config = small_config(SHUNT_FEATURE_L3);
+    std::string refusal;
+    const Quiet quiet;
+    SUBCASE("the generic one passes") {
+      std::vector<std::uint32_t> tried;
+      const auto object = load_or_generic(config, refusal, [&](const shunt_config& c) {
+        tried.push_back(c.features);
+        return c.features == SHUNT_FEATURE_ALL ? std::make_unique<SwitchObject>(c) : load_without_perfmon(c);
+      });
+      CHECK(object->program_fd() >= 0);
+      CHECK(tried == std::vector<std::uint32_t>{SHUNT_FEATURE_L3, SHUNT_FEATURE_ALL});
+      CHECK(config.features == SHUNT_FEATURE_ALL);
+      CHECK_MESSAGE(has(refusal, "processed"), refusal);
+    }
+    SUBCASE("the generic one is refused as well") {
+      CHECK_THROWS_AS((void)load_or_generic(config, refusal, load_without_perfmon), LoadFailure);
+      CHECK_MESSAGE(has(refusal, "processed"), refusal);
+    }
+    SUBCASE("nothing was refused") {
+      (void)load_or_generic(config, refusal, [](const shunt_config& c) { return std::make_unique<SwitchObject>(c); });
+      CHECK(config.features == SHUNT_FEATURE_L3);
+      CHECK(refusal.empty());
+    }
+    SUBCASE("a failure that is not the verifier's is not tried again") {
+      int tried = 0;
+      CHECK_THROWS_AS((void)load_or_generic(config, refusal,
+                                            [&](const shunt_config&) -> std::unique_ptr<SwitchObject> {
+                                              ++tried;
+                                              throw LoadFailure{ENOMEM, "", "no memory"};
+                                            }),
+                      LoadFailure);
+      CHECK(tried == 1);
+    }
+  }
+
+  TEST_CASE("the verifier takes the program with each feature alone, and without each: any two of them, both ways") {
+    const SwitchObject maps{small_config(0)};
+    const auto loads = [&](std::uint32_t features) {
+      CAPTURE(features);
+      CHECK_NOTHROW((SwitchObject{small_config(features), &maps}));
+    };
+    for (std::uint32_t one = 1; one < SHUNT_FEATURE_ALL; one <<= 1) {
+      loads(one);
+      loads(SHUNT_FEATURE_ALL & ~one);
+    }
   }
 
   TEST_CASE("the index has a bucket for every three flows, and a power of two") {

@@ -108,12 +108,13 @@ PacketBuilder well_formed(Random& random) {
   const auto kind = below(random, 12);
   if (kind == 0) {
     builder.arp(static_cast<std::uint16_t>(below(random, 300)), kA, "10.0.0.1", kB, "10.0.0.2");
-  } else if (kind == 1) {
+  } else if (kind == 1 || kind == 3) {
     for (auto labels = 1 + below(random, 4); labels > 0; --labels)
       builder.mpls(static_cast<std::uint32_t>(below(random, 1 << 20)), static_cast<std::uint8_t>(below(random, 8)),
-                   byte(random));
+                   one_in(random, 4) ? static_cast<std::uint8_t>(below(random, 4)) : byte(random));
+    if (kind == 3) add_ip(random, builder, one_in(random, 2));
   } else if (kind == 2) {
-    builder.eth_type(static_cast<std::uint16_t>(random()));
+    builder.eth_type(one_in(random, 4) ? 0x88e7 : static_cast<std::uint16_t>(random()));
   } else {
     if (one_in(random, 10)) builder.snap();
     const bool v6 = one_in(random, 2);
@@ -124,17 +125,7 @@ PacketBuilder well_formed(Random& random) {
   return builder;
 }
 
-shunt_action random_edit(Random& random) {
-  switch (below(random, 8)) {
-    case 0:
-      return push_vlan(one_in(random, 2) ? 0x8100 : 0x88a8, static_cast<std::uint16_t>(random()));
-    case 1:
-      return simple_action(SHUNT_ACT_POP_VLAN);
-    case 2:
-      return simple_action(SHUNT_ACT_DEC_TTL);
-    default:
-      break;
-  }
+shunt_action random_set_field(Random& random) {
   shunt_action action = simple_action(SHUNT_ACT_SET_FIELD);
   action.field = static_cast<__u8>(1 + below(random, SHUNT_FIELD_COUNT - 1));
   std::generate(std::begin(action.value), std::end(action.value), [&random] { return byte(random); });
@@ -143,6 +134,55 @@ shunt_action random_edit(Random& random) {
   // What the field does not have is zero, as maps/actions.h says.
   for (int i = 0; i < 6; ++i) action.value[i] &= action.mask[i];
   return action;
+}
+
+shunt_action random_mpls(Random& random) {
+  static constexpr std::uint16_t kBelow[]{0x8847, 0x8848, 0x0800, 0x86dd, 0x88cc};
+  switch (below(random, 5)) {
+    case 0:
+      return push_mpls(one_in(random, 2) ? 0x8847 : 0x8848, static_cast<std::uint32_t>(random()));
+    case 1:
+      return pop_mpls(kBelow[below(random, std::size(kBelow))]);
+    case 2:
+      return simple_action(SHUNT_ACT_DEC_MPLS_TTL);
+    case 3:
+      return simple_action(SHUNT_ACT_COPY_TTL_OUT);
+    default:
+      return simple_action(SHUNT_ACT_COPY_TTL_IN);
+  }
+}
+
+shunt_action random_edit(Random& random) {
+  switch (below(random, 10)) {
+    case 0:
+      return push_vlan(one_in(random, 2) ? 0x8100 : 0x88a8, static_cast<std::uint16_t>(random()));
+    case 1:
+      return simple_action(SHUNT_ACT_POP_VLAN);
+    case 2:
+      return simple_action(SHUNT_ACT_DEC_TTL);
+    case 3:
+      return random_mpls(random);
+    case 4:
+      // Slots 0 to 5; 1 and 5 drop everything.
+      return simple_action(SHUNT_ACT_METER, static_cast<std::uint16_t>(one_in(random, 4) ? below(random, 6) : 2));
+    default:
+      return random_set_field(random);
+  }
+}
+
+// Whether the kernel side may get `edit` behind these (encoding sees to it): it does not know what a pop uncovers, nor
+// a top label's TTL that a pop or a copy put there.
+bool may_follow(const std::vector<shunt_action>& edits, const shunt_action& edit) {
+  bool popped = false, ttl_unknown = false;
+  for (const shunt_action& earlier : edits) {
+    popped = popped || earlier.type == SHUNT_ACT_POP_MPLS;
+    ttl_unknown = ttl_unknown || earlier.type == SHUNT_ACT_POP_MPLS || earlier.type == SHUNT_ACT_COPY_TTL_OUT;
+  }
+  if (edit.type == SHUNT_ACT_DEC_MPLS_TTL) return !ttl_unknown;
+  if (edit.type == SHUNT_ACT_DEC_TTL || edit.type == SHUNT_ACT_METER) return !popped;
+  if (edit.type == SHUNT_ACT_SET_FIELD)
+    return !popped || edit.field <= SHUNT_FIELD_VLAN_TPID || edit.field == SHUNT_FIELD_MPLS_LSE;
+  return true;
 }
 
 shunt_action random_end(Random& random) {
@@ -178,10 +218,11 @@ Bytes random_frame(Random& random) {
 std::vector<shunt_action> random_actions(Random& random) {
   std::vector<shunt_action> actions;
   for (auto edits = one_in(random, 3) ? 0 : below(random, SHUNT_MAX_ACTIONS - 1); edits > 0; --edits)
-    actions.push_back(random_edit(random));
-  if (one_in(random, 8))
+    if (const shunt_action edit = random_edit(random); may_follow(actions, edit)) actions.push_back(edit);
+  if (one_in(random, 30)) actions.insert(actions.begin(), simple_action(SHUNT_ACT_SAMPLE));  // probability: all
+  if (one_in(random, 8) && actions.size() < SHUNT_MAX_ACTIONS - 1)
     actions.push_back(simple_action(SHUNT_ACT_TRUNCATE, static_cast<std::uint16_t>(14 + below(random, 200))));
-  if (!one_in(random, 20)) actions.push_back(random_end(random));
+  if (!one_in(random, 20) && actions.size() < SHUNT_MAX_ACTIONS) actions.push_back(random_end(random));
   return actions;
 }
 
@@ -236,6 +277,15 @@ std::vector<NamedFrame> corner_frames() {
       {"SCTP over IPv6", ip6().sctp(5, 6).payload(33).build()},
       {"IGMP", ip4().igmp(0x16, 0).payload(4).build()},
       {"three MPLS labels", packet().eth(kA, kB).mpls(1).mpls(2).mpls(3).payload(30).build()},
+      {"IPv4 under a label", packet().eth(kA, kB).mpls(1).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(9).build()},
+      {"IPv6 under two labels behind a tag",
+       packet().eth(kA, kB).vlan(3).mpls(1, 0, 3).mpls(2, 0, 7).ipv6(kSrc6, kDst6).ttl(9).udp(1, 2).build()},
+      {"a label cut short", packet().eth(kA, kB).mpls(1).truncate(16).build()},
+      {"a label with TTL 1", packet().eth(kA, kB).mpls(1, 0, 1).payload(30).build()},
+      {"a service instance tag", packet().eth(kA, kB).eth_type(0x88e7).payload(60).build()},
+      {"assured forwarding", ip4().tos(0x28).udp(1, 2).payload(20).build()},
+      {"assured forwarding over IPv6", ip6().tos(0x28).udp(1, 2).payload(20).build()},
+      {"extension headers in an odd order", ip6().fragment(0, false).hop_by_hop().dst_options().udp(1, 2).build()},
       {"1500 bytes", ip4().udp(1, 2).payload(1472).build()},
       {"a frame of several buffers", ip4().tcp(1, 2).payload(8000).build()},
       {"an IPv6 frame of several buffers", ip6().udp(1, 2).payload(7000).build()},

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "bpf/datapath/hash.h"
 #include "bpf/datapath/mask.h"
 #include "bpf/datapath/parse.h"
 #include "user/base/error.h"
@@ -67,7 +68,9 @@ void Switch::reset() {
   for (std::uint32_t slot = 0; slot < next_slot_; ++slot) datapath.flows[slot] = shunt_flow{};
   for (auto& bucket : datapath.index.span()) bucket = shunt_index_bucket{};
   for (auto& counters : datapath.counters.span()) counters = shunt_flow_counters{};
+  for (auto& delta : datapath.deltas.span()) delta = shunt_flow_delta{};
   for (auto& order : datapath.order.span()) order = shunt_order{};
+  for (auto& meter : datapath.meters.span().first(kTestMeters)) meter = shunt_meter{};
   next_slot_ = 0;
   masks_.assign(SHUNT_MASK_FIRST, shunt_flow_key{});
   masks_[SHUNT_MASK_EXACT] = exact_mask();
@@ -221,6 +224,23 @@ shunt_flow_counters Switch::counted(std::uint32_t slot) const {
   return sum;
 }
 
+shunt_flow_delta Switch::delta(std::uint32_t slot) const {
+  const auto& config = datapath.config();
+  shunt_flow_delta sum{};
+  for (std::uint32_t cpu = 0; cpu < config.cpu_count; ++cpu) {
+    const shunt_flow_delta& d = datapath.deltas[std::size_t{cpu} * config.flow_limit + slot];
+    sum.bytes += d.bytes;
+    sum.lost += d.lost;
+  }
+  return sum;
+}
+
+shunt_flow_key Switch::whole_key(std::span<const std::byte> frame, unsigned port) const {
+  shunt_flow_key key = key_of(frame, port);
+  key.dp_hash = shunt_dp_hash(&key, datapath.config().hash_seed, datapath.config().hash_multiplier);
+  return key;
+}
+
 shunt_flow_key key_of(std::span<const std::byte> frame, unsigned port) {
   shunt_flow_key key{};
   shunt_headers headers{};
@@ -283,6 +303,20 @@ shunt_action push_vlan(std::uint16_t tpid, std::uint16_t tci) {
   const std::uint8_t bytes[]{static_cast<std::uint8_t>(tpid >> 8), static_cast<std::uint8_t>(tpid),
                              static_cast<std::uint8_t>(tci >> 8), static_cast<std::uint8_t>(tci)};
   std::copy(std::begin(bytes), std::end(bytes), action.value);
+  return action;
+}
+
+shunt_action push_mpls(std::uint16_t eth_type, std::uint32_t entry) {
+  shunt_action action = pop_mpls(eth_type);
+  action.type = SHUNT_ACT_PUSH_MPLS;
+  for (int i = 0; i < 4; ++i) action.value[2 + i] = static_cast<__u8>(entry >> (24 - 8 * i));
+  return action;
+}
+
+shunt_action pop_mpls(std::uint16_t eth_type) {
+  shunt_action action = simple_action(SHUNT_ACT_POP_MPLS);
+  action.value[0] = static_cast<__u8>(eth_type >> 8);
+  action.value[1] = static_cast<__u8>(eth_type);
   return action;
 }
 

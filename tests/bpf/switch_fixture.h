@@ -51,7 +51,9 @@ class Switch {
   [[nodiscard]] std::string interface(unsigned port) const { return fmt::format("{}p{}", prefix_, port); }
   [[nodiscard]] std::string peer(unsigned port) const { return fmt::format("{}q{}", prefix_, port); }
   [[nodiscard]] Ifindex ifindex(unsigned port) const { return ifindexes_[port]; }
-  // Forgets flows, masks and counters; ports as they were at first.
+  // Slots of `meters` that tests use.
+  static constexpr std::size_t kTestMeters = 16;
+  // Forgets flows, masks, meters and counters; ports as they were at first.
   void reset();
 
   // Empties the exact-match level, which reset() leaves: its hints are verified, but counted.
@@ -67,10 +69,14 @@ class Switch {
   std::uint16_t add_mask(const shunt_flow_key& mask);
   void set_union_mask(const shunt_flow_key& mask);
 
+  // key_of(), and the hash that select groups look at.
+  [[nodiscard]] shunt_flow_key whole_key(std::span<const std::byte> frame, unsigned port = 1) const;
+
   [[nodiscard]] Result run(std::span<const std::byte> frame, unsigned port = 1);
   // ns a packet, over `repeat` runs of an unchanging frame.
   [[nodiscard]] std::uint32_t measure(std::span<const std::byte> frame, unsigned port, std::uint32_t repeat);
   [[nodiscard]] shunt_flow_counters counted(std::uint32_t slot) const;
+  [[nodiscard]] shunt_flow_delta delta(std::uint32_t slot) const;
   [[nodiscard]] std::uint32_t flow_count() const { return next_slot_; }
 
  private:
@@ -87,7 +93,7 @@ class Switch {
   std::uint32_t next_slot_ = 0;
 };
 
-// The key that the shared parser makes of a frame.
+// The key that the shared parser makes of a frame, without dp_hash.
 shunt_flow_key key_of(std::span<const std::byte> frame, unsigned port = 1);
 // All bits of in_port, and nothing else: the widest mask there is.
 shunt_flow_key port_mask();
@@ -99,6 +105,8 @@ shunt_action drop_for(shunt_drop_reason reason);
 shunt_action userspace_for(shunt_upcall_reason reason);
 shunt_action set_field(shunt_field field, std::span<const std::uint8_t> value, std::span<const std::uint8_t> mask = {});
 shunt_action push_vlan(std::uint16_t tpid, std::uint16_t tci);
+shunt_action push_mpls(std::uint16_t eth_type, std::uint32_t entry);
+shunt_action pop_mpls(std::uint16_t eth_type);
 shunt_action simple_action(shunt_action_type type, std::uint16_t arg = 0);
 
 }  // namespace shunt::test

@@ -245,7 +245,7 @@ TEST_SUITE("look-up") {
     Switch& sw = shared_switch();
     const Bytes frame = udp_frame();
     const shunt_action out = output_to(2);
-    sw.publish(key_of(frame), exact_mask(), std::span{&out, 1});
+    sw.publish(sw.whole_key(frame), exact_mask(), std::span{&out, 1});
     CHECK(sw.run(frame).verdict == XDP_DROP);
     sw.datapath.ports[1].flags = SHUNT_PORT_EXACT;
     CHECK(sw.run(frame).verdict == XDP_REDIRECT);

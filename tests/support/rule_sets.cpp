@@ -42,8 +42,8 @@ void put(T& value, T& mask, T bits) {
 
 // One more condition on a random field.
 void narrow(Match& match, std::mt19937_64& random) {
-  FlowKey& value = match.value;
-  FlowMask& mask = match.mask;
+  PipelineKey& value = match.value;
+  PipelineMask& mask = match.mask;
   const auto few = [&](unsigned count) { return static_cast<unsigned>(random() % count); };
   switch (few(14)) {
     case 0:
@@ -88,8 +88,8 @@ void narrow(Match& match, std::mt19937_64& random) {
       break;
     default: {
       // Any bits anywhere.
-      const unsigned word = few(kKeyWords);
-      KeyWords values = to_words(value), masks = to_words(mask);
+      const unsigned word = few(kPipelineWords);
+      PipelineWords values = to_words(value), masks = to_words(mask);
       masks[word] |= random() & random() & random() & random();
       values[word] = (values[word] | (random() & random() & random())) & masks[word];
       value = from_words(values);
@@ -157,21 +157,21 @@ std::vector<RuleRef> random_rules(std::mt19937_64& random, std::size_t count) {
   return rules;
 }
 
-FlowKey random_key(std::mt19937_64& random) {
-  KeyWords words;
+PipelineKey random_key(std::mt19937_64& random) {
+  PipelineWords words;
   for (auto& word : words) word = random();
   return from_words(words);
 }
 
-FlowKey key_near(std::mt19937_64& random, const std::vector<RuleRef>& rules) {
+PipelineKey key_near(std::mt19937_64& random, const std::vector<RuleRef>& rules) {
   // The values of several rules mixed, then perhaps a bit turned: many rules match partly.
-  KeyWords words{};
+  PipelineWords words{};
   for (int i = 0; i < 3; ++i) {
     const Match& match = rules[random() % rules.size()]->match;
-    const KeyWords value = to_words(match.value), mask = to_words(match.mask);
-    for (std::size_t w = 0; w < kKeyWords; ++w) words[w] = (words[w] & ~mask[w]) | value[w];
+    const PipelineWords value = to_words(match.value), mask = to_words(match.mask);
+    for (std::size_t w = 0; w < kPipelineWords; ++w) words[w] = (words[w] & ~mask[w]) | value[w];
   }
-  if (random() % 2 == 0) words[random() % kKeyWords] ^= std::uint64_t{1} << random() % 64;
+  if (random() % 2 == 0) words[random() % kPipelineWords] ^= std::uint64_t{1} << random() % 64;
   return from_words(words);
 }
 

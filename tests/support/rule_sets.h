@@ -21,8 +21,8 @@ Match both(const Match& a, const Match& b);
 // Rules over every field of the key, with masks of many shapes, overlapping prefixes and priorities that all differ.
 // Values are drawn from few, so that rules meet the same packets.
 std::vector<RuleRef> random_rules(std::mt19937_64& random, std::size_t count);
-FlowKey random_key(std::mt19937_64& random);
+PipelineKey random_key(std::mt19937_64& random);
 // A key that one of the rules matches, or nearly.
-FlowKey key_near(std::mt19937_64& random, const std::vector<RuleRef>& rules);
+PipelineKey key_near(std::mt19937_64& random, const std::vector<RuleRef>& rules);
 
 }  // namespace shunt

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -21,17 +23,21 @@ class Error : public std::runtime_error {
       : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
 };
 
-// A refusal that points into a text the user gave; `column` counts from 1.
+enum class OfErrorCode : std::uint8_t;  // user/base/of_error.h
+
+// A refusal that points into a text the user gave; `column` counts from 1. `code` where OpenFlow has a name for it.
 class TextError : public Error {
  public:
-  TextError(std::size_t column, const std::string& message)
-      : Error("column {}: {}", column, message), column_{column}, reason_{message} {}
+  TextError(std::size_t column, const std::string& message, std::optional<OfErrorCode> code = std::nullopt)
+      : Error("column {}: {}", column, message), column_{column}, reason_{message}, code_{code} {}
   [[nodiscard]] std::size_t column() const { return column_; }
   [[nodiscard]] const std::string& reason() const { return reason_; }  // what() without the column
+  [[nodiscard]] std::optional<OfErrorCode> code() const { return code_; }
 
  private:
   std::size_t column_;
   std::string reason_;
+  std::optional<OfErrorCode> code_;
 };
 
 // Throws std::system_error of `error` (positive or negative errno), naming the operation and its object.

@@ -35,6 +35,7 @@ using BridgeId = StrongInt<struct BridgeIdTag, std::uint32_t>;
 
 // Reserved OpenFlow port numbers (OpenFlow 1.3.5 section A.2.1).
 inline constexpr PortNo kPortMax{0xffffff00};
+inline constexpr PortNo kPortUnset{0xfffffff7};  // actset_output where the action set has no output (OpenFlow 1.5)
 inline constexpr PortNo kPortInPort{0xfffffff8};
 inline constexpr PortNo kPortTable{0xfffffff9};
 inline constexpr PortNo kPortNormal{0xfffffffa};

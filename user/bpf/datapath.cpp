@@ -58,22 +58,6 @@ shunt_config checked_config(const Datapath::Options& options) {
   return config;
 }
 
-// Loads the program for config.features; where the verifier refuses, the generic one, and says so in config.features.
-std::unique_ptr<SwitchObject> load(shunt_config& config, const SwitchObject* maps_of, std::string& refusal) {
-  try {
-    return std::make_unique<SwitchObject>(config, maps_of);
-  } catch (const LoadFailure& failure) {
-    if (failure.by_verifier()) {
-      refusal = failure.log();
-      spdlog::warn("{}; its log:\n{}", failure.what(), failure.log());
-    }
-    if (!failure.by_verifier() || config.features == SHUNT_FEATURE_ALL) throw;
-  }
-  config.features = SHUNT_FEATURE_ALL;
-  spdlog::warn("the generic XDP program is used instead");
-  return std::make_unique<SwitchObject>(config, maps_of);
-}
-
 // An update of a map of maps waits for all readers, as membarrier does; for kernels booted with nohz_full, where
 // membarrier refuses.
 void wait_by_map_of_maps() {
@@ -90,7 +74,10 @@ void wait_by_map_of_maps() {
 
 struct Datapath::Impl {
   explicit Impl(const Options& options)
-      : config{checked_config(options)}, pins{options.instance}, maps{load(config, nullptr, refusal)} {
+      : config{checked_config(options)},
+        pins{options.instance},
+        maps{
+            load_or_generic(config, refusal, [](const shunt_config& c) { return std::make_unique<SwitchObject>(c); })} {
     maps->pin_maps(pins.path());
     groups_fd = maps->map_fd(SHUNT_MAP_FLOOD_GROUPS);
   }
@@ -115,10 +102,12 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(flows, SHUNT_MAP_FLOWS, c.flow_limit);
   map_array(index, SHUNT_MAP_FLOW_INDEX, std::size_t{c.index_mask} + 1);
   map_array(counters, SHUNT_MAP_FLOW_COUNTERS, std::size_t{c.flow_limit} * c.cpu_count);
+  map_array(deltas, SHUNT_MAP_FLOW_DELTAS, std::size_t{c.flow_limit} * c.cpu_count);
   map_array(masks, SHUNT_MAP_MASKS, SHUNT_MAX_MASKS);
   map_array(ports, SHUNT_MAP_PORTS, SHUNT_MAX_PORTS);
   map_array(port_by_ifindex, SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_IFINDEX_SLOTS);
   map_array(order, SHUNT_MAP_UPCALL_ORDER, SHUNT_ORDER_BUCKETS);
+  map_array(meters, SHUNT_MAP_METERS, SHUNT_MAX_METERS);
 }
 
 Datapath::~Datapath() = default;
@@ -256,7 +245,9 @@ void Datapath::require_features(std::uint32_t features) {
   if ((features & SHUNT_FEATURE_ALL & ~config.features) == 0) return;
   const std::uint32_t before = config.features;
   config.features |= features & SHUNT_FEATURE_ALL;
-  auto larger = load(config, impl_->maps.get(), impl_->refusal);
+  auto larger = load_or_generic(config, impl_->refusal, [this](const shunt_config& c) {
+    return std::make_unique<SwitchObject>(c, impl_->maps.get());
+  });
   // A program with more features is always a correct stand-in: where one swap fails, those made so far may stay.
   for (auto& [ifindex, link] : impl_->links)
     if (!link->update(larger->program_fd()))

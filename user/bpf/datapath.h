@@ -6,7 +6,8 @@
 // verifier refuses a specialised program, its log is kept and the generic one (all features) stays.
 //
 // Threads: the mapped arrays are written by the revalidator (flows, index, masks, ports' masks and generation) and
-// control (ports otherwise); everything else here belongs to the control thread, but for set_group (revalidator).
+// control (ports otherwise, and meters' configurations); everything else here belongs to the control thread, but for
+// set_group (revalidator).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 
 #include "maps/flow.h"
 #include "maps/map_names.h"
+#include "maps/meter.h"
 #include "maps/port.h"
 #include "user/base/strong_types.h"
 #include "user/bpf/map.h"
@@ -59,10 +61,12 @@ class Datapath {
   MappedArray<shunt_flow> flows;
   MappedArray<shunt_index_bucket> index;
   MappedArray<shunt_flow_counters> counters;  // [cpu * flow_limit + slot]
+  MappedArray<shunt_flow_delta> deltas;       // likewise
   MappedArray<shunt_mask> masks;
   MappedArray<shunt_port> ports;
   MappedArray<shunt_ifindex_slot> port_by_ifindex;
   MappedArray<shunt_order> order;
+  MappedArray<shunt_meter> meters;  // by Meter::slot; see user/worker/meters.h
   [[nodiscard]] BpfMap<shunt_megaflow_key, shunt_megaflow> megaflows() const;
 
   // XDP on an interface. attach() throws where the kernel refuses: the text names the MTU that would work (ERANGE), or

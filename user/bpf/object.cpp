@@ -57,6 +57,7 @@ void set_sizes(const switch_bpf& object, const shunt_config& config) {
   set(object.maps.flows, config.flow_limit);
   set(object.maps.flow_index, config.index_mask + 1);
   set(object.maps.flow_counters, config.flow_limit * config.cpu_count);
+  set(object.maps.flow_deltas, config.flow_limit * config.cpu_count);
 }
 
 LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log) {
@@ -118,12 +119,28 @@ void SwitchObject::pin_maps(const std::string& directory) const {
 
 const std::vector<const char*>& SwitchObject::map_names() {
   static const std::vector<const char*> names{
-      SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,         SHUNT_MAP_FLOW_INDEX,
-      SHUNT_MAP_FLOW_HINTS,    SHUNT_MAP_FLOW_COUNTERS, SHUNT_MAP_MASKS,
-      SHUNT_MAP_PORTS,         SHUNT_MAP_PORT_STATS,    SHUNT_MAP_PORT_BY_IFINDEX,
-      SHUNT_MAP_UPCALL_BUDGET, SHUNT_MAP_UPCALL_ORDER,  SHUNT_MAP_TX_PORTS,
-      SHUNT_MAP_XSKS,          SHUNT_MAP_FLOOD_GROUPS};
+      SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,           SHUNT_MAP_FLOW_INDEX,    SHUNT_MAP_FLOW_HINTS,
+      SHUNT_MAP_FLOW_COUNTERS, SHUNT_MAP_FLOW_DELTAS,     SHUNT_MAP_MASKS,         SHUNT_MAP_PORTS,
+      SHUNT_MAP_PORT_STATS,    SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_MAP_UPCALL_BUDGET, SHUNT_MAP_UPCALL_ORDER,
+      SHUNT_MAP_TX_PORTS,      SHUNT_MAP_METERS,          SHUNT_MAP_XSKS,          SHUNT_MAP_FLOOD_GROUPS};
   return names;
+}
+
+std::unique_ptr<SwitchObject> load_or_generic(
+    shunt_config& config, std::string& refusal,
+    const std::function<std::unique_ptr<SwitchObject>(const shunt_config&)>& load) {
+  try {
+    return load(config);
+  } catch (const LoadFailure& failure) {
+    if (failure.by_verifier()) {
+      refusal = failure.log();
+      spdlog::warn("{}; its log:\n{}", failure.what(), failure.log());
+    }
+    if (!failure.by_verifier() || config.features == SHUNT_FEATURE_ALL) throw;
+  }
+  config.features = SHUNT_FEATURE_ALL;
+  spdlog::warn("the generic XDP program is used instead");
+  return load(config);
 }
 
 std::uint32_t index_buckets(std::uint32_t flow_limit) {

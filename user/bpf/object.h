@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -51,6 +52,12 @@ class SwitchObject {
  private:
   switch_bpf* object_;
 };
+
+// Loads the program for config.features by `load`; where the verifier refuses it, the generic one (all features), and
+// says so in config.features. `refusal` gets the log of what was refused. Throws where neither can be loaded.
+[[nodiscard]] std::unique_ptr<SwitchObject> load_or_generic(
+    shunt_config& config, std::string& refusal,
+    const std::function<std::unique_ptr<SwitchObject>(const shunt_config&)>& load);
 
 // Buckets of flow_index for a flow limit: a power of two.
 [[nodiscard]] std::uint32_t index_buckets(std::uint32_t flow_limit);

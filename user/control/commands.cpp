@@ -6,13 +6,36 @@
 #include <system_error>
 #include <utility>
 
+#include "user/base/of_error.h"
 #include "user/pipeline/rule_text.h"
 
 namespace shunt {
 
 Commands::Commands(InstanceApi& instance, DaemonInfo daemon)
-    : instance_{instance}, daemon_{std::move(daemon)}, methods_{bridge_methods(), port_methods(), flow_methods(),
-                                                                cache_methods(),  fdb_methods(),  stats_methods()} {}
+    : instance_{instance}, daemon_{std::move(daemon)}, methods_{bridge_methods(), port_methods(),     flow_methods(),
+                                                                group_methods(),  meter_methods(),    table_methods(),
+                                                                trace_methods(),  cache_methods(),    fdb_methods(),
+                                                                stats_methods(),  packet_in_methods()} {}
+
+namespace {
+
+// Where the text is wrong, and what OpenFlow calls it.
+Json error_data(std::optional<OfErrorCode> code, std::size_t line, std::size_t column) {
+  Json data = Json::object();
+  if (code) {
+    const OfErrorNumbers numbers = numbers_of(*code);
+    data = {{"of_error", numbers.name}, {"type", numbers.type}, {"code", numbers.code}};
+  }
+  if (line != 0) data["line"] = line;
+  if (column != 0) data["column"] = column;
+  return data.empty() ? Json(nullptr) : data;
+}
+
+std::string with_line(const OfError& error) {
+  return error.line() == 0 ? std::string{error.what()} : fmt::format("line {}: {}", error.line(), error.what());
+}
+
+}  // namespace
 
 std::string Commands::handle(std::string_view line) {
   Json id;
@@ -22,9 +45,11 @@ std::string Commands::handle(std::string_view line) {
   } catch (const RpcError& error) {
     return format_error(id, error.code(), error.what());
   } catch (const LineError& error) {
-    return format_error(id, RpcCode::kRefused, error.what(), {{"line", error.line()}, {"column", error.column()}});
+    return format_error(id, RpcCode::kRefused, error.what(), error_data(error.code(), error.line(), error.column()));
   } catch (const TextError& error) {
-    return format_error(id, RpcCode::kRefused, error.what(), {{"column", error.column()}});
+    return format_error(id, RpcCode::kRefused, error.what(), error_data(error.code(), 0, error.column()));
+  } catch (const OfError& error) {
+    return format_error(id, RpcCode::kRefused, with_line(error), error_data(error.code(), error.line(), 0));
   } catch (const Error& error) {
     return format_error(id, RpcCode::kRefused, error.what());
   } catch (const std::system_error& error) {

@@ -43,7 +43,12 @@ std::span<const Method> port_methods();
 std::span<const Method> flow_methods();
 std::span<const Method> cache_methods();
 std::span<const Method> fdb_methods();
+std::span<const Method> group_methods();
+std::span<const Method> meter_methods();
+std::span<const Method> packet_in_methods();
 std::span<const Method> stats_methods();
+std::span<const Method> table_methods();
+std::span<const Method> trace_methods();
 
 class Commands {
  public:
@@ -60,7 +65,7 @@ class Commands {
 
   InstanceApi& instance_;
   DaemonInfo daemon_;
-  std::array<std::span<const Method>, 6> methods_;
+  std::array<std::span<const Method>, 11> methods_;
 };
 
 }  // namespace shunt

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// bridge.add, bridge.del, bridge.list, bridge.show
+// bridge.add, bridge.del, bridge.list, bridge.show, bridge.set
 #include "user/control/commands.h"
 #include "user/control/port_json.h"
+#include "user/control/text.h"
 
 namespace shunt {
 namespace {
@@ -12,8 +13,13 @@ Json summary(InstanceApi& instance, const std::string& bridge, std::size_t ports
   FlowMod every;
   every.command = FlowMod::Command::kDelete;
   const FdbSettings fdb = instance.fdb_settings(bridge);
-  return {{"name", bridge},   {"ports", ports},         {"rules", instance.flow_list(bridge, every).size()},
-          {"macs", fdb.size}, {"mac_limit", fdb.limit}, {"mac_ageing_s", fdb.ageing.count()}};
+  return {{"name", bridge},
+          {"ports", ports},
+          {"rules", instance.flow_list(bridge, every).size()},
+          {"macs", fdb.size},
+          {"mac_limit", fdb.limit},
+          {"mac_ageing_s", fdb.ageing.count()},
+          {"flood_vlans", format_vlans(instance.flood_vlans(bridge))}};
 }
 
 Json add(const CommandContext& context, const Arguments& arguments) {
@@ -42,6 +48,18 @@ Json show(const CommandContext& context, const Arguments& arguments) {
   return reply;
 }
 
+Json set(const CommandContext& context, const Arguments& arguments) {
+  const std::string& text = arguments.text("flood_vlans");
+  VlanSet vlans;
+  try {
+    if (text != "none") vlans = parse_vlans(text);
+  } catch (const Error& error) {
+    throw RpcError(RpcCode::kInvalidParams, "parameter 'flood_vlans': {}, or none", error.what());
+  }
+  context.instance.set_flood_vlans(arguments.text("bridge"), vlans);
+  return Json::object();
+}
+
 }  // namespace
 
 std::span<const Method> bridge_methods() {
@@ -50,6 +68,7 @@ std::span<const Method> bridge_methods() {
       {"bridge.del", {kBridge}, del},
       {"bridge.list", {}, list},
       {"bridge.show", {kBridge}, show},
+      {"bridge.set", {kBridge, {.name = "flood_vlans", .type = ParamType::kText, .required = true}}, set},
   };
   return methods;
 }

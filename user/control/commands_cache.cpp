@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// cache.list, cache.stats, cache.flush
-#include <chrono>
-#include <functional>
-#include <unordered_map>
+// cache.list, cache.stats, cache.flush, cache.why
+#include <string_view>
 
 #include "user/control/commands.h"
-#include "user/flow/key_text.h"
-#include "user/pipeline/action_text.h"
+#include "user/control/packet_text.h"
+#include "user/control/trace_json.h"
 
 namespace shunt {
 namespace {
@@ -14,63 +12,15 @@ namespace {
 constexpr std::uint64_t kDefaultLimit = 1'000;
 constexpr std::uint64_t kMaxLimit = 2'000'000;  // the largest --flow-limit
 
-struct Name {
-  const char* text;
-};
-#define SHUNT_UPCALL_NAME(name, text, help) Name{text},
-constexpr Name kUpcallNames[] = {SHUNT_UPCALL_REASONS(SHUNT_UPCALL_NAME)};
-#undef SHUNT_UPCALL_NAME
-
 constexpr struct {
   std::uint32_t bit;
   const char* name;
 } kFeatures[] = {
-    {SHUNT_FEATURE_L3, "l3"},       {SHUNT_FEATURE_L4, "l4"},       {SHUNT_FEATURE_ND, "nd"},
-    {SHUNT_FEATURE_MPLS, "mpls"},   {SHUNT_FEATURE_EDITS, "edits"}, {SHUNT_FEATURE_CHECKSUM, "checksum"},
-    {SHUNT_FEATURE_HINTS, "hints"},
+    {SHUNT_FEATURE_L3, "l3"},       {SHUNT_FEATURE_L4, "l4"},         {SHUNT_FEATURE_ND, "nd"},
+    {SHUNT_FEATURE_MPLS, "mpls"},   {SHUNT_FEATURE_EDITS, "edits"},   {SHUNT_FEATURE_CHECKSUM, "checksum"},
+    {SHUNT_FEATURE_HINTS, "hints"}, {SHUNT_FEATURE_EXTHDR, "exthdr"}, {SHUNT_FEATURE_PBB, "pbb"},
+    {SHUNT_FEATURE_HASH, "hash"},   {SHUNT_FEATURE_METER, "meter"},   {SHUNT_FEATURE_SAMPLE, "sample"},
 };
-
-double seconds(std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000; }
-
-// Where a datapath port is: its bridge, and its name for key and actions.
-struct PortPlace {
-  std::string bridge, name;
-};
-using PortPlaces = std::unordered_map<DpPort, PortPlace>;
-
-PortPlaces port_places(InstanceApi& instance) {
-  PortPlaces places;
-  for (const std::string& bridge : instance.bridges())
-    for (const PortStatus& port : instance.ports(bridge)) places[port.dp] = {bridge, port.name};
-  return places;
-}
-
-Json flow_json(const FlowSnapshot& flow, const PortPlaces& places) {
-  const std::function<std::string(DpPort)> name_of = [&places](DpPort port) {
-    const auto found = places.find(port);
-    return found == places.end() ? std::string{} : found->second.name;
-  };
-  Json cookies = Json::array();
-  for (const std::uint64_t cookie : flow.cookies) cookies.push_back(fmt::format("{:#x}", cookie));
-  const auto place = places.find(DpPort{flow.key.key.in_port});
-  Json json = {
-      {"bridge", nullptr},
-      {"key", format_key(flow.key.key, flow.mask, name_of)},
-      {"packets", flow.packets},
-      {"bytes", flow.bytes},
-      {"used_s", nullptr},
-      {"age_s", seconds(flow.age)},
-      {"actions", format_dp_actions(flow.actions, name_of)},
-      {"where", flow.in_kernel ? "kernel" : "userspace"},
-      {"reason", nullptr},
-      {"mask", flow.key.mask},
-      {"cookies", std::move(cookies)},
-  };
-  if (place != places.end()) json["bridge"] = place->second.bridge;
-  if (flow.packets != 0) json["used_s"] = seconds(flow.idle);
-  if (!flow.in_kernel && flow.reason < SHUNT_UPCALL_COUNT) json["reason"] = kUpcallNames[flow.reason].text;
-  return json;
-}
 
 Json list(const CommandContext& context, const Arguments& arguments) {
   const PortPlaces places = port_places(context.instance);
@@ -108,6 +58,8 @@ Json stats(const CommandContext& context, const Arguments&) {
       {"upcall_ns", stats.upcall_nanoseconds},
       {"umem_frames", stats.umem_frames},
       {"umem_free", stats.umem_free},
+      {"events_lost", stats.events_lost},
+      {"packet_ins_lost", stats.packet_ins_lost},
       {"features", std::move(features)},
   };
 }
@@ -117,6 +69,59 @@ Json flush(const CommandContext& context, const Arguments&) {
   return Json::object();
 }
 
+// A line of `cache list` begins so; a packet's fields do not.
+bool is_list_line(std::string_view text) { return text.find("in_port(") != std::string_view::npos; }
+
+// The flow whose line this is: found among all, for the text is a masked key.
+CacheWhy why_line(InstanceApi& instance, std::string_view text, const PortPlaces& places) {
+  const std::string_view wanted = text.substr(0, text.find(", packets:"));
+  for (const FlowSnapshot& flow : instance.cache_list(kMaxLimit)) {
+    if (flow_key_text(flow, places) != wanted) continue;
+    const auto place = places.find(DpPort{flow.key.key.in_port});
+    if (place == places.end()) continue;
+    FlowKey key = flow.key.key;
+    key.in_port = place->second.number.value;
+    auto why = instance.cache_why(place->second.bridge, key);
+    if (!why) break;
+    why->trace.near_miss.reset();  // fields that the flow does not look at are unknown: nothing could be compared
+    return std::move(*why);
+  }
+  throw Error("no cached flow has this key (any more): see 'shunt cache list'");
+}
+
+CacheWhy why_packet(InstanceApi& instance, const std::string& text, const std::string& bridge) {
+  const GivenPacket given = parse_packet(text, instance.port_names(bridge));
+  FlowKey key = given.key;
+  key.in_port = given.in_port.value;
+  key.dp_hash = instance.dp_hash(key);
+  if (auto why = instance.cache_why(bridge, key)) return std::move(*why);
+  throw Error(
+      "no cached flow answers such a packet: its next one goes to userspace; 'shunt trace {} ...' tells what "
+      "becomes of it",
+      bridge);
+}
+
+// The bridge that a packet's fields are of where none was named: the only one.
+std::string only_bridge(InstanceApi& instance) {
+  const std::vector<std::string> bridges = instance.bridges();
+  if (bridges.size() != 1)
+    throw RpcError(RpcCode::kInvalidParams, "there are {} bridges: give 'bridge'", bridges.size());
+  return bridges.front();
+}
+
+Json why(const CommandContext& context, const Arguments& arguments) {
+  const PortPlaces places = port_places(context.instance);
+  const std::string& text = arguments.text("key");
+  const CacheWhy found = is_list_line(text) ? why_line(context.instance, text, places)
+                                            : why_packet(context.instance, text,
+                                                         arguments.has("bridge") ? arguments.text("bridge")
+                                                                                 : only_bridge(context.instance));
+  const PortNames names = context.instance.port_names(found.bridge);
+  Json json = {{"bridge", found.bridge}, {"cached", flow_json(found.flow, places)}};
+  json["trace"] = trace_json(found.trace, names, places);
+  return json;
+}
+
 }  // namespace
 
 std::span<const Method> cache_methods() {
@@ -124,6 +129,9 @@ std::span<const Method> cache_methods() {
       {"cache.list", {{.name = "limit", .type = ParamType::kInteger, .min = 1, .max = kMaxLimit}}, list},
       {"cache.stats", {}, stats},
       {"cache.flush", {}, flush},
+      {"cache.why",
+       {{.name = "key", .type = ParamType::kText, .required = true}, {.name = "bridge", .type = ParamType::kInterface}},
+       why},
   };
   return methods;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// flow.add, flow.mod, flow.del, flow.del_strict, flow.replace, flow.list
+// flow.add, flow.mod, flow.mod_strict, flow.del, flow.del_strict, flow.replace, flow.list
 #include <chrono>
 
 #include "user/control/commands.h"
@@ -44,24 +44,55 @@ Json replace(const CommandContext& context, const Arguments& arguments) {
   return {{"rules", rules.size()}};
 }
 
+constexpr struct {
+  std::uint16_t bit;
+  const char* name;
+} kFlags[] = {{kSendFlowRemoved, "send_flow_rem"},
+              {kCheckOverlap, "check_overlap"},
+              {kResetCounts, "reset_counts"},
+              {kNoPacketCounts, "no_packet_counts"},
+              {kNoByteCounts, "no_byte_counts"}};
+
+double seconds(TimePoint::duration time) {
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) / 1000;
+}
+
+Json rule_json(const Rule& rule, TimePoint now, const PortNames& names) {
+  Json flags = Json::array();
+  for (const auto& flag : kFlags)
+    if ((rule.flags & flag.bit) != 0) flags.push_back(flag.name);
+  Json json = {{"table", rule.table},
+               {"priority", rule.priority},
+               {"cookie", fmt::format("{:#x}", rule.cookie)},
+               {"match", format_match(rule.match, names)},
+               {"actions", format_actions(rule.actions, names)},
+               {"packets", rule.counters.packets()},
+               {"bytes", rule.counters.bytes()},
+               {"duration_s", seconds(now - rule.created)},
+               {"used_s", nullptr},
+               {"idle_timeout", rule.idle_timeout.load()},
+               {"hard_timeout", rule.hard_timeout.load()},
+               {"importance", rule.importance},
+               {"flags", std::move(flags)}};
+  if (rule.counters.packets() != 0) json["used_s"] = seconds(now - rule.counters.used());
+  return json;
+}
+
+// With `text` the lines that a person reads, else the rules' parts.
 Json list(const CommandContext& context, const Arguments& arguments) {
   const std::string& bridge = arguments.text("bridge");
   const PortNames names = context.instance.port_names(bridge);
   const FlowMod filter = parse_flow(arguments.optional_text("rule").value_or(""), Command::kDelete, names);
+  const bool text = arguments.flag("text");
   const TimePoint now = Clock::now();
   Json rules = Json::array();
   for (const RuleRef& rule : context.instance.flow_list(bridge, filter)) {
-    const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now - rule->created);
-    rules.push_back({{"table", rule->table},
-                     {"priority", rule->priority},
-                     {"cookie", fmt::format("{:#x}", rule->cookie)},
-                     {"match", format_match(rule->match, names)},
-                     {"actions", format_actions(rule->actions, names)},
-                     {"packets", rule->packets.load(std::memory_order_relaxed)},
-                     {"bytes", rule->bytes.load(std::memory_order_relaxed)},
-                     {"duration_s", static_cast<double>(age.count()) / 1000}});
+    if (text)
+      rules.push_back(format_flow(*rule, now, names));
+    else
+      rules.push_back(rule_json(*rule, now, names));
   }
-  return {{"rules", std::move(rules)}};
+  return {{text ? "lines" : "rules", std::move(rules)}};
 }
 
 }  // namespace
@@ -70,10 +101,11 @@ std::span<const Method> flow_methods() {
   static const std::vector<Method> methods = {
       {"flow.add", {kBridge, kRule, kRules}, change<Command::kAdd>},
       {"flow.mod", {kBridge, kRule, kRules}, change<Command::kModify>},
+      {"flow.mod_strict", {kBridge, kRule, kRules}, change<Command::kModifyStrict>},
       {"flow.del", {kBridge, kRule, kRules}, change<Command::kDelete>},
       {"flow.del_strict", {kBridge, kRule, kRules}, change<Command::kDeleteStrict>},
       {"flow.replace", {kBridge, kRule, kRules}, replace},
-      {"flow.list", {kBridge, kRule}, list},
+      {"flow.list", {kBridge, kRule, {.name = "text", .type = ParamType::kFlag}}, list},
   };
   return methods;
 }

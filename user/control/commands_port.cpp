@@ -4,6 +4,7 @@
 
 #include "user/control/commands.h"
 #include "user/control/port_json.h"
+#include "user/control/port_vlans.h"
 
 namespace shunt {
 namespace {
@@ -12,16 +13,56 @@ constexpr std::uint64_t kMaxOfport = 65'279;  // as in Open vSwitch: 65,280 and 
 
 const ParamSpec kBridge{.name = "bridge", .type = ParamType::kInterface, .required = true};
 const ParamSpec kPort{.name = "port", .type = ParamType::kInterface, .required = true};
-const ParamSpec kTag{.name = "tag", .type = ParamType::kInteger, .min = 0, .max = 4095};
-const ParamSpec kTrunks{.name = "trunks", .type = ParamType::kVlans};
 
-VlanConfig vlan_config(const Arguments& arguments) {
-  if (arguments.has("tag") && arguments.has("trunks"))
-    throw RpcError(RpcCode::kInvalidParams, "'tag' makes an access port and 'trunks' a trunk: give one of them");
-  VlanConfig vlan;
-  if (const auto tag = arguments.integer("tag")) vlan.tag = VlanId{static_cast<std::uint16_t>(*tag)};
-  vlan.trunks = arguments.vlans("trunks");
-  return vlan;
+// What attach and set take alike.
+const std::vector<ParamSpec> kSettings{
+    {.name = "vlan_mode",
+     .type = ParamType::kChoice,
+     .choices = "trunk|access|native-tagged|native-untagged|dot1q-tunnel"},
+    {.name = "tag", .type = ParamType::kInteger, .min = 0, .max = 4095},
+    {.name = "trunks", .type = ParamType::kVlans},
+    {.name = "cvlans", .type = ParamType::kVlans},
+    {.name = "qinq_ethtype", .type = ParamType::kChoice, .choices = "802.1ad|802.1q"},
+    {.name = "priority_tags", .type = ParamType::kChoice, .choices = "no|if-nonzero|always"},
+    {.name = "flood", .type = ParamType::kFlag},
+    {.name = "receive", .type = ParamType::kFlag},
+    {.name = "forward", .type = ParamType::kFlag},
+    {.name = "packet_in", .type = ParamType::kFlag},
+    {.name = "protected", .type = ParamType::kFlag},
+};
+
+std::vector<ParamSpec> with_settings(std::vector<ParamSpec> specs) {
+  specs.insert(specs.end(), kSettings.begin(), kSettings.end());
+  return specs;
+}
+
+VlanConfig changed_vlans(const VlanConfig& vlan, const Arguments& arguments) {
+  VlanChange change;
+  if (const auto mode = arguments.optional_text("vlan_mode")) change.mode = vlan_mode_from(*mode);
+  if (const auto tag = arguments.integer("tag")) change.tag = VlanId{static_cast<std::uint16_t>(*tag)};
+  change.trunks = arguments.vlans("trunks");
+  change.all_trunks = arguments.flag("all_vlans");
+  change.cvlans = arguments.vlans("cvlans");
+  if (const auto type = arguments.optional_text("qinq_ethtype"))
+    change.qinq_ethtype = *type == "802.1q" ? 0x8100 : 0x88a8;
+  if (const auto tags = arguments.optional_text("priority_tags")) change.priority_tags = priority_tags_from(*tags);
+  try {
+    return change_vlans(vlan, change);
+  } catch (const Error& error) {
+    throw RpcError(RpcCode::kInvalidParams, "{}", error.what());
+  }
+}
+
+PortFlags changed_flags(PortFlags flags, const Arguments& arguments) {
+  const auto take = [&](const char* name, bool& flag) {
+    if (arguments.has(name)) flag = arguments.flag(name);
+  };
+  take("flood", flags.flood);
+  take("receive", flags.receive);
+  take("forward", flags.forward);
+  take("packet_in", flags.packet_in);
+  take("protected", flags.protected_port);
+  return flags;
 }
 
 PortStatus find_port(InstanceApi& instance, const std::string& bridge, const std::string& name) {
@@ -36,7 +77,8 @@ Json attach(const CommandContext& context, const Arguments& arguments) {
   PortRequest request;
   request.interface = arguments.text("port");
   if (const auto number = arguments.integer("ofport")) request.number = PortNo{static_cast<std::uint32_t>(*number)};
-  request.vlan = vlan_config(arguments);
+  request.vlan = changed_vlans({}, arguments);
+  request.flags = changed_flags({}, arguments);
   if (arguments.optional_text("mode") == "generic") request.mode = XdpMode::kGeneric;
   if (const auto queues = arguments.integer("queues")) request.queues = static_cast<unsigned>(*queues);
   request.create_tap = arguments.flag("create_tap");
@@ -62,12 +104,14 @@ Json show(const CommandContext& context, const Arguments& arguments) {
 }
 
 Json set(const CommandContext& context, const Arguments& arguments) {
-  const bool all = arguments.flag("all_vlans");
-  if (all == (arguments.has("tag") || arguments.has("trunks")))
-    throw RpcError(RpcCode::kInvalidParams, "give one of 'tag', 'trunks' and 'all_vlans': nothing else can be set");
+  const bool anything =
+      arguments.flag("all_vlans") ||
+      std::any_of(kSettings.begin(), kSettings.end(), [&](const auto& s) { return arguments.has(s.name); });
+  if (!anything) throw RpcError(RpcCode::kInvalidParams, "nothing to set: give 'tag', 'flood', or another setting");
   const std::string& bridge = arguments.text("bridge");
   const std::string& port = arguments.text("port");
-  context.instance.set_port(bridge, port, vlan_config(arguments));
+  const PortStatus now = find_port(context.instance, bridge, port);
+  context.instance.set_port(bridge, port, changed_vlans(now.vlan, arguments), changed_flags(now.flags, arguments));
   return port_json(find_port(context.instance, bridge, port));
 }
 
@@ -76,20 +120,18 @@ Json set(const CommandContext& context, const Arguments& arguments) {
 std::span<const Method> port_methods() {
   static const std::vector<Method> methods = {
       {"port.attach",
-       {kBridge,
-        kPort,
-        {.name = "ofport", .type = ParamType::kInteger, .min = 1, .max = kMaxOfport},
-        kTag,
-        kTrunks,
-        {.name = "mode", .type = ParamType::kChoice, .choices = "native|generic"},
-        {.name = "queues", .type = ParamType::kInteger, .min = 1, .max = SHUNT_MAX_QUEUES},
-        {.name = "create_tap", .type = ParamType::kFlag},
-        {.name = "force", .type = ParamType::kFlag}},
+       with_settings({kBridge,
+                      kPort,
+                      {.name = "ofport", .type = ParamType::kInteger, .min = 1, .max = kMaxOfport},
+                      {.name = "mode", .type = ParamType::kChoice, .choices = "native|generic"},
+                      {.name = "queues", .type = ParamType::kInteger, .min = 1, .max = SHUNT_MAX_QUEUES},
+                      {.name = "create_tap", .type = ParamType::kFlag},
+                      {.name = "force", .type = ParamType::kFlag}}),
        attach},
       {"port.detach", {kBridge, kPort}, detach},
       {"port.list", {{.name = "bridge", .type = ParamType::kInterface}}, list},
       {"port.show", {kBridge, kPort}, show},
-      {"port.set", {kBridge, kPort, kTag, kTrunks, {.name = "all_vlans", .type = ParamType::kFlag}}, set},
+      {"port.set", with_settings({kBridge, kPort, {.name = "all_vlans", .type = ParamType::kFlag}}), set},
   };
   return methods;
 }

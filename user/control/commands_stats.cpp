@@ -2,18 +2,12 @@
 // drops, stats, version
 #include <chrono>
 
+#include "user/base/reasons.h"
 #include "user/control/commands.h"
 #include "user/control/port_json.h"
 
 namespace shunt {
 namespace {
-
-struct Reason {
-  const char *name, *help;
-};
-#define SHUNT_DROP_TEXT(name, text, help) Reason{text, help},
-constexpr Reason kDrops[] = {SHUNT_DROP_REASONS(SHUNT_DROP_TEXT)};
-#undef SHUNT_DROP_TEXT
 
 double uptime(const DaemonInfo& daemon) { return std::chrono::duration<double>(Clock::now() - daemon.started).count(); }
 
@@ -23,9 +17,9 @@ void add_drops(Json& rows, const Json& bridge, const Json& port, const shunt_por
     if (all || stats.drops[reason] != 0)
       rows.push_back({{"bridge", bridge},
                       {"port", port},
-                      {"reason", kDrops[reason].name},
+                      {"reason", kDropReasons[static_cast<std::size_t>(reason)].name},
                       {"packets", stats.drops[reason]},
-                      {"help", kDrops[reason].help}});
+                      {"help", kDropReasons[static_cast<std::size_t>(reason)].help}});
 }
 
 Json drops(const CommandContext& context, const Arguments& arguments) {

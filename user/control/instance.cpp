@@ -5,42 +5,21 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "user/base/error.h"
+#include "user/base/reasons.h"
 #include "user/control/instance_impl.h"
+#include "user/control/rule_features.h"
 
 namespace shunt {
 
 namespace {
-
-// What the program must be able to do for the flows that such a rule will make: loaded before the rule is in force, so
-// that its first flows find it. What is missed here is asked for by the flow itself (Revalidator::wanted_features).
-std::uint32_t features_of_rule(const FlowMod& rule) {
-  constexpr std::uint32_t kHeaderEdit = SHUNT_FEATURE_EDITS | SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4;
-  std::uint32_t features = features_of(rule.match.mask, Encoded{});
-  for (const Action& action : rule.actions) {
-    if (const auto* set = std::get_if<SetFieldAction>(&action))
-      features |= kHeaderEdit | features_of(set->set.mask, Encoded{});
-    else if (std::holds_alternative<MoveAction>(action) || std::holds_alternative<DecTtlAction>(action))
-      features |= kHeaderEdit;
-    else if (!std::holds_alternative<OutputAction>(action) && !std::holds_alternative<DropAction>(action))
-      features |= SHUNT_FEATURE_EDITS;
-  }
-  return features;
-}
-
-// Rules go where packets come by: with one table, that is table 0.
-void refuse_other_tables(std::span<const FlowMod> rules) {
-  for (const FlowMod& rule : rules)
-    if (rule.command == FlowMod::Command::kAdd && rule.table.value_or(0) != 0)
-      throw Error(
-          "table {}: no packet would ever reach this rule, for this version looks at table 0 only; leave out "
-          "table={}",
-          *rule.table, *rule.table);
-}
 
 Datapath::Options datapath_options(const InstanceOptions& o) {
   return {.instance = o.name, .flow_limit = o.flow_limit, .features = 0};
@@ -49,9 +28,15 @@ Datapath::Options datapath_options(const InstanceOptions& o) {
 unsigned worker_count(const InstanceOptions& o) { return WorkerPool::worker_count({o.cores, o.busy_poll}); }
 
 WorkerPool::Context worker_context(const Switch& sw, Umem& umem, Datapath& datapath, Revalidator& revalidator,
-                                   unsigned count) {
-  WorkerPool::Context context{
-      .sw = sw, .umem = umem, .order = datapath.order.span(), .ports = datapath.ports.span(), .queues = {}};
+                                   EventQueue& events, unsigned count) {
+  WorkerPool::Context context{.sw = sw,
+                              .umem = umem,
+                              .order = datapath.order.span(),
+                              .ports = datapath.ports.span(),
+                              .queues = {},
+                              .meters = datapath.meters.span(),
+                              .hash = {datapath.config().hash_seed, datapath.config().hash_multiplier},
+                              .events = &events};
   for (unsigned i = 0; i < count; ++i) context.queues.push_back(&revalidator.queue(i));
   return context;
 }
@@ -64,14 +49,18 @@ Instance::Impl::Impl(const InstanceOptions& o)
       umem{o.umem_frames},
       maps{datapath},
       features_wanted{check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")},
+      expiry{check(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")},
+      events{worker_count(o) + 1},
       revalidator{sw,
                   maps,
                   {.workers = worker_count(o),
                    .idle_timeout = o.idle_timeout,
-                   .on_features_wanted = [fd = features_wanted.get()] { ::eventfd_write(fd, 1); }}},
-      workers{{o.cores, o.busy_poll}, worker_context(sw, umem, datapath, revalidator, worker_count(o))},
+                   .on_features_wanted = [fd = features_wanted.get()] { ::eventfd_write(fd, 1); },
+                   .events = &events}},
+      workers{{o.cores, o.busy_poll}, worker_context(sw, umem, datapath, revalidator, events, worker_count(o))},
       epoll{check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")} {
-  for (const int fd : {monitor.fd(), features_wanted.get()}) {
+  sw.on_meter([this](const Meter& meter) { write_meter(datapath.meters.span(), meter); });
+  for (const int fd : {monitor.fd(), features_wanted.get(), expiry.get(), events.fd()}) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = fd;
@@ -89,10 +78,47 @@ Instance::Impl::~Impl() {
 }
 
 void Instance::Impl::commit(const Change& change) {
+  arm_expiry();
   if (change.empty()) return;
   workers.quiesce();
   settle(revalidator.revalidate(change));
   sw.collect(change.version);
+  const auto wants_to_be_told = [](const RemovedRule& removed) {
+    return (removed.rule->flags & kSendFlowRemoved) != 0;
+  };
+  if (!listener.on_flow_removed || std::ranges::none_of(change.removed, wants_to_be_told)) return;
+  revalidator.collect_counters();  // no program counts for them any more: their counters are final
+  for (const RemovedRule& removed : change.removed)
+    if (wants_to_be_told(removed)) listener.on_flow_removed(removed);
+}
+
+// No more often than ten times a second: rules that end one after the other end in batches.
+void Instance::Impl::arm_expiry() {
+  constexpr std::chrono::milliseconds kSoonest{100};
+  itimerspec when{};
+  if (const auto next = sw.next_expiry()) {
+    const auto wait = std::max<Clock::duration>(*next - Clock::now(), kSoonest);
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(wait);
+    when.it_value.tv_sec = whole.count();
+    when.it_value.tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(wait - whole).count();
+  }
+  check(::timerfd_settime(expiry.get(), 0, &when, nullptr), "timerfd_settime");
+}
+
+void merge(Change& into, Change&& more) {
+  if (more.version > into.version) {
+    // The bridge that both are of, or every bridge.
+    if (into.empty())
+      into.bridge = more.bridge;
+    else if (!more.empty() && into.bridge != more.bridge)
+      into.bridge.reset();
+    into.version = more.version;
+  }
+  into.all = into.all || more.all;
+  into.tags |= more.tags;
+  into.rules.insert(into.rules.end(), more.rules.begin(), more.rules.end());
+  into.removed.insert(into.removed.end(), std::make_move_iterator(more.removed.begin()),
+                      std::make_move_iterator(more.removed.end()));
 }
 
 void Instance::Impl::load_features(std::uint32_t wanted) {
@@ -104,7 +130,7 @@ void Instance::Impl::load_features(std::uint32_t wanted) {
 
 void Instance::Impl::load_rule_features(std::span<const FlowMod> rules) {
   std::uint32_t wanted = 0;
-  for (const FlowMod& rule : rules) wanted |= features_of_rule(rule);
+  for (const FlowMod& rule : rules) wanted |= features_of(rule);
   load_features(wanted);
 }
 
@@ -137,6 +163,7 @@ void Instance::del_bridge(const std::string& name) {
   for (const auto& [dp, port] : impl_->ports)
     if (port.bridge == id) members.push_back(dp);
   for (const DpPort dp : members) impl_->remove_port(impl_->ports.at(dp));
+  impl_->packet_ins.erase(id);
   impl_->commit(impl_->sw.del_bridge(name));
   spdlog::info("bridge '{}' deleted", name);
 }
@@ -150,14 +177,12 @@ std::vector<std::string> Instance::bridges() const {
 
 void Instance::flow_mod(const std::string& bridge, std::span<const FlowMod> mods) {
   const BridgeId id = impl_->bridge(bridge).id;
-  refuse_other_tables(mods);
   impl_->load_rule_features(mods);
   impl_->commit(impl_->sw.apply(id, mods, Clock::now()));
 }
 
 void Instance::flow_replace(const std::string& bridge, std::span<const FlowMod> rules) {
   const BridgeId id = impl_->bridge(bridge).id;
-  refuse_other_tables(rules);
   impl_->load_rule_features(rules);
   impl_->commit(impl_->sw.replace(id, rules, Clock::now()));
 }
@@ -185,19 +210,17 @@ CacheStats Instance::cache_stats() {
   s.umem_frames = impl_->umem.frame_count();
   s.umem_free = impl_->umem.census().pool;
   s.features = impl_->datapath.features();
-  static constexpr const char* kReasons[] = {
-#define SHUNT_REASON_TEXT(name, text, help) text,
-      SHUNT_UPCALL_REASONS(SHUNT_REASON_TEXT)
-#undef SHUNT_REASON_TEXT
-  };
-  for (const char* reason : kReasons) s.upcalls[reason] = 0;
+  s.events_lost = impl_->events.lost();
+  s.packet_ins_lost = impl_->packet_ins_lost;
+  for (const Reason& reason : kUpcallReasons) s.upcalls[std::string{reason.name}] = 0;
   for (const auto& [dp, port] : impl_->ports) {
     const shunt_port_stats stats = impl_->datapath.port_stats(dp);
     s.exact_hits += stats.exact_hits;
     s.megaflow_hits += stats.megaflow_hits;
     s.misses += stats.misses;
     s.lookups += stats.lookups;
-    for (std::size_t i = 0; i < std::size(kReasons); ++i) s.upcalls[kReasons[i]] += stats.upcalls[i];
+    for (std::size_t i = 0; i < kUpcallReasons.size(); ++i)
+      s.upcalls[std::string{kUpcallReasons[i].name}] += stats.upcalls[i];
   }
   return s;
 }
@@ -260,6 +283,13 @@ void Instance::handle_events() {
     }
   }
   for (const LinkEvent& event : impl_->monitor.read()) impl_->on_link(event);
+  try {
+    impl_->take_events();
+    std::uint64_t expirations = 0;
+    if (::read(impl_->expiry.get(), &expirations, sizeof expirations) > 0) impl_->expire_rules();
+  } catch (const std::exception& e) {
+    spdlog::error("rules that packets and time change: {}", e.what());
+  }
 }
 
 }  // namespace shunt

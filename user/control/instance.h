@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,6 +31,13 @@ struct InstanceOptions {
   bool busy_poll = false;
 };
 
+// Who hears of what packets and time have done, as it happens: controllers, exporters. Any of them may be unset.
+struct InstanceListener {
+  std::function<void(const PacketInEvent& event)> on_packet_in;
+  std::function<void(const RemovedRule& removed)> on_flow_removed;  // of rules with kSendFlowRemoved
+  std::function<void(const SampleEvent& event)> on_sample;
+};
+
 class Instance final : public InstanceApi {
  public:
   explicit Instance(const InstanceOptions& options);
@@ -43,7 +51,8 @@ class Instance final : public InstanceApi {
 
   PortStatus attach_port(const std::string& bridge, const PortRequest& request) override;
   void detach_port(const std::string& bridge, const std::string& interface) override;
-  void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan) override;
+  void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
+                const PortFlags& flags) override;
   [[nodiscard]] std::vector<PortStatus> ports(const std::string& bridge) const override;
   [[nodiscard]] shunt_port_stats stray_stats() const override;
 
@@ -52,6 +61,18 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override;
   [[nodiscard]] std::map<std::string, PortNo> port_names(const std::string& bridge) const override;
 
+  void group_mod(const std::string& bridge, std::span<const GroupMod> mods) override;
+  [[nodiscard]] std::vector<GroupStatus> group_list(const std::string& bridge) override;
+  void meter_mod(const std::string& bridge, std::span<const MeterMod> mods) override;
+  [[nodiscard]] std::vector<MeterStatus> meter_list(const std::string& bridge) override;
+  void set_table(const std::string& bridge, std::uint8_t table, const TableConfig& config) override;
+  [[nodiscard]] std::vector<TableStatus> table_list(const std::string& bridge) override;
+  void set_flood_vlans(const std::string& bridge, const VlanSet& vlans) override;
+  [[nodiscard]] VlanSet flood_vlans(const std::string& bridge) const override;
+  [[nodiscard]] std::vector<PacketInRecord> packet_ins(const std::string& bridge) override;
+  [[nodiscard]] TraceAnswer trace(const std::string& bridge, const TraceRequest& request) override;
+  [[nodiscard]] std::uint32_t dp_hash(const FlowKey& key) const override;
+  [[nodiscard]] std::optional<CacheWhy> cache_why(const std::string& bridge, const FlowKey& key) override;
   [[nodiscard]] std::vector<FlowSnapshot> cache_list(std::size_t limit) override;
   [[nodiscard]] CacheStats cache_stats() override;
   void cache_flush() override;
@@ -67,6 +88,8 @@ class Instance final : public InstanceApi {
   // For the daemon's event loop: the file descriptor to poll, and what to call when it is readable.
   [[nodiscard]] int event_fd() const;
   void handle_events();
+
+  void listen(InstanceListener listener);
 
  private:
   struct Impl;

@@ -23,9 +23,18 @@
 #include "user/l2/fdb.h"
 #include "user/l2/vlan.h"
 #include "user/pipeline/rule.h"
+#include "user/pipeline/switch.h"
+#include "user/pipeline/trace.h"
+#include "user/worker/events.h"
 #include "user/worker/revalidator.h"
 
 namespace shunt {
+
+// What OpenFlow's port-mod and Open vSwitch's Port table say besides VLANs (BridgePort has what each means).
+struct PortFlags {
+  bool flood = true, receive = true, forward = true, packet_in = true, protected_port = false;
+  friend bool operator==(const PortFlags&, const PortFlags&) = default;
+};
 
 struct PortRequest {
   std::string interface;
@@ -35,6 +44,7 @@ struct PortRequest {
   std::optional<unsigned> queues;  // AF_XDP sockets; none: one for each receive queue
   bool create_tap = false;         // makes the interface, a TAP; detach removes it
   bool force = false;              // removes somebody else's XDP program
+  PortFlags flags;
 };
 
 struct PortStatus {
@@ -51,6 +61,7 @@ struct PortStatus {
   std::uint32_t mtu = 0;
   bool xdp_transmit = true;  // false: the kernel cannot redirect to it; output goes through userspace
   VlanConfig vlan;
+  PortFlags flags;
   std::vector<std::string> changes;  // what attach changed outside Shunt, to be restored ("peer veth1: gro on")
   shunt_port_stats stats{};          // kernel and userspace together, as ingress port
   std::uint64_t tx_packets = 0, tx_bytes = 0;
@@ -63,6 +74,52 @@ struct CacheStats : RevalidatorStats {
   std::uint32_t umem_frames = 0, umem_free = 0;
   std::map<std::string, std::uint64_t> upcalls;  // by reason
   std::uint32_t features = 0;                    // SHUNT_FEATURE_*: what the loaded program is specialised to
+  std::uint64_t events_lost = 0;                 // packet-ins, rules to learn, samples: control was behind
+  std::uint64_t packet_ins_lost = 0;             // nobody read them in time
+};
+
+struct TableStatus {
+  std::uint8_t table = 0;
+  TableConfig config;
+  std::size_t rules = 0;
+  std::uint64_t lookups = 0, matches = 0;  // packets
+};
+
+struct GroupStatus {
+  GroupRef group;
+  std::uint32_t references = 0;  // rules and buckets that name it
+};
+
+struct MeterStatus {
+  MeterRef meter;
+  MeterStats stats;
+};
+
+// A packet-in that waited for somebody to read it (the last few are kept).
+struct PacketInRecord {
+  PacketInEvent event;
+  TimePoint when{};
+};
+
+// Where a trace starts: a key (in_port an OpenFlow number) or a frame that came in at a port.
+struct TraceRequest {
+  PortNo in_port;
+  std::optional<FlowKey> key;
+  std::vector<std::uint8_t> frame;  // used where `key` is none
+  std::uint32_t length = 0;         // of the whole packet, where `frame` is its first bytes only; 0: that is all
+};
+struct TraceAnswer {
+  Trace trace;
+  bool in_kernel = false;                          // where the flow of this packet would be served
+  shunt_upcall_reason reason = SHUNT_UPCALL_MISS;  // why not in the kernel
+  std::vector<shunt_action> kernel_actions;        // as the kernel would run them
+};
+
+// Why a cached flow is what it is: the cache entry and the walk through the rules that makes it now.
+struct CacheWhy {
+  FlowSnapshot flow;
+  std::string bridge;
+  Trace trace;
 };
 
 struct FdbSettings {
@@ -80,7 +137,8 @@ class InstanceApi {
 
   virtual PortStatus attach_port(const std::string& bridge, const PortRequest& request) = 0;
   virtual void detach_port(const std::string& bridge, const std::string& interface) = 0;
-  virtual void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan) = 0;
+  virtual void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
+                        const PortFlags& flags) = 0;
   [[nodiscard]] virtual std::vector<PortStatus> ports(const std::string& bridge) const = 0;  // ascending by number
   // Counters of packets that came in where no port is (any more): datapath port 0.
   [[nodiscard]] virtual shunt_port_stats stray_stats() const = 0;
@@ -91,6 +149,24 @@ class InstanceApi {
   [[nodiscard]] virtual std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) = 0;
   // Names of a bridge's ports for rule text: in_port=NAME, output:NAME.
   [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
+
+  virtual void group_mod(const std::string& bridge, std::span<const GroupMod> mods) = 0;  // all or nothing
+  [[nodiscard]] virtual std::vector<GroupStatus> group_list(const std::string& bridge) = 0;
+  virtual void meter_mod(const std::string& bridge, std::span<const MeterMod> mods) = 0;  // all or nothing
+  [[nodiscard]] virtual std::vector<MeterStatus> meter_list(const std::string& bridge) = 0;
+  virtual void set_table(const std::string& bridge, std::uint8_t table, const TableConfig& config) = 0;
+  [[nodiscard]] virtual std::vector<TableStatus> table_list(
+      const std::string& bridge) = 0;  // those with rules or settings
+  virtual void set_flood_vlans(const std::string& bridge, const VlanSet& vlans) = 0;
+  [[nodiscard]] virtual VlanSet flood_vlans(const std::string& bridge) const = 0;
+  // Takes the packet-ins that have waited, oldest first.
+  [[nodiscard]] virtual std::vector<PacketInRecord> packet_ins(const std::string& bridge) = 0;
+
+  [[nodiscard]] virtual TraceAnswer trace(const std::string& bridge, const TraceRequest& request) = 0;
+  // The number by which select groups spread packets with this key.
+  [[nodiscard]] virtual std::uint32_t dp_hash(const FlowKey& key) const = 0;
+  // The cached flow that a packet with this key (in_port an OpenFlow number of the bridge) meets; none: not cached.
+  [[nodiscard]] virtual std::optional<CacheWhy> cache_why(const std::string& bridge, const FlowKey& key) = 0;
 
   [[nodiscard]] virtual std::vector<FlowSnapshot> cache_list(std::size_t limit) = 0;
   [[nodiscard]] virtual CacheStats cache_stats() = 0;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inside of an Instance: what it joins, and in which order that comes up. instance.cpp has the configuration, the
-// rules, the cache and the FDB; instance_ports.cpp has the ports and what becomes of their interfaces.
+// rules, the cache and the FDB; instance_ports.cpp has the ports and what becomes of their interfaces;
+// instance_pipeline.cpp has groups, meters, tables and traces, and what packets ask for: rules to learn, packet-ins.
 //
 // Threads: control.
 #pragma once
 
+#include <cstddef>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "user/control/instance.h"
 #include "user/control/port_attachment.h"
@@ -17,7 +21,9 @@
 #include "user/net/link_monitor.h"
 #include "user/pipeline/switch.h"
 #include "user/ports/port_watcher.h"
+#include "user/worker/events.h"
 #include "user/worker/flow_maps.h"
+#include "user/worker/meters.h"
 
 namespace shunt {
 
@@ -46,6 +52,11 @@ struct Instance::Impl {
   }
   void load_features(std::uint32_t wanted);  // those too
   void load_rule_features(std::span<const FlowMod> rules);
+  void arm_expiry();    // wakes up when the next rule may end
+  void expire_rules();  // those whose time has come
+  void take_events();   // what packets have asked for since the last time
+  void keep(PacketInEvent&& event);
+  void learn_rules(std::span<const TranslationRef> translations);
 
   [[nodiscard]] const BridgeState& bridge(const std::string& name) const;
   [[nodiscard]] Port& port(const std::string& bridge_name, const std::string& interface);
@@ -71,12 +82,22 @@ struct Instance::Impl {
   Switch sw;
   DatapathMaps maps;
   UniqueFd features_wanted;  // eventfd: a flow needs a larger program than the one loaded
+  UniqueFd expiry;           // timerfd: a rule may have ended
+  EventQueue events;         // from the workers and, last, the revalidator
   Revalidator revalidator;
   WorkerPool workers;
   LinkMonitor monitor;
   PortWatcher watcher;
   UniqueFd epoll;
   std::map<DpPort, Port> ports;
+  InstanceListener listener;
+  std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
+  std::uint64_t packet_ins_lost = 0;
 };
+
+inline constexpr std::size_t kPacketInsKept = 256;  // of a bridge
+
+// Both changes, as one to be put in force.
+void merge(Change& into, Change&& more);
 
 }  // namespace shunt

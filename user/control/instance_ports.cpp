@@ -7,8 +7,21 @@
 
 #include "user/base/error.h"
 #include "user/control/instance_impl.h"
+#include "user/control/rule_features.h"
 
 namespace shunt {
+namespace {
+
+BridgePort with_flags(BridgePort port, const PortFlags& flags) {
+  port.flood = flags.flood;
+  port.receive = flags.receive;
+  port.forward = flags.forward;
+  port.packet_in = flags.packet_in;
+  port.protected_port = flags.protected_port;
+  return port;
+}
+
+}  // namespace
 
 Port& Instance::Impl::port(const std::string& bridge_name, const std::string& interface) {
   const BridgeId id = bridge(bridge_name).id;
@@ -48,7 +61,8 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
   try {
     Port port{.bridge = bridge.id,
               .bridge_name = bridge.name,
-              .config = {.number = number, .dp = dp, .name = device.link().name, .vlan = request.vlan},
+              .config = with_flags({.number = number, .dp = dp, .name = device.link().name, .vlan = request.vlan},
+                                   request.flags),
               .request = request,
               .attachment = nullptr};
     if (number == kPortLocal) port.config.name = bridge.name;
@@ -57,7 +71,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
     revalidator.set_features(datapath.features());
-    if (request.vlan.is_access()) load_features(SHUNT_FEATURE_EDITS);
+    load_features(features_of(request.vlan));
     const Change change = sw.add_port(bridge.id, port.config);
     Port& added = ports.emplace(dp, std::move(port)).first->second;
     settle(revalidator.update_port(dp, added.attachment->output()));
@@ -83,7 +97,7 @@ void Instance::Impl::remove_port(Port& port) {
 }
 
 void Instance::Impl::update(Port& port, const BridgePort& config) {
-  if (config.vlan.is_access()) load_features(SHUNT_FEATURE_EDITS);
+  load_features(features_of(config.vlan));
   const Change change = sw.update_port(port.bridge, config);
   port.config = config;
   commit(change);
@@ -168,6 +182,8 @@ PortStatus Instance::Impl::status(const Port& port) const {
   s.dp = port.config.dp;
   s.up = port.config.up;
   s.vlan = port.config.vlan;
+  s.flags = {port.config.flood, port.config.receive, port.config.forward, port.config.packet_in,
+             port.config.protected_port};
   s.mode = port.request.mode;
   if (port.attachment) {
     const PortDevice& device = port.attachment->device();
@@ -213,9 +229,10 @@ void Instance::detach_port(const std::string& bridge, const std::string& interfa
   spdlog::info("port '{}' detached from bridge '{}'", interface, bridge);
 }
 
-void Instance::set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan) {
+void Instance::set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
+                        const PortFlags& flags) {
   Port& port = impl_->port(bridge, interface);
-  BridgePort config = port.config;
+  BridgePort config = with_flags(port.config, flags);
   config.vlan = vlan;
   impl_->update(port, config);
 }

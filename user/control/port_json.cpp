@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/control/port_json.h"
 
+#include "user/control/port_vlans.h"
 #include "user/control/text.h"
 
 namespace shunt {
@@ -22,9 +23,17 @@ Json port_json(const PortStatus& port) {
       {"queues", port.queues},
       {"mtu", port.mtu},
       {"xdp_transmit", port.xdp_transmit},
-      {"vlan_mode", port.vlan.is_access() ? "access" : "trunk"},
+      {"vlan_mode", name_of(port.vlan.mode)},
       {"tag", nullptr},
       {"trunks", nullptr},
+      {"cvlans", nullptr},
+      {"qinq_ethtype", nullptr},
+      {"priority_tags", name_of(port.vlan.priority_tags)},
+      {"flood", port.flags.flood},
+      {"receive", port.flags.receive},
+      {"forward", port.flags.forward},
+      {"packet_in", port.flags.packet_in},
+      {"protected", port.flags.protected_port},
       {"changes", port.changes},
       {"rx_packets", port.stats.rx_packets},
       {"rx_bytes", port.stats.rx_bytes},
@@ -35,6 +44,9 @@ Json port_json(const PortStatus& port) {
   if (port.ifindex.value != 0) json["ifindex"] = port.ifindex.value;
   if (port.vlan.tag) json["tag"] = port.vlan.tag->value;
   if (port.vlan.trunks) json["trunks"] = format_vlans(*port.vlan.trunks);
+  if (port.vlan.cvlans) json["cvlans"] = format_vlans(*port.vlan.cvlans);
+  if (port.vlan.mode == VlanMode::kDot1qTunnel)
+    json["qinq_ethtype"] = port.vlan.qinq_ethtype == 0x8100 ? "802.1q" : "802.1ad";
   return json;
 }
 

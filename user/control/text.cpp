@@ -70,6 +70,19 @@ std::string format_vlans(const VlanSet& vlans) {
   return text;
 }
 
+std::string format_hex(std::span<const std::uint8_t> bytes) { return fmt::format("{:02x}", fmt::join(bytes, "")); }
+
+std::vector<std::uint8_t> parse_hex(std::string_view text) {
+  if (text.size() % 2 != 0) throw Error("{} hex digits: bytes have two each", text.size());
+  std::vector<std::uint8_t> bytes(text.size() / 2);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const char* at = text.data() + 2 * i;
+    const auto [end, error] = std::from_chars(at, at + 2, bytes[i], 16);
+    if (error != std::errc{} || end != at + 2) throw Error("'{}' is no byte in hex", std::string_view{at, 2});
+  }
+  return bytes;
+}
+
 void check_interface_name(std::string_view name) {
   const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
     return c > ' ' && c < 0x7f && c != '/' && c != ',' && c != '"' && c != '\'' && c != ':';

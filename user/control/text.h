@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small values as commands write them: MAC addresses, sets of VLANs, names. Parsing throws Error without a position:
-// the texts are short; the caller says which parameter it was. Threads: any.
+// Small values as commands write them: MAC addresses, sets of VLANs, bytes, names. Parsing throws Error without a
+// position: the texts are short; the caller says which parameter it was. Threads: any.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "user/base/strong_types.h"
 #include "user/l2/vlan.h"
@@ -16,6 +19,9 @@ std::string format_mac(MacAddr mac);
 
 VlanSet parse_vlans(std::string_view text);  // "1,5,10-20": VIDs 0 to 4095, at least one
 std::string format_vlans(const VlanSet& vlans);
+
+std::string format_hex(std::span<const std::uint8_t> bytes);  // "02005e10"
+std::vector<std::uint8_t> parse_hex(std::string_view text);   // pairs of hex digits
 
 // Interfaces and bridges: what the kernel takes as an interface's name (1 to 15 bytes, no '/', no space, not "." or
 // ".."), and no comma, quote or control character, which rule text could not hold.

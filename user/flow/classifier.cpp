@@ -5,158 +5,48 @@
 #include <deque>
 #include <random>
 #include <unordered_map>
+#include <variant>
 
-#include "user/flow/subtable.h"
+#include "user/flow/search.h"
 
 namespace shunt {
 
 namespace {
 
-// What a look-up needs of a subtable to pass it by, side by side in memory.
-struct Listed {
-  const Subtable* subtable;
-  std::uint16_t max_priority;
-  std::array<std::uint8_t, kTrieFields> prefix;  // lengths; 0: no trie for this field here
-  std::uint32_t serial;
-
-  // Among equals the older subtable stays first, so that a rule does not win and lose by turns.
-  friend bool operator<(const Listed& a, const Listed& b) {
-    return a.max_priority != b.max_priority ? a.max_priority > b.max_priority : a.serial < b.serial;
-  }
-};
-using SubtableList = std::vector<Listed>;  // by descending priority; never edited once readers have it
-
-struct Tries {
-  std::array<PrefixTrie<std::uint32_t>, kNarrowTries> narrow;
-  std::array<PrefixTrie<Bits128>, kTrieFields - kNarrowTries> wide;
-
-  [[nodiscard]] PrefixMatches lookup(unsigned field, const KeyWords& key) const noexcept {
-    if (field < kNarrowTries) return narrow[field].lookup(narrow_value(key, field));
-    return wide[field - kNarrowTries].lookup(wide_value(key, field));
-  }
-};
+// Rules of one hash that a subtable takes before they are told apart by more bits, in another one.
+constexpr unsigned kChainLimit = 16;
 
 struct WordsHash {
-  std::size_t operator()(const KeyWords& words) const noexcept {
+  std::size_t operator()(const PipelineWords& words) const noexcept {
     std::uint64_t hash = 0;
     for (const auto word : words) hash = hash_step(hash, word);
     return hash;
   }
 };
 
-// One look-up: the key, and what was learned about its prefixes so far.
-class Search {
- public:
-  Search(const Tries& tries, const FlowKey& key, std::uint64_t version, FlowMask& examined) noexcept
-      : tries_{tries}, key_{to_words(key)}, version_{version}, mask_{examined}, examined_{to_words(examined)} {}
-  ~Search() { mask_ = from_words(examined_); }
-  Search(const Search&) = delete;
-  Search& operator=(const Search&) = delete;
-
-  const RuleNode* run(const SubtableList& subtables) noexcept {
-    const RuleNode* best = nullptr;
-    for (const Listed& listed : subtables) {
-      if (best != nullptr && listed.max_priority <= best->priority) break;
-      if (known_to_miss(listed)) continue;
-      const RuleNode* found = probe(listed);
-      if (found != nullptr && (best == nullptr || found->priority > best->priority)) best = found;
-    }
-    return best;
-  }
-
- private:
-  static constexpr unsigned kNarrowWidth = PrefixTrie<std::uint32_t>::kWidth;
-
-  const Tries& tries_;
-  const KeyWords key_;
-  const std::uint64_t version_;
-  FlowMask& mask_;
-  KeyWords examined_;
-  std::uint8_t looked_up_ = 0;                           // bit per TrieField
-  std::array<std::uint8_t, kTrieFields> prefix_bits_{};  // un-wildcarded for tries so far
-  std::array<PrefixMatches, kTrieFields> matches_;
-  std::array<std::uint64_t, kTrieFields> known_misses_{};  // bit per length up to kNarrowWidth; never bit 0
-
-  // True where prefix bits that are un-wildcarded already prove that the subtable has no such rule.
-  [[nodiscard]] bool known_to_miss(const Listed& listed) const noexcept {
-    std::uint64_t misses = 0;
-    for (unsigned field = 0; field < kNarrowTries; ++field) misses |= known_misses_[field] >> listed.prefix[field];
-    return (misses & 1) != 0;
-  }
-
-  // True where the field's trie proves that the subtable has no such rule; un-wildcards the proof. Whether a prefix of
-  // some length matches depends on no bit behind that length.
-  bool prefix_misses(const Listed& listed, unsigned field) noexcept {
-    const unsigned length = listed.prefix[field];
-    if (length == 0) return false;
-    if ((looked_up_ >> field & 1) == 0) {
-      matches_[field] = tries_.lookup(field, key_);
-      looked_up_ = static_cast<std::uint8_t>(looked_up_ | 1u << field);
-    }
-    if (matches_[field].has(length)) return false;
-    const unsigned bits = std::min<unsigned>(length, matches_[field].bits);
-    if (bits > prefix_bits_[field]) {
-      prefix_bits_[field] = static_cast<std::uint8_t>(bits);
-      add_prefix(examined_, field, bits);
-      // These bits tell about each length up to theirs, and about every length if they are all that the trie took.
-      const unsigned told = bits >= matches_[field].bits ? kNarrowWidth : std::min(bits, kNarrowWidth);
-      known_misses_[field] = ~matches_[field].lengths[0] & ((std::uint64_t{2} << told) - 2);
-    }
-    return true;
-  }
-
-  bool prefixes_miss(const Listed& listed, unsigned stage) noexcept {
-    if (stage == 2)
-      return prefix_misses(listed, kIpv4Dst) || prefix_misses(listed, kIpv4Src) || prefix_misses(listed, kIpv6Dst) ||
-             prefix_misses(listed, kIpv6Src);
-    if (stage == 3) return prefix_misses(listed, kPortDst) || prefix_misses(listed, kPortSrc);
-    return false;
-  }
-
-  const RuleNode* probe(const Listed& listed) noexcept {
-    const Subtable& subtable = *listed.subtable;
-    const unsigned count = subtable.word_count();
-    std::array<std::uint64_t, kKeyWords> value;
-    std::uint64_t hash = subtable.seed();
-    unsigned i = 0;
-    for (unsigned stage = 0; i < count; ++stage) {
-      const unsigned end = subtable.stage_end(stage);
-      if (end == i) continue;
-      if (prefixes_miss(listed, stage)) return nullptr;
-      for (; i < end; ++i) {
-        value[i] = key_[subtable.word(i)] & subtable.bits(i);
-        hash = hash_step(hash, value[i]);
-      }
-      if (i < count && !subtable.stage_has(stage, hash)) {
-        examine(subtable, i);
-        return nullptr;
-      }
-    }
-    const RuleNode* found = subtable.find(hash, value.data(), version_);
-    if (found != nullptr || !subtable.no_such_ports(key_, examined_)) examine(subtable, count);
-    return found;
-  }
-
-  void examine(const Subtable& subtable, unsigned words) noexcept {
-    for (unsigned i = 0; i < words; ++i) examined_[subtable.word(i)] |= subtable.bits(i);
-  }
-};
+bool is_clause(const Rule& rule) {
+  const auto is = [](const Action& action) { return std::holds_alternative<ConjunctionAction>(action); };
+  return std::any_of(rule.actions.begin(), rule.actions.end(), is) &&
+         std::all_of(rule.actions.begin(), rule.actions.end(),
+                     [&](const Action& action) { return is(action) || std::holds_alternative<NoteAction>(action); });
+}
 
 }  // namespace
 
 struct Classifier::Impl {
   // Readers.
   std::atomic<SubtableList*> list{new SubtableList};
+  std::atomic<std::uint32_t> clause_count{0};  // rules that are clauses of conjunctive matches
   Tries tries;
 
   // Writer.
   struct Change {
     std::uint64_t version;
     RuleNode* node;
-    Subtable* subtable;
   };
-  std::unordered_map<KeyWords, std::unique_ptr<Subtable>, WordsHash> subtables;
-  std::vector<Subtable*> stale;  // changed their best priority, came or went since publish()
+  std::unordered_map<PipelineWords, std::unique_ptr<Subtable>, WordsHash> subtables;
+  std::unordered_map<PipelineWords, MaskShape, WordsHash> shapes;  // references stay good when others come
+  std::vector<Subtable*> stale;                                    // what the list says of them is not up to date
   std::uint32_t next_serial = 0;
   std::vector<Change> added;   // at the newest version, for rollback()
   std::deque<Change> removed;  // by version; still linked, for readers of older versions
@@ -166,87 +56,146 @@ struct Classifier::Impl {
 
   ~Impl() { delete list.load(std::memory_order_relaxed); }
 
-  [[nodiscard]] Subtable* subtable(const FlowMask& mask) const {
-    const auto at = subtables.find(to_words(mask));
-    return at == subtables.end() ? nullptr : at->second.get();
-  }
-
-  Subtable& subtable_for(const FlowMask& mask) {
-    auto& place = subtables[to_words(mask)];
-    if (!place) {
-      place = std::make_unique<Subtable>(mask, seed, next_serial++);
-    }
-    return *place;
-  }
-
   void mark_stale(Subtable& subtable) {
     if (!subtable.is_stale) stale.push_back(&subtable);
     subtable.is_stale = true;
   }
 
-  template <typename Visit>  // visit(trie, value, length) for each prefix of the rule
-  void for_each_prefix(const Rule& rule, Visit visit) {
-    const auto lengths = prefix_lengths(to_words(rule.match.mask));
-    const KeyWords words = to_words(rule.match.value);
-    for (unsigned field = 0; field < kTrieFields; ++field) {
-      if (lengths[field] == 0) continue;
-      if (field < kNarrowTries)
-        visit(tries.narrow[field], narrow_value(words, field), lengths[field]);
-      else
-        visit(tries.wide[field - kNarrowTries], wide_value(words, field), lengths[field]);
+  [[nodiscard]] const MaskShape* find_shape(const PipelineMask& mask) const {
+    const auto at = shapes.find(to_words(mask));
+    return at == shapes.end() ? nullptr : &at->second;
+  }
+
+  MaskShape& shape_for(const PipelineWords& mask) {
+    const auto [at, is_new] = shapes.try_emplace(mask, mask);
+    MaskShape& shape = at->second;
+    if (!is_new) return shape;
+    const RelaxedMasks relaxed = relaxed_masks(mask, shape.lengths);
+    for (; shape.level_count < relaxed.count; ++shape.level_count) {
+      auto& place = subtables[relaxed.masks[shape.level_count]];
+      if (!place) place = std::make_unique<Subtable>(relaxed.masks[shape.level_count], seed, next_serial++);
+      place->adopt(shape, shape.level_count);
+    }
+    return shape;
+  }
+
+  // A shape without rules goes, and the subtables that were there for it alone. A subtable without rules that another
+  // shape may still use is only left out of the list.
+  void drop(MaskShape& shape) {
+    for (unsigned i = 0; i < shape.level_count; ++i) {
+      Subtable* subtable = shape.levels[i].subtable;
+      subtable->release(shape, i);
+      if (!subtable->shapes().empty()) continue;
+      if (subtable->is_stale) std::erase(stale, subtable);
+      const auto at = subtables.find(subtable->mask());
+      retired.push_back(std::move(at->second));
+      subtables.erase(at);
+    }
+    shapes.erase(shapes.find(shape.mask));
+  }
+  std::vector<std::unique_ptr<Subtable>> retired;  // out of use, but perhaps still in the list
+
+  void link(RuleNode& node) {
+    const PipelineWords value = to_words(node.rule->match.value);
+    MaskShape& shape = *node.shape;
+    for (unsigned i = 0; i < shape.level_count; ++i) {
+      const bool is_last = i + 1 == shape.level_count;
+      node.level = static_cast<std::uint8_t>(i);
+      Subtable& subtable = *shape.levels[i].subtable;
+      const bool was_better = !subtable.empty() && subtable.max_priority() >= node.priority;
+      if (!subtable.link(node, value, is_last ? Subtable::kNoLimit : kChainLimit, garbage)) continue;
+      if (subtable.count(node, 1) || !was_better) mark_stale(subtable);
+      return;
     }
   }
 
-  void unlink(RuleNode& node, Subtable& subtable) {
-    const std::uint16_t priority = subtable.max_priority();
-    for_each_prefix(*node.rule, [&](auto& trie, auto value, unsigned length) {
-      trie.remove(value, length, [&](auto* gone) { garbage.add(gone); });
+  // A rule's place: its node and the level of its shape.
+  template <typename Accept>
+  [[nodiscard]] static RuleNode* find(const MaskShape& shape, const PipelineWords& value, Accept accept) {
+    for (unsigned i = 0; i < shape.level_count; ++i) {
+      if (shape.levels[i].rules == 0) continue;
+      for (RuleNode* node = shape.levels[i].subtable->head(value); node != nullptr;
+           node = node->next.load(std::memory_order_relaxed))
+        if (node->shape == &shape && accept(*node)) return node;
+    }
+    return nullptr;
+  }
+
+  template <typename Visit>  // visit(trie, value, length) for each address prefix of the rule
+  void for_each_prefix(const RuleNode& node, Visit visit) {
+    const PipelineWords words = to_words(node.rule->match.value);
+    for (unsigned field = 0; field < kAddressFields; ++field) {
+      const unsigned length = node.shape->lengths[field];
+      if (length == 0) continue;
+      if (field < kNarrowAddresses)
+        visit(tries.narrow[field], narrow_value(words, field), length);
+      else
+        visit(tries.wide[field - kNarrowAddresses], wide_value(words, field), length);
+    }
+  }
+
+  void unlink(RuleNode& node) {
+    for_each_prefix(node, [&](auto& trie, auto value, unsigned length) {
+      trie.remove(value, length, node.priority, [&](auto* gone) { garbage.add(gone); });
     });
+    if (node.is_clause) clause_count.fetch_sub(1, std::memory_order_relaxed);
+    MaskShape& shape = *node.shape;
+    Subtable& subtable = *shape.levels[node.level].subtable;
+    const std::uint16_t priority = subtable.max_priority();
+    const bool changed = subtable.count(node, -1);
     subtable.unlink(node, garbage);
-    if (subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
-    if (!subtable.empty()) return;
-    const auto at = subtables.find(to_words(subtable.mask()));
-    garbage.add(at->second.release());
-    subtables.erase(at);
+    if (changed || subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
+    if (shape.rules == 0) drop(shape);
   }
 };
 
 Classifier::Classifier() : impl_{std::make_unique<Impl>()} {}
 Classifier::~Classifier() = default;
 
-const Rule* Classifier::lookup(const FlowKey& key, std::uint64_t version, FlowMask& examined) const noexcept {
-  const SubtableList& subtables = *impl_->list.load(std::memory_order_acquire);
-  const RuleNode* found = Search{impl_->tries, key, version, examined}.run(subtables);
+const Rule* Classifier::lookup(const PipelineKey& key, std::uint64_t version, PipelineMask& examined) const noexcept {
+  const SubtableList& list = *impl_->list.load(std::memory_order_acquire);
+  const PipelineWords words = to_words(key);
+  PipelineWords mask = to_words(examined);
+  Search search{list, impl_->tries, words, version, mask};
+  const bool has_clauses = impl_->clause_count.load(std::memory_order_relaxed) != 0;
+  const RuleNode* found = has_clauses ? search.run_with_clauses() : search.run();
+  examined = from_words(mask);
   return found != nullptr ? found->rule.get() : nullptr;
 }
 
 void Classifier::insert(RuleRef rule, std::uint64_t version) {
   impl_->garbage.set_tag(version);
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
-  Subtable& subtable = impl_->subtable_for(rule->match.mask);
-  if (subtable.empty() || rule->priority > subtable.max_priority()) impl_->mark_stale(subtable);
-  impl_->for_each_prefix(*rule, [](auto& trie, auto value, unsigned length) { trie.insert(value, length); });
-  RuleNode* node = subtable.link(std::move(rule), version, impl_->garbage);
-  impl_->added.push_back({version, node, &subtable});
+  MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
+  const bool clause = is_clause(*rule);
+  RuleNode* node = RuleNode::make(std::move(rule), version, &shape, clause);
+  if (clause) impl_->clause_count.fetch_add(1, std::memory_order_relaxed);
+  impl_->for_each_prefix(*node,
+                         [&](auto& trie, auto value, unsigned length) { trie.insert(value, length, node->priority); });
+  impl_->link(*node);
+  impl_->added.push_back({version, node});
   ++impl_->size;
 }
 
 void Classifier::remove(const Rule& rule, std::uint64_t version) {
-  Subtable* subtable = impl_->subtable(rule.match.mask);
-  RuleNode* node = subtable->find(rule);
+  const MaskShape* shape = impl_->find_shape(rule.match.mask);
+  RuleNode* node = Impl::find(*shape, to_words(rule.match.value), [&](const RuleNode& at) {
+    return at.rule.get() == &rule && at.removed.load(std::memory_order_relaxed) == kNever;
+  });
   node->removed.store(version, std::memory_order_relaxed);
-  impl_->removed.push_back({version, node, subtable});
+  impl_->removed.push_back({version, node});
   --impl_->size;
 }
 
 void Classifier::publish() {
-  if (impl_->stale.empty()) return;
+  if (impl_->stale.empty() && impl_->retired.empty()) return;
   SubtableList changed;
-  for (const Subtable* subtable : impl_->stale)
-    if (!subtable->empty())
-      changed.push_back(
-          {subtable, subtable->max_priority(), prefix_lengths(to_words(subtable->mask())), subtable->serial()});
+  for (const Subtable* subtable : impl_->stale) {
+    if (subtable->empty()) continue;
+    changed.push_back({subtable, subtable->max_priority(), subtable->serial(), subtable->lengths()});
+  }
   std::sort(changed.begin(), changed.end());
+  for (auto& subtable : impl_->retired) subtable->is_stale = true;
 
   SubtableList* old = impl_->list.load(std::memory_order_relaxed);
   auto list = std::make_unique<SubtableList>();
@@ -263,11 +212,16 @@ void Classifier::publish() {
   impl_->stale.clear();
   impl_->list.store(list.release(), std::memory_order_release);
   impl_->garbage.add(old);
+  for (auto& subtable : impl_->retired) impl_->garbage.add(subtable.release());
+  impl_->retired.clear();
 }
 
 RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64_t version) const {
-  const Subtable* subtable = impl_->subtable(match.mask);
-  const RuleNode* node = subtable != nullptr ? subtable->find(match.value, priority, version) : nullptr;
+  const MaskShape* shape = impl_->find_shape(match.mask);
+  if (shape == nullptr) return nullptr;
+  const RuleNode* node = Impl::find(*shape, to_words(match.value), [&](const RuleNode& at) {
+    return at.priority == priority && at.visible(version) && equal(at.rule->match.value, match.value);
+  });
   return node != nullptr ? node->rule : nullptr;
 }
 
@@ -275,17 +229,23 @@ std::vector<RuleRef> Classifier::rules(std::uint64_t version) const { return sel
 
 std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version) const {
   std::vector<RuleRef> selected;
-  for (const auto& [mask, subtable] : impl_->subtables) {
-    if (!is_subset(filter.mask, subtable->mask())) continue;
-    if (equal(filter.mask, subtable->mask())) {
-      for (const RuleNode* node = subtable->head(filter.value); node != nullptr;
+  const PipelineWords value = to_words(filter.value);
+  for (const auto& [own, subtable] : impl_->subtables) {
+    const auto fits = [&](const PipelineMask& rule_mask) { return is_subset(filter.mask, rule_mask); };
+    const auto& shapes = subtable->shapes();
+    if (std::none_of(shapes.begin(), shapes.end(), [&](const auto* shape) { return fits(from_words(shape->mask)); }))
+      continue;
+    const auto take = [&](const RuleNode& node) {
+      const Match& match = node.rule->match;
+      if (node.visible(version) && filter.matches(match.value) && fits(match.mask)) selected.push_back(node.rule);
+    };
+    if (is_subset(from_words(own), filter.mask)) {
+      for (const RuleNode* node = subtable->head(value); node != nullptr;
            node = node->next.load(std::memory_order_relaxed))
-        if (node->visible(version)) selected.push_back(node->rule);
+        take(*node);
       continue;
     }
-    subtable->for_each([&](const RuleNode& node) {
-      if (node.visible(version) && filter.matches(node.rule->match.value)) selected.push_back(node.rule);
-    });
+    subtable->for_each(take);
   }
   return selected;
 }
@@ -301,7 +261,7 @@ void Classifier::rollback(std::uint64_t version) {
   }
   if (impl_->added.empty() || impl_->added.back().version != version) return;
   for (const auto& change : impl_->added) {
-    impl_->unlink(*change.node, *change.subtable);
+    impl_->unlink(*change.node);
     --impl_->size;
   }
   impl_->added.clear();
@@ -313,7 +273,7 @@ void Classifier::collect(std::uint64_t version, std::uint64_t newest) {
   impl_->garbage.set_tag(newest + 1);
   impl_->added.clear();
   while (!impl_->removed.empty() && impl_->removed.front().version <= version) {
-    impl_->unlink(*impl_->removed.front().node, *impl_->removed.front().subtable);
+    impl_->unlink(*impl_->removed.front().node);
     impl_->removed.pop_front();
   }
   publish();

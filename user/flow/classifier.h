@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A classifier finds the highest-priority rule that matches a key, at any number of rules without a linear scan.
 //
-// Rules with equal masks share a subtable, so that a look-up is at most one hash probe a subtable; subtables are
-// visited by descending best priority and left out where a better rule was found. Within a subtable the look-up goes by
-// stages (metadata, L2, L3, L4), and prefix tries over addresses and ports say how few bits prove that nothing can
-// match, so that the mask of the answer is as wide as can be.
+// Rules of many masks share a subtable, hashed by bits that all of their masks have, so that a look-up is a hash probe
+// for each of a few subtables, by descending best priority, until no better rule can follow. Then it is proven by as
+// few bits as possible that no better rule matches, so that the mask of the answer is as wide as can be. Rules whose
+// only actions are `conjunction` are clauses of conjunctive matches (ovs-fields(7)): lookup() never returns one, but
+// the rule that the conjunction's id finds.
 //
 // Rules are versioned: visible from the version that added them until the version that removed them. What a version
 // adds is in force for its readers after publish(): call that before the version is handed to them.
@@ -30,7 +31,9 @@ class Classifier {
 
   // Readers. The best rule for `key` at `version`, or nullptr. Adds to `examined` each bit the answer depended on. The
   // pointer stays good while the reader holds its SwitchState.
-  [[nodiscard]] const Rule* lookup(const FlowKey& key, std::uint64_t version, FlowMask& examined) const noexcept;
+  // Allocates nothing, but where the table has clauses.
+  [[nodiscard]] const Rule* lookup(const PipelineKey& key, std::uint64_t version,
+                                   PipelineMask& examined) const noexcept;
 
   // Writer. Versions never go down, but for the one that rollback() took back.
   void insert(RuleRef rule, std::uint64_t version);      // visible from `version` on; no such rule may be visible there

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "user/base/error.h"
+#include "user/base/of_error.h"
 
 namespace shunt {
 namespace {
@@ -33,6 +34,14 @@ constexpr std::array<FragWord, 5> kFragWords{{
 // By bit, from the least significant one.
 constexpr std::array<std::string_view, 12> kTcpFlagWords{"fin", "syn", "rst", "psh",   "ack",   "urg",
                                                          "ece", "cwr", "ns",  "[200]", "[400]", "[800]"};
+constexpr std::array<std::string_view, 9> kExthdrWords{"nonext", "esp", "auth",  "dest", "frag",
+                                                       "router", "hop", "unrep", "unseq"};
+
+std::span<const std::string_view> flag_words(FieldFormat format) {
+  if (format == FieldFormat::kTcpFlags) return kTcpFlagWords;
+  if (format == FieldFormat::kExthdr) return kExthdrWords;
+  return {};
+}
 
 [[noreturn]] void refuse(std::size_t column, const std::string& message) { throw TextError(column, message); }
 
@@ -132,12 +141,15 @@ std::optional<unsigned> prefix_length(unsigned width, FieldBits mask) noexcept {
 bool is_address(FieldFormat format) { return format == FieldFormat::kIpv4 || format == FieldFormat::kIpv6; }
 
 FieldBits parse_mask(const Field& field, std::string_view text, std::size_t column) {
-  if (is_address(field.format) && text.find_first_of(".:") == std::string_view::npos)
-    return prefix_mask(field.width,
-                       static_cast<unsigned>(parse_number(text, field.width, "the prefix length", column)));
+  const bool is_length = is_address(field.format) && text.find_first_of(".:") == std::string_view::npos;
+  const auto number = is_length ? number_from(text) : std::nullopt;
+  if (number && *number > field.width)
+    throw TextError(column, fmt::format("the prefix length {} is out of range (at most {})", text, field.width),
+                    OfErrorCode::kBadMatchMask);
+  if (number) return prefix_mask(field.width, static_cast<unsigned>(*number));
   const auto mask = address_from(field, text);
   if (!mask || *mask > (value_bits(field) | ((FieldBits{1} << field.fixed_low_bits) - 1)))
-    refuse(column, fmt::format("'{}' is no mask for {}", text, field.name));
+    throw TextError(column, fmt::format("'{}' is no mask for {}", text, field.name), OfErrorCode::kBadMatchMask);
   return *mask & value_bits(field);
 }
 
@@ -148,7 +160,8 @@ std::optional<FieldText> frag_from(std::string_view text) noexcept {
 }
 
 // "+syn-ack": these bits only; "syn|ack": all bits, these set.
-std::optional<FieldText> tcp_flags_from(const Field& field, std::string_view text) noexcept {
+std::optional<FieldText> flags_from(const Field& field, std::string_view text) noexcept {
+  const std::span<const std::string_view> words = flag_words(field.format);
   if (text.empty() || (text.front() >= '0' && text.front() <= '9')) return {};
   const bool masked = text.front() == '+' || text.front() == '-';
   FieldText result{0, masked ? 0 : value_bits(field)};
@@ -160,9 +173,9 @@ std::optional<FieldText> tcp_flags_from(const Field& field, std::string_view tex
       text.remove_prefix(1);
     }
     const std::string_view word = text.substr(0, text.find_first_of("+-|"));
-    const auto at = std::ranges::find(kTcpFlagWords, word);
-    if (at == kTcpFlagWords.end()) return {};
-    const FieldBits bit = FieldBits{1} << (at - kTcpFlagWords.begin());
+    const auto at = std::ranges::find(words, word);
+    if (at == words.end()) return {};
+    const FieldBits bit = FieldBits{1} << (at - words.begin());
     if (masked && (result.mask & bit) != 0) return {};  // "+syn-syn"
     if (set) result.value |= bit;
     result.mask |= bit;
@@ -171,21 +184,22 @@ std::optional<FieldText> tcp_flags_from(const Field& field, std::string_view tex
   return result;
 }
 
-void append_tcp_flags(std::string& out, const Field& field, FieldBits value, FieldBits mask) {
+void append_flags(std::string& out, const Field& field, FieldBits value, FieldBits mask) {
+  const std::span<const std::string_view> words = flag_words(field.format);
   const bool whole = mask == value_bits(field);
   if (whole && value == 0) {
     out += '0';
     return;
   }
   bool first = true;
-  for (std::size_t bit = 0; bit < kTcpFlagWords.size(); ++bit) {
+  for (std::size_t bit = 0; bit < words.size(); ++bit) {
     const bool set = (value >> bit & 1) != 0;
     if ((mask >> bit & 1) == 0 || (whole && !set)) continue;
     if (!whole)
       out += set ? '+' : '-';
     else if (!first)
       out += '|';
-    out += kTcpFlagWords[bit];
+    out += words[bit];
     first = false;
   }
 }
@@ -201,11 +215,6 @@ void append_hex_digits(std::string& out, FieldBits value, unsigned min_digits) {
   while (count > 0) out += digits[--count];
 }
 
-void append_padded_hex(std::string& out, const Field& field, FieldBits value) {
-  out += "0x";
-  append_hex_digits(out, value, (field.width + 3u) / 4u);
-}
-
 void append_value(std::string& out, const Field& field, FieldBits value) {
   switch (field.format) {
     case FieldFormat::kMac:
@@ -215,7 +224,7 @@ void append_value(std::string& out, const Field& field, FieldBits value) {
     case FieldFormat::kIpv6:
       return append_ipv6(out, value);
     case FieldFormat::kHex:
-      return append_padded_hex(out, field, value);
+      return append_plain_hex(out, value);
     default:
       return append_number(out, value);
   }
@@ -236,11 +245,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-FieldText parse_field(const Field& field, std::string_view text, std::size_t column) {
+FieldText parse_field(const Field& field, std::string_view text, std::size_t column, AllowedMask allowed) {
   if (field.format == FieldFormat::kFrag) {
     if (const auto words = frag_from(text)) return *words;
-  } else if (field.format == FieldFormat::kTcpFlags) {
-    if (const auto words = tcp_flags_from(field, text)) return *words;
+  } else if (!flag_words(field.format).empty()) {
+    if (const auto words = flags_from(field, text)) return *words;
   }
   const std::size_t slash = text.find('/');
   const std::string_view value_text = text.substr(0, slash);
@@ -250,6 +259,8 @@ FieldText parse_field(const Field& field, std::string_view text, std::size_t col
       refuse(column, fmt::format("'{}' is no fragment word (no, yes, first, later, not_later)", text));
     if (field.format == FieldFormat::kTcpFlags)
       refuse(column, fmt::format("'{}' are no TCP flags (write +syn-ack, syn|ack, or a number)", text));
+    if (field.format == FieldFormat::kExthdr)
+      refuse(column, fmt::format("'{}' are no extension headers (write +frag-hop, frag|hop, or a number)", text));
     refuse(column, fmt::format("'{}' is not {} for {}", value_text, value_kind(field.format), field.name));
   }
   const FieldBits bits = value_bits(field);
@@ -260,14 +271,15 @@ FieldText parse_field(const Field& field, std::string_view text, std::size_t col
     refuse(column, fmt::format("{} is out of range for {} (at most {})", value_text, field.name, limit));
   }
   if (slash == std::string_view::npos) return {*value & bits, bits};
-  if (!is_maskable(field)) refuse(column + slash, fmt::format("{} takes no mask", field.name));
+  if (!is_maskable(field) && allowed == AllowedMask::kAsMatched)
+    throw TextError(column + slash, fmt::format("{} takes no mask", field.name), OfErrorCode::kBadMatchMask);
   const FieldBits mask = parse_mask(field, text.substr(slash + 1), column + slash + 1);
   return {*value & mask, mask};
 }
 
 void format_field(std::string& out, const Field& field, FieldBits value, FieldBits mask) {
   const bool whole = mask == value_bits(field);
-  if (field.format == FieldFormat::kTcpFlags && mask != 0) return append_tcp_flags(out, field, value, mask);
+  if (!flag_words(field.format).empty() && mask != 0) return append_flags(out, field, value, mask);
   if (field.format == FieldFormat::kFrag) {
     const auto at =
         std::ranges::find_if(kFragWords, [&](const FragWord& w) { return w.value == value && w.mask == mask; });
@@ -337,9 +349,16 @@ void append_number(std::string& out, FieldBits value) {
   out.append(digits.data(), end);
 }
 
-void append_hex(std::string& out, FieldBits value) {
+void append_hex(std::string& out, FieldBits value, unsigned digits) {
   out += "0x";
-  append_hex_digits(out, value, 1);
+  append_hex_digits(out, value, digits);
+}
+
+void append_plain_hex(std::string& out, FieldBits value) {
+  if (value == 0)
+    out += '0';
+  else
+    append_hex(out, value);
 }
 
 void append_mac(std::string& out, FieldBits value) {

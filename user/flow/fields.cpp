@@ -3,28 +3,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace shunt {
 namespace {
-
-constexpr std::uint16_t kIpv4Type = 0x0800;
-constexpr std::uint16_t kIpv6Type = 0x86dd;
-constexpr std::uint16_t kArpType = 0x0806;
-constexpr std::uint16_t kRarpType = 0x8035;
-constexpr std::uint16_t kMplsType = 0x8847;
-constexpr std::uint16_t kMplsMulticastType = 0x8848;
-
-constexpr std::uint8_t kTcpProtocol = 6;
-constexpr std::uint8_t kUdpProtocol = 17;
-constexpr std::uint8_t kSctpProtocol = 132;
-constexpr std::uint8_t kIcmpProtocol = 1;
-constexpr std::uint8_t kIcmpv6Protocol = 58;
-
-constexpr std::uint8_t kNeighbourSolicitation = 135;
-constexpr std::uint8_t kNeighbourAdvertisement = 136;
-
-constexpr std::uint32_t kMplsBottomOfStack = 0x100;
 
 #define AT(member) static_cast<std::uint8_t>(offsetof(shunt_flow_key, member))
 // The low four bytes of a 128-bit address: where an IPv4 address lies.
@@ -37,6 +18,8 @@ constexpr std::uint8_t kOuterTci = AT(vlan) + 2;
 constexpr std::uint8_t kInnerTpid = AT(vlan) + 4;
 constexpr std::uint8_t kInnerTci = AT(vlan) + 6;
 
+#define BEHIND(member) static_cast<std::uint16_t>(sizeof(FlowKey) + offsetof(PipelineFields, member))
+
 using F = FieldFormat;
 using P = Prerequisite;
 using I = FieldId;
@@ -45,7 +28,7 @@ constexpr bool kSet = true, kGet = false;
 // clang-format off
 constexpr std::array<Field, kFieldCount> kFields{{
     //                                                           size shift width, fixed low bits
-    {I::kInPort,      "in_port",      "in_port_oxm", AT(in_port),      4,  0,  32, 0, F::kPort, P::kNone, kGet},
+    {I::kInPort,      "in_port",      "in_port_oxm", AT(in_port),      4,  0,  32, 0, F::kPort, P::kNone, kSet},
     {I::kEthSrc,      "eth_src",      "dl_src",      AT(eth_src),      6,  0,  48, 0, F::kMac, P::kNone, kSet},
     {I::kEthDst,      "eth_dst",      "dl_dst",      AT(eth_dst),      6,  0,  48, 0, F::kMac, P::kNone, kSet},
     {I::kEthType,     "eth_type",     "dl_type",     AT(eth_type),     2,  0,  16, 0, F::kHex, P::kNone, kGet},
@@ -95,6 +78,25 @@ constexpr std::array<Field, kFieldCount> kFields{{
     {I::kMplsTtl,     "mpls_ttl",     "",            AT(mpls_lse),     4,  0,   8, 0, F::kDecimal, P::kMpls, kSet},
     {I::kMplsLse1,    "mpls_lse1",    "",            AT(mpls_lse) + 4, 4,  0,  32, 0, F::kHex, P::kMpls2, kGet},
     {I::kMplsLse2,    "mpls_lse2",    "",            AT(mpls_lse) + 8, 4,  0,  32, 0, F::kHex, P::kMpls3, kGet},
+    {I::kIpv6Exthdr,  "ipv6_exthdr",  "",            AT(ipv6_exthdr),  2,  0,   9, 0, F::kExthdr, P::kIpv6, kGet},
+    {I::kPbbIsid,     "pbb_isid",     "",            AT(pbb_itag),     4,  0,  24, 0, F::kDecimal, P::kPbb, kSet},
+    {I::kPbbUca,      "pbb_uca",      "",            AT(pbb_itag),     4, 27,   1, 0, F::kDecimal, P::kPbb, kSet},
+    {I::kMetadata,    "metadata",     "",            BEHIND(metadata), 8,  0,  64, 0, F::kHex, P::kNone, kSet},
+    {I::kTunId,       "tun_id",       "tunnel_id",   BEHIND(tun_id),   8,  0,  64, 0, F::kHex, P::kNone, kSet},
+    {I::kActsetOutput, "actset_output", "",     BEHIND(actset_output), 4,  0,  32, 0, F::kPort, P::kNone, kGet},
+    {I::kConjId,      "conj_id",      "",            BEHIND(conj_id),  4,  0,  32, 0, F::kDecimal, P::kNone, kGet},
+    {I::kPktMark,     "pkt_mark",     "",            BEHIND(pkt_mark), 4,  0,  32, 0, F::kHex, P::kNone, kSet},
+    {I::kSkbPriority, "skb_priority", "",        BEHIND(skb_priority), 4,  0,  32, 0, F::kHex, P::kNone, kGet},
+#define REG(n) {static_cast<I>(std::size_t(I::kReg0) + n), "reg" #n, "", BEHIND(reg) + 4 * n, 4, 0, 32, 0, F::kHex, P::kNone, kSet}
+    REG(0), REG(1), REG(2), REG(3), REG(4), REG(5), REG(6), REG(7),
+    REG(8), REG(9), REG(10), REG(11), REG(12), REG(13), REG(14), REG(15),
+#undef REG
+#define XREG(n) {static_cast<I>(std::size_t(I::kXreg0) + n), "xreg" #n, "", BEHIND(reg) + 8 * n, 8, 0, 64, 0, F::kHex, P::kNone, kSet}
+    XREG(0), XREG(1), XREG(2), XREG(3), XREG(4), XREG(5), XREG(6), XREG(7),
+#undef XREG
+#define XXREG(n) {static_cast<I>(std::size_t(I::kXxreg0) + n), "xxreg" #n, "", BEHIND(reg) + 16 * n, 16, 0, 128, 0, F::kHex, P::kNone, kSet}
+    XXREG(0), XXREG(1), XXREG(2), XXREG(3),
+#undef XXREG
 }};
 // clang-format on
 
@@ -147,8 +149,29 @@ constexpr auto kOxmNames = std::to_array<OxmNames>({
     {I::kMplsTc,      "",                     "OXM_OF_MPLS_TC"},
     {I::kMplsBos,     "",                     "OXM_OF_MPLS_BOS"},
     {I::kMplsTtl,     "NXM_NX_MPLS_TTL",      ""},
+    {I::kIpv6Exthdr,  "",                     "OXM_OF_IPV6_EXTHDR"},
+    {I::kPbbIsid,     "",                     "OXM_OF_PBB_ISID"},
+    {I::kPbbUca,      "",                     "OXM_OF_PBB_UCA"},
+    {I::kMetadata,    "",                     "OXM_OF_METADATA"},
+    {I::kTunId,       "NXM_NX_TUN_ID",        "OXM_OF_TUNNEL_ID"},
+    {I::kActsetOutput, "",                    "OXM_OF_ACTSET_OUTPUT"},
+    {I::kConjId,      "NXM_NX_CONJ_ID",       ""},
+    {I::kPktMark,     "NXM_NX_PKT_MARK",      ""},
+#define REG(n) {static_cast<I>(std::size_t(I::kReg0) + n), "NXM_NX_REG" #n, ""}
+    REG(0), REG(1), REG(2), REG(3), REG(4), REG(5), REG(6), REG(7),
+    REG(8), REG(9), REG(10), REG(11), REG(12), REG(13), REG(14), REG(15),
+#undef REG
+#define XREG(n) {static_cast<I>(std::size_t(I::kXreg0) + n), "", "OXM_OF_PKT_REG" #n}
+    XREG(0), XREG(1), XREG(2), XREG(3), XREG(4), XREG(5), XREG(6), XREG(7),
+#undef XREG
+#define XXREG(n) {static_cast<I>(std::size_t(I::kXxreg0) + n), "NXM_NX_XXREG" #n, ""}
+    XXREG(0), XXREG(1), XXREG(2), XXREG(3),
+#undef XXREG
 });
 // clang-format on
+
+// A physical port of its own below the port is what no port of ours has: the two numbers are the same.
+constexpr std::string_view kInPhyPort = "in_phy_port", kOxmInPhyPort = "OXM_OF_IN_PHY_PORT";
 
 consteval bool fields_are_in_order() {
   for (std::size_t i = 0; i < kFields.size(); ++i)
@@ -158,51 +181,7 @@ consteval bool fields_are_in_order() {
 }
 static_assert(fields_are_in_order());
 
-// A datapath field and the key bytes that it writes. The wire may have more bytes than the key (ARP's opcode): the key
-// holds the last of them.
-struct Piece {
-  shunt_field field;
-  std::uint8_t offset, size, wire_size;
-  Prerequisite prerequisite;
-};
-
-constexpr auto kPieces = std::to_array<Piece>({
-    {SHUNT_FIELD_ETH_DST, AT(eth_dst), 6, 6, P::kNone},
-    {SHUNT_FIELD_ETH_SRC, AT(eth_src), 6, 6, P::kNone},
-    {SHUNT_FIELD_VLAN_TCI, kOuterTci, 2, 2, P::kVlan},
-    {SHUNT_FIELD_IP_SRC, kIpv4Src, 4, 4, P::kIpv4},
-    {SHUNT_FIELD_IP_DST, kIpv4Dst, 4, 4, P::kIpv4},
-    {SHUNT_FIELD_IPV6_SRC0, AT(ip_src), 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_SRC1, AT(ip_src) + 4, 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_SRC2, AT(ip_src) + 8, 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_SRC3, AT(ip_src) + 12, 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_DST0, AT(ip_dst), 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_DST1, AT(ip_dst) + 4, 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_DST2, AT(ip_dst) + 8, 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_DST3, AT(ip_dst) + 12, 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IPV6_LABEL, AT(ipv6_label), 4, 4, P::kIpv6},
-    {SHUNT_FIELD_IP_TOS, AT(nw_tos), 1, 1, P::kIp},
-    {SHUNT_FIELD_IP_TTL, AT(nw_ttl), 1, 1, P::kIp},
-    {SHUNT_FIELD_TP_SRC, AT(tp_src), 2, 2, P::kTransport},
-    {SHUNT_FIELD_TP_DST, AT(tp_dst), 2, 2, P::kTransport},
-    {SHUNT_FIELD_ICMP_TYPE, kIcmpTypeByte, 1, 1, P::kAnyIcmp},
-    {SHUNT_FIELD_ICMP_CODE, kIcmpCodeByte, 1, 1, P::kAnyIcmp},
-    {SHUNT_FIELD_ARP_OP, AT(nw_proto), 1, 2, P::kArp},
-    {SHUNT_FIELD_ARP_SPA, kIpv4Src, 4, 4, P::kArp},
-    {SHUNT_FIELD_ARP_TPA, kIpv4Dst, 4, 4, P::kArp},
-    {SHUNT_FIELD_ARP_SHA, AT(arp_sha), 6, 6, P::kArp},
-    {SHUNT_FIELD_ARP_THA, AT(arp_tha), 6, 6, P::kArp},
-    {SHUNT_FIELD_ND_TARGET0, AT(nd_target), 4, 4, P::kNd},
-    {SHUNT_FIELD_ND_TARGET1, AT(nd_target) + 4, 4, 4, P::kNd},
-    {SHUNT_FIELD_ND_TARGET2, AT(nd_target) + 8, 4, 4, P::kNd},
-    {SHUNT_FIELD_ND_TARGET3, AT(nd_target) + 12, 4, 4, P::kNd},
-    {SHUNT_FIELD_ND_SLL, AT(arp_sha), 6, 6, P::kNdSolicit},
-    {SHUNT_FIELD_ND_TLL, AT(arp_tha), 6, 6, P::kNdAdvert},
-    {SHUNT_FIELD_MPLS_LSE, AT(mpls_lse), 4, 4, P::kMpls},
-});
 #undef AT
-
-using KeyBytes = std::array<std::uint8_t, sizeof(FlowKey)>;
 
 // Names of every field with what they stand for, sorted once.
 struct NameEntry {
@@ -211,30 +190,19 @@ struct NameEntry {
 };
 
 consteval auto sorted_names() {
-  std::array<NameEntry, kFieldCount * 2 + kOxmNames.size() * 2> entries{};
+  std::array<NameEntry, kFieldCount * 2 + kOxmNames.size() * 2 + 2> entries{};
   std::size_t count = 0;
   for (const Field& f : kFields)
     for (std::string_view name : {f.name, f.alias}) entries[count++] = {name, &f};
   for (const OxmNames& names : kOxmNames)
     for (std::string_view name : {names.nxm, names.oxm})
       entries[count++] = {name, &kFields[static_cast<std::size_t>(names.id)]};
+  for (std::string_view name : {kInPhyPort, kOxmInPhyPort})
+    entries[count++] = {name, &kFields[static_cast<std::size_t>(I::kInPort)]};
   std::ranges::sort(entries, {}, &NameEntry::name);
   return entries;
 }
 constexpr auto kNames = sorted_names();
-
-bool is_ip(std::uint16_t type) { return type == kIpv4Type || type == kIpv6Type; }
-bool is_mpls(std::uint16_t type) { return type == kMplsType || type == kMplsMulticastType; }
-
-bool has_protocol(const FlowKey& key, std::uint8_t protocol) {
-  return is_ip(key.eth_type.host()) && key.nw_proto == protocol && (key.nw_frag & SHUNT_FRAG_LATER) == 0;
-}
-bool is_icmpv6(const FlowKey& key) { return key.eth_type.host() == kIpv6Type && has_protocol(key, kIcmpv6Protocol); }
-bool is_nd(const FlowKey& key, std::uint8_t type) {
-  return is_icmpv6(key) && key.tp_src.host() == type && key.tp_dst.host() == 0;
-}
-bool has_tag(const FlowKey& key, int tag) { return (key.vlan[tag].tci.host() & SHUNT_VLAN_PRESENT) != 0; }
-bool is_bottom(const FlowKey& key, int entry) { return (key.mpls_lse[entry].host() & kMplsBottomOfStack) != 0; }
 
 }  // namespace
 
@@ -242,7 +210,38 @@ std::span<const Field, kFieldCount> fields() noexcept { return kFields; }
 
 const Field& field(FieldId id) noexcept { return kFields[static_cast<std::size_t>(id)]; }
 
-bool is_maskable(const Field& field) noexcept { return field.id != FieldId::kInPort && field.id != FieldId::kDlVlan; }
+// OpenFlow 1.3.5 table 12 and 1.5.1 table 15, with what Open vSwitch allows beyond them: L4 ports, ND, TCP flags,
+// registers.
+bool is_maskable(const Field& field) noexcept {
+  switch (field.id) {
+    case FieldId::kInPort:
+    case FieldId::kEthType:
+    case FieldId::kDlVlan:
+    case FieldId::kDlVlanPcp:
+    case FieldId::kVlanPcp:
+    case FieldId::kNwProto:
+    case FieldId::kNwTos:
+    case FieldId::kIpDscp:
+    case FieldId::kNwEcn:
+    case FieldId::kNwTtl:
+    case FieldId::kIcmpType:
+    case FieldId::kIcmpCode:
+    case FieldId::kIcmpv6Type:
+    case FieldId::kIcmpv6Code:
+    case FieldId::kArpOp:
+    case FieldId::kMplsLabel:
+    case FieldId::kMplsTc:
+    case FieldId::kMplsBos:
+    case FieldId::kMplsTtl:
+    case FieldId::kPbbUca:
+    case FieldId::kActsetOutput:
+    case FieldId::kConjId:
+    case FieldId::kSkbPriority:
+      return false;
+    default:
+      return true;
+  }
+}
 
 const Field* find_field(std::string_view name) noexcept {
   if (name.empty()) return nullptr;
@@ -261,13 +260,13 @@ FieldBits value_bits(const Field& field) noexcept {
   return ones & ~((FieldBits{1} << field.fixed_low_bits) - 1);
 }
 
-FlowMask field_mask(const Field& field) noexcept {
-  FlowMask mask{};
+PipelineMask field_mask(const Field& field) noexcept {
+  PipelineMask mask{};
   write_field(field, mask, ~FieldBits{0});
   return mask;
 }
 
-FieldBits read_field(const Field& field, const FlowKey& key) noexcept {
+FieldBits read_field(const Field& field, const PipelineKey& key) noexcept {
   if (field.id == FieldId::kInPort) return key.in_port;
   FieldBits stored = 0;
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(&key) + field.offset;
@@ -275,7 +274,7 @@ FieldBits read_field(const Field& field, const FlowKey& key) noexcept {
   return stored >> field.shift & value_bits(field);
 }
 
-void write_field(const Field& field, FlowKey& key, FieldBits value) noexcept {
+void write_field(const Field& field, PipelineKey& key, FieldBits value) noexcept {
   if (field.id == FieldId::kInPort) {
     key.in_port = static_cast<std::uint32_t>(value);
     return;
@@ -289,178 +288,31 @@ void write_field(const Field& field, FlowKey& key, FieldBits value) noexcept {
                                          static_cast<unsigned>(value & 0xff));
 }
 
-bool holds(Prerequisite prerequisite, const FlowKey& packet) noexcept {
-  const std::uint16_t type = packet.eth_type.host();
-  switch (prerequisite) {
-    case Prerequisite::kNone:
-      return true;
-    case Prerequisite::kVlan:
-      return has_tag(packet, 0);
-    case Prerequisite::kInnerVlan:
-      return has_tag(packet, 1);
-    case Prerequisite::kIp:
-      return is_ip(type);
-    case Prerequisite::kIpv4:
-      return type == kIpv4Type;
-    case Prerequisite::kIpv6:
-      return type == kIpv6Type;
-    case Prerequisite::kArp:
-      return type == kArpType || type == kRarpType;
-    case Prerequisite::kMpls:
-      return is_mpls(type);
-    case Prerequisite::kMpls2:
-      return is_mpls(type) && !is_bottom(packet, 0);
-    case Prerequisite::kMpls3:
-      return is_mpls(type) && !is_bottom(packet, 0) && !is_bottom(packet, 1);
-    case Prerequisite::kTransport:
-      return has_protocol(packet, kTcpProtocol) || has_protocol(packet, kUdpProtocol) ||
-             has_protocol(packet, kSctpProtocol);
-    case Prerequisite::kTcp:
-      return has_protocol(packet, kTcpProtocol);
-    case Prerequisite::kUdp:
-      return has_protocol(packet, kUdpProtocol);
-    case Prerequisite::kSctp:
-      return has_protocol(packet, kSctpProtocol);
-    case Prerequisite::kAnyIcmp:
-      return (type == kIpv4Type && has_protocol(packet, kIcmpProtocol)) || is_icmpv6(packet);
-    case Prerequisite::kIcmpv6:
-      return is_icmpv6(packet);
-    case Prerequisite::kNd:
-      return is_nd(packet, kNeighbourSolicitation) || is_nd(packet, kNeighbourAdvertisement);
-    case Prerequisite::kNdSolicit:
-      return is_nd(packet, kNeighbourSolicitation);
-    case Prerequisite::kNdAdvert:
-      return is_nd(packet, kNeighbourAdvertisement);
-  }
-  return false;
+namespace {
+FieldBits low_bits(unsigned count) { return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1; }
+}  // namespace
+
+FieldBits read_subfield(const Subfield& subfield, const PipelineKey& key) noexcept {
+  return read_field(*subfield.field, key) >> subfield.first_bit & low_bits(subfield.bit_count);
 }
 
-FlowMask prerequisite_mask(Prerequisite prerequisite) noexcept {
-  FlowMask mask{};
-  switch (prerequisite) {
-    case Prerequisite::kNone:
-      break;
-    case Prerequisite::kVlan:
-      mask.vlan[0].tci = shunt_be16{SHUNT_VLAN_PRESENT};
-      break;
-    case Prerequisite::kInnerVlan:
-      mask.vlan[1].tci = shunt_be16{SHUNT_VLAN_PRESENT};
-      break;
-    case Prerequisite::kMpls3:
-      mask.mpls_lse[1] = shunt_be32{kMplsBottomOfStack};
-      [[fallthrough]];
-    case Prerequisite::kMpls2:
-      mask.mpls_lse[0] = shunt_be32{kMplsBottomOfStack};
-      [[fallthrough]];
-    case Prerequisite::kIp:
-    case Prerequisite::kIpv4:
-    case Prerequisite::kIpv6:
-    case Prerequisite::kArp:
-    case Prerequisite::kMpls:
-      mask.eth_type = shunt_be16{0xffff};
-      break;
-    case Prerequisite::kNd:
-    case Prerequisite::kNdSolicit:
-    case Prerequisite::kNdAdvert:
-      mask.tp_src = shunt_be16{0xffff};
-      mask.tp_dst = shunt_be16{0xffff};
-      [[fallthrough]];
-    case Prerequisite::kTransport:
-    case Prerequisite::kTcp:
-    case Prerequisite::kUdp:
-    case Prerequisite::kSctp:
-    case Prerequisite::kAnyIcmp:
-    case Prerequisite::kIcmpv6:
-      mask.eth_type = shunt_be16{0xffff};
-      mask.nw_proto = 0xff;
-      mask.nw_frag = SHUNT_FRAG_LATER;
-      break;
+void write_subfield(const Subfield& subfield, PipelineKey& key, FieldBits value) noexcept {
+  if (subfield.field->id == FieldId::kInPort && subfield.first_bit == 0 && subfield.bit_count == 16) {
+    key.in_port = port_from_16(static_cast<std::uint16_t>(value)).value;
+    return;
   }
-  return mask;
+  const FieldBits bits = low_bits(subfield.bit_count) << subfield.first_bit;
+  const FieldBits others = read_field(*subfield.field, key) & ~bits;
+  write_field(*subfield.field, key, others | (value << subfield.first_bit & bits));
 }
 
-bool implied_by(Prerequisite prerequisite, const Match& match) noexcept {
-  FlowMask needed = prerequisite_mask(prerequisite);
-  needed.nw_frag = 0;             // unsaid: thought of as no later fragment
-  needed.tp_dst = shunt_be16{0};  // unsaid: an ND message's code is 0
-  needed.tp_src = shunt_be16{static_cast<std::uint16_t>(needed.tp_src.host() & 0xff)};  // ICMP types are one byte
-  return is_subset(needed, match.mask) && holds(prerequisite, match.value);
+PortNo port_from_16(std::uint16_t number) noexcept {
+  constexpr std::uint16_t kFirstReserved = 0xfff7;
+  return PortNo{number < kFirstReserved ? number : 0xffff0000u + number};
 }
 
-std::string_view describe(Prerequisite prerequisite) noexcept {
-  switch (prerequisite) {
-    case Prerequisite::kNone:
-      return "nothing";
-    case Prerequisite::kVlan:
-      return "a VLAN tag (dl_vlan, or vlan_tci=0x1000/0x1000)";
-    case Prerequisite::kInnerVlan:
-      return "a second VLAN tag (vlan_tci1=0x1000/0x1000)";
-    case Prerequisite::kIp:
-      return "ip or ipv6";
-    case Prerequisite::kIpv4:
-      return "ip";
-    case Prerequisite::kIpv6:
-      return "ipv6";
-    case Prerequisite::kArp:
-      return "arp or rarp";
-    case Prerequisite::kMpls:
-      return "mpls or mplsm";
-    case Prerequisite::kMpls2:
-      return "mpls,mpls_bos=0";
-    case Prerequisite::kMpls3:
-      return "mpls,mpls_bos=0 and an mpls_lse1 without the bottom-of-stack bit";
-    case Prerequisite::kTransport:
-      return "tcp, udp or sctp (tcp6, udp6, sctp6 for IPv6)";
-    case Prerequisite::kTcp:
-      return "tcp or tcp6";
-    case Prerequisite::kUdp:
-      return "udp or udp6";
-    case Prerequisite::kSctp:
-      return "sctp or sctp6";
-    case Prerequisite::kAnyIcmp:
-      return "icmp or icmp6";
-    case Prerequisite::kIcmpv6:
-      return "icmp6";
-    case Prerequisite::kNd:
-      return "icmp6,icmp_type=135 or icmp6,icmp_type=136";
-    case Prerequisite::kNdSolicit:
-      return "icmp6,icmp_type=135";
-    case Prerequisite::kNdAdvert:
-      return "icmp6,icmp_type=136";
-  }
-  return "";
-}
-
-void append_set_field(const FlowKey& packet, const Match& set, std::vector<shunt_action>& actions) {
-  const auto value = std::bit_cast<KeyBytes>(set.value);
-  auto mask = std::bit_cast<KeyBytes>(set.mask);
-  mask[kOuterTci] &= static_cast<std::uint8_t>(~(SHUNT_VLAN_PRESENT >> 8));
-  for (const Piece& piece : kPieces) {
-    const auto* piece_mask = &mask[piece.offset];
-    const bool written = std::any_of(piece_mask, piece_mask + piece.size, [](std::uint8_t b) { return b != 0; });
-    if (!written || !holds(piece.prerequisite, packet)) continue;
-    shunt_action action{};
-    action.type = SHUNT_ACT_SET_FIELD;
-    action.field = static_cast<std::uint8_t>(piece.field);
-    const std::size_t skip = piece.wire_size - piece.size;
-    std::memcpy(action.mask + skip, piece_mask, piece.size);
-    for (std::size_t i = 0; i < piece.size; ++i)
-      action.value[skip + i] = static_cast<std::uint8_t>(value[piece.offset + i] & piece_mask[i]);
-    actions.push_back(action);
-  }
-}
-
-Match set_field_match(const shunt_action& action) noexcept {
-  KeyBytes value{};
-  KeyBytes mask{};
-  for (const Piece& piece : kPieces) {
-    if (piece.field != action.field) continue;
-    const std::size_t skip = piece.wire_size - piece.size;
-    std::memcpy(&mask[piece.offset], action.mask + skip, piece.size);
-    for (std::size_t i = 0; i < piece.size; ++i)
-      value[piece.offset + i] = static_cast<std::uint8_t>(action.value[skip + i] & action.mask[skip + i]);
-  }
-  return {std::bit_cast<FlowKey>(value), std::bit_cast<FlowMask>(mask)};
+bool is_pipeline_field(const Field& field) noexcept {
+  return field.offset >= sizeof(FlowKey) || field.id == FieldId::kInPort;
 }
 
 }  // namespace shunt

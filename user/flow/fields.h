@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "maps/actions.h"
+#include "user/base/strong_types.h"
 #include "user/flow/flow_key.h"
 
 namespace shunt {
@@ -71,11 +72,23 @@ enum class FieldId : std::uint8_t {
   kMplsTtl,
   kMplsLse1,
   kMplsLse2,
-  kCount,
+  kIpv6Exthdr,
+  kPbbIsid,
+  kPbbUca,
+  kMetadata,
+  kTunId,
+  kActsetOutput,
+  kConjId,
+  kPktMark,
+  kSkbPriority,
+  kReg0,  // to kReg0 + 15
+  kXreg0 = kReg0 + 16,  // to kXreg0 + 7
+  kXxreg0 = kXreg0 + 8,  // to kXxreg0 + 3
+  kCount = kXxreg0 + 4,
 };
 inline constexpr std::size_t kFieldCount = static_cast<std::size_t>(FieldId::kCount);
 
-enum class FieldFormat : std::uint8_t { kDecimal, kHex, kMac, kIpv4, kIpv6, kFrag, kTcpFlags, kPort };
+enum class FieldFormat : std::uint8_t { kDecimal, kHex, kMac, kIpv4, kIpv6, kFrag, kTcpFlags, kExthdr, kPort };
 
 // What a packet must be for a field to mean something (ovs-fields(7), "Prerequisites"). L4 ones fail on later
 // fragments.
@@ -99,6 +112,7 @@ enum class Prerequisite : std::uint8_t {
   kNd,  // neighbour solicitation or advertisement
   kNdSolicit,
   kNdAdvert,
+  kPbb,  // a service instance tag
 };
 
 __extension__ typedef unsigned __int128 FieldBits;
@@ -107,7 +121,7 @@ struct Field {
   FieldId id;
   std::string_view name;        // shown; accepted
   std::string_view alias;       // accepted; may be empty
-  std::uint8_t offset;          // of its bytes in the key
+  std::uint16_t offset;         // of its bytes in a PipelineKey
   std::uint8_t size;            // bytes that hold it
   std::uint8_t shift;           // bits of these bytes, read as one number, below the field
   std::uint8_t width;           // bits
@@ -117,10 +131,16 @@ struct Field {
   bool writable;  // by set_field, load, move, mod_*
 };
 
+// Bits of a field: "NXM_OF_IP_SRC[0..15]". The low 16 bits of in_port are OpenFlow 1.0's port number, and are written as such.
+struct Subfield {
+  const Field* field = nullptr;
+  std::uint16_t first_bit = 0, bit_count = 0;  // from the least significant bit of the field's value
+  friend bool operator==(const Subfield&, const Subfield&) = default;
+};
+
 [[nodiscard]] std::span<const Field, kFieldCount> fields() noexcept;  // by FieldId
 [[nodiscard]] const Field& field(FieldId id) noexcept;
-// True where a match may take part of the field. Open vSwitch has several fields that it matches only whole; here it is
-// in_port, whose number is not the key's, and dl_vlan, which is the whole VID by its meaning.
+// True where a match may take part of the field: as OpenFlow says, and as Open vSwitch allows beyond it.
 [[nodiscard]] bool is_maskable(const Field& field) noexcept;
 // By OVS name, alias, NXM or OXM name; null: there is none.
 [[nodiscard]] const Field* find_field(std::string_view name) noexcept;
@@ -130,10 +150,16 @@ struct Field {
 // The bits of a value that a field has: `width` ones, less its fixed low bits.
 [[nodiscard]] FieldBits value_bits(const Field& field) noexcept;
 // The bits of the key that a field covers.
-[[nodiscard]] FlowMask field_mask(const Field& field) noexcept;
-[[nodiscard]] FieldBits read_field(const Field& field, const FlowKey& key) noexcept;
+[[nodiscard]] PipelineMask field_mask(const Field& field) noexcept;
+[[nodiscard]] FieldBits read_field(const Field& field, const PipelineKey& key) noexcept;
 // Writes the field's bits, and no other, of `key`. Bits of `value` above the field's width are left out.
-void write_field(const Field& field, FlowKey& key, FieldBits value) noexcept;
+void write_field(const Field& field, PipelineKey& key, FieldBits value) noexcept;
+[[nodiscard]] FieldBits read_subfield(const Subfield& subfield, const PipelineKey& key) noexcept;
+void write_subfield(const Subfield& subfield, PipelineKey& key, FieldBits value) noexcept;
+// OpenFlow 1.0's number of a port, in the 32 bits of the later versions: the reserved ones lie elsewhere.
+[[nodiscard]] PortNo port_from_16(std::uint16_t number) noexcept;
+// True where the field is of the pipeline only: no datapath action follows from writing it.
+[[nodiscard]] bool is_pipeline_field(const Field& field) noexcept;
 
 // True where the packet with this key has it.
 [[nodiscard]] bool holds(Prerequisite prerequisite, const FlowKey& packet) noexcept;

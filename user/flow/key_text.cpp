@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/flow/key_text.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <string_view>
 
@@ -19,24 +21,26 @@ struct ShownField {
 // In the order of ovs-dpctl. A field is shown where the packet has it: of the fields that share bytes of the key it is
 // one.
 constexpr auto kShown = std::to_array<ShownField>({
-    {FieldId::kEthSrc, "eth", "src"},       {FieldId::kEthDst, "eth", "dst"},
-    {FieldId::kEthType, "", "eth_type"},    {FieldId::kIpSrc, "ipv4", "src"},
-    {FieldId::kIpDst, "ipv4", "dst"},       {FieldId::kIpv6Src, "ipv6", "src"},
-    {FieldId::kIpv6Dst, "ipv6", "dst"},     {FieldId::kIpv6Label, "ipv6", "label"},
-    {FieldId::kNwProto, "ip", "proto"},     {FieldId::kIpDscp, "ip", "dscp"},
-    {FieldId::kNwEcn, "ip", "ecn"},         {FieldId::kNwTtl, "ip", "ttl"},
-    {FieldId::kIpFrag, "ip", "frag"},       {FieldId::kTcpSrc, "tcp", "src"},
-    {FieldId::kTcpDst, "tcp", "dst"},       {FieldId::kTcpFlags, "", "tcp_flags"},
-    {FieldId::kUdpSrc, "udp", "src"},       {FieldId::kUdpDst, "udp", "dst"},
-    {FieldId::kSctpSrc, "sctp", "src"},     {FieldId::kSctpDst, "sctp", "dst"},
-    {FieldId::kIcmpType, "icmp", "type"},   {FieldId::kIcmpCode, "icmp", "code"},
-    {FieldId::kArpSpa, "arp", "sip"},       {FieldId::kArpTpa, "arp", "tip"},
-    {FieldId::kArpOp, "arp", "op"},         {FieldId::kArpSha, "arp", "sha"},
-    {FieldId::kArpTha, "arp", "tha"},       {FieldId::kNdTarget, "nd", "target"},
-    {FieldId::kNdSll, "nd", "sll"},         {FieldId::kNdTll, "nd", "tll"},
-    {FieldId::kMplsLabel, "mpls", "label"}, {FieldId::kMplsTc, "mpls", "tc"},
-    {FieldId::kMplsTtl, "mpls", "ttl"},     {FieldId::kMplsBos, "mpls", "bos"},
-    {FieldId::kMplsLse1, "", "mpls_lse1"},  {FieldId::kMplsLse2, "", "mpls_lse2"},
+    {FieldId::kEthSrc, "eth", "src"},      {FieldId::kEthDst, "eth", "dst"},
+    {FieldId::kEthType, "", "eth_type"},   {FieldId::kIpSrc, "ipv4", "src"},
+    {FieldId::kIpDst, "ipv4", "dst"},      {FieldId::kIpv6Src, "ipv6", "src"},
+    {FieldId::kIpv6Dst, "ipv6", "dst"},    {FieldId::kIpv6Label, "ipv6", "label"},
+    {FieldId::kNwProto, "ip", "proto"},    {FieldId::kIpDscp, "ip", "dscp"},
+    {FieldId::kNwEcn, "ip", "ecn"},        {FieldId::kNwTtl, "ip", "ttl"},
+    {FieldId::kIpFrag, "ip", "frag"},      {FieldId::kIpv6Exthdr, "ipv6", "exthdr"},
+    {FieldId::kTcpSrc, "tcp", "src"},      {FieldId::kTcpDst, "tcp", "dst"},
+    {FieldId::kTcpFlags, "", "tcp_flags"}, {FieldId::kUdpSrc, "udp", "src"},
+    {FieldId::kUdpDst, "udp", "dst"},      {FieldId::kSctpSrc, "sctp", "src"},
+    {FieldId::kSctpDst, "sctp", "dst"},    {FieldId::kIcmpType, "icmp", "type"},
+    {FieldId::kIcmpCode, "icmp", "code"},  {FieldId::kArpSpa, "arp", "sip"},
+    {FieldId::kArpTpa, "arp", "tip"},      {FieldId::kArpOp, "arp", "op"},
+    {FieldId::kArpSha, "arp", "sha"},      {FieldId::kArpTha, "arp", "tha"},
+    {FieldId::kNdTarget, "nd", "target"},  {FieldId::kNdSll, "nd", "sll"},
+    {FieldId::kNdTll, "nd", "tll"},        {FieldId::kMplsLabel, "mpls", "label"},
+    {FieldId::kMplsTc, "mpls", "tc"},      {FieldId::kMplsTtl, "mpls", "ttl"},
+    {FieldId::kMplsBos, "mpls", "bos"},    {FieldId::kMplsLse1, "", "mpls_lse1"},
+    {FieldId::kMplsLse2, "", "mpls_lse2"}, {FieldId::kPbbIsid, "pbb", "isid"},
+    {FieldId::kPbbUca, "pbb", "uca"},
 });
 
 // A mask alone does not say which protocol's field its bits are: those that share bytes are named together.
@@ -74,6 +78,9 @@ constexpr auto kMaskParts = std::to_array<MaskPart>({
     {FieldId::kMplsTtl, "mpls_ttl"},
     {FieldId::kMplsLse1, "mpls_lse1"},
     {FieldId::kMplsLse2, "mpls_lse2"},
+    {FieldId::kIpv6Exthdr, "ipv6_exthdr"},
+    {FieldId::kPbbIsid, "pbb_isid"},
+    {FieldId::kPbbUca, "pbb_uca"},
 });
 
 // Bits of a field, without knowing whose they are: an address under a mask of 32 bits looks like IPv4.
@@ -89,9 +96,14 @@ constexpr std::uint16_t kIpv6Type = 0x86dd;
 
 class KeyFormatter {
  public:
-  KeyFormatter(const FlowKey& key, const FlowMask& mask) : key_{key}, mask_{mask}, left_{mask} {}
+  KeyFormatter(const FlowKey& key, const FlowMask& mask)
+      : key_{to_pipeline(key)}, mask_{to_pipeline(mask)}, left_{mask_} {}
 
   std::string text(const std::function<std::string(DpPort)>& name_of) {
+    if (mask_.dp_hash != 0) {
+      append_part("dp_hash", "", key_.dp_hash & mask_.dp_hash, mask_.dp_hash, ~0u, true);
+      out_ += ')';
+    }
     if (mask_.in_port != 0) {
       begin_item("", "in_port");
       if (name_of)
@@ -104,6 +116,7 @@ class KeyFormatter {
       if (shown.id == FieldId::kEthType) append_tags();
       append_field(shown);
     }
+    append_itag_rest();
     append_left();
     end_group();
     return std::move(out_);
@@ -116,8 +129,19 @@ class KeyFormatter {
     if (mask == 0 || !holds(f.prerequisite, key_)) return;
     write_field(f, left_, 0);
     begin_item(group_of(shown), shown.name);
-    format_field(out_, f, read_field(f, key_), mask);
+    if (shown.id == FieldId::kEthType && mask == value_bits(f))
+      append_hex(out_, read_field(f, key_), 4);
+    else
+      format_field(out_, f, read_field(f, key_) & mask, mask);
     if (shown.group.empty()) out_ += ')';
+  }
+
+  // Priority, drop eligibility and reserved bits of a PBB tag: no field of a rule, but they are copied.
+  void append_itag_rest() {
+    constexpr std::uint32_t kRest = ~static_cast<std::uint32_t>(SHUNT_PBB_ISID | SHUNT_PBB_UCA);
+    const std::uint32_t mask = mask_.pbb_itag.host() & kRest;
+    if (mask == 0 || !holds(Prerequisite::kPbb, key_)) return;
+    append_part("pbb", "tag", key_.pbb_itag.host() & mask, mask, ~0u, true);
   }
 
   // Bits that the decision looked at to know that a rule could not match, without needing to know the protocol.
@@ -165,9 +189,13 @@ class KeyFormatter {
     }
   }
 
+  // An empty `name`: the group stands for itself, and the caller closes it.
   void append_part(std::string_view group, std::string_view name, unsigned value, unsigned mask, unsigned whole,
                    bool hex) {
-    begin_item(group, name);
+    if (name.empty())
+      begin_item("", group);
+    else
+      begin_item(group, name);
     if (hex || mask != whole)
       append_hex(out_, value);
     else
@@ -199,9 +227,9 @@ class KeyFormatter {
     group_ = {};
   }
 
-  const FlowKey& key_;
-  const FlowMask& mask_;
-  FlowMask left_;  // bits not shown yet
+  const PipelineKey key_;
+  const PipelineMask mask_;
+  PipelineMask left_;  // bits not shown yet
   std::string out_;
   std::string_view group_;  // open in out_
 };
@@ -214,9 +242,10 @@ std::string format_key(const FlowKey& key, const FlowMask& mask, const std::func
 
 std::string format_mask(const FlowMask& mask) {
   std::string out;
+  if (mask.dp_hash != 0) out += mask.dp_hash == ~0u ? "dp_hash" : fmt::format("dp_hash/{:#x}", mask.dp_hash);
   for (const MaskPart& part : kMaskParts) {
     const Field& f = field(part.id);
-    const FieldBits bits = read_field(f, mask);
+    const FieldBits bits = read_field(f, to_pipeline(mask));
     if (bits == 0) continue;
     if (!out.empty()) out += ',';
     out += part.name;

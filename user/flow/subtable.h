@@ -1,149 +1,110 @@
 // SPDX-License-Identifier: Apache-2.0
-// A subtable holds the rules of a classifier that have one mask.
+// A subtable holds rules of a classifier whose masks all contain its own: hashed by its mask, rules of equal hash in a
+// chain by descending priority. Who looks up verifies each rule of the chain.
 //
-// The mask's words are hashed stage by stage: metadata, L2, L3, L4. Each stage but the last has an index of the hashes
-// that its rules have so far, so that a miss is known, and un-wildcarded, as early as possible. Part of the classifier:
-// see there for threads. What readers may hold goes to the Garbage.
+// The mask's words are hashed stage by stage. Each stage but the last has an index of the hashes that its rules have so
+// far, so that a miss can be told by as few fields as possible. Part of the classifier: see there for threads. What
+// readers may hold goes to the Garbage.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <limits>
-#include <map>
-#include <memory>
 #include <vector>
 
 #include "user/flow/flow_key.h"
 #include "user/flow/hash_index.h"
-#include "user/flow/prefix_trie.h"
-#include "user/pipeline/rule.h"
+#include "user/flow/mask_shape.h"
+#include "user/flow/priority_bag.h"
+#include "user/flow/rule_node.h"
 
 namespace shunt {
 
-inline constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
-
-// Memory that was unlinked, until no reader can be in it.
-class Garbage {
- public:
-  Garbage() = default;
-  Garbage(const Garbage&) = delete;
-  Garbage& operator=(const Garbage&) = delete;
-  ~Garbage() { free(kNever); }
-  // Freed once every reader holds `tag` or a later version; set before add().
-  void set_tag(std::uint64_t tag) { tag_ = tag; }
-  template <typename T>
-  void add(T* object) {
-    items_.push_back({tag_, object, [](void* at) { delete static_cast<T*>(at); }});
-  }
-  void free(std::uint64_t version);
-
- private:
-  struct Item {
-    std::uint64_t tag;
-    void* object;
-    void (*destroy)(void*);
-  };
-  std::uint64_t tag_ = 0;
-  std::vector<Item> items_;
-};
-
-// The fields with prefix tries. Values are left-aligned in the trie's type.
-enum TrieField : std::uint8_t { kIpv4Src, kIpv4Dst, kPortSrc, kPortDst, kIpv6Src, kIpv6Dst, kTrieFields };
-inline constexpr unsigned kNarrowTries = 4;  // the first ones hold std::uint32_t, the others Bits128
-
-std::uint32_t narrow_value(const KeyWords& words, unsigned field) noexcept;
-Bits128 wide_value(const KeyWords& words, unsigned field) noexcept;
-// Adds the field's first `bits` bits to a mask.
-void add_prefix(KeyWords& mask, unsigned field, unsigned bits) noexcept;
-// The prefix length of each field under a mask; 0 where the mask has no bit of it or is no prefix.
-std::array<std::uint8_t, kTrieFields> prefix_lengths(const KeyWords& mask);
-
-// A rule's place in a subtable, and when it is visible. Rules of equal values form a list, by descending priority.
-struct RuleNode {
-  std::atomic<RuleNode*> next{nullptr};
-  std::uint64_t added = 0;
-  std::atomic<std::uint64_t> removed{kNever};
-  std::uint16_t priority = 0;
-  RuleRef rule;
-  std::array<std::uint64_t, kKeyWords> value{};  // packed: one word for each of the mask's
-  [[nodiscard]] bool visible(std::uint64_t version) const noexcept {
-    return added <= version && version < removed.load(std::memory_order_relaxed);
-  }
-};
-
-inline std::uint64_t hash_step(std::uint64_t hash, std::uint64_t word) noexcept {
-  hash = (hash ^ word) * 0xff51afd7ed558ccd;
-  return hash ^ hash >> 32;
-}
-
 class Subtable {
  public:
-  Subtable(const FlowMask& mask, std::uint64_t seed, std::uint32_t serial);
+  Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t serial);
   ~Subtable();
   Subtable(const Subtable&) = delete;
   Subtable& operator=(const Subtable&) = delete;
 
-  static constexpr unsigned kStages = 4;
-
-  // Readers. The classifier walks the stages itself.
-  [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
-  [[nodiscard]] unsigned word_count() const noexcept { return word_count_; }
-  [[nodiscard]] unsigned stage_end(unsigned stage) const noexcept { return stage_end_[stage]; }
-  [[nodiscard]] unsigned word(unsigned i) const noexcept { return word_[i]; }
-  [[nodiscard]] std::uint64_t bits(unsigned i) const noexcept { return bits_[i]; }
-  [[nodiscard]] bool stage_has(unsigned stage, std::uint64_t hash) const noexcept {
-    return stages_[stage].contains(hash);
+  // Readers.
+  [[nodiscard]] std::uint64_t hash(const PipelineWords& key) const noexcept {
+    std::uint64_t hash = seed_;
+    for (unsigned i = 0; i < word_count_; ++i) hash = hash_step(hash, key[word_[i]] & bits_[i]);
+    return hash;
   }
-  // The best visible rule with this packed value.
-  [[nodiscard]] const RuleNode* find(std::uint64_t hash, const std::uint64_t* value,
-                                     std::uint64_t version) const noexcept;
-  // True where no rule has the key's ports; then adds to `examined` the bits that prove it.
-  [[nodiscard]] bool no_such_ports(const KeyWords& key, KeyWords& examined) const noexcept;
+  void prefetch(std::uint64_t hash) const noexcept { chains_.prefetch(hash); }
+  // The chain of the rules of this hash, or nullptr.
+  [[nodiscard]] const RuleNode* chain(std::uint64_t hash) const noexcept {
+    return chains_.find(hash, [](const RuleNode*) { return true; });
+  }
+  // Un-wildcards what proves that no rule has the key's hash: the first stage that tells, or the whole mask. The whole
+  // mask, too, where there is a chain: it tells that no other chain matters.
+  void examine(const PipelineWords& key, PipelineWords& examined) const noexcept;
+
+  [[nodiscard]] bool is_covered(const PipelineWords& examined) const noexcept {
+    std::uint64_t missing = 0;
+    for (unsigned i = 0; i < word_count_; ++i) missing |= bits_[i] & ~examined[word_[i]];
+    return missing == 0;
+  }
+  // True where the fields up to a stage, and not only the last one's, tell that no rule is met; then un-wildcards them.
+  [[nodiscard]] bool stages_miss(Stage stage, const PipelineWords& key, PipelineWords& examined) const noexcept;
+  // True where one of the ports tells that no rule with a priority greater than `above` is met; then un-wildcards as
+  // many bits of it as it takes.
+  [[nodiscard]] bool ports_miss(const LengthSets& lengths, const PipelineWords& key, int above,
+                                PipelineWords& examined) const noexcept;
 
   // Writer.
-  [[nodiscard]] const FlowMask& mask() const { return mask_; }
-  [[nodiscard]] RuleNode* find(const FlowKey& value, std::uint16_t priority, std::uint64_t version) const;
-  [[nodiscard]] RuleNode* find(const Rule& rule) const;  // not yet removed
-  RuleNode* link(RuleRef rule, std::uint64_t version, Garbage& garbage);
+  [[nodiscard]] const PipelineWords& mask() const { return mask_; }
+  [[nodiscard]] RuleNode* head(const PipelineWords& value) const;
+  // Adds a rule if its chain then has no more than `limit` rules.
+  static constexpr unsigned kNoLimit = std::numeric_limits<unsigned>::max();
+  bool link(RuleNode& node, const PipelineWords& value, unsigned limit, Garbage& garbage);
   void unlink(RuleNode& node, Garbage& garbage);
   [[nodiscard]] bool empty() const { return priorities_.empty(); }
-  [[nodiscard]] std::uint16_t max_priority() const { return max_priority_; }  // not of an empty one
-  [[nodiscard]] std::uint32_t serial() const { return serial_; }              // older subtables have lower ones
-  // Set while the classifier's list of subtables is not up to date about this one.
-  bool is_stale = false;
+  [[nodiscard]] std::uint16_t max_priority() const { return priorities_.max(); }  // not of an empty one
+  [[nodiscard]] std::uint32_t serial() const { return serial_; }                  // older subtables have lower ones
   template <typename Visit>
   void for_each(Visit visit) const {
-    rules_.for_each([&](const RuleNode* head) {
-      for (; head != nullptr; head = head->next.load(std::memory_order_acquire)) visit(*head);
+    chains_.for_each([&](const RuleNode* node) {
+      for (; node != nullptr; node = node->next.load(std::memory_order_relaxed)) visit(*node);
     });
   }
-  // The list of rules of this value, or nullptr.
-  [[nodiscard]] RuleNode* head(const FlowKey& value) const;
+
+  // Shapes that may have rules here. count() adds a linked rule to what is known of its shape, or takes it away; true
+  // if lengths() changed.
+  void adopt(MaskShape& shape, unsigned level);
+  void release(const MaskShape& shape, unsigned level);
+  [[nodiscard]] bool count(const RuleNode& node, int change);
+  [[nodiscard]] const std::vector<MaskShape*>& shapes() const { return shapes_; }
+  // Prefix lengths of the rules; lengths that are gone stay in it until a part of the shapes has gone.
+  [[nodiscard]] const LengthSets& lengths() const { return lengths_; }
+  bool is_stale = false;  // what the classifier's list says of this subtable is not up to date
 
  private:
-  struct Packed {
-    std::array<std::uint64_t, kKeyWords> words{};
-    std::array<std::uint64_t, kStages> hashes{};  // after each stage
-  };
+  using StageHashes = std::array<std::uint64_t, kStages>;
 
   std::uint64_t seed_;
   std::uint8_t word_count_ = 0;
-  std::array<std::uint8_t, kStages> stage_end_{};  // in word_, cumulative
-  std::array<std::uint8_t, kKeyWords> word_{};     // of the key, in the order of the stages
-  std::array<std::uint64_t, kKeyWords> bits_{};
-  unsigned last_stage_ = 0;  // the last stage with words: `rules_` is its index
+  std::uint8_t last_stage_ = 0;                      // the last stage with words
+  std::array<std::uint8_t, kStages> stage_end_{};    // in word_, cumulative
+  std::array<std::uint8_t, kPipelineWords> word_{};  // of the key, in the order of the stages
+  std::array<std::uint64_t, kPipelineWords> bits_{};
+  HashIndex<RuleNode*> chains_;
   std::array<HashIndex<std::uint32_t>, kStages - 1> stages_;
-  HashIndex<RuleNode*> rules_;
-  std::uint32_t ports_mask_ = 0;  // tp_src << 16 | tp_dst
-  std::uint8_t ports_length_ = 0;
-  PrefixTrie<std::uint32_t> ports_;
-  FlowMask mask_;
+  std::array<PrefixTrie<std::uint32_t>, 2> ports_;  // tp_dst, tp_src of all rules
+  PipelineWords mask_;
   std::uint32_t serial_;
-  std::uint16_t max_priority_ = 0;
-  std::map<std::uint16_t, std::uint32_t> priorities_;  // of linked rules, visible or not
+  PriorityBag priorities_;  // of linked rules, visible or not
 
-  [[nodiscard]] Packed pack(const FlowKey& value) const;
+  std::vector<MaskShape*> shapes_;
+  std::size_t departed_ = 0;  // shapes that lost their last rule since lengths_ was made anew
+  LengthSets lengths_;
+
+  template <typename Visit>
+  void for_each_port(const RuleNode& node, Visit visit);
+  [[nodiscard]] StageHashes stage_hashes(const PipelineWords& value) const;
   [[nodiscard]] bool has_index(unsigned stage) const;
 };
 

@@ -18,16 +18,14 @@ struct Arrow {
   std::size_t source_column, target_column;
 };
 
-struct Subfield {
-  const Field* field;
-  std::uint16_t first_bit, bit_count;  // from the least significant bit of the field's value
-};
-
 Arrow split_arrow(std::string_view text, std::size_t column);
 const Field& parse_field_name(std::string_view text, std::size_t column);
-// "FIELD", "FIELD[]": all of it; "FIELD[n]", "FIELD[a..b]".
+// "FIELD", "FIELD[]": all of it; "FIELD[n]", "FIELD[a..b]". NXM_OF_IN_PORT and in_port are 16 bits wide, as
+// OpenFlow 1.0's port numbers, OXM_OF_IN_PORT is 32.
 Subfield parse_subfield(std::string_view text, std::size_t column);
 void append_subfield(std::string& out, const Subfield& subfield);
+// The VID or the PCP where bits of vlan_tci or dl_vlan lie in one of them.
+Subfield part_of_tag(const Subfield& bits, std::size_t column);
 
 void check_writable(const Field& field, std::size_t column);
 // The two lowest bits of a ToS are ECN's.

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // `normal`: the learning, VLAN-aware switch (IEEE 802.1Q), with Open vSwitch's port modes.
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
+#include "user/l2/vlan.h"
 #include "user/pipeline/translator.h"
 
 namespace shunt {
 
 namespace {
 
-constexpr std::uint16_t kTpid8021q = 0x8100;
 constexpr std::uint16_t kVidBits = 0x0fff;
+constexpr std::uint16_t kPcpShift = 13;
 
 // 01:80:c2:00:00:00 to :0f: link-local protocols, which a bridge does not forward (IEEE 802.1Q section 8.6.3).
 constexpr MacAddr kReservedMac{{0x01, 0x80, 0xc2, 0x00, 0x00, 0x00}};
@@ -21,36 +24,55 @@ bool is_reserved(MacAddr mac) {
   return mac == kReservedMac;
 }
 
+FrameTag frame_tag(const shunt_vlan& vlan) {
+  const std::uint16_t tci = vlan.tci.host();
+  if ((tci & SHUNT_VLAN_PRESENT) == 0) return {};
+  return {true, vlan.tpid.host(), static_cast<std::uint16_t>(tci & kVidBits),
+          static_cast<std::uint8_t>(tci >> kPcpShift)};
+}
+
+std::uint16_t tci_of(const FrameTag& tag) { return static_cast<std::uint16_t>(tag.pcp << kPcpShift | tag.vid); }
+
+FlowMask priority_mask() {
+  FlowMask mask = vlan_mask(0x7 << kPcpShift);
+  mask.vlan[0].tpid = be16{0xffff};
+  return mask;
+}
+
+FlowMask inner_tag_mask() {
+  FlowMask mask{};
+  mask.vlan[1] = {be16{0xffff}, be16{0xffff}};
+  return mask;
+}
+
 }  // namespace
 
-void Translator::normal(std::uint16_t max_len, bool last) {
-  const BridgePort* ingress = bridge_->find(PortNo{working_.in_port});
-  if (ingress == nullptr) return fail(SHUNT_DROP_BAD_ACTION);  // an action wrote in_port
-  VlanId vlan;
-  if (!admit_vlan(*ingress, vlan)) return fail(SHUNT_DROP_VLAN_NOT_ALLOWED);
+void Translator::normal(std::uint16_t max_len) {
+  const BridgePort* ingress = find_port(PortNo{working_.in_port});
+  if (ingress == nullptr) return fail(SHUNT_DROP_BAD_ACTION);  // an action wrote in_port, or none of the bridge's it is
+  examine(vlan_mask(SHUNT_VLAN_PRESENT | kVidBits));
+  const auto vlan = vlan_on_ingress(ingress->vlan, frame_tag(working_.vlan[0]));
+  if (!vlan) {
+    note([&] { return ingress->name + " does not take the frame's VLAN"; });
+    return fail(SHUNT_DROP_VLAN_NOT_ALLOWED);
+  }
 
   if (is_reserved(MacAddr::from_wire(working_.eth_dst))) {
     FlowMask dst = eth_dst_mask();
     dst.eth_dst[5] = kReservedLastByteMask;
     examine(dst);
+    note([] { return "link-local destination"; });
     return fail(SHUNT_DROP_RESERVED_MAC);
   }
   examine(eth_dst_mask());
   examine(eth_src_mask());
-  learn(*ingress, vlan);
-  send_in_vlan(choose_outputs(*ingress, vlan), vlan, max_len, last);
-}
-
-bool Translator::admit_vlan(const BridgePort& ingress, VlanId& vlan) {
-  examine(vlan_mask(SHUNT_VLAN_PRESENT | kVidBits));
-  // A tag with VID 0 carries a priority only: the frame is an untagged one.
-  const auto vid = static_cast<std::uint16_t>(is_tagged() ? working_.vlan[0].tci.host() & kVidBits : 0);
-  if (ingress.vlan.is_access()) {
-    vlan = *ingress.vlan.tag;
-    return vid == 0;
-  }
-  vlan = VlanId{vid};
-  return ingress.vlan.carries(vlan);
+  BridgedFrame frame;
+  frame.vlan = *vlan;
+  frame.outer = frame_tag(working_.vlan[0]);
+  if (ingress->vlan.mode == VlanMode::kDot1qTunnel) frame.service_tpid = ingress->vlan.qinq_ethtype;
+  const bool learns = !bridge_->flood_vlans.test(vlan->value);
+  if (learns) learn(*ingress, *vlan);
+  send_in_vlan(choose_outputs(*ingress, frame, learns), frame, max_len);
 }
 
 void Translator::learn(const BridgePort& ingress, VlanId vlan) {
@@ -60,81 +82,115 @@ void Translator::learn(const BridgePort& ingress, VlanId vlan) {
   result_.fdb_dependencies.push_back({bridge_->id, src});
 }
 
+// Why the port does not get the frame; SHUNT_DROP_NONE: it does.
+shunt_drop_reason Translator::refusal(const BridgePort& ingress, const BridgePort& port, BridgedFrame& frame) {
+  depend_on(DependencyKind::kPort, port.number.value);
+  if (&port == &ingress) return SHUNT_DROP_SAME_PORT;
+  const TagsNeeded needed = tags_needed(port.vlan, frame);
+  if (needed.inner && port.vlan.carries(frame.vlan)) {
+    examine(inner_tag_mask());
+    frame.inner = frame_tag(working_.vlan[1]);
+  }
+  if (!may_egress(port.vlan, frame)) return SHUNT_DROP_VLAN_NOT_ALLOWED;
+  if (ingress.protected_port && port.protected_port) return SHUNT_DROP_PROTECTED_PORT;
+  if (!port.up) return SHUNT_DROP_NO_OUTPUT_PORT;
+  if (!port.forward) return SHUNT_DROP_NO_FORWARD;
+  if (needed.outer_priority) examine(priority_mask());
+  return SHUNT_DROP_NONE;
+}
+
 // Where the frame goes; if nowhere, says why.
-std::vector<const BridgePort*> Translator::choose_outputs(const BridgePort& ingress, VlanId vlan) {
-  const FdbKey dst{vlan, MacAddr::from_wire(working_.eth_dst)};
-  if (!dst.mac.is_multicast()) {
+std::vector<const BridgePort*> Translator::choose_outputs(const BridgePort& ingress, BridgedFrame& frame, bool learns) {
+  const FdbKey dst{frame.vlan, MacAddr::from_wire(working_.eth_dst)};
+  if (learns && dst.mac == MacAddr::from_wire(working_.eth_src) && !dst.mac.is_multicast()) {
+    note([] { return "to its own sender"; });  // who was learned to be where it came from, before this look-up
+    fail(SHUNT_DROP_SAME_PORT);
+    return {};
+  }
+  if (learns && !dst.mac.is_multicast()) {
     result_.fdb_dependencies.push_back({bridge_->id, dst});
     if (const auto number = bridge_->fdb->lookup(dst)) {
-      const BridgePort* port = bridge_->find(*number);
-      if (port == &ingress)
-        fail(SHUNT_DROP_SAME_PORT);
-      else if (port == nullptr || !port->up)
-        fail(SHUNT_DROP_NO_OUTPUT_PORT);
-      else if (!port->vlan.carries(vlan))
-        fail(SHUNT_DROP_VLAN_NOT_ALLOWED);
-      else
+      const BridgePort* port = find_port(*number);
+      const shunt_drop_reason why_not = port == nullptr ? SHUNT_DROP_NO_OUTPUT_PORT : refusal(ingress, *port, frame);
+      if (why_not == SHUNT_DROP_NONE) {
+        note([&] { return "the destination was seen on " + port->name; });
         return {port};
+      }
+      note([] { return "the destination was seen on a port that does not get the frame"; });
+      fail(why_not);
       return {};
     }
   }
+  note([] { return "no one port has the destination: flooding"; });
+  depend_on(DependencyKind::kPort, kPortAll.value);
   std::vector<const BridgePort*> ports;
   shunt_drop_reason why_none = SHUNT_DROP_SAME_PORT;
   for (const BridgePort& port : bridge_->ports) {
-    if (&port == &ingress || !port.vlan.carries(vlan)) continue;
-    if (port.up)
+    if (!port.flood) {
+      depend_on(DependencyKind::kPort, port.number.value);
+      continue;
+    }
+    const shunt_drop_reason why_not = refusal(ingress, port, frame);
+    if (why_not == SHUNT_DROP_NONE)
       ports.push_back(&port);
-    else
-      why_none = SHUNT_DROP_NO_OUTPUT_PORT;
+    else if (why_not != SHUNT_DROP_SAME_PORT && why_not != SHUNT_DROP_VLAN_NOT_ALLOWED)
+      why_none = why_not;
   }
   if (ports.empty()) fail(why_none);
   return ports;
 }
 
-// At most two forms of the frame are sent, and no form needs more than one edit after the other: first the one nearer
-// to the frame as it is. Later outputs get the frame as it was.
-void Translator::send_in_vlan(std::span<const BridgePort* const> ports, VlanId vlan, std::uint16_t max_len, bool last) {
-  const auto takes_tag = [&](const BridgePort* port) { return vlan.value != 0 && !port->vlan.is_access(); };
-  const bool any_tagged = std::any_of(ports.begin(), ports.end(), takes_tag);
-  const bool any_untagged = !std::all_of(ports.begin(), ports.end(), takes_tag);
-  const auto send_to = [&](bool tagged) {
-    for (const BridgePort* port : ports)
-      if (takes_tag(port) == tagged) send(*port, max_len);
-  };
-
-  if (!is_tagged()) {
-    send_to(false);
-    if (!any_tagged) return;
-    push_tag(kTpid8021q, vlan.value);
-    send_to(true);
-    if (!last) pop_tag();
+// A form of the frame is sent to all ports that want it, then edited on to the next: those with the tags that it has
+// come first. Two forms that differ by one tag need one edit between them, and the kernel sends them (encode.h).
+void Translator::send_in_vlan(std::span<const BridgePort* const> ports, const BridgedFrame& came,
+                              std::uint16_t max_len) {
+  BridgedFrame frame = came;
+  frame.outer = frame_tag(working_.vlan[0]);
+  if (std::all_of(ports.begin(), ports.end(),
+                  [&](const BridgePort* port) { return form_on_egress(port->vlan, frame) == TagForm{}; })) {
+    for (const BridgePort* port : ports) send(*port, max_len);
     return;
   }
-
-  const auto tci = working_.vlan[0].tci.host();
-  const auto set_vid = [&](std::uint16_t vid) {
-    Match set;
-    set.mask = vlan_mask(kVidBits);
-    set.value.vlan[0].tci = be16{vid};
-    write(set);
-  };
-  const bool has_other_vid = (tci & kVidBits) != vlan.value;
-  if (any_tagged && has_other_vid) set_vid(vlan.value);
-  send_to(true);
-  if (any_untagged) {
-    const shunt_vlan tag = working_.vlan[0];
-    if (!last) {
-      // The tag comes back as it was: its other bits matter, too.
-      FlowMask whole = vlan_mask(0xffff);
-      whole.vlan[0].tpid = be16{0xffff};
-      examine(whole);
-    }
-    pop_tag();
-    send_to(false);
-    if (!last) push_tag(tag.tpid.host(), static_cast<std::uint16_t>(tci & ~SHUNT_VLAN_PRESENT));
-  } else if (any_tagged && has_other_vid && !last) {
-    set_vid(static_cast<std::uint16_t>(tci & kVidBits));
+  std::vector<std::pair<TagForm, std::vector<const BridgePort*>>> forms;
+  for (const BridgePort* port : ports) {
+    const TagForm form = form_on_egress(port->vlan, frame);
+    auto at = std::find_if(forms.begin(), forms.end(), [&](const auto& each) { return each.first == form; });
+    if (at == forms.end()) at = forms.insert(forms.end(), {form, {}});
+    at->second.push_back(port);
   }
+  const auto later = [](const TagForm& form) { return std::abs(form.depth) * 2 + (form.front ? 1 : 0); };
+  std::stable_sort(forms.begin(), forms.end(),
+                   [&](const auto& a, const auto& b) { return later(a.first) < later(b.first); });
+
+  open_scope();
+  int depth = 0;
+  for (const auto& [form, takers] : forms) {
+    if (form.depth < depth) {
+      pop_tag();
+      --depth;
+    }
+    if (form.depth > depth) {
+      push_tag(form.front->tpid, tci_of(*form.front));
+      ++depth;
+    } else if (form.front) {
+      write_tag(*form.front);
+    }
+    for (const BridgePort* port : takers) send(*port, max_len);
+  }
+  close_scope();
+}
+
+// Makes the outer tag, which is there, read `tag`. Only what differs, for it was examined, or is the packet's own.
+void Translator::write_tag(const FrameTag& tag) {
+  const FrameTag now = frame_tag(working_.vlan[0]);
+  Match set;
+  flow_part(set.mask) = vlan_mask(static_cast<std::uint16_t>(kVidBits | (now.pcp != tag.pcp ? 0x7 << kPcpShift : 0)));
+  set.value.vlan[0].tci = be16{static_cast<std::uint16_t>(tci_of(tag) & set.mask.vlan[0].tci.host())};
+  if (now.tpid != tag.tpid) {
+    set.mask.vlan[0].tpid = be16{0xffff};
+    set.value.vlan[0].tpid = be16{tag.tpid};
+  }
+  write(set);
 }
 
 }  // namespace shunt

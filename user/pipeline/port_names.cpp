@@ -5,6 +5,7 @@
 #include <array>
 
 #include "user/base/error.h"
+#include "user/base/of_error.h"
 #include "user/flow/field_text.h"
 
 namespace shunt {
@@ -14,15 +15,16 @@ struct ReservedPort {
   std::string_view word;  // capitals
   PortNo port;
 };
-constexpr std::array<ReservedPort, 9> kReserved{{{"IN_PORT", kPortInPort},
-                                                 {"NORMAL", kPortNormal},
-                                                 {"FLOOD", kPortFlood},
-                                                 {"ALL", kPortAll},
-                                                 {"CONTROLLER", kPortController},
-                                                 {"LOCAL", kPortLocal},
-                                                 {"TABLE", kPortTable},
-                                                 {"NONE", kPortNone},
-                                                 {"ANY", kPortNone}}};
+constexpr std::array<ReservedPort, 10> kReserved{{{"IN_PORT", kPortInPort},
+                                                  {"NORMAL", kPortNormal},
+                                                  {"FLOOD", kPortFlood},
+                                                  {"ALL", kPortAll},
+                                                  {"CONTROLLER", kPortController},
+                                                  {"LOCAL", kPortLocal},
+                                                  {"TABLE", kPortTable},
+                                                  {"NONE", kPortNone},
+                                                  {"ANY", kPortNone},
+                                                  {"UNSET", kPortUnset}}};
 
 constexpr std::uint32_t kLastOrdinary = 0xff00;        // OpenFlow 1.0's OFPP_MAX, which Open vSwitch keeps to
 constexpr std::uint32_t kFirstReserved16 = 0xfff8;     // OpenFlow 1.0's numbers of the reserved ports
@@ -44,12 +46,12 @@ bool may_stand_bare(std::string_view name) {
          !reserved_port(name);
 }
 
-PortNo port_from_number(FieldBits number, std::string_view text, std::size_t column) {
+PortNo port_from_number(FieldBits number, std::string_view text, std::size_t column, std::optional<OfErrorCode> code) {
   if (number >= 1 && number <= kLastOrdinary) return PortNo{static_cast<std::uint32_t>(number)};
   if (number >= kFirstReserved16 && number <= 0xffff)
     return PortNo{static_cast<std::uint32_t>(number) + kReservedOffset};
-  if (number >= kPortInPort.value && number <= kPortNone.value) return PortNo{static_cast<std::uint32_t>(number)};
-  throw TextError(column, fmt::format("{} is no port number (1 to {}, or a reserved one)", text, kLastOrdinary));
+  if (number >= kPortUnset.value && number <= kPortNone.value) return PortNo{static_cast<std::uint32_t>(number)};
+  throw TextError(column, fmt::format("{} is no port number (1 to {}, or a reserved one)", text, kLastOrdinary), code);
 }
 
 }  // namespace
@@ -84,18 +86,18 @@ std::optional<PortNo> reserved_port(std::string_view word) noexcept {
   return {};
 }
 
-PortNo parse_port(std::string_view text, const PortNames& names, std::size_t column) {
+PortNo parse_port(std::string_view text, const PortNames& names, std::size_t column, std::optional<OfErrorCode> code) {
   std::string_view name = text;
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
     name = text.substr(1, text.size() - 2);
   } else {
-    if (const auto number = number_from(text)) return port_from_number(*number, text, column);
+    if (const auto number = number_from(text)) return port_from_number(*number, text, column, code);
     if (const auto reserved = reserved_port(text)) return *reserved;
   }
   if (const auto port = names.find(name)) return *port;
   const std::string_view near = nearest(name, names.names());
-  if (near.empty()) throw TextError(column, fmt::format("the bridge has no port '{}'", name));
-  throw TextError(column, fmt::format("the bridge has no port '{}' (did you mean '{}'?)", name, near));
+  if (near.empty()) throw TextError(column, fmt::format("the bridge has no port '{}'", name), code);
+  throw TextError(column, fmt::format("the bridge has no port '{}' (did you mean '{}'?)", name, near), code);
 }
 
 void append_port(std::string& out, PortNo port, const PortNames& names) {

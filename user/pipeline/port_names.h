@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "user/base/error.h"
 #include "user/base/strong_types.h"
 
 namespace shunt {
@@ -32,12 +33,13 @@ class PortNames {
   std::vector<std::pair<PortNo, std::string>> by_number_;  // sorted by number
 };
 
-// A reserved word, in any case: IN_PORT, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL, TABLE, NONE, ANY.
+// A reserved word, in any case: IN_PORT, NORMAL, FLOOD, ALL, CONTROLLER, LOCAL, TABLE, NONE, ANY, UNSET.
 [[nodiscard]] std::optional<PortNo> reserved_port(std::string_view word) noexcept;
 
 // A number (1 to 0xff00, or OpenFlow's 16- or 32-bit number of a reserved port), a reserved word, or a name; a name in
-// double quotes is nothing but a name. Throws TextError; `column` is where `text` begins.
-PortNo parse_port(std::string_view text, const PortNames& names, std::size_t column);
+// double quotes is nothing but a name. Throws TextError with `code`; `column` is where `text` begins.
+PortNo parse_port(std::string_view text, const PortNames& names, std::size_t column,
+                  std::optional<OfErrorCode> code = std::nullopt);
 
 // What parse_port() takes: the reserved word in capitals, the name (quoted where it could be taken for something else),
 // or the number where there is no name.

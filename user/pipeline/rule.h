@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,25 +11,41 @@
 #include "user/base/clock.h"
 #include "user/flow/flow_key.h"
 #include "user/pipeline/action.h"
+#include "user/pipeline/counters.h"
 
 namespace shunt {
 
 inline constexpr std::uint16_t kDefaultPriority = 32768;  // OFP_DEFAULT_PRIORITY
 inline constexpr std::uint8_t kTableCount = 254;          // OpenFlow: OFPTT_MAX + 1 = 0xff - 1
 
-// Immutable after it was installed, but for its counters. in_port of the match is the OpenFlow port number.
+enum FlowFlags : std::uint16_t {  // ofp_flow_mod_flags
+  kSendFlowRemoved = 1 << 0,
+  kCheckOverlap = 1 << 1,
+  kResetCounts = 1 << 2,
+  kNoPacketCounts = 1 << 3,
+  kNoByteCounts = 1 << 4,
+};
+
+// Immutable after it was installed, but for its counters and the timeouts that fin_timeout lowers. in_port of the match
+// is the OpenFlow port number.
 struct Rule : std::enable_shared_from_this<Rule> {
   std::uint8_t table = 0;
   std::uint16_t priority = kDefaultPriority;
+  std::uint16_t flags = 0;       // FlowFlags
+  std::uint16_t importance = 0;  // eviction takes the least important first
   std::uint64_t cookie = 0;
   Match match;
   ActionList actions;  // empty: drop
   TimePoint created{};
-  mutable std::atomic<std::uint64_t> packets{0};
-  mutable std::atomic<std::uint64_t> bytes{0};
+  FlowCounters counters;
+  mutable std::atomic<std::uint16_t> idle_timeout{0}, hard_timeout{0};  // s; 0: none
+  mutable std::atomic<TimePoint::rep> modified{0};                      // hard_timeout counts from here
 };
 using RuleRef = std::shared_ptr<const Rule>;
 
+// kAdd takes the place of the rule of the same match and priority, whose counters go with it (ovs-ofctl add-flow). kModify
+// gives rules new actions and leaves timeouts, flags, importance and counters as they are; their hard timeouts start again.
+// Where none matches, nothing happens (OpenFlow 1.1 and later; ovs-ofctl's default, OpenFlow 1.0, would add one).
 struct FlowMod {
   enum class Command { kAdd, kModify, kModifyStrict, kDelete, kDeleteStrict };
   Command command = Command::kAdd;
@@ -36,9 +53,15 @@ struct FlowMod {
   std::uint16_t priority = kDefaultPriority;
   std::uint64_t cookie = 0;
   std::optional<std::uint64_t> cookie_mask;  // selects, on modify and delete
+  std::optional<std::uint64_t> new_cookie;   // kModify: what the rules get (ovs-ofctl's "cookie=V" beside cookie=V/M)
   Match match;
   ActionList actions;
-  std::optional<PortNo> out_port;  // kDelete: only rules that output there
+  std::uint16_t idle_timeout = 0, hard_timeout = 0;  // s
+  std::uint16_t importance = 0;
+  std::uint16_t flags = 0;              // FlowFlags
+  std::optional<PortNo> out_port;       // kDelete: only rules that output there
+  std::optional<std::uint32_t> out_group;
+  std::size_t line = 0;                 // of the text it came from, for messages; 0: none
 };
 
 }  // namespace shunt

@@ -2,11 +2,13 @@
 #include "user/pipeline/rule_edit.h"
 
 #include <algorithm>
-#include <type_traits>
+#include <tuple>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
-#include "user/base/error.h"
+#include "user/base/of_error.h"
+#include "user/pipeline/action_walk.h"
 
 namespace shunt {
 
@@ -17,58 +19,40 @@ constexpr std::size_t kMaxMatches = 64;
 
 std::uint8_t table_of(const FlowMod& mod) {
   const std::uint8_t table = mod.table.value_or(0);
-  if (table >= kTableCount) throw Error("table {}: tables are 0 to {}", table, kTableCount - 1);
+  if (table >= kTableCount)
+    throw OfError(OfErrorCode::kFlowModBadTable, "table {}: tables are 0 to {}", table, kTableCount - 1);
   return table;
 }
 
-bool same_match(const Match& a, const Match& b) { return equal(a.value, b.value) && equal(a.mask, b.mask); }
-
-struct SameAction {
-  bool operator()(const OutputAction& a, const OutputAction& b) const {
-    return a.port == b.port && a.max_len == b.max_len;
-  }
-  bool operator()(const SetFieldAction& a, const SetFieldAction& b) const {
-    return a.field == b.field && same_match(a.set, b.set);
-  }
-  bool operator()(const MoveAction& a, const MoveAction& b) const {
-    return a.src == b.src && a.dst == b.dst && a.src_bit == b.src_bit && a.dst_bit == b.dst_bit &&
-           a.bit_count == b.bit_count;
-  }
-  bool operator()(const PushVlanAction& a, const PushVlanAction& b) const { return a.tpid == b.tpid; }
-  bool operator()(const SetVlanVidAction& a, const SetVlanVidAction& b) const { return a.vid == b.vid; }
-  bool operator()(const SetVlanPcpAction& a, const SetVlanPcpAction& b) const { return a.pcp == b.pcp; }
-  template <typename A, typename B>
-  bool operator()(const A&, const B&) const {
-    static_assert(!std::is_same_v<A, B> || std::is_empty_v<A>, "an action with fields needs its own comparison");
-    return std::is_same_v<A, B>;
-  }
-};
-
-bool same_actions(const ActionList& a, const ActionList& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const Action& x, const Action& y) { return std::visit(SameAction{}, x, y); });
-}
-
-bool outputs_to(const ActionList& actions, PortNo port) {
-  return std::any_of(actions.begin(), actions.end(), [&](const Action& action) {
-    const auto* output = std::get_if<OutputAction>(&action);
-    return output != nullptr && output->port == port;
-  });
-}
-
-bool cookie_selects(const FlowMod& mod, const Rule& rule) {
-  return !mod.cookie_mask || ((rule.cookie ^ mod.cookie) & *mod.cookie_mask) == 0;
+bool selects(const FlowMod& filter, const Rule& rule) {
+  if (filter.cookie_mask && ((rule.cookie ^ filter.cookie) & *filter.cookie_mask) != 0) return false;
+  if (filter.out_port && !outputs_to(rule.actions, *filter.out_port)) return false;
+  return !filter.out_group || *filter.out_group == kGroupAny || names_group(rule.actions, *filter.out_group);
 }
 
 std::shared_ptr<Rule> make_rule(const FlowMod& mod, std::uint8_t table, TimePoint now) {
   auto rule = std::make_shared<Rule>();
   rule->table = table;
   rule->priority = mod.priority;
+  rule->flags = mod.flags;
+  rule->importance = mod.importance;
   rule->cookie = mod.cookie;
   rule->match = mod.match;
   rule->actions = mod.actions;
   rule->created = now;
+  rule->idle_timeout.store(mod.idle_timeout, std::memory_order_relaxed);
+  rule->hard_timeout.store(mod.hard_timeout, std::memory_order_relaxed);
+  rule->modified.store(now.time_since_epoch().count(), std::memory_order_relaxed);
   return rule;
+}
+
+// Flags that say what a command does, not what the rule is.
+constexpr std::uint16_t kCommandFlags = kCheckOverlap | kResetCounts;
+
+bool is_as_asked(const Rule& rule, const FlowMod& mod) {
+  return rule.cookie == mod.cookie && rule.actions == mod.actions && rule.importance == mod.importance &&
+         ((rule.flags ^ mod.flags) & ~kCommandFlags) == 0 && rule.idle_timeout == mod.idle_timeout &&
+         rule.hard_timeout == mod.hard_timeout;
 }
 
 }  // namespace
@@ -86,16 +70,14 @@ std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filt
       found = rules.select(filter.match, version);
     else if (RuleRef rule = rules.find(filter.match, filter.priority, version))
       found.push_back(std::move(rule));
-    for (RuleRef& rule : found) {
-      if (!cookie_selects(filter, *rule) || (filter.out_port && !outputs_to(rule->actions, *filter.out_port))) continue;
-      selected.push_back(std::move(rule));
-    }
+    for (RuleRef& rule : found)
+      if (selects(filter, *rule)) selected.push_back(std::move(rule));
   }
   return selected;
 }
 
-RuleEdit::RuleEdit(const BridgeState& bridge, std::uint64_t version, TimePoint now)
-    : bridge_{bridge}, version_{version}, now_{now} {
+RuleEdit::RuleEdit(const BridgeState& bridge, const RuleIndex& index, std::uint64_t version, TimePoint now)
+    : bridge_{bridge}, index_{index}, version_{version}, now_{now} {
   change_.version = version;
   change_.bridge = bridge.id;
 }
@@ -107,6 +89,15 @@ RuleEdit::~RuleEdit() {
 }
 
 void RuleEdit::apply(const FlowMod& mod) {
+  try {
+    apply_unlined(mod);
+  } catch (OfError& error) {
+    if (error.line() == 0) error.set_line(mod.line);
+    throw;
+  }
+}
+
+void RuleEdit::apply_unlined(const FlowMod& mod) {
   using Command = FlowMod::Command;
   const bool strict = mod.command == Command::kModifyStrict || mod.command == Command::kDeleteStrict;
   switch (mod.command) {
@@ -117,105 +108,257 @@ void RuleEdit::apply(const FlowMod& mod) {
     case Command::kModifyStrict: {
       FlowMod filter = mod;
       filter.table = table_of(mod);
-      filter.out_port.reset();  // OpenFlow: selects on delete only
-      for (const RuleRef& rule : select_rules(bridge_, filter, strict, version_)) modify(mod, *filter.table, rule);
+      filter.out_port.reset();  // OpenFlow: they select on delete only
+      filter.out_group.reset();
+      check_rule({*bridge_.groups, *bridge_.meters}, mod, *filter.table);
+      for (const RuleRef& rule : select_rules(bridge_, filter, strict, version_)) modify(mod, rule);
       break;
     }
     case Command::kDelete:
     case Command::kDeleteStrict: {
       FlowMod filter = mod;
       if (strict) filter.table = table_of(mod);
-      for (const RuleRef& rule : select_rules(bridge_, filter, strict, version_)) remove(*rule);
+      for (const RuleRef& rule : select_rules(bridge_, filter, strict, version_)) remove(rule, RemovedReason::kDelete);
       break;
     }
   }
 }
 
+// What goes goes first, so that a table with a limit has room for what comes. Of several mods for one rule the last
+// counts.
 void RuleEdit::replace(std::span<const FlowMod> rules) {
-  std::unordered_set<const Rule*> wanted;
-  for (const FlowMod& mod : rules) {
-    const std::uint8_t number = table_of(mod);
-    const RuleRef old_rule = table(number).find(mod.match, mod.priority, version_);
-    if (old_rule != nullptr && old_rule->cookie == mod.cookie && same_actions(old_rule->actions, mod.actions)) {
-      wanted.insert(old_rule.get());
-      continue;
+  std::unordered_map<const Rule*, std::size_t> last_mod;
+  std::vector<RuleRef> old_rules(rules.size());
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    try {
+      old_rules[i] = find(table_of(rules[i]), rules[i].match, rules[i].priority);
+    } catch (OfError& error) {
+      error.set_line(rules[i].line);
+      throw;
     }
-    add(mod, number);
-    wanted.insert(table(number).find(mod.match, mod.priority, version_).get());
+    if (old_rules[i] != nullptr) last_mod[old_rules[i].get()] = i;
   }
   for (const RuleRef& rule : select_rules(bridge_, FlowMod{}, false, version_))
-    if (!wanted.contains(rule.get())) remove(*rule);
+    if (!last_mod.contains(rule.get())) remove(rule, RemovedReason::kDelete);
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (old_rules[i] != nullptr && (last_mod.at(old_rules[i].get()) != i || is_as_asked(*old_rules[i], rules[i])))
+      continue;
+    FlowMod mod = rules[i];
+    mod.command = FlowMod::Command::kAdd;
+    apply(mod);
+  }
+}
+
+void RuleEdit::remove(const RuleRef& rule, RemovedReason reason) { take_out(rule, reason); }
+
+void RuleEdit::remove_if(const std::function<bool(const Rule&)>& test, RemovedReason reason) {
+  for (const RuleRef& rule : select_rules(bridge_, FlowMod{}, false, version_))
+    if (test(*rule)) take_out(rule, reason);
+}
+
+// Learned rules go when nothing is left that would learn more of them; among them may be other rules that learn.
+void RuleEdit::finish() {
+  std::set<RuleIndex::Learned> done;
+  for (bool again = true; again;) {
+    again = false;
+    for (const auto& [learned, by] : learners_) {
+      const auto [table_number, cookie] = learned;
+      if (by >= 0 || index_.learners(learned) + by > 0 || !done.insert(learned).second) continue;
+      FlowMod filter;
+      filter.table = table_number;
+      filter.cookie = cookie;
+      filter.cookie_mask = ~std::uint64_t{0};
+      const auto rules = select_rules(bridge_, filter, false, version_);
+      for (const RuleRef& rule : rules) take_out(rule, RemovedReason::kDelete);
+      again = again || !rules.empty();
+    }
+  }
 }
 
 BridgeState RuleEdit::commit() {
   for (const auto& rules : bridge_.tables)
     if (rules != nullptr) rules->publish();
+  for (const RuleRef& rule : touched_) rule->modified.store(now_.time_since_epoch().count(), std::memory_order_relaxed);
   committed_ = true;
   return bridge_;
 }
 
 Change RuleEdit::change() const {
   Change change = change_;
-  if (change.all) change.matches.clear();
+  if (change.all) change.rules.clear();
+  // A rule that came and went within the edit was never there.
+  std::unordered_set<const Rule*> came;
+  const auto is_reported = [](const Event& event) { return !event.added && event.reason; };
+  if (std::any_of(events_.begin(), events_.end(), is_reported))
+    for (const Event& event : events_)
+      if (event.added) came.insert(event.rule.get());
+  for (const Event& event : events_)
+    if (is_reported(event) && !came.contains(event.rule.get())) change.removed.push_back({event.rule, *event.reason});
   return change;
 }
 
+void RuleEdit::mark_changed(std::uint64_t tags) {
+  changed_ = true;
+  change_.tags |= tags;
+}
+
+void RuleEdit::mark_table(std::uint8_t number) {
+  changed_ = true;
+  affects(number, Match{});
+}
+
+RuleRef RuleEdit::find(std::uint8_t number, const Match& match, std::uint16_t priority) const {
+  const auto& rules = bridge_.tables[number];
+  return rules == nullptr ? nullptr : rules->find(match, priority, version_);
+}
+
+// A rule of the same match and priority makes way, and its counters with it (`ovs-ofctl add-flow`). It is no overlap,
+// as in Open vSwitch, and needs no room.
 void RuleEdit::add(const FlowMod& mod, std::uint8_t number) {
-  if (const RuleRef old_rule = table(number).find(mod.match, mod.priority, version_)) remove(*old_rule);
+  check_rule({*bridge_.groups, *bridge_.meters}, mod, number);
+  if (const RuleRef old_rule = find(number, mod.match, mod.priority)) {
+    take_out(old_rule, std::nullopt);
+  } else {
+    if ((mod.flags & kCheckOverlap) != 0) refuse_overlap(mod, number);
+    make_room(number);
+  }
   insert(make_rule(mod, number, now_));
 }
 
 // The rule stays what it is but for its actions; being immutable, it is replaced by one that takes its counters over.
-void RuleEdit::modify(const FlowMod& mod, std::uint8_t number, const RuleRef& rule) {
-  if (same_actions(rule->actions, mod.actions)) return;
+void RuleEdit::modify(const FlowMod& mod, const RuleRef& rule) {
+  const std::uint64_t cookie = mod.new_cookie.value_or(rule->cookie);
+  const bool reset = (mod.flags & kResetCounts) != 0;
+  if (rule->actions == mod.actions && rule->cookie == cookie && !reset) {
+    touched_.push_back(rule);
+    return;
+  }
   FlowMod changed;
   changed.priority = rule->priority;
-  changed.cookie = rule->cookie;
+  changed.flags = rule->flags;
+  changed.importance = rule->importance;
+  changed.cookie = cookie;
   changed.match = rule->match;
   changed.actions = mod.actions;
-  auto successor = make_rule(changed, number, rule->created);
-  const std::uint64_t packets = rule->packets.load(std::memory_order_relaxed);
-  const std::uint64_t bytes = rule->bytes.load(std::memory_order_relaxed);
-  successor->packets.store(packets, std::memory_order_relaxed);
-  successor->bytes.store(bytes, std::memory_order_relaxed);
-  remove(*rule);
+  changed.idle_timeout = rule->idle_timeout.load(std::memory_order_relaxed);
+  changed.hard_timeout = rule->hard_timeout.load(std::memory_order_relaxed);
+  auto successor = make_rule(changed, rule->table, rule->created);
+  successor->modified.store(now_.time_since_epoch().count(), std::memory_order_relaxed);
+  if (!reset) {
+    // The difference is taken against what was copied, so that a packet counted meanwhile is passed on as well.
+    successor->counters = rule->counters;
+    modified_.push_back({rule, successor, successor->counters.packets(), successor->counters.bytes()});
+  }
+  take_out(rule, std::nullopt);
   insert(successor);
-  modified_.push_back({rule, successor, packets, bytes});
+}
+
+// A table that is full takes a rule only in place of another, where it is set to evict.
+void RuleEdit::make_room(std::uint8_t number) {
+  const TableConfig settings = config(number);
+  if (!settings.max_rules || size(number) < *settings.max_rules) return;
+  if (settings.evict && *settings.max_rules > 0 && evict_one(number)) return;
+  throw OfError(OfErrorCode::kTableFull, "table {} is full: it holds at most {} rules", number, *settings.max_rules);
+}
+
+void RuleEdit::evict_surplus(std::uint8_t number) {
+  const TableConfig settings = config(number);
+  if (!settings.max_rules || !settings.evict) return;
+  while (size(number) > *settings.max_rules && evict_one(number)) {
+  }
+}
+
+// As Open vSwitch: only a rule that would end by itself; the least important of them, of these the one that ends first.
+bool RuleEdit::evict_one(std::uint8_t number) {
+  std::vector<RuleRef> candidates = index_.timeouts().of_table(number);
+  std::unordered_set<const Rule*> gone;
+  for (const Event& event : events_) {
+    if (event.rule->table != number) continue;
+    if (!event.added)
+      gone.insert(event.rule.get());
+    else if (end_of(*event.rule))
+      candidates.push_back(event.rule);
+  }
+  const RuleRef* victim = nullptr;
+  const auto rank = [](const Rule& rule) { return std::tuple{rule.importance, end_of(rule)->when, rule.created}; };
+  for (const RuleRef& rule : candidates)
+    if (!gone.contains(rule.get()) && (victim == nullptr || rank(*rule) < rank(**victim))) victim = &rule;
+  if (victim == nullptr) return false;
+  take_out(*victim, RemovedReason::kEviction);
+  return true;
+}
+
+void RuleEdit::refuse_overlap(const FlowMod& mod, std::uint8_t number) {
+  auto found = peers_.find(number);
+  if (found == peers_.end()) {
+    found = peers_.emplace(number, Peers{}).first;
+    for (RuleRef& rule : table(number).rules(version_)) found->second[rule->priority].push_back(std::move(rule));
+  }
+  const auto peers = found->second.find(mod.priority);
+  if (peers == found->second.end()) return;
+  for (const RuleRef& rule : peers->second)
+    if (rule->match.overlaps(mod.match))
+      throw OfError(OfErrorCode::kOverlap, "overlaps a rule of table {} with priority {} (cookie {:#x})", number,
+                    mod.priority, rule->cookie);
 }
 
 void RuleEdit::insert(RuleRef rule) {
   changed_ = true;
-  affects(rule->match);
-  Classifier& rules = table(rule->table);
-  rules.insert(std::move(rule), version_);
+  affects(rule->table, rule->match);
+  count_learners(*rule, 1);
+  table(rule->table).insert(rule, version_);
+  if (const auto peers = peers_.find(rule->table); peers != peers_.end()) peers->second[rule->priority].push_back(rule);
+  events_.push_back({std::move(rule), true});
 }
 
-void RuleEdit::remove(const Rule& rule) {
+void RuleEdit::take_out(const RuleRef& rule, std::optional<RemovedReason> reason) {
   changed_ = true;
-  affects(rule.match);
-  table(rule.table).remove(rule, version_);
+  affects(rule->table, rule->match);
+  count_learners(*rule, -1);
+  table(rule->table).remove(*rule, version_);
+  if (const auto peers = peers_.find(rule->table); peers != peers_.end())
+    std::erase(peers->second[rule->priority], rule);
+  events_.push_back({rule, false, reason});
 }
 
-void RuleEdit::affects(const Match& match) {
+void RuleEdit::count_learners(const Rule& rule, int by) {
+  walk_actions(rule.actions, [&](const Action& action) {
+    const auto* learn = std::get_if<LearnAction>(&action);
+    if (learn != nullptr && learn->delete_learned) learners_[{learn->table, learn->cookie}] += by;
+    return true;
+  });
+}
+
+void RuleEdit::affects(std::uint8_t number, const Match& match) {
   if (change_.all) return;
   Match in_datapath = match;
   if (match.mask.in_port == ~std::uint32_t{0}) {
+    // Of a port that is not there only packets come by whose in_port an action wrote: 0 is no packet's own.
     const BridgePort* port = bridge_.find(PortNo{match.value.in_port});
-    if (port == nullptr) return;  // no packet arrives there
-    in_datapath.value.in_port = port->dp.value;
+    in_datapath.value.in_port = port != nullptr ? port->dp.value : 0;
   } else {
     in_datapath.value.in_port = in_datapath.mask.in_port = 0;
   }
   // A replaced rule's match comes twice in a row.
-  if (!change_.matches.empty() && same_match(change_.matches.back(), in_datapath)) return;
-  change_.matches.push_back(in_datapath);
-  change_.all = change_.matches.size() > kMaxMatches;
+  auto& rules = change_.rules;
+  if (!rules.empty() && rules.back().table == number && rules.back().match == in_datapath) return;
+  rules.push_back({number, in_datapath});
+  change_.all = rules.size() > kMaxMatches;
 }
 
 Classifier& RuleEdit::table(std::uint8_t number) {
   auto& rules = bridge_.tables[number];
   if (rules == nullptr) rules = std::make_shared<Classifier>();
   return *rules;
+}
+
+std::size_t RuleEdit::size(std::uint8_t number) const {
+  return bridge_.tables[number] == nullptr ? 0 : bridge_.tables[number]->size();
+}
+
+TableConfig RuleEdit::config(std::uint8_t number) const {
+  const auto found = bridge_.table_configs->find(number);
+  return found == bridge_.table_configs->end() ? TableConfig{} : found->second;
 }
 
 }  // namespace shunt

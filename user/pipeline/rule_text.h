@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,15 +23,22 @@ namespace shunt {
 // A refusal that points into a text of several lines; both count from 1.
 class LineError : public Error {
  public:
-  LineError(std::size_t line, std::size_t column, const std::string& message)
-      : Error("line {}, column {}: {}", line, column, message), line_{line}, column_{column}, reason_{message} {}
+  LineError(std::size_t line, std::size_t column, const std::string& message,
+            std::optional<OfErrorCode> code = std::nullopt)
+      : Error("line {}, column {}: {}", line, column, message),
+        line_{line},
+        column_{column},
+        reason_{message},
+        code_{code} {}
   [[nodiscard]] std::size_t line() const { return line_; }
   [[nodiscard]] std::size_t column() const { return column_; }
   [[nodiscard]] const std::string& reason() const { return reason_; }  // what() without line and column
+  [[nodiscard]] std::optional<OfErrorCode> code() const { return code_; }
 
  private:
   std::size_t line_, column_;
   std::string reason_;
+  std::optional<OfErrorCode> code_;
 };
 
 // One rule: "table=0,priority=100,tcp,tp_dst=80,actions=output:2". Throws TextError.
@@ -45,8 +53,10 @@ std::vector<FlowMod> parse_flows(std::string_view text, FlowMod::Command default
 std::string format_match(const Match& match, const PortNames& names = {});
 // "priority=100,tcp,nw_dst=10.0.0.0/8 actions=output:2": what `flow add` takes.
 std::string format_flow_spec(const FlowMod& mod, const PortNames& names = {});
-// A line of `flow list`, as of `ovs-ofctl dump-flows`:
-// "cookie=0x0, duration=3.142s, table=0, n_packets=5, n_bytes=490, priority=100,tcp actions=output:2".
+// A line of `flow list`, as of `ovs-ofctl dump-flows`: "cookie=0x0, duration=3.142s, table=0, n_packets=5, n_bytes=490,
+// idle_timeout=10, send_flow_rem importance=3, idle_age=2, priority=100,tcp actions=output:2".
 std::string format_flow(const Rule& rule, TimePoint now, const PortNames& names = {});
+// "3.042s", "3s": as Open vSwitch shows how long a thing is there.
+std::string format_duration(TimePoint::duration age);
 
 }  // namespace shunt

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "user/base/error.h"
+#include "user/base/of_error.h"
 #include "user/flow/field_text.h"
 #include "user/flow/fields.h"
+#include "user/pipeline/rule_text_settings.h"
 
 namespace shunt {
 namespace {
@@ -26,13 +28,16 @@ constexpr auto kKeywords = std::to_array<Keyword>({
     {"udp", 0x0800, 17},  {"udp4", 0x0800, 17},   {"sctp", 0x0800, 132}, {"sctp4", 0x0800, 132},
     {"ipv6", 0x86dd},     {"ip6", 0x86dd},        {"icmp6", 0x86dd, 58}, {"tcp6", 0x86dd, 6},
     {"udp6", 0x86dd, 17}, {"sctp6", 0x86dd, 132}, {"arp", 0x0806},       {"rarp", 0x8035},
-    {"mpls", 0x8847},     {"mplsm", 0x8848},
+    {"mpls", 0x8847},     {"mplsm", 0x8848},      {"pbb", 0x88e7},
 });
 
-// Fields of Open vSwitch that this key has not got. A name ending in '*' stands for all that begin so.
-constexpr auto kLater = std::to_array<std::string_view>(
-    {"reg*", "xreg*", "xxreg*", "metadata", "tun_*", "tunnel*", "ct_*", "pkt_mark", "skb_priority", "recirc_id",
-     "dp_hash", "conj_id", "packet_type", "nsh_*", "actset_output", "nd_reserved", "nd_options_type"});
+// Fields and settings of Open vSwitch that are not there. A name ending in '*' stands for all that begin so.
+constexpr auto kLater =
+    std::to_array<std::string_view>({"tun_*", "ct_*", "recirc_id", "dp_hash", "packet_type", "nsh_*", "nd_reserved",
+                                     "nd_options_type", "allow_hidden_fields", "bundle"});
+
+// OpenFlow's IN_PHY_PORT: no port here has another one below it, so it is in_port again.
+constexpr std::string_view kInPhyPort = "in_phy_port";
 
 // dl_vlan=0xffff: OpenFlow 1.0's way to say "no tag".
 constexpr FieldBits kOfpVlanNone = 0xffff;
@@ -49,6 +54,10 @@ bool comes_later(std::string_view name) noexcept {
   });
 }
 
+[[noreturn]] void refuse(std::size_t column, const std::string& message, OfErrorCode code) {
+  throw TextError(column, message, code);
+}
+
 // Joins what one token says with what the others said.
 class MatchBuilder {
  public:
@@ -56,7 +65,8 @@ class MatchBuilder {
 
   void add_keyword(const MatchToken& token, const Keyword& keyword) {
     if (token.has_value)
-      throw TextError(token.value_column - 1, fmt::format("'{}' stands alone, without a value", token.key));
+      refuse(token.value_column - 1, fmt::format("'{}' stands alone, without a value", token.key),
+             OfErrorCode::kBadMatchField);
     const Field& type = field(FieldId::kEthType);
     const Field& protocol = field(FieldId::kNwProto);
     if (keyword.eth_type != 0) add(token, type, {keyword.eth_type, value_bits(type)});
@@ -66,12 +76,16 @@ class MatchBuilder {
   void add_field(const MatchToken& token, const Field& named) {
     const Field& f = for_arp(named);
     if (!token.has_value)
-      throw TextError(token.key_column, fmt::format("{} wants a value: {}=...", token.key, token.key));
+      refuse(token.key_column, fmt::format("{} wants a value: {}=...", token.key, token.key),
+             OfErrorCode::kBadMatchValue);
+    if (token.key == kInPhyPort) return add_in_phy_port(token);
     if (std::exchange(seen_[static_cast<std::size_t>(f.id)], true))
-      throw TextError(token.key_column, fmt::format("{} was given already", token.key));
+      refuse(token.key_column, fmt::format("{} was given already", token.key), OfErrorCode::kDuplicateField);
     switch (f.id) {
       case FieldId::kInPort:
         return add(token, f, {ingress_port(token).value, value_bits(f)});
+      case FieldId::kActsetOutput:
+        return add(token, f, {port(token).value, value_bits(f)});
       case FieldId::kDlVlan:
         return add_tci(token, dl_vlan(token));
       case FieldId::kVlanVid:
@@ -87,8 +101,11 @@ class MatchBuilder {
   // Whether the packets that match have the field at all is known only when all tokens were read.
   void check_prerequisite(const MatchToken& token, const Field& named) const {
     const Field& f = for_arp(named);
+    if (token.key == kInPhyPort && !seen_[static_cast<std::size_t>(FieldId::kInPort)])
+      refuse(token.key_column, "in_phy_port needs in_port in the match", OfErrorCode::kBadPrerequisite);
     if (f.prerequisite == Prerequisite::kVlan || implied_by(f.prerequisite, match_)) return;
-    throw TextError(token.key_column, fmt::format("{} needs {} in the match", token.key, describe(f.prerequisite)));
+    refuse(token.key_column, fmt::format("{} needs {} in the match", token.key, describe(f.prerequisite)),
+           OfErrorCode::kBadPrerequisite);
   }
 
   [[nodiscard]] const Match& match() const { return match_; }
@@ -114,25 +131,39 @@ class MatchBuilder {
     write_field(f, more.value, text.value);
     write_field(f, more.mask, text.mask);
     if (!more.overlaps(match_))
-      throw TextError(token.key_column, fmt::format("{} contradicts what the match says already", token.key));
+      refuse(token.key_column, fmt::format("{} contradicts what the match says already", token.key),
+             OfErrorCode::kDuplicateField);
     join(more);
   }
 
   void add_tci(const MatchToken& token, FieldText text) { add(token, field(FieldId::kVlanTci), text); }
 
   void join(const Match& more) {
-    KeyWords value = to_words(match_.value);
-    const KeyWords more_value = to_words(more.value);
-    for (std::size_t i = 0; i < kKeyWords; ++i) value[i] |= more_value[i];
+    PipelineWords value = to_words(match_.value);
+    const PipelineWords more_value = to_words(more.value);
+    for (std::size_t i = 0; i < value.size(); ++i) value[i] |= more_value[i];
     match_.value = from_words(value);
     add_mask(match_.mask, more.mask);
   }
 
+  void add_in_phy_port(const MatchToken& token) {
+    const Field& f = field(FieldId::kInPort);
+    add(token, f, {ingress_port(token).value, value_bits(f)});
+  }
+
+  [[nodiscard]] PortNo port(const MatchToken& token) const {
+    const std::size_t slash = token.value.find('/');
+    if (slash != std::string_view::npos && !token.value.starts_with('"'))
+      refuse(token.value_column + slash, fmt::format("{} takes no mask", token.key), OfErrorCode::kBadMatchMask);
+    return parse_port(token.value, names_, token.value_column, OfErrorCode::kBadMatchValue);
+  }
+
+  // CONTROLLER: what a controller sends out of no port of ours (packet-out) may say that it came from there.
   [[nodiscard]] PortNo ingress_port(const MatchToken& token) const {
-    const PortNo port = parse_port(token.value, names_, token.value_column);
-    if (port.value >= kPortInPort.value && port != kPortLocal)
-      throw TextError(token.value_column, fmt::format("no packet comes in on {}", token.value));
-    return port;
+    const PortNo number = port(token);
+    if (number.value >= kPortUnset.value && number != kPortLocal && number != kPortController)
+      refuse(token.value_column, fmt::format("no packet comes in on {}", token.value), OfErrorCode::kBadMatchValue);
+    return number;
   }
 
   static FieldText dl_vlan(const MatchToken& token) {
@@ -152,10 +183,10 @@ class MatchBuilder {
           parse_number(token.value.substr(slash + 1), 0xffff, "the mask", token.value_column + slash + 1) & kBits;
     vid.value &= vid.mask;
     if ((vid.mask & SHUNT_VLAN_PRESENT) != 0 && (vid.value & SHUNT_VLAN_PRESENT) == 0 && vid.value != 0)
-      throw TextError(
-          token.value_column,
-          fmt::format("no packet has a VID without a tag: write dl_vlan={0} or vlan_vid={1:#x}",
-                      static_cast<unsigned>(vid.value), static_cast<unsigned>(vid.value) | SHUNT_VLAN_PRESENT));
+      refuse(token.value_column,
+             fmt::format("no packet has a VID without a tag: write dl_vlan={0} or vlan_vid={1:#x}",
+                         static_cast<unsigned>(vid.value), static_cast<unsigned>(vid.value) | SHUNT_VLAN_PRESENT),
+             OfErrorCode::kBadMatchValue);
     return vid;
   }
 
@@ -170,10 +201,11 @@ class MatchBuilder {
 };
 
 [[noreturn]] void refuse_key(const MatchToken& token) {
-  if (comes_later(token.key)) throw TextError(token.key_column, fmt::format("{} is not supported yet", token.key));
+  constexpr OfErrorCode kCode = OfErrorCode::kBadMatchField;
+  if (comes_later(token.key)) refuse(token.key_column, fmt::format("{} is not supported yet", token.key), kCode);
   const std::string_view near = nearest(token.key, known_keys());
-  if (near.empty()) throw TextError(token.key_column, fmt::format("unknown field or keyword '{}'", token.key));
-  throw TextError(token.key_column, fmt::format("unknown field or keyword '{}' (did you mean '{}'?)", token.key, near));
+  if (near.empty()) refuse(token.key_column, fmt::format("unknown field or keyword '{}'", token.key), kCode);
+  refuse(token.key_column, fmt::format("unknown field or keyword '{}' (did you mean '{}'?)", token.key, near), kCode);
 }
 
 // What decides how the rest is read comes first: keywords and eth_type, then nw_proto.
@@ -182,16 +214,15 @@ int stage_of(const Field* f) {
   return f->id == FieldId::kNwProto ? 1 : 2;
 }
 
-}  // namespace
-
-Match parse_match(std::span<const MatchToken> tokens, const PortNames& names) {
+Match build_match(std::span<const MatchToken> tokens, const PortNames& names) {
   MatchBuilder builder{names};
   std::array<bool, 3> stage_used{};
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const MatchToken& token = tokens[i];
     if (!is_match_key(token.key)) refuse_key(token);
     for (std::size_t j = 0; j < i; ++j)
-      if (tokens[j].key == token.key) throw TextError(token.key_column, fmt::format("{} was given already", token.key));
+      if (tokens[j].key == token.key)
+        refuse(token.key_column, fmt::format("{} was given already", token.key), OfErrorCode::kDuplicateField);
     stage_used[static_cast<std::size_t>(stage_of(find_field(token.key)))] = true;
   }
   for (int stage = 0; stage < 3; ++stage) {
@@ -210,14 +241,25 @@ Match parse_match(std::span<const MatchToken> tokens, const PortNames& names) {
   return builder.match();
 }
 
+}  // namespace
+
+Match parse_match(std::span<const MatchToken> tokens, const PortNames& names) {
+  try {
+    return build_match(tokens, names);
+  } catch (const TextError& error) {
+    throw TextError(error.column(), error.reason(), error.code().value_or(OfErrorCode::kBadMatchValue));
+  }
+}
+
 bool is_match_key(std::string_view key) noexcept {
   const Field* f = find_field(key);
-  return f != nullptr ? key == f->name || key == f->alias : find_keyword(key) != nullptr;
+  return f != nullptr ? key == f->name || key == f->alias || key == kInPhyPort : find_keyword(key) != nullptr;
 }
 
 std::span<const std::string_view> known_keys() {
   static const std::vector<std::string_view> keys = [] {
-    std::vector<std::string_view> all{"table", "priority", "cookie", "out_port", "actions"};
+    std::vector<std::string_view> all{"actions", kInPhyPort};
+    for (const RuleSettings::Setting& setting : RuleSettings::all()) all.push_back(setting.key);
     for (const Keyword& keyword : kKeywords) all.push_back(keyword.word);
     for (const Field& f : fields()) {
       all.push_back(f.name);

@@ -2,16 +2,20 @@
 #include "user/pipeline/switch.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
-#include "user/base/error.h"
+#include "user/base/of_error.h"
+#include "user/pipeline/action_walk.h"
+#include "user/pipeline/group_edit.h"
+#include "user/pipeline/meter_edit.h"
+#include "user/pipeline/rule_check.h"
 #include "user/pipeline/rule_edit.h"
+#include "user/pipeline/rule_index.h"
 
 namespace shunt {
 
 namespace {
-
-constexpr std::uint32_t kLastPortNo = 0xff00 - 1;  // as in OpenFlow 1.0, whose tools still talk to us
 
 BridgeState with_ports(BridgeState bridge, std::vector<BridgePort> ports) {
   bridge.ports = std::move(ports);
@@ -24,15 +28,21 @@ BridgeState with_ports(BridgeState bridge, std::vector<BridgePort> ports) {
 }
 
 void check_number(const BridgePort& port) {
-  if (port.number == kPortLocal || (port.number.value >= 1 && port.number.value <= kLastPortNo)) return;
-  throw Error("port '{}': number {} is reserved: 1 to {} are free to use", port.name, port.number.value, kLastPortNo);
+  if (is_port_number(port.number)) return;
+  throw Error("port '{}': number {} is reserved: 1 to {} are free to use", port.name, port.number.value, kMaxPortNo);
 }
 
 void check_vlan(const BridgePort& port) {
-  if (port.vlan.tag && port.vlan.tag->value > 4094)
-    throw Error("port '{}': VLAN {}: VLANs are 0 to 4094", port.name, port.vlan.tag->value);
-  if (port.vlan.tag && port.vlan.trunks)
-    throw Error("port '{}': either an access port (tag) or a trunk port (trunks)", port.name);
+  const VlanConfig& vlan = port.vlan;
+  const bool tunnel = vlan.mode == VlanMode::kDot1qTunnel;
+  const auto refuse = [&](const char* why) { throw Error("port '{}': {}", port.name, why); };
+  if (vlan.tag && vlan.tag->value > 4094)
+    throw Error("port '{}': VLAN {}: VLANs are 0 to 4094", port.name, vlan.tag->value);
+  if (vlan.mode == VlanMode::kTrunk && vlan.tag) refuse("a trunk port has no VLAN of its own (tag)");
+  if (vlan.mode != VlanMode::kTrunk && !vlan.tag) refuse("its VLAN mode wants a VLAN (tag)");
+  if ((vlan.is_access() || tunnel) && vlan.trunks) refuse("either a port of one VLAN (tag) or a trunk port (trunks)");
+  if (!tunnel && vlan.cvlans) refuse("customer VLANs (cvlans) are for dot1q-tunnel ports");
+  if (vlan.qinq_ethtype != 0x88a8 && vlan.qinq_ethtype != 0x8100) refuse("qinq-ethtype is 802.1ad or 802.1q");
 }
 
 Change affects_all(BridgeId bridge, std::uint64_t version) {
@@ -40,6 +50,15 @@ Change affects_all(BridgeId bridge, std::uint64_t version) {
   change.version = version;
   change.bridge = bridge;
   change.all = true;
+  return change;
+}
+
+// Who looked at the port, and whoever walked the list of ports (kPortAll): floods, for one.
+Change affects_port(BridgeId bridge, std::uint64_t version, PortNo port) {
+  Change change;
+  change.version = version;
+  change.bridge = bridge;
+  change.tags = tag_of(DependencyKind::kPort, port.value) | tag_of(DependencyKind::kPort, kPortAll.value);
   return change;
 }
 
@@ -56,7 +75,10 @@ const BridgePort* BridgeState::find(DpPort dp) const {
   return &ports[index_of[dp.value] - 1u];
 }
 
-Switch::Switch() { publish(std::vector<std::shared_ptr<const BridgeState>>{}); }
+Switch::Switch() : meter_slots_{std::make_unique<MeterSlots>()} {
+  publish(std::vector<std::shared_ptr<const BridgeState>>{});
+}
+Switch::~Switch() = default;
 
 SwitchStateRef Switch::state() const {
   const std::lock_guard lock{state_mutex_};
@@ -70,14 +92,21 @@ BridgeId Switch::add_bridge(const std::string& name) {
   added.id = BridgeId{next_bridge_};
   added.name = name;
   added.fdb = std::make_shared<Fdb>();
-  RuleEdit edit{added, version() + 1, TimePoint{Clock::now()}};
+  added.table_configs = std::make_shared<const std::map<std::uint8_t, TableConfig>>();
+  added.table_counters = std::make_shared<const std::array<TableCounters, kTableCount>>();
+  added.groups = std::make_shared<const std::map<std::uint32_t, GroupRef>>();
+  added.meters = std::make_shared<const std::map<std::uint32_t, MeterRef>>();
+  auto index = std::make_unique<RuleIndex>();
+  RuleEdit edit{added, *index, version() + 1, TimePoint{Clock::now()}};
   FlowMod normal;
   normal.priority = 0;
   normal.actions = {OutputAction{kPortNormal}};
   edit.apply(normal);
   auto bridges = state_->bridges;
   bridges.push_back(std::make_shared<BridgeState>(edit.commit()));
+  indexes_[added.id] = std::move(index);
   publish(std::move(bridges));
+  note(edit);
   ++next_bridge_;
   return added.id;
 }
@@ -87,9 +116,12 @@ Change Switch::del_bridge(const std::string& name) {
   if (old == nullptr) throw Error("no bridge '{}'", name);
   if (!old->ports.empty()) throw Error("bridge '{}' has {} ports: detach them first", name, old->ports.size());
   const BridgeId id = old->id;
+  const auto meters = old->meters;
   auto bridges = state_->bridges;
   std::erase_if(bridges, [&](const auto& bridge) { return bridge->id == id; });
   publish(std::move(bridges));
+  for (const auto& [number, meter] : *meters) meter_slots_->retire(meter->slot, version());
+  indexes_.erase(id);
   return affects_all(id, version());
 }
 
@@ -111,7 +143,7 @@ Change Switch::add_port(BridgeId id, const BridgePort& port) {
   auto ports = old.ports;
   ports.push_back(port);
   publish(with_ports(old, std::move(ports)));
-  return affects_all(id, version());
+  return affects_port(id, version(), port.number);
 }
 
 Change Switch::remove_port(BridgeId id, PortNo number) {
@@ -120,7 +152,7 @@ Change Switch::remove_port(BridgeId id, PortNo number) {
   auto ports = old.ports;
   std::erase_if(ports, [&](const BridgePort& port) { return port.number == number; });
   publish(with_ports(old, std::move(ports)));
-  return affects_all(id, version());
+  return affects_port(id, version(), number);
 }
 
 Change Switch::update_port(BridgeId id, const BridgePort& port) {
@@ -129,36 +161,185 @@ Change Switch::update_port(BridgeId id, const BridgePort& port) {
   if (current == nullptr) throw Error("bridge '{}' has no port {}", old.name, port.number.value);
   if (current->dp != port.dp) throw Error("port '{}': its datapath port does not change", port.name);
   check_vlan(port);
-  if (*current == port) return Change{version(), id, false, {}};
+  if (*current == port) return Change{.version = version(), .bridge = id};
   // A name forwards nothing.
-  const bool same_forwarding = current->vlan == port.vlan && current->up == port.up;
+  BridgePort renamed = *current;
+  renamed.name = port.name;
+  const bool same_vlans = current->vlan == port.vlan;
+  const bool same_forwarding = renamed == port;
   auto ports = old.ports;
   ports[static_cast<std::size_t>(current - old.ports.data())] = port;
   publish(with_ports(old, std::move(ports)));
-  return same_forwarding ? Change{version(), id, false, {}} : affects_all(id, version());
+  if (same_forwarding) return Change{.version = version(), .bridge = id};
+  return same_vlans ? affects_port(id, version(), port.number) : affects_all(id, version());
 }
 
 Change Switch::apply(BridgeId id, std::span<const FlowMod> mods, TimePoint now) {
-  RuleEdit edit{bridge(id), version() + 1, now};
+  RuleEdit edit{bridge(id), index(id), version() + 1, now};
   for (const FlowMod& mod : mods) edit.apply(mod);
   return commit(edit);
 }
 
 Change Switch::replace(BridgeId id, std::span<const FlowMod> rules, TimePoint now) {
-  RuleEdit edit{bridge(id), version() + 1, now};
+  RuleEdit edit{bridge(id), index(id), version() + 1, now};
   edit.replace(rules);
   return commit(edit);
 }
 
-Change Switch::commit(RuleEdit& edit) {
-  if (!edit.changed()) return Change{version(), edit.change().bridge, false, {}};
+Change Switch::apply_group(BridgeId id, std::span<const GroupMod> mods, TimePoint now) {
+  RuleEdit edit{bridge(id), index(id), version() + 1, now};
+  GroupEdit groups{edit};
+  for (const GroupMod& mod : mods) groups.apply(mod);
+  groups.finish();
+  return commit(edit, &groups);
+}
+
+Change Switch::apply_meter(BridgeId id, std::span<const MeterMod> mods, TimePoint now) {
+  RuleEdit edit{bridge(id), index(id), version() + 1, now};
+  MeterEdit meters{edit, *meter_slots_};
+  for (const MeterMod& mod : mods) meters.apply(mod);
+  meters.finish();
+  if (write_meter_)
+    for (const MeterRef& meter : meters.fresh()) write_meter_(*meter);
+  Change change = commit(edit);
+  meters.commit();
+  return change;
+}
+
+Change Switch::set_table(BridgeId id, std::uint8_t table, const TableConfig& config) {
+  if (table >= kTableCount)
+    throw OfError(OfErrorCode::kBadTable, "table {}: tables are 0 to {}", table, kTableCount - 1);
+  RuleEdit edit{bridge(id), index(id), version() + 1, TimePoint{Clock::now()}};
+  auto configs = std::make_shared<std::map<std::uint8_t, TableConfig>>(*edit.bridge().table_configs);
+  const TableConfig before = std::exchange((*configs)[table], config);
+  if (config == TableConfig{}) configs->erase(table);
+  edit.bridge().table_configs = std::move(configs);
+  if (before == config) return commit(edit);
+  edit.mark_changed();
+  if (before.miss != config.miss) edit.mark_table(table);
+  edit.evict_surplus(table);
+  return commit(edit);
+}
+
+Change Switch::set_flood_vlans(BridgeId id, const VlanSet& vlans) {
+  BridgeState changed = bridge(id);
+  if (changed.flood_vlans == vlans) return Change{.version = version(), .bridge = id};
+  changed.flood_vlans = vlans;
+  publish(std::move(changed));
+  return affects_all(id, version());
+}
+
+// Rules of all bridges end at one version. The change names one bridge, or none for several.
+Change Switch::expire(TimePoint now) {
+  settle_counters();
+  std::vector<std::unique_ptr<RuleEdit>> edits;
+  for (auto& [id, rules] : indexes_) {
+    const std::vector<RemovedRule> due = rules->timeouts().due(now);
+    if (due.empty()) continue;
+    auto& edit = edits.emplace_back(std::make_unique<RuleEdit>(bridge(id), *rules, version() + 1, now));
+    for (const RemovedRule& rule : due) edit->remove(rule.rule, rule.reason);
+    edit->finish();
+  }
+  if (edits.empty()) return Change{.version = version()};
+  auto bridges = state_->bridges;
+  Change all;
+  for (const auto& edit : edits) {
+    const BridgeId id = edit->bridge().id;
+    for (auto& bridge : bridges)
+      if (bridge->id == id) bridge = std::make_shared<const BridgeState>(edit->commit());
+    Change change = edit->change();
+    all.all = all.all || change.all;
+    all.tags |= change.tags;
+    all.rules.insert(all.rules.end(), change.rules.begin(), change.rules.end());
+    all.removed.insert(all.removed.end(), change.removed.begin(), change.removed.end());
+    if (edits.size() == 1) all.bridge = id;
+  }
+  publish(std::move(bridges));
+  for (const auto& edit : edits) note(*edit);
+  all.version = version();
+  return all;
+}
+
+std::optional<TimePoint> Switch::next_expiry() const {
+  std::optional<TimePoint> next;
+  for (const auto& [id, rules] : indexes_)
+    if (const auto own = rules->timeouts().next(); own && (!next || *own < *next)) next = own;
+  return next;
+}
+
+// As Open vSwitch: to the rule that is there, learning is a modify that leaves its timeouts; the number of rules that
+// count against the limit is that of the cookie in the table. delete_learned is known from the rule that learns.
+Change Switch::learn(BridgeId id, const FlowMod& mod, std::uint32_t limit, const RuleRef& by, bool /*delete_learned*/,
+                     TimePoint now) {
+  const Change nothing{.version = version(), .bridge = id};
+  if (std::none_of(state_->bridges.begin(), state_->bridges.end(), [&](const auto& b) { return b->id == id; }))
+    return nothing;
+  RuleEdit edit{bridge(id), index(id), version() + 1, now};
+  if (by != nullptr && edit.find(by->table, by->match, by->priority) != by) return nothing;
+  const std::uint8_t table = mod.table.value_or(0);
+  FlowMod learned = mod;
+  const RuleRef there = table < kTableCount ? edit.find(table, mod.match, mod.priority) : nullptr;
+  if (there != nullptr) {
+    if (there->actions == mod.actions && there->cookie == mod.cookie) {
+      there->modified.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+      return nothing;
+    }
+    learned.command = FlowMod::Command::kModifyStrict;
+    learned.cookie_mask.reset();
+    learned.new_cookie = mod.cookie;
+  } else {
+    learned.command = FlowMod::Command::kAdd;
+    const auto count = [&] {
+      FlowMod filter;
+      filter.table = table;
+      filter.cookie = mod.cookie;
+      filter.cookie_mask = ~std::uint64_t{0};
+      return select_rules(edit.bridge(), filter, false, version()).size();
+    };
+    if (limit != 0 && index(id).rules_with({table, mod.cookie}, count) >= limit) return nothing;
+  }
+  edit.apply(learned);
+  return commit(edit);
+}
+
+Change Switch::commit(RuleEdit& edit, const GroupEdit* groups) {
+  edit.finish();
+  if (!edit.changed()) {
+    (void)edit.commit();  // rules that were modified to what they are
+    return Change{.version = version(), .bridge = edit.bridge().id};
+  }
   publish(edit.commit());
-  for (const RuleEdit::Modified& rule : edit.modified())
-    successors_.push_back({version(), rule.old_rule, rule.new_rule, rule.packets, rule.bytes});
+  note(edit);
+  if (groups != nullptr)
+    for (const GroupEdit::Modified& group : groups->modified())
+      successors_.push_back({version(),
+                             group.old_group,
+                             &group.old_group->counters,
+                             {group.new_group, &group.new_group->counters},
+                             group.packets,
+                             group.bytes});
   return edit.change();
 }
 
+void Switch::note(const RuleEdit& edit) {
+  RuleIndex& rules = index(edit.bridge().id);
+  for (const RuleEdit::Event& event : edit.events()) {
+    if (event.added)
+      rules.add(event.rule, edit.now());
+    else
+      rules.remove(*event.rule);
+  }
+  for (const RuleEdit::Modified& rule : edit.modified())
+    successors_.push_back({version(),
+                           rule.old_rule,
+                           &rule.old_rule->counters,
+                           {rule.new_rule, &rule.new_rule->counters},
+                           rule.packets,
+                           rule.bytes});
+}
+
 std::vector<RuleRef> Switch::list(BridgeId id, const FlowMod& filter) const {
+  settle_counters();
   auto rules = select_rules(bridge(id), filter, false, version());
   std::stable_sort(rules.begin(), rules.end(), [](const RuleRef& a, const RuleRef& b) {
     if (a->table != b->table) return a->table < b->table;
@@ -174,19 +355,45 @@ const BridgeState* Switch::find_bridge(const std::string& name) const {
   return nullptr;
 }
 
-void Switch::collect(std::uint64_t version) {
-  for (const Successor& rule : successors_) {
-    if (rule.version > version) continue;
-    rule.new_rule->packets.fetch_add(rule.old_rule->packets.load(std::memory_order_relaxed) - rule.packets,
-                                     std::memory_order_relaxed);
-    rule.new_rule->bytes.fetch_add(rule.old_rule->bytes.load(std::memory_order_relaxed) - rule.bytes,
-                                   std::memory_order_relaxed);
+std::uint32_t Switch::group_references(BridgeId id, std::uint32_t group) const {
+  std::uint32_t references = index(id).group_references(group);
+  for (const auto& [other, chained] : *bridge(id).groups)
+    for (const BucketRef& bucket : chained->buckets)
+      for_each_group(bucket->actions, [&](std::uint32_t named) { references += named == group; });
+  return references;
+}
+
+std::uint32_t Switch::meter_references(BridgeId id, std::uint32_t meter) const {
+  return index(id).meter_references(meter);
+}
+
+// In the order of the changes, so that what passes through several successors arrives in one go.
+void Switch::settle_counters() const {
+  for (Successor& successor : successors_) {
+    const std::uint64_t packets = successor.from->packets(), bytes = successor.from->bytes();
+    if (packets == successor.packets && bytes == successor.bytes) continue;
+    successor.to->add(packets - successor.packets, bytes - successor.bytes, successor.from->used());
+    successor.packets = packets;
+    successor.bytes = bytes;
   }
-  std::erase_if(successors_, [&](const Successor& rule) { return rule.version <= version; });
+}
+
+void Switch::collect(std::uint64_t version) {
   std::erase_if(old_states_, [&](const SwitchStateRef& state) { return state->version < version; });
   for (const auto& bridge : state_->bridges)
     for (const auto& rules : bridge->tables)
       if (rules != nullptr) rules->collect(version, version_.load(std::memory_order_relaxed));
+  meter_slots_->collect(version);
+  // Who held the last other reference has credited before it let go: read after that was seen.
+  std::vector<const void*> last_held;
+  for (const Successor& successor : successors_)
+    if (successor.version <= version && successor.old_one.use_count() == 1)
+      last_held.push_back(successor.old_one.get());
+  std::atomic_thread_fence(std::memory_order_acquire);
+  settle_counters();
+  std::erase_if(successors_, [&](const Successor& successor) {
+    return std::find(last_held.begin(), last_held.end(), successor.old_one.get()) != last_held.end();
+  });
 }
 
 const BridgeState& Switch::bridge(BridgeId id) const {

@@ -9,7 +9,10 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,6 +24,8 @@
 #include "user/flow/classifier.h"
 #include "user/l2/fdb.h"
 #include "user/l2/vlan.h"
+#include "user/pipeline/group.h"
+#include "user/pipeline/meter.h"
 #include "user/pipeline/rule.h"
 
 namespace shunt {
@@ -30,17 +35,51 @@ struct BridgePort {
   DpPort dp;
   std::string name;
   VlanConfig vlan;
-  bool up = true;  // carrier and admin state: a port that is down is no output
+  bool up = true;               // carrier and admin state: a port that is down is no output
+  bool flood = true;            // FLOOD and normal's floods reach it; ALL does anyway
+  bool receive = true;          // OFPPC_NO_RECV: what comes in is dropped
+  bool forward = true;          // OFPPC_NO_FWD: nothing goes out
+  bool packet_in = true;        // OFPPC_NO_PACKET_IN: no table-miss packet-ins
+  bool protected_port = false;  // nothing is forwarded between two protected ports
   friend bool operator==(const BridgePort&, const BridgePort&) = default;
 };
+
+// What a table does, but for its rules.
+struct TableConfig {
+  std::string name;
+  // What happens to a packet that no rule matches: OpenFlow 1.3 drops; Open vSwitch's tools of 1.0 and standalone
+  // bridges know the others (OFPTC11_TABLE_MISS_*).
+  enum class Miss : std::uint8_t { kDrop, kController, kContinue };
+  Miss miss = Miss::kDrop;
+  std::optional<std::uint32_t> max_rules;  // none: no limit of its own
+  // Full: of the rules that would end by themselves the least important goes, of several the one that ends first (Open
+  // vSwitch's overflow_policy=evict: rules without a timeout are never evicted). Else the new one is refused.
+  bool evict = false;
+  friend bool operator==(const TableConfig&, const TableConfig&) = default;
+};
+// Looked up, and matched: of one table, over the life of the bridge.
+struct TableCounters {
+  FlowCounters lookups, matches;
+};
+
+// One of 64 bits for a thing that translations depend on (Dependencies::tags).
+enum class DependencyKind : std::uint8_t { kPort, kGroup, kMeter };
+[[nodiscard]] constexpr std::uint64_t tag_of(DependencyKind kind, std::uint32_t id) {
+  return std::uint64_t{1} << (((static_cast<std::uint64_t>(kind) << 32 | id) * 0x9e3779b97f4a7c15) >> 58);
+}
 
 struct BridgeState {
   BridgeId id;
   std::string name;
   std::vector<BridgePort> ports;  // ascending by number
   std::shared_ptr<Fdb> fdb;
-  std::array<std::shared_ptr<Classifier>, kTableCount> tables;  // null: empty table
-  std::array<std::uint16_t, SHUNT_MAX_PORTS> index_of{};        // datapath port -> 1 + index in `ports`; 0: none here
+  std::array<std::shared_ptr<Classifier>, kTableCount> tables;                   // null: empty table
+  std::shared_ptr<const std::map<std::uint8_t, TableConfig>> table_configs;      // never null; absent: all defaults
+  std::shared_ptr<const std::array<TableCounters, kTableCount>> table_counters;  // never null
+  std::shared_ptr<const std::map<std::uint32_t, GroupRef>> groups;               // never null
+  std::shared_ptr<const std::map<std::uint32_t, MeterRef>> meters;               // never null
+  VlanSet flood_vlans;                                    // normal learns no MAC there: every frame is flooded
+  std::array<std::uint16_t, SHUNT_MAX_PORTS> index_of{};  // datapath port -> 1 + index in `ports`; 0: none here
 
   [[nodiscard]] const BridgePort* find(PortNo number) const;
   [[nodiscard]] const BridgePort* find(DpPort dp) const;
@@ -53,21 +92,46 @@ struct SwitchState {
 };
 using SwitchStateRef = std::shared_ptr<const SwitchState>;
 
-// What a change may have altered, for revalidation: flows whose key and mask overlap one of `matches` (in_port of the
-// matches is a datapath port, or wildcarded), on ports of `bridge`; all of the bridge's flows where `all`.
-struct Change {
-  std::uint64_t version = 0;
-  std::optional<BridgeId> bridge;  // none: every bridge
-  bool all = false;
-  std::vector<Match> matches;
-  [[nodiscard]] bool empty() const { return !all && matches.empty(); }
+// Why a rule went (ofp_flow_removed_reason).
+enum class RemovedReason : std::uint8_t {
+  kIdleTimeout = 0,
+  kHardTimeout = 1,
+  kDelete = 2,
+  kGroupDelete = 3,
+  kMeterDelete = 4,
+  kEviction = 5
+};
+struct RemovedRule {
+  RuleRef rule;
+  RemovedReason reason;
 };
 
+// What a change may have altered, for revalidation, on ports of `bridge`: flows that looked up one of the tables of
+// `rules` and whose key and mask overlap the match there (its in_port is a datapath port, or wildcarded), but for bits
+// that were rewritten before; flows that depend on one of `tags`; all of the bridge's flows where `all`.
+struct Change {
+  struct Rules {
+    std::uint8_t table;
+    Match match;
+  };
+  std::uint64_t version = 0;
+  std::optional<BridgeId> bridge{};  // none: every bridge
+  bool all = false;
+  std::vector<Rules> rules{};
+  std::uint64_t tags = 0;              // tag_of() of ports, groups and meters that changed
+  std::vector<RemovedRule> removed{};  // in order; kSendFlowRemoved says who wants to hear of it
+  [[nodiscard]] bool empty() const { return !all && rules.empty() && tags == 0; }
+};
+
+class GroupEdit;
+class MeterSlots;
 class RuleEdit;
+class RuleIndex;
 
 class Switch {
  public:
   Switch();
+  ~Switch();
 
   // Any thread. version() is cheap: poll it, and fetch state() when it changed.
   [[nodiscard]] SwitchStateRef state() const;
@@ -78,22 +142,52 @@ class Switch {
   Change del_bridge(const std::string& name);    // its ports must be gone
   Change add_port(BridgeId bridge, const BridgePort& port);
   Change remove_port(BridgeId bridge, PortNo number);
-  Change update_port(BridgeId bridge, const BridgePort& port);                  // by number: VLANs, name, up
+  Change update_port(BridgeId bridge, const BridgePort& port);                  // by number: all but its datapath port
   Change apply(BridgeId bridge, std::span<const FlowMod> mods, TimePoint now);  // all or nothing, in order
   // Makes the bridge's rules those of `rules` with the fewest changes; rules that stay keep their counters.
   Change replace(BridgeId bridge, std::span<const FlowMod> rules, TimePoint now);
+  Change apply_group(BridgeId bridge, std::span<const GroupMod> mods, TimePoint now);  // all or nothing, in order
+  Change apply_group(BridgeId bridge, const GroupMod& mod, TimePoint now) {
+    return apply_group(bridge, std::span{&mod, 1}, now);
+  }
+  Change apply_meter(BridgeId bridge, std::span<const MeterMod> mods, TimePoint now);  // all or nothing, in order
+  Change apply_meter(BridgeId bridge, const MeterMod& mod, TimePoint now) {
+    return apply_meter(bridge, std::span{&mod, 1}, now);
+  }
+  Change set_table(BridgeId bridge, std::uint8_t table, const TableConfig& config);
+  Change set_flood_vlans(BridgeId bridge, const VlanSet& vlans);
+  // Removes rules whose timeouts have run out; counters must be up to date. next_expiry(): when it is worth the next
+  // call, at the latest (idle rules may live on).
+  Change expire(TimePoint now);
+  [[nodiscard]] std::optional<TimePoint> next_expiry() const;
+  // A rule that a packet asked for (learn): added, or refreshed where it is there (its hard timeout starts again, and
+  // no state is made). Nothing where the limit is reached, or where `by`, the rule that learns, is gone.
+  Change learn(BridgeId bridge, const FlowMod& mod, std::uint32_t limit, const RuleRef& by, bool delete_learned,
+               TimePoint now);
   // Rules that overlap-select as OpenFlow's flow statistics do: match is a superset filter, like `kDelete`.
   [[nodiscard]] std::vector<RuleRef> list(BridgeId bridge, const FlowMod& filter) const;
   [[nodiscard]] const BridgeState* find_bridge(const std::string& name) const;
-  // Frees rules removed at or before `version`: call when no reader holds an older state and no cached flow credits the
-  // rules that it changed.
+  // Rules that name a group, a meter; for a group, buckets of others too.
+  [[nodiscard]] std::uint32_t group_references(BridgeId bridge, std::uint32_t group) const;
+  [[nodiscard]] std::uint32_t meter_references(BridgeId bridge, std::uint32_t meter) const;
+  // Called with each meter that has a slot of its own from now on, before the state that names it is published: writes
+  // encode_meter() there. No program uses the slot then.
+  void on_meter(std::function<void(const Meter&)> write) { write_meter_ = std::move(write); }
+  // Passes on what was credited, since the last time, to rules and groups that others have taken the place of. list()
+  // and expire() do it by themselves.
+  void settle_counters() const;
+  // Frees what was removed at or before `version`: call when no reader holds an older state and no program runs over
+  // the flows that it changed.
   void collect(std::uint64_t version);
 
  private:
-  // A rule that `modify` replaced: what flows credited to it after that is passed on by collect().
+  // A rule that `modify` replaced, or a group: what flows credit to it after that is the new one's. It is dropped when
+  // nobody else can credit the old one any more.
   struct Successor {
     std::uint64_t version;
-    RuleRef old_rule, new_rule;
+    std::shared_ptr<const void> old_one;
+    const FlowCounters* from;
+    std::shared_ptr<const FlowCounters> to;
     std::uint64_t packets, bytes;  // passed on already
   };
 
@@ -104,12 +198,17 @@ class Switch {
   // Control thread only.
   std::uint32_t next_bridge_ = 1;
   std::vector<SwitchStateRef> old_states_;  // kept until collect(), so that no reader is the one who frees them
-  std::vector<Successor> successors_;
+  mutable std::vector<Successor> successors_;
+  std::map<BridgeId, std::unique_ptr<RuleIndex>> indexes_;
+  std::unique_ptr<MeterSlots> meter_slots_;
+  std::function<void(const Meter&)> write_meter_;
 
   [[nodiscard]] const BridgeState& bridge(BridgeId id) const;
+  [[nodiscard]] RuleIndex& index(BridgeId id) const { return *indexes_.at(id); }
   void publish(std::vector<std::shared_ptr<const BridgeState>> bridges);
   void publish(BridgeState bridge);  // in place of the one with its id
-  Change commit(RuleEdit& edit);
+  Change commit(RuleEdit& edit, const GroupEdit* groups = nullptr);
+  void note(const RuleEdit& edit);  // what came and went, once it is published
 };
 
 }  // namespace shunt

@@ -1,42 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
+// A translation's beginning and end, and what all actions share: the working packet, its known bits, scopes, outputs.
 #include "user/pipeline/translate.h"
 
 #include <algorithm>
 #include <cstring>
-#include <variant>
 
-#include "user/flow/fields.h"
 #include "user/pipeline/translator.h"
 
 namespace shunt {
 
 namespace {
 
-constexpr std::uint16_t kTpid8021q = 0x8100;
-constexpr std::uint16_t kVidBits = 0x0fff;
-constexpr std::uint16_t kPcpBits = 0xe000;
+constexpr std::size_t kNoPlace = ~std::size_t{0};
 
-Match tci_bits(std::uint16_t value, std::uint16_t bits) {
-  Match match;
-  match.mask = vlan_mask(bits);
-  match.value.vlan[0].tci = be16{value};
-  return match;
+// Something leaves the switch, or is counted: not to be left out.
+bool is_effect(const shunt_action& action) {
+  switch (action.type) {
+    case SHUNT_ACT_OUTPUT:
+    case SHUNT_ACT_USERSPACE:
+    case SHUNT_ACT_METER:
+    case SHUNT_ACT_SAMPLE:
+    case SHUNT_ACT_CONTROLLER:
+      return true;
+    default:
+      return false;
+  }
 }
 
-void store16(__u8* at, std::uint16_t value) {
-  const be16 wire{value};
-  std::memcpy(at, &wire, sizeof wire);
+// What an output after the scope must not see. A meter's verdict holds for the scope, like an edit.
+bool is_edit(const shunt_action& action) {
+  switch (action.type) {
+    case SHUNT_ACT_OUTPUT:
+    case SHUNT_ACT_USERSPACE:
+    case SHUNT_ACT_SAMPLE:
+    case SHUNT_ACT_CONTROLLER:
+    case SHUNT_ACT_TRUNCATE:   // of the next output only
+    case SHUNT_ACT_SET_QUEUE:  // send() says it anew
+    case SHUNT_ACT_SAVE:
+    case SHUNT_ACT_RESTORE:
+      return false;
+    default:
+      return true;
+  }
 }
 
-std::uint16_t load16(const __u8* at) {
-  be16 wire;
-  std::memcpy(&wire, at, sizeof wire);
-  return wire.host();
+shunt_action of_type(shunt_action_type type) {
+  shunt_action action{};
+  action.type = static_cast<__u8>(type);
+  return action;
+}
+
+// The first edit from `start` on that is not put back; kNoPlace: none.
+std::size_t first_edit(const DpActions& actions, std::size_t start) {
+  unsigned saved = 0;
+  for (std::size_t i = start; i < actions.size(); ++i) {
+    if (actions[i].type == SHUNT_ACT_SAVE) ++saved;
+    if (actions[i].type == SHUNT_ACT_RESTORE) --saved;
+    if (saved == 0 && is_edit(actions[i])) return i;
+  }
+  return kNoPlace;
+}
+
+// An edit of the same field before this one, with nothing between them that could see it.
+shunt_action* same_field_before(DpActions& actions, std::size_t from, std::size_t end, std::uint8_t field) {
+  for (std::size_t i = end; i-- > from && actions[i].type == SHUNT_ACT_SET_FIELD;) {
+    if (actions[i].field == field) return &actions[i];
+    // Whether a frame has neighbour discovery's fields hangs on these.
+    if (actions[i].field == SHUNT_FIELD_ICMP_TYPE || actions[i].field == SHUNT_FIELD_ICMP_CODE) return nullptr;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
-Translation translate(const SwitchState& state, const FlowKey& key) { return Translator{state, key}.run(); }
+Translation translate(const SwitchState& state, const FlowKey& key, const PacketView* packet,
+                      TranslationObserver* observer) {
+  return Translator{state, key, packet, observer}.run();
+}
+
+Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
+                              std::span<const Action> actions, const PacketView* packet,
+                              TranslationObserver* observer) {
+  return Translator{state, key, packet, observer}.run(bridge, in_port, actions);
+}
 
 FlowMask eth_dst_mask() {
   FlowMask mask{};
@@ -56,143 +102,120 @@ FlowMask vlan_mask(std::uint16_t tci_bits) {
   return mask;
 }
 
-Translator::Translator(const SwitchState& state, const FlowKey& key) : state_{state}, packet_{key}, working_{key} {
+void store16(__u8* at, std::uint16_t value) {
+  const be16 wire{value};
+  std::memcpy(at, &wire, sizeof wire);
+}
+
+std::uint16_t load16(const __u8* at) {
+  be16 wire;
+  std::memcpy(&wire, at, sizeof wire);
+  return wire.host();
+}
+
+Translator::Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet,
+                       TranslationObserver* observer)
+    : state_{state}, packet_{key}, view_{packet}, observer_{observer} {
+  working_ = to_pipeline(key);
   result_.version = state.version;
   result_.mask.in_port = ~std::uint32_t{0};
 }
 
 Translation Translator::run() {
-  if (packet_.in_port < state_.bridge_of.size()) bridge_ = state_.bridge_of[packet_.in_port];
-  if (bridge_ == nullptr) {
+  const BridgeState* bridge = packet_.in_port < state_.bridge_of.size() ? state_.bridge_of[packet_.in_port] : nullptr;
+  if (bridge == nullptr) {
     fail(SHUNT_DROP_NO_PORT);
     return finish();
   }
-  result_.bridge = bridge_->id;
-  result_.fdb_version = bridge_->fdb->version();
-  working_.in_port = bridge_->find(DpPort{packet_.in_port})->number.value;
-  known_.in_port = ~std::uint32_t{0};
-
-  FlowMask examined{};
-  const Classifier* table = bridge_->tables[0].get();
-  const Rule* rule = table != nullptr ? table->lookup(working_, state_.version, examined) : nullptr;
-  examine(examined);
-  if (rule == nullptr) {
-    fail(SHUNT_DROP_TABLE_MISS);
+  const BridgePort& ingress = *bridge->find(DpPort{packet_.in_port});
+  begin(*bridge, ingress.number);
+  depend_on(DependencyKind::kPort, ingress.number.value);
+  if (!ingress.receive) {
+    note([] { return "the port is configured not to receive"; });
+    fail(SHUNT_DROP_NO_FORWARD);
     return finish();
   }
-  result_.rules.push_back(rule->shared_from_this());
-  run_rule(*rule);
+  enter_table(0, working_.in_port, true, true);
+  run_action_set();
   return finish();
 }
 
-void Translator::run_rule(const Rule& rule) {
-  std::size_t outputs_left = 0;
-  for (const Action& action : rule.actions) outputs_left += std::holds_alternative<OutputAction>(action);
-  for (const Action& action : rule.actions) {
-    if (std::holds_alternative<OutputAction>(action)) --outputs_left;
-    std::visit([&](const auto& concrete) { run(concrete, outputs_left == 0); }, action);
-    if (result_.actions.size() > kMaxActions) break;
+Translation Translator::run(BridgeId id, PortNo in_port, std::span<const Action> actions) {
+  const auto bridge =
+      std::find_if(state_.bridges.begin(), state_.bridges.end(), [&](const auto& each) { return each->id == id; });
+  if (bridge == state_.bridges.end()) {
+    fail(SHUNT_DROP_NO_PORT);
+    return finish();
   }
+  in_packet_out_ = true;
+  begin(**bridge, in_port);
+  run_list(actions);
+  run_action_set();
+  return finish();
 }
 
-void Translator::run(const OutputAction& output, bool last) {
-  if (output.port == kPortNormal) return normal(output.max_len, last);
-  if (output.port == kPortFlood || output.port == kPortAll) return flood(output.max_len);
-  if (output.port == kPortInPort) {
-    const BridgePort* ingress = bridge_->find(PortNo{working_.in_port});
-    return ingress != nullptr && ingress->up ? send(*ingress, output.max_len) : fail(SHUNT_DROP_NO_OUTPUT_PORT);
-  }
-  // OpenFlow: back out of the input port by IN_PORT only.
-  if (output.port.value == working_.in_port) return fail(SHUNT_DROP_SAME_PORT);
-  const BridgePort* port = bridge_->find(output.port);
-  return port != nullptr && port->up ? send(*port, output.max_len) : fail(SHUNT_DROP_NO_OUTPUT_PORT);
+void Translator::begin(const BridgeState& bridge, PortNo in_port) {
+  bridge_ = &bridge;
+  result_.bridge = bridge.id;
+  result_.fdb_version = bridge.fdb->version();
+  original_in_port_ = working_.in_port = in_port.value;
+  write_field(field(FieldId::kActsetOutput), working_, kPortUnset.value);
+  known_.in_port = ~std::uint32_t{0};
+  static_cast<PipelineFields&>(known_) = from_words([] {
+    PipelineWords ones;
+    ones.fill(~std::uint64_t{0});
+    return ones;
+  }());
 }
-
-void Translator::flood(std::uint16_t max_len) {
-  shunt_drop_reason why_none = SHUNT_DROP_SAME_PORT;
-  for (const BridgePort& port : bridge_->ports) {
-    if (port.number.value == working_.in_port) continue;
-    if (port.up)
-      send(port, max_len);
-    else
-      why_none = SHUNT_DROP_NO_OUTPUT_PORT;
-  }
-  fail(why_none);
-}
-
-void Translator::run(const SetFieldAction& set, bool) {
-  if (has(set.field->prerequisite)) write(set.set);
-}
-
-void Translator::run(const MoveAction& move, bool) {
-  if (!has(move.src->prerequisite) || !has(move.dst->prerequisite)) return;
-  const auto bits_at = [&](unsigned shift) { return ((FieldBits{1} << (move.bit_count - 1) << 1) - 1) << shift; };
-  FlowMask source{};
-  write_field(*move.src, source, bits_at(move.src_bit));
-  examine(source);
-
-  const FieldBits value = read_field(*move.src, working_) >> move.src_bit << move.dst_bit;
-  Match set;
-  write_field(*move.dst, set.mask, bits_at(move.dst_bit));
-  write_field(*move.dst, set.value, value & bits_at(move.dst_bit));
-  write(set);
-}
-
-void Translator::run(const PushVlanAction& push, bool) { push_tag(push.tpid, 0); }
-
-void Translator::run(const PopVlanAction&, bool) {
-  if (has(Prerequisite::kVlan)) pop_tag();
-}
-
-void Translator::run(const SetVlanVidAction& set, bool) {
-  if (has(Prerequisite::kVlan))
-    write(tci_bits(set.vid, kVidBits));
-  else
-    push_tag(kTpid8021q, set.vid);
-}
-
-void Translator::run(const SetVlanPcpAction& set, bool) {
-  const auto pcp = static_cast<std::uint16_t>(set.pcp << 13);
-  if (has(Prerequisite::kVlan))
-    write(tci_bits(pcp, kPcpBits));
-  else
-    push_tag(kTpid8021q, pcp);
-}
-
-// Whatever the TTL is: whoever runs the action finds out whether it expires, so that the flow serves every TTL.
-void Translator::run(const DecTtlAction&, bool) {
-  if (!has(Prerequisite::kIp)) return;
-  shunt_action action{};
-  action.type = SHUNT_ACT_DEC_TTL;
-  emit(action);
-  if (working_.nw_ttl != 0) --working_.nw_ttl;
-  if (known_.nw_ttl == 0xff) return;
-  ttl_decremented_ = true;
-  if (known_.nw_ttl == 0) return;
-  // Known and unknown bits were mixed by the subtraction.
-  FlowMask ttl{};
-  ttl.nw_ttl = 0xff;
-  examine(ttl);
-  known_.nw_ttl = 0xff;
-}
-
-void Translator::run(const DropAction&, bool) { fail(SHUNT_DROP_RULE); }
 
 void Translator::examine(const FlowMask& bits) {
+  if (result_.needs_packet) return;
   KeyWords unknown = to_words(bits);
-  const KeyWords known = to_words(known_);
-  for (std::size_t i = 0; i < kKeyWords; ++i) unknown[i] &= ~known[i];
-  FlowMask of_packet = from_words(unknown);
-
-  const std::array<shunt_vlan, 2> tags{of_packet.vlan[0], of_packet.vlan[1]};
-  of_packet.vlan[0] = of_packet.vlan[1] = shunt_vlan{};
-  add_mask(result_.mask, of_packet);
-  for (std::size_t i = 0; i < tags.size(); ++i) {
-    FlowMask tag{};
-    tag.vlan[tag_source_[i]] = tags[i];
-    add_mask(result_.mask, tag);
+  const KeyWords known = to_words(flow_part(known_));
+  const KeyWords hidden = to_words(hidden_);
+  std::uint64_t unseen = 0;
+  for (std::size_t i = 0; i < kKeyWords; ++i) {
+    unknown[i] &= ~known[i];
+    unseen |= unknown[i] & hidden[i];
   }
-  if (ttl_decremented_ && of_packet.nw_ttl != 0) result_.mask.nw_ttl = 0xff;
+  if (unseen != 0) {
+    (void)need_packet();
+    return;
+  }
+  FlowMask of_packet = from_words(unknown);
+  if (tag_source_ != kOwnTags || label_source_ != kOwnLabels || ttl_decremented_ || label_ttl_decremented_)
+    of_packet = at_source(of_packet);
+  add_mask(result_.mask, of_packet);
+}
+
+FlowMask Translator::at_source(const FlowMask& bits) const {
+  FlowMask made = bits;
+  made.vlan[0] = made.vlan[1] = shunt_vlan{};
+  for (be32& label : made.mpls_lse) label = be32{0};
+  if (ttl_decremented_ && bits.nw_ttl != 0) made.nw_ttl = 0xff;
+  FlowMask moved{};
+  for (std::size_t i = 0; i < tag_source_.size(); ++i) {
+    const shunt_vlan& tag = bits.vlan[i];
+    if (tag_source_[i] == kBehindTags) {
+      if (tag.tpid.host() != 0 || tag.tci.host() != 0) add_mask(made, no_third_tag_mask());
+      continue;
+    }
+    moved.vlan[tag_source_[i]] = tag;
+    add_mask(made, moved);
+    moved.vlan[tag_source_[i]] = shunt_vlan{};
+  }
+  for (std::size_t i = 0; i < label_source_.size(); ++i) {
+    const be32 label = bits.mpls_lse[i];
+    if (label_source_[i] == kBehindLabels) {
+      if (label.host() != 0) add_mask(made, no_fourth_label_mask());
+      continue;
+    }
+    const bool mixed = i == 0 && label_ttl_decremented_ && (label.host() & kLabelTtl) != 0;
+    moved.mpls_lse[label_source_[i]] = mixed ? be32{label.host() | kLabelTtl} : label;
+    add_mask(made, moved);
+    moved.mpls_lse[label_source_[i]] = be32{0};
+  }
+  return made;
 }
 
 bool Translator::has(Prerequisite prerequisite) {
@@ -202,88 +225,164 @@ bool Translator::has(Prerequisite prerequisite) {
 
 void Translator::write(const Match& set) {
   Match edit = set;
-  const std::uint16_t tci_mask = edit.mask.vlan[0].tci.host();
-  // A tag that was just pushed is pushed as it shall be.
-  if (tci_mask != 0 && !result_.actions.empty() && result_.actions.back().type == SHUNT_ACT_PUSH_VLAN &&
-      result_.actions.size() > after_last_output_) {
-    __u8* tci = result_.actions.back().value + 2;
-    store16(tci, static_cast<std::uint16_t>((load16(tci) & ~tci_mask) | (edit.value.vlan[0].tci.host() & tci_mask)));
-    edit.mask.vlan[0].tci = be16{0};
-    edit.value.vlan[0].tci = be16{0};
-  }
-  append_set_field(working_, edit, result_.actions);
+  DpActions& actions = result_.actions;
+  merge_into_push(edit);
 
-  KeyWords words = to_words(working_);
-  const KeyWords value = to_words(set.value);
-  const KeyWords mask = to_words(set.mask);
-  for (std::size_t i = 0; i < kKeyWords; ++i) words[i] = (words[i] & ~mask[i]) | (value[i] & mask[i]);
+  PipelineWords words = to_words(working_);
+  const PipelineWords value = to_words(set.value);
+  const PipelineWords mask = to_words(set.mask);
+  const PipelineWords known = to_words(known_);
+  const PipelineWords emitted = to_words(edit.mask);
+  // What every packet of the flow has already is not written again.
+  const KeyWords examined = to_words(result_.mask);
+  const KeyWords rewritten = to_words(rewritten_);
+  std::uint64_t changed = 0;
+  for (std::size_t i = 0; i < kKeyWords; ++i) {
+    const std::uint64_t constant = known[i] | (examined[i] & ~rewritten[i]);
+    changed |= emitted[i] & ~(constant & ~(words[i] ^ value[i]));
+  }
+  const std::size_t before = actions.size();
+  if (changed != 0) append_set_field(working_, edit, actions);
+  for (std::size_t i = before; i < actions.size();) {
+    shunt_action* earlier = same_field_before(actions, merge_from_, before, actions[i].field);
+    if (earlier == nullptr) {
+      ++i;
+      continue;
+    }
+    for (std::size_t b = 0; b < sizeof earlier->value; ++b) {
+      earlier->value[b] = static_cast<__u8>((earlier->value[b] & ~actions[i].mask[b]) | actions[i].value[b]);
+      earlier->mask[b] |= actions[i].mask[b];
+    }
+    actions.erase(actions.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+
+  for (std::size_t i = 0; i < kPipelineWords; ++i) words[i] = (words[i] & ~mask[i]) | (value[i] & mask[i]);
   working_ = from_words(words);
   add_mask(known_, set.mask);
+  add_mask(rewritten_, flow_part(set.mask));
 }
 
-void Translator::push_tag(std::uint16_t tpid, std::uint16_t tci) {
-  shunt_action action{};
-  action.type = SHUNT_ACT_PUSH_VLAN;
-  store16(action.value, tpid);
-  store16(action.value + 2, tci);
-  emit(action);
-  working_.vlan[1] = working_.vlan[0];
-  known_.vlan[1] = known_.vlan[0];
-  tag_source_[1] = tag_source_[0];
-  working_.vlan[0] = {be16{tpid}, be16{static_cast<std::uint16_t>(tci | SHUNT_VLAN_PRESENT)}};
-  known_.vlan[0] = {be16{0xffff}, be16{0xffff}};
+const PacketView* Translator::need_packet() {
+  result_.needs_packet = true;
+  if (view_ == nullptr) stop_ = true;
+  return view_;
 }
 
-void Translator::pop_tag() {
-  shunt_action action{};
-  action.type = SHUNT_ACT_POP_VLAN;
-  // Push and pop at once are nothing at all.
-  if (!result_.actions.empty() && result_.actions.back().type == SHUNT_ACT_PUSH_VLAN &&
-      result_.actions.size() > after_last_output_)
-    result_.actions.pop_back();
-  else
-    emit(action);
-  working_.vlan[0] = working_.vlan[1];
-  known_.vlan[0] = known_.vlan[1];
-  tag_source_[0] = tag_source_[1];
-  // What lies behind the second tag is in no key.
-  working_.vlan[1] = shunt_vlan{};
-  known_.vlan[1] = {be16{0xffff}, be16{0xffff}};
+void Translator::open_scope() {
+  scopes_.push_back({*this, result_.actions.size(), merge_from_, pending_, queue_});
+  merge_from_ = std::max(merge_from_, result_.actions.size());
+  pending_ = 0;
 }
 
-bool Translator::is_tagged() const { return (working_.vlan[0].tci.host() & SHUNT_VLAN_PRESENT) != 0; }
+void Translator::close_scope() {
+  const Scope& scope = scopes_.back();
+  DpActions& actions = result_.actions;
+  trim(scope.start);
+  const std::size_t edit = first_edit(actions, scope.start);
+  if (edit != kNoPlace) {
+    actions.insert(actions.begin() + static_cast<std::ptrdiff_t>(edit), of_type(SHUNT_ACT_SAVE));
+    actions.push_back(of_type(SHUNT_ACT_RESTORE));
+    if (queue_ != scope.queue) queue_.reset();  // a meter may have ended the scope before it was set
+  }
+  merge_from_ = actions.size() > scope.start ? actions.size() : scope.merge_from;
+  pending_ = scope.pending;
+  static_cast<WorkingPacket&>(*this) = scope.packet;
+  scopes_.pop_back();
+}
+
+void Translator::trim(std::size_t start) {
+  DpActions& actions = result_.actions;
+  std::size_t end = actions.size();
+  while (end > start && !is_effect(actions[end - 1])) --end;
+  // What would have been put back behind `end` need not be saved.
+  unsigned restored = 0;
+  for (std::size_t i = end; i-- > start;) {
+    if (actions[i].type == SHUNT_ACT_RESTORE) ++restored;
+    if (actions[i].type != SHUNT_ACT_SAVE) continue;
+    if (restored > 0)
+      --restored;
+    else
+      actions[i].type = SHUNT_ACT_NONE;
+  }
+  actions.resize(end);
+  actions.erase(std::remove_if(actions.begin() + static_cast<std::ptrdiff_t>(start), actions.end(),
+                               [](const shunt_action& action) { return action.type == SHUNT_ACT_NONE; }),
+                actions.end());
+}
+
+const BridgePort* Translator::find_port(PortNo number) {
+  depend_on(DependencyKind::kPort, number.value);
+  return bridge_->find(number);
+}
+
+bool Translator::accepts(const BridgePort& port) {
+  depend_on(DependencyKind::kPort, port.number.value);
+  if (!port.up || !port.forward) {
+    fail(port.up ? SHUNT_DROP_NO_FORWARD : SHUNT_DROP_NO_OUTPUT_PORT);
+    return false;
+  }
+  // As Open vSwitch has it: whichever action sends it, and be it back to the port it came from.
+  const BridgePort* ingress = port.protected_port ? find_port(PortNo{working_.in_port}) : nullptr;
+  if (ingress == nullptr || !ingress->protected_port) return true;
+  note([] { return "nothing goes from a protected port to another"; });
+  fail(SHUNT_DROP_PROTECTED_PORT);
+  return false;
+}
 
 void Translator::send(const BridgePort& port, std::uint16_t max_len) {
+  be32 wanted;
+  std::memcpy(&wanted, working_.skb_priority.data(), sizeof wanted);
+  if (const std::uint32_t queue = wanted.host(); queue_ != queue) {
+    shunt_action set = of_type(SHUNT_ACT_SET_QUEUE);
+    set.arg = static_cast<__u16>(queue);
+    emit(set);
+    queue_ = queue;
+  }
   if (max_len != 0) {
-    shunt_action truncate{};
-    truncate.type = SHUNT_ACT_TRUNCATE;
+    shunt_action truncate = of_type(SHUNT_ACT_TRUNCATE);
     truncate.arg = std::max<std::uint16_t>(max_len, 14);
     emit(truncate);
   }
-  shunt_action output{};
-  output.type = SHUNT_ACT_OUTPUT;
+  shunt_action output = of_type(SHUNT_ACT_OUTPUT);
   output.field = port.dp.value == packet_.in_port ? 1 : 0;
   output.arg = static_cast<__u16>(port.dp.value);
   emit(output);
-  after_last_output_ = result_.actions.size();
 }
 
-void Translator::emit(const shunt_action& action) { result_.actions.push_back(action); }
+void Translator::emit(const shunt_action& action) {
+  result_.actions.push_back(action);
+  if (is_effect(action)) merge_from_ = result_.actions.size();
+}
 
 void Translator::fail(shunt_drop_reason reason) {
   if (result_.drop == SHUNT_DROP_NONE) result_.drop = reason;
 }
 
+void Translator::give_up(shunt_drop_reason reason) {
+  result_.drop = reason;
+  stop_ = true;
+}
+
 Translation Translator::finish() {
-  if (result_.actions.size() > kMaxActions) {
-    result_.actions.clear();
-    result_.drop = SHUNT_DROP_TRANSLATION;
-  } else if (after_last_output_ == 0) {
-    result_.actions.clear();
-    if (result_.drop == SHUNT_DROP_NONE) result_.drop = SHUNT_DROP_RULE;
+  DpActions& actions = result_.actions;
+  if (stop_) {
+    actions.clear();
+    // Nothing follows from half a translation.
+    result_.controllers.clear();
+    result_.ttl_controllers.clear();
+    result_.samples.clear();
+    result_.learned.clear();
+    result_.fin_timeouts.clear();
   } else {
-    result_.actions.resize(after_last_output_);
-    result_.drop = SHUNT_DROP_NONE;
+    trim(0);
+    const bool goes_out = std::any_of(actions.begin(), actions.end(),
+                                      [](const shunt_action& each) { return each.type == SHUNT_ACT_OUTPUT; });
+    if (goes_out)
+      result_.drop = SHUNT_DROP_NONE;
+    else if (!result_.controllers.empty())
+      result_.drop = SHUNT_DROP_CONTROLLER;
+    else
+      fail(SHUNT_DROP_RULE);
   }
   return std::move(result_);
 }

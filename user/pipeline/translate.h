@@ -1,25 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// Translation: a packet's key and a switch's state -> datapath actions, and the mask of the bits the decision looked at.
+// Translation: a packet and a switch's state -> datapath actions, and the mask of the bits the decision looked at.
 //
-// Pure: no file descriptor, no clock, no side effect. What must follow from it (learning, counting) is in the result.
-// The mask always holds in_port. Any key that agrees with `key` under the mask gets the same actions: a bit too many costs
-// speed, a bit too few forwards a packet wrongly.
+// Pure: no file descriptor, no clock, no side effect. What must follow from it (learning, counting, packet-ins) is in the
+// result. The mask always holds in_port. Any key that agrees with `key` under the mask gets the same actions: a bit too
+// many costs speed, a bit too few forwards a packet wrongly.
+//
+// A decision may need what no flow key holds: the packet's length, or headers below a label or tag that was popped.
+// With the packet at hand it is made for this packet alone; without, translation stops. Either way `needs_packet` is set: such
+// a flow is cached as "to userspace", and each of its packets is translated.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "maps/actions.h"
 #include "maps/drop_reason.h"
 #include "user/flow/flow_key.h"
 #include "user/l2/fdb.h"
+#include "user/pipeline/group.h"
 #include "user/pipeline/rule.h"
 #include "user/pipeline/switch.h"
 
 namespace shunt {
 
-// Run in order; outputs may stand anywhere (maps/actions.h). OUTPUT_GROUP never appears: encoding for the kernel makes groups.
+// Run in order; outputs may stand anywhere (maps/actions.h). OUTPUT_GROUP never appears: encoding for the kernel makes
+// groups. SAVE and RESTORE stand in pairs, only around outputs, and only where something is sent after them.
 using DpActions = std::vector<shunt_action>;
 
 struct FdbDependency {
@@ -27,12 +37,31 @@ struct FdbDependency {
   FdbKey key;
 };
 
+// What a translation looked at besides the key: a change to anything else leaves it as it is.
+struct Dependencies {
+  std::bitset<kTableCount> tables;  // looked up
+  FlowMask rewritten{};             // packet bits that actions had written before some look-up: no filter for changes
+  // tag_of() of ports whose state, groups and meters whose configuration counted, also where there is none of that number:
+  // one that comes is a change. kPort of kPortAll: the list of ports, for whoever walks it.
+  std::uint64_t tags = 0;
+};
+
+// The packet itself, for decisions that its key cannot make.
+struct PacketView {
+  std::span<const std::uint8_t> frame;  // its first bytes, up to all
+  std::uint32_t length = 0;             // of all of it, as received
+};
+
 struct Translation {
   std::uint64_t version = 0;  // SwitchState::version it was made under
   FlowMask mask{};
-  DpActions actions;                        // empty: drop, for the reason in `drop`
+  // Without an OUTPUT: a drop for the reason in `drop`, whatever it still counts or reports (METER, SAMPLE, CONTROLLER).
+  DpActions actions;
   shunt_drop_reason drop = SHUNT_DROP_NONE;
+  bool needs_packet = false;
   std::vector<RuleRef> rules;               // met, in order: their counters rise with the flow's
+  // What else counts with the flow: tables (look-ups and matches), groups, buckets. They point into objects kept alive.
+  std::vector<std::shared_ptr<const FlowCounters>> credits;
   std::optional<BridgeId> bridge;
   std::uint64_t fdb_version = 0;            // of the bridge's FDB, read before the first look-up
   // `normal` only. Where the source was seen: learn it, refresh it while the flow has hits.
@@ -42,9 +71,55 @@ struct Translation {
   };
   std::optional<Learn> learn;
   std::vector<FdbDependency> fdb_dependencies;  // MACs (also unknown ones) that decided; a change of one revalidates the flow
+  Dependencies dependencies;
+
+  // Each packet of the flow asks for these again (user/worker/events.h takes them to control).
+  struct LearnedRule {
+    FlowMod mod;  // kAdd (or modify, where it is there already)
+    std::uint32_t limit = 0;
+    RuleRef by;  // the rule with the learn action; delete_learned: goes when that goes
+    bool delete_learned = false;
+  };
+  std::vector<LearnedRule> learned;
+  struct FinTimeout {
+    RuleRef rule;
+    std::uint16_t idle_timeout, hard_timeout;
+  };
+  std::vector<FinTimeout> fin_timeouts;  // only in flows whose packets have FIN or RST
+
+  // By SHUNT_ACT_CONTROLLER's arg, by SHUNT_ACT_SAMPLE's index; ttl_controllers: who hears of a TTL that runs out.
+  struct Controller {
+    ControllerAction action;
+    RuleRef rule;  // null: table-miss without a rule, or an action that no rule holds
+    std::uint8_t table = 0;
+    PipelineFields fields{};  // metadata and registers at that point
+    PortNo in_port;
+  };
+  std::vector<Controller> controllers;
+  std::vector<SampleAction> samples;
+  std::vector<Controller> ttl_controllers;
+};
+
+// What trace shows: called as translation goes on. `key` is the packet as the actions have left it so far.
+class TranslationObserver {
+ public:
+  virtual void entered_table(std::uint8_t table, const PipelineKey& key, const Rule* matched, unsigned depth) = 0;
+  virtual void before_action(const Action& action, const PipelineKey& key, unsigned depth) = 0;
+  virtual void entered_group(const Group& group, const Bucket* chosen, unsigned depth) = 0;
+  virtual void note(std::string text, unsigned depth) = 0;  // why an action did nothing; what `normal` decided
+
+ protected:
+  ~TranslationObserver() = default;
 };
 
 // `key.in_port` is a datapath port. Never fails: what cannot be translated is a drop with its reason.
-Translation translate(const SwitchState& state, const FlowKey& key);
+Translation translate(const SwitchState& state, const FlowKey& key, const PacketView* packet = nullptr,
+                      TranslationObserver* observer = nullptr);
+
+// packet-out, and what a trace may begin with: runs a list of actions as if a rule held it. `in_port` may be a reserved
+// port (CONTROLLER, LOCAL) or a port of the bridge.
+Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
+                              std::span<const Action> actions, const PacketView* packet = nullptr,
+                              TranslationObserver* observer = nullptr);
 
 }  // namespace shunt

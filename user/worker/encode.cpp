@@ -11,30 +11,37 @@
 namespace shunt {
 namespace {
 
-// One output of a translation: where to, after how many of the edits, cut to how many bytes (0: whole).
+using Edits = std::vector<shunt_action>;
+
+// One output of a translation: where to, with which edits before it, cut to how many bytes (0: whole).
 struct Output {
   DpPort port;
-  std::size_t edits = 0;
+  Edits edits;
   std::uint16_t truncate = 0;
   bool to_in_port = false;
 };
 
 // The translation's actions taken apart.
 struct Parts {
-  std::vector<shunt_action> edits;
   std::vector<Output> outputs;
+  std::vector<shunt_action> meters;  // without outputs they still count
+  std::vector<shunt_action> samples;
   std::optional<shunt_action> last_word;  // an explicit DROP or USERSPACE
+  bool controller = false;
 };
 
 Parts take_apart(const DpActions& actions) {
   Parts parts;
+  std::vector<Edits> saved;
+  Edits edits;
   std::uint16_t truncate = 0;
   for (const shunt_action& action : actions) {
     switch (action.type) {
       case SHUNT_ACT_NONE:
+      case SHUNT_ACT_SET_QUEUE:  // ports have one queue: all that follows goes to it anyway
         break;
       case SHUNT_ACT_OUTPUT:
-        parts.outputs.push_back({DpPort{action.arg}, parts.edits.size(), truncate, action.field == 1});
+        parts.outputs.push_back({DpPort{action.arg}, edits, truncate, action.field == 1});
         truncate = 0;
         break;
       case SHUNT_ACT_TRUNCATE:
@@ -44,8 +51,25 @@ Parts take_apart(const DpActions& actions) {
       case SHUNT_ACT_USERSPACE:
         parts.last_word = action;
         break;
+      case SHUNT_ACT_CONTROLLER:
+        parts.controller = true;
+        break;
+      case SHUNT_ACT_SAMPLE:
+        parts.samples.push_back(action);
+        break;
+      case SHUNT_ACT_SAVE:
+        saved.push_back(edits);
+        break;
+      case SHUNT_ACT_RESTORE:
+        if (saved.empty()) break;
+        edits = std::move(saved.back());
+        saved.pop_back();
+        break;
+      case SHUNT_ACT_METER:
+        parts.meters.push_back(action);
+        [[fallthrough]];
       default:
-        parts.edits.push_back(action);
+        edits.push_back(action);
     }
   }
   return parts;
@@ -59,9 +83,12 @@ shunt_action make_action(shunt_action_type type, std::uint8_t field, std::uint32
   return action;
 }
 
-Encoded drop(shunt_drop_reason reason) {
+Encoded drop(const Parts& parts, shunt_drop_reason reason) {
   Encoded encoded;
+  encoded.actions = parts.samples;
+  encoded.actions.insert(encoded.actions.end(), parts.meters.begin(), parts.meters.end());
   encoded.actions.push_back(make_action(SHUNT_ACT_DROP, static_cast<std::uint8_t>(reason), 0));
+  if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   return encoded;
 }
 
@@ -71,36 +98,97 @@ bool all_ports_differ(std::vector<Output> outputs) {
                             [](const Output& a, const Output& b) { return a.port == b.port; }) == outputs.end();
 }
 
-// How several ports get the frame: the edits that make the canonical form, and the ports that get it less its outer
-// tag.
-struct Forms {
-  std::size_t edits = 0;           // of the canonical form
-  std::size_t untagged_edits = 0;  // outputs after so many edits get it popped; equal to `edits`: one form only
-};
-
-// At most two forms, which differ by one tag: the last edit between them is a push (the later form is the tagged one)
-// or a pop (the earlier one is).
-std::optional<Forms> find_forms(const Parts& parts) {
-  const auto [first, last] = std::minmax_element(parts.outputs.begin(), parts.outputs.end(),
-                                                 [](const Output& a, const Output& b) { return a.edits < b.edits; });
-  const std::size_t early = first->edits, late = last->edits;
-  if (early == late) return Forms{early, early};
-  if (late != early + 1) return std::nullopt;
-  switch (parts.edits[early].type) {
-    case SHUNT_ACT_PUSH_VLAN:
-      return Forms{late, early};
-    case SHUNT_ACT_POP_VLAN:
-      return Forms{early, late};
-    default:
-      return std::nullopt;
-  }
+bool equal_edits(const Edits& a, const Edits& b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) {
+           return std::memcmp(&x, &y, sizeof x) == 0;
+         });
 }
 
-Encoded finish(const Parts& parts, std::size_t edit_count, std::uint16_t truncate, const shunt_action& output,
+// `longer` is `edits` and one more, of that type.
+bool is_followed_by(const Edits& edits, const Edits& longer, shunt_action_type type) {
+  return longer.size() == edits.size() + 1 && longer.back().type == type &&
+         equal_edits(edits, {longer.begin(), longer.end() - 1});
+}
+
+// How several ports get the frame: the edits that make the canonical form, and those of the ports that get it less its
+// outer tag; equal: one form only.
+struct Forms {
+  const Edits* edits;
+  const Edits* untagged_edits;
+};
+
+// At most two forms, which differ by one tag: one has one edit more, a push (it is the tagged one) or a pop (the other
+// one is).
+std::optional<Forms> find_forms(const Parts& parts) {
+  const Edits& first = parts.outputs.front().edits;
+  const Edits* second = &first;
+  for (const Output& output : parts.outputs) {
+    if (equal_edits(output.edits, first) || equal_edits(output.edits, *second)) continue;
+    if (second != &first) return std::nullopt;
+    second = &output.edits;
+  }
+  if (second == &first) return Forms{&first, &first};
+  if (is_followed_by(first, *second, SHUNT_ACT_PUSH_VLAN)) return Forms{second, &first};
+  if (is_followed_by(*second, first, SHUNT_ACT_PUSH_VLAN)) return Forms{&first, second};
+  if (is_followed_by(first, *second, SHUNT_ACT_POP_VLAN)) return Forms{&first, second};
+  if (is_followed_by(*second, first, SHUNT_ACT_POP_VLAN)) return Forms{second, &first};
+  return std::nullopt;
+}
+
+// A pop that says that a VLAN or service instance tag is below.
+bool uncovers_tag(const shunt_action& pop) {
+  const std::uint16_t type = static_cast<std::uint16_t>(pop.value[0] << 8 | pop.value[1]);
+  return type == 0x8100 || type == 0x88a8 || type == 0x88e7;
+}
+
+// Whether the kernel side has what the edits need: it does not parse what a popped label uncovers, foresees a label's
+// TTL only where no pop and no copy made it the top one's, and knows no service instance tags.
+bool runs_in_kernel(const Edits& edits) {
+  bool popped = false, ttl_unknown = false;
+  for (const shunt_action& action : edits) {
+    switch (action.type) {
+      case SHUNT_ACT_PUSH_PBB:
+      case SHUNT_ACT_POP_PBB:
+        return false;
+      case SHUNT_ACT_POP_MPLS:
+        if (uncovers_tag(action)) return false;
+        popped = ttl_unknown = true;
+        break;
+      case SHUNT_ACT_COPY_TTL_OUT:
+        ttl_unknown = true;
+        break;
+      case SHUNT_ACT_DEC_MPLS_TTL:
+        if (ttl_unknown) return false;
+        break;
+      case SHUNT_ACT_PUSH_MPLS:
+        ttl_unknown = false;
+        break;
+      case SHUNT_ACT_DEC_TTL:
+      case SHUNT_ACT_METER:  // a remark needs the place of the DSCP
+        if (popped) return false;
+        break;
+      case SHUNT_ACT_SET_FIELD:
+        if (action.field == SHUNT_FIELD_PBB_ITAG) return false;
+        if (popped && action.field > SHUNT_FIELD_VLAN_TPID && action.field != SHUNT_FIELD_MPLS_LSE) return false;
+        break;
+      default:
+        break;
+    }
+  }
+  return true;
+}
+
+Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, const shunt_action& output,
                GroupPorts group) {
+  // Each meter counts the packet, once: those behind the last output too, and those of a clone apart.
+  const auto meters =
+      std::count_if(edits.begin(), edits.end(), [](const auto& a) { return a.type == SHUNT_ACT_METER; });
+  if (static_cast<std::size_t>(meters) != parts.meters.size() || !runs_in_kernel(edits))
+    return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   Encoded encoded;
-  encoded.actions.assign(parts.edits.begin(), parts.edits.begin() + static_cast<std::ptrdiff_t>(edit_count));
-  if (edit_count > 0) encoded.flags |= SHUNT_FLOW_EDITS;
+  encoded.actions = parts.samples;
+  encoded.actions.insert(encoded.actions.end(), edits.begin(), edits.end());
+  if (std::any_of(edits.begin(), edits.end(), is_edit)) encoded.flags |= SHUNT_FLOW_EDITS;
   if (truncate != 0) encoded.actions.push_back(make_action(SHUNT_ACT_TRUNCATE, 0, truncate));
   encoded.actions.push_back(output);
   if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
@@ -122,13 +210,44 @@ Encoded encode_group(const Parts& parts) {
   // A broadcast redirect leaves out the ingress interface and sends one copy a port.
   if (!same_length || to_in_port || !forms || !all_ports_differ(outputs))
     return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
+  const bool one_form = forms->edits == forms->untagged_edits;
   // Cut before the pop or after it is not the same.
-  if (truncate != 0 && forms->edits != forms->untagged_edits) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
+  if (truncate != 0 && !one_form) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
 
   GroupPorts group;
-  for (const Output& output : outputs) group.push_back({output.port, output.edits != forms->edits});
+  for (const Output& output : outputs) group.push_back({output.port, !equal_edits(output.edits, *forms->edits)});
   std::sort(group.begin(), group.end());
-  return finish(parts, forms->edits, truncate, make_action(SHUNT_ACT_OUTPUT_GROUP, 0, 0), std::move(group));
+  return finish(parts, *forms->edits, truncate, make_action(SHUNT_ACT_OUTPUT_GROUP, 0, 0), std::move(group));
+}
+
+// An edit of a header needs its place, and that of the checksums above it.
+std::uint32_t features_of(const shunt_action& action) {
+  constexpr std::uint32_t kUpToL4 = SHUNT_FEATURE_EDITS | SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4;
+  switch (action.type) {
+    case SHUNT_ACT_PUSH_VLAN:
+    case SHUNT_ACT_POP_VLAN:
+      return SHUNT_FEATURE_EDITS;
+    case SHUNT_ACT_DEC_TTL:
+      return kUpToL4;
+    case SHUNT_ACT_SET_FIELD:
+      if (action.field <= SHUNT_FIELD_VLAN_TPID) return SHUNT_FEATURE_EDITS;
+      if (action.field == SHUNT_FIELD_MPLS_LSE) return SHUNT_FEATURE_EDITS | SHUNT_FEATURE_MPLS;
+      if (action.field >= SHUNT_FIELD_ND_TARGET0 && action.field <= SHUNT_FIELD_ND_TLL)
+        return kUpToL4 | SHUNT_FEATURE_ND;
+      return kUpToL4;
+    case SHUNT_ACT_METER:  // which of its bands remark, and when, the flow does not know
+      return SHUNT_FEATURE_METER | SHUNT_FEATURE_EDITS | SHUNT_FEATURE_L3;
+    case SHUNT_ACT_SAMPLE:
+      return SHUNT_FEATURE_SAMPLE;
+    case SHUNT_ACT_PUSH_MPLS:
+    case SHUNT_ACT_POP_MPLS:
+    case SHUNT_ACT_DEC_MPLS_TTL:
+    case SHUNT_ACT_COPY_TTL_OUT:
+    case SHUNT_ACT_COPY_TTL_IN:
+      return SHUNT_FEATURE_EDITS | SHUNT_FEATURE_MPLS;
+    default:
+      return 0;
+  }
 }
 
 }  // namespace
@@ -139,6 +258,14 @@ bool is_edit(const shunt_action& action) {
     case SHUNT_ACT_PUSH_VLAN:
     case SHUNT_ACT_POP_VLAN:
     case SHUNT_ACT_DEC_TTL:
+    case SHUNT_ACT_METER:  // may remark
+    case SHUNT_ACT_PUSH_MPLS:
+    case SHUNT_ACT_POP_MPLS:
+    case SHUNT_ACT_PUSH_PBB:
+    case SHUNT_ACT_POP_PBB:
+    case SHUNT_ACT_DEC_MPLS_TTL:
+    case SHUNT_ACT_COPY_TTL_OUT:
+    case SHUNT_ACT_COPY_TTL_IN:
       return true;
     default:
       return false;
@@ -154,12 +281,16 @@ Encoded encode_userspace(shunt_upcall_reason reason) {
 }
 
 Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs& ports) {
+  if (translation.needs_packet) return encode_userspace(SHUNT_UPCALL_PACKET);
   Parts parts = take_apart(translation.actions);
   if (parts.last_word && parts.last_word->type == SHUNT_ACT_USERSPACE)
     return encode_userspace(static_cast<shunt_upcall_reason>(parts.last_word->field));
+  if (parts.controller) return encode_userspace(SHUNT_UPCALL_CONTROLLER);
+  // With several samples userspace could not tell which of them picked the packet that comes up.
+  if (parts.samples.size() > 1) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   if (parts.outputs.empty()) {
-    if (parts.last_word) return drop(static_cast<shunt_drop_reason>(parts.last_word->field));
-    return drop(translation.drop != SHUNT_DROP_NONE ? translation.drop : SHUNT_DROP_RULE);
+    if (parts.last_word) return drop(parts, static_cast<shunt_drop_reason>(parts.last_word->field));
+    return drop(parts, translation.drop != SHUNT_DROP_NONE ? translation.drop : SHUNT_DROP_RULE);
   }
 
   // Outputs that lead nowhere: a port whose interface is gone; back out of the input port without having been told so.
@@ -169,7 +300,7 @@ Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs
     gone = gone || missing;
     return missing || (output.port == in_port && !output.to_in_port);
   });
-  if (parts.outputs.empty()) return drop(gone ? SHUNT_DROP_NO_OUTPUT_PORT : SHUNT_DROP_SAME_PORT);
+  if (parts.outputs.empty()) return drop(parts, gone ? SHUNT_DROP_NO_OUTPUT_PORT : SHUNT_DROP_SAME_PORT);
   if (std::any_of(parts.outputs.begin(), parts.outputs.end(),
                   [&](const Output& output) { return !ports[output.port.value].xdp_transmit; }))
     return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
@@ -186,22 +317,18 @@ std::uint32_t features_of(const FlowMask& mask, const Encoded& encoded) {
     return std::any_of(list.begin(), list.end(), [&](std::size_t word) { return words[word] != 0; });
   };
   std::uint32_t features = 0;
+  if (mask.dp_hash != 0) features |= SHUNT_FEATURE_HASH;
   if (looks_at({4, 6, 7, 8, 9, 10, 11})) features |= SHUNT_FEATURE_L3;
-  if (looks_at({5})) features |= SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4;
+  if (mask.tp_src.raw() != 0 || mask.tp_dst.raw() != 0 || mask.tcp_flags.raw() != 0)
+    features |= SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4;
+  if (mask.ipv6_exthdr.raw() != 0) features |= SHUNT_FEATURE_L3 | SHUNT_FEATURE_EXTHDR;
   // Words 10 and 11 are ARP's hardware addresses too; which of them a mask means, its eth_type says, not the mask
   // alone.
   if (looks_at({10, 11, 12, 13})) features |= SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4 | SHUNT_FEATURE_ND;
-  if (looks_at({14, 15})) features |= SHUNT_FEATURE_MPLS;
-  for (const shunt_action& action : encoded.actions) {
-    if (!is_edit(action)) continue;
-    features |= SHUNT_FEATURE_EDITS;
-    // An edit of a header needs its place, and that of the checksums above it.
-    if (action.type == SHUNT_ACT_PUSH_VLAN || action.type == SHUNT_ACT_POP_VLAN) continue;
-    if (action.type == SHUNT_ACT_SET_FIELD && action.field <= SHUNT_FIELD_VLAN_TPID) continue;
-    features |= SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4;
-    if (action.field >= SHUNT_FIELD_ND_TARGET0 && action.field <= SHUNT_FIELD_ND_TLL) features |= SHUNT_FEATURE_ND;
-    if (action.field == SHUNT_FIELD_MPLS_LSE) features |= SHUNT_FEATURE_MPLS;
-  }
+  if (std::any_of(std::begin(mask.mpls_lse), std::end(mask.mpls_lse), [](be32 entry) { return entry.raw() != 0; }))
+    features |= SHUNT_FEATURE_MPLS;
+  if (mask.pbb_itag.raw() != 0) features |= SHUNT_FEATURE_PBB;
+  for (const shunt_action& action : encoded.actions) features |= features_of(action);
   return features;
 }
 

@@ -3,8 +3,9 @@
 //
 // The kernel runs at most SHUNT_MAX_ACTIONS actions with one output, which is the last: a port, or a group of ports
 // that all get the same bytes. Ports of a group may get them without the outer VLAN tag (devmap egress program), so a
-// flood over access and trunk ports is one broadcast redirect of the tagged form. Everything else goes up as
-// UNSUPPORTED.
+// flood over access and trunk ports is one broadcast redirect of the tagged form. A meter that stands before all
+// outputs stays in the kernel, and so does the dice of one sample. Everything else goes up: to be translated with the
+// packet at hand as PACKET, to the controller as CONTROLLER, the rest as UNSUPPORTED.
 //
 // Pure: no map is touched. Threads: any.
 #pragma once
@@ -54,7 +55,7 @@ struct Encoded {
 // kernel.
 [[nodiscard]] std::uint32_t features_of(const FlowMask& mask, const Encoded& encoded);
 
-// True for actions that change the frame.
+// True for actions that change the frame, or may.
 [[nodiscard]] bool is_edit(const shunt_action& action);
 
 }  // namespace shunt

@@ -26,6 +26,10 @@ class EpochQueue {
     }
   }
 
+  template <typename Visit>
+  void for_each(Visit&& visit) const {
+    for (const auto& [epoch, item] : items_) visit(item);
+  }
   [[nodiscard]] bool empty() const { return items_.empty(); }
   [[nodiscard]] std::size_t size() const { return items_.size(); }
   [[nodiscard]] bool has(std::uint64_t epoch) const { return !items_.empty() && items_.back().first >= epoch; }

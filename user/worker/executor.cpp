@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 
+#include "bpf/datapath/hash.h"
+#include "bpf/datapath/meter.h"
 #include "bpf/datapath/parse.h"
+#include "user/base/clock.h"
 
 namespace shunt {
 namespace {
@@ -26,13 +30,44 @@ shunt_drop_reason drop_of(shunt_verdict verdict) noexcept {
   }
 }
 
+// The last action that anybody notices. Edits behind it show nowhere, and the frame may be given away there.
+std::size_t last_that_counts(const DpActions& actions) noexcept {
+  for (std::size_t i = actions.size(); i-- > 0;) {
+    switch (actions[i].type) {
+      case SHUNT_ACT_OUTPUT:
+      case SHUNT_ACT_METER:
+      case SHUNT_ACT_SAMPLE:
+      case SHUNT_ACT_CONTROLLER:
+        return i;
+      default:
+        break;
+    }
+  }
+  return actions.size() - 1;  // none: only why it is dropped counts
+}
+
+// The RESTORE that closes the scope which action `i` is in; the list's end where it is in none.
+std::size_t end_of_scope(const DpActions& actions, std::size_t i) noexcept {
+  std::size_t depth = 0;
+  for (++i; i < actions.size(); ++i) {
+    if (actions[i].type == SHUNT_ACT_SAVE) ++depth;
+    if (actions[i].type == SHUNT_ACT_RESTORE && depth-- == 0) return i;
+  }
+  return i;
+}
+
 }  // namespace
 
-Executor::Executor(Umem& umem, FrameCache& frames, std::span<const shunt_port> ports)
+Executor::Executor(Umem& umem, FrameCache& frames, std::span<const shunt_port> ports, std::span<shunt_meter> meters,
+                   const HashKeys& hash)
     : umem_{umem},
       frames_{frames},
       ports_{ports},
-      side_buffer_{std::make_unique<__u8[]>(kHeadroom + kMaxPacket + SHUNT_MIN_FRAME)} {}
+      meters_{meters},
+      hash_{hash},
+      side_buffer_{std::make_unique<__u8[]>(kHeadroom + kMaxPacket + SHUNT_MIN_FRAME)},
+      saved_bytes_{std::make_unique_for_overwrite<__u8[]>(kMaxSaves * (kHeadroom + kMaxPacket))},
+      dice_{std::random_device{}() | std::uint64_t{1} << 32} {}
 
 shunt_drop_reason Executor::load(std::span<const XskDescriptor> packet, DpPort in_port) noexcept {
   in_port_ = in_port;
@@ -60,39 +95,119 @@ shunt_drop_reason Executor::load(std::span<const XskDescriptor> packet, DpPort i
   }
   const shunt_drop_reason reason = shunt_parse(&frame_, frame_.len, in_port.value, SHUNT_FEATURE_ALL, &key_, &headers_);
   if (reason != SHUNT_DROP_NONE) discard();
+  key_.dp_hash = shunt_dp_hash(&key_, hash_.seed, hash_.multiplier);
   return reason;
 }
 
 bool Executor::complete_checksum() noexcept { return shunt_complete_checksum(&frame_, &headers_) == 0; }
 
-shunt_drop_reason Executor::run(const Translation& translation, FrameSink& sink) noexcept {
+shunt_drop_reason Executor::run(const Translation& translation, FrameSink& sink, PacketReports* reports,
+                                bool sampled) noexcept {
   const DpActions& actions = translation.actions;
-  std::size_t last = actions.size();
-  for (std::size_t i = 0; i < actions.size(); ++i)
-    if (actions[i].type == SHUNT_ACT_OUTPUT) last = i;
-
-  shunt_drop_reason reason = translation.drop != SHUNT_DROP_NONE ? translation.drop : SHUNT_DROP_RULE;
-  bool sent = false;
-  for (std::size_t i = 0; i < actions.size(); ++i) {
-    const shunt_action& action = actions[i];
-    if (action.type == SHUNT_ACT_DROP) {
-      reason = static_cast<shunt_drop_reason>(action.field);
-      break;
-    }
-    if (action.type == SHUNT_ACT_OUTPUT) {
-      const shunt_drop_reason outcome = output(action, i == last, sink);
-      if (outcome == SHUNT_DROP_NONE)
-        sent = true;
-      else
-        reason = outcome;
-      if (i == last) break;  // edits behind the last output show nowhere
-    } else if (const shunt_verdict verdict = shunt_act(&frame_, &headers_, &action); verdict != SHUNT_VERDICT_NEXT) {
-      reason = drop_of(verdict);
-      break;
+  Run run{translation, sink, reports, sampled};
+  if (translation.drop != SHUNT_DROP_NONE) run.reason = translation.drop;
+  saved_count_ = 0;
+  if (!actions.empty()) {
+    const std::size_t last = last_that_counts(actions);
+    for (std::size_t i = 0; i <= last; ++i) {
+      const Then then = step(run, actions[i], i == last);
+      if (then == Then::kEnd) break;
+      if (then == Then::kEndScope) i = end_of_scope(actions, i) - 1;  // goes on with the RESTORE
     }
   }
   discard();
-  return sent ? SHUNT_DROP_NONE : reason;
+  return run.sent ? SHUNT_DROP_NONE : run.reason;
+}
+
+Executor::Then Executor::step(Run& run, const shunt_action& action, bool last) noexcept {
+  switch (action.type) {
+    case SHUNT_ACT_OUTPUT: {
+      const shunt_drop_reason outcome = output(action, last, run.sink);
+      if (outcome == SHUNT_DROP_NONE)
+        run.sent = true;
+      else
+        run.reason = outcome;
+      return Then::kGoOn;
+    }
+    case SHUNT_ACT_DROP:
+      run.reason = static_cast<shunt_drop_reason>(action.field);
+      return Then::kEndScope;
+    case SHUNT_ACT_METER:
+      if (meter(action)) return Then::kGoOn;
+      run.reason = SHUNT_DROP_METER;
+      return Then::kEndScope;
+    case SHUNT_ACT_CONTROLLER:
+      report(run, action);
+      return Then::kGoOn;
+    case SHUNT_ACT_SAMPLE:
+      sample(run, action);
+      return Then::kGoOn;
+    case SHUNT_ACT_SAVE:
+      if (save()) return Then::kGoOn;
+      run.reason = SHUNT_DROP_TRANSLATION;
+      return Then::kEnd;
+    case SHUNT_ACT_RESTORE:
+      restore();
+      return Then::kGoOn;
+    default:
+      return edit(run, action) ? Then::kGoOn : Then::kEndScope;
+  }
+}
+
+bool Executor::edit(Run& run, const shunt_action& action) noexcept {
+  const shunt_verdict verdict = shunt_act(&frame_, &headers_, &action);
+  if (verdict == SHUNT_VERDICT_NEXT) return true;
+  run.reason = drop_of(verdict);
+  if (verdict == SHUNT_VERDICT_TTL && run.reports != nullptr)
+    for (const Translation::Controller& controller : run.translation.ttl_controllers)
+      run.reports->packet_in(run.translation, controller, PacketInReason::kInvalidTtl, frame());
+  return false;
+}
+
+// False: over the rate.
+bool Executor::meter(const shunt_action& action) noexcept {
+  if (action.arg >= meters_.size()) return true;
+  const auto now = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
+  const __u32 metered = shunt_meter_packet(&meters_[action.arg], length_, static_cast<__u64>(now));
+  shunt_action set;
+  if (metered > SHUNT_METERED_REMARK && shunt_find_remark(&frame_, &headers_, metered - SHUNT_METERED_REMARK, &set))
+    (void)shunt_act(&frame_, &headers_, &set);
+  return metered != SHUNT_METERED_DROP;
+}
+
+void Executor::report(Run& run, const shunt_action& action) noexcept {
+  if (run.reason == SHUNT_DROP_RULE) run.reason = SHUNT_DROP_CONTROLLER;
+  if (run.reports == nullptr || action.arg >= run.translation.controllers.size()) return;
+  const Translation::Controller& controller = run.translation.controllers[action.arg];
+  run.reports->packet_in(run.translation, controller, controller.action.reason, frame());
+}
+
+void Executor::sample(Run& run, const shunt_action& action) noexcept {
+  dice_ ^= dice_ << 13;
+  dice_ ^= dice_ >> 7;
+  dice_ ^= dice_ << 17;
+  const bool picked = run.sampled || action.arg == 0 || (dice_ >> 48) < action.arg;
+  run.sampled = false;
+  const std::size_t index = SHUNT_BE16(shunt_load16(action.value));
+  if (picked && run.reports != nullptr && index < run.translation.samples.size())
+    run.reports->sample(run.translation, run.translation.samples[index], frame());
+}
+
+bool Executor::save() noexcept {
+  if (saved_count_ == kMaxSaves) return false;
+  Saved& saved = saved_[saved_count_];
+  saved = {frame_, headers_, saved_count_ == 0 ? 0 : saved_[saved_count_ - 1].at + saved_[saved_count_ - 1].frame.len};
+  std::memcpy(saved_bytes_.get() + saved.at, frame_.data, frame_.len);
+  ++saved_count_;
+  return true;
+}
+
+void Executor::restore() noexcept {
+  if (saved_count_ == 0) return;
+  const Saved& saved = saved_[--saved_count_];
+  frame_ = saved.frame;
+  headers_ = saved.headers;
+  std::memcpy(frame_.data, saved_bytes_.get() + saved.at, frame_.len);
 }
 
 void Executor::discard() noexcept {

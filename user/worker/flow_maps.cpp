@@ -8,6 +8,7 @@ DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_
   flows = datapath.flows.span();
   index = datapath.index.span();
   counters = datapath.counters.span();
+  deltas = datapath.deltas.span();
   masks = datapath.masks.span();
   ports = datapath.ports.span();
 }

@@ -22,6 +22,7 @@ class FlowMaps {
   std::span<shunt_flow> flows;
   std::span<shunt_index_bucket> index;
   std::span<shunt_flow_counters> counters;
+  std::span<shunt_flow_delta> deltas;
   std::span<shunt_mask> masks;
   std::span<shunt_port> ports;
 

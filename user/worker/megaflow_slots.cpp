@@ -90,7 +90,10 @@ void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, con
   shunt_pack_key(&key, &masks.layout(flow.mask), fresh.key);
   std::copy(verdict.encoded.actions.begin(), verdict.encoded.actions.end(), fresh.actions);
   element = fresh;
-  for (std::size_t cpu = 0; cpu < maps.config.cpu_count; ++cpu) maps.counters[cpu * limit + slot] = {};
+  for (std::size_t cpu = 0; cpu < maps.config.cpu_count; ++cpu) {
+    maps.counters[cpu * limit + slot] = {};
+    maps.deltas[cpu * limit + slot] = {};
+  }
   store(element.head.generation, ports.generation(DpPort{flow.port}));
 }
 
@@ -192,7 +195,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   Flow& flow = flows[fresh];
   flow = old_flow;
   flow.translation = std::move(translation);
-  flow.seen_packets = flow.seen_bytes = 0;
+  flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   flow.group = verdict.group;
   flow.young = true;  // the older actions may have sent packets up that are still on their way
   flow.published = now;
@@ -238,19 +241,27 @@ void MegaflowTable::Impl::unlink_dependencies(const Translation& translation) {
 // Credits what the slot counted since it was read last; returns the packets.
 std::uint64_t MegaflowTable::Impl::collect(std::uint32_t slot) {
   Flow& flow = flows[slot];
-  std::uint64_t packets = 0, bytes = 0;
+  std::uint64_t packets = 0, bytes = 0, lost = 0, delta = 0;
   for (std::size_t cpu = 0; cpu < maps.config.cpu_count; ++cpu) {
-    packets += load(maps.counters[cpu * limit + slot].packets);
-    bytes += load(maps.counters[cpu * limit + slot].bytes);
+    const std::size_t at = cpu * limit + slot;
+    // The kernel writes them in the other order: what is read here was counted there.
+    lost += load(maps.deltas[at].lost);
+    delta += load(maps.deltas[at].bytes);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    packets += load(maps.counters[at].packets);
+    bytes += load(maps.counters[at].bytes);
   }
-  const std::uint64_t new_packets = packets - flow.seen_packets, new_bytes = bytes - flow.seen_bytes;
-  if (new_packets == 0 && new_bytes == 0) return 0;
+  const Counted counted{packets - flow.seen_packets, bytes - flow.seen_bytes, lost - flow.seen_lost,
+                        static_cast<std::int64_t>(delta - flow.seen_delta)};
+  if (counted.packets == 0 && counted.lost == 0 && counted.delta == 0) return 0;
   flow.seen_packets = packets;
   flow.seen_bytes = bytes;
-  flow.packets += new_packets;
-  flow.bytes += new_bytes;
-  if (credit) credit(flow, new_packets, new_bytes);
-  return new_packets;
+  flow.seen_lost = lost;
+  flow.seen_delta = delta;
+  flow.packets += counted.packets;
+  flow.bytes += counted.bytes;
+  if (credit) credit(flow, counted);
+  return counted.packets;
 }
 
 // By decayed hits in powers of two, then by last use: flows that were made and never hit go first, the oldest of them

@@ -128,10 +128,13 @@ const FlowMask& MegaflowTable::mask(std::uint32_t slot) const { return impl_->ma
 
 std::span<const shunt_action> MegaflowTable::actions(std::uint32_t slot) const { return impl_->actions_of(slot); }
 
+// As the kernel does: by the masks of the port, then exactly. (It also asks whether the slot is still live.)
 std::uint32_t MegaflowTable::find(const FlowKey& key) const {
-  for (std::uint32_t slot = 0; slot < slot_end(); ++slot)
-    if (const Flow* flow = this->flow(slot); flow != nullptr && equal(key & mask(slot), this->key(slot))) return slot;
-  return kNoSlot;
+  const Impl& t = *impl_;
+  if (!t.ports.exists(DpPort{key.in_port})) return kNoSlot;
+  for (const std::uint16_t mask : t.ports.masks(DpPort{key.in_port}))
+    if (const std::uint32_t slot = t.find(key, mask, t.hash_of(key, mask)); slot != kNoSlot) return slot;
+  return t.find(key, SHUNT_MASK_EXACT, t.hash_of(key, SHUNT_MASK_EXACT));
 }
 
 std::vector<std::uint32_t> MegaflowTable::dependents(const FdbDependency& dependency) const {
@@ -156,6 +159,10 @@ void MegaflowTable::collect(std::uint32_t begin, std::uint32_t end, TimePoint no
     flow.decayed = static_cast<std::uint32_t>(std::min<std::uint64_t>(flow.decayed + hits, ~std::uint32_t{0}));
     t.ports.count_hits(DpPort{flow.port}, flow.mask, hits);
   }
+}
+
+void MegaflowTable::collect_retired() {
+  impl_->retired.for_each([this](std::uint32_t slot) { impl_->collect(slot); });
 }
 
 void MegaflowTable::mature(TimePoint before) {

@@ -44,6 +44,7 @@ class MegaflowTable {
     TimePoint published{};                           // with these actions
     std::uint64_t packets = 0, bytes = 0;            // counted by the kernel, in this flow's whole life
     std::uint64_t seen_packets = 0, seen_bytes = 0;  // of the slot's counters, at the last collection
+    std::uint64_t seen_lost = 0, seen_delta = 0;     // likewise, of what left otherwise (shunt_flow_delta)
     std::uint64_t hash = 0;
     std::uint32_t next = kNoSlot;  // in the chain of its index bucket
     std::uint32_t birth = 0;       // tells a slot's users apart
@@ -61,8 +62,14 @@ class MegaflowTable {
     std::uint32_t flows = 0, masks = 0, groups = 0, overflow = 0;
   };
 
-  // Called with what a flow counted since the last time.
-  using Credit = std::function<void(const Flow& flow, std::uint64_t packets, std::uint64_t bytes)>;
+  // What a flow counted since the last time. What was sent may follow what was counted later: then `lost` and `delta`
+  // are all there is.
+  struct Counted {
+    std::uint64_t packets = 0, bytes = 0;  // as received
+    std::uint64_t lost = 0;                // of these, packets that did not leave though the flow has an output
+    std::int64_t delta = 0;                // bytes sent less bytes received
+  };
+  using Credit = std::function<void(const Flow& flow, const Counted& counted)>;
 
   explicit MegaflowTable(FlowMaps& maps);  // borrows; the maps are empty
   ~MegaflowTable();
@@ -98,9 +105,11 @@ class MegaflowTable {
   [[nodiscard]] std::vector<std::uint32_t> dependents(const FdbDependency& dependency) const;
 
   // Timers. collect: reads the counters of a range of slots and credits them; once a second with `decay`, which
-  // halves the flows' hits. mature: clears YOUNG from flows published before `before`. rank: decays hits and sorts the
-  // ports' lists (once a second).
+  // halves the flows' hits. collect_retired: of flows that programs may still be running over, or were a moment ago.
+  // mature: clears YOUNG from flows published before `before`. rank: decays hits and sorts the ports' lists (once a
+  // second).
   void collect(std::uint32_t begin, std::uint32_t end, TimePoint now, bool decay);
+  void collect_retired();
   void mature(TimePoint before);
   void rank();
   // Retires the least used flows when free slots run low. True: it did.

@@ -35,6 +35,12 @@ void PortMasks::raise_generation(DpPort port) {
   store(ports_[port.value].generation, generation);
 }
 
+std::vector<std::uint16_t> PortMasks::masks(DpPort port) const {
+  std::vector<std::uint16_t> masks;
+  for (const Listed& listed : lists_[port.value].masks) masks.push_back(listed.mask);
+  return masks;
+}
+
 bool PortMasks::listed(DpPort port, std::uint16_t mask) const {
   const auto& masks = lists_[port.value].masks;
   return std::any_of(masks.begin(), masks.end(), [&](const Listed& listed) { return listed.mask == mask; });

@@ -8,9 +8,13 @@
 #include <thread>
 #include <type_traits>
 
+#include "user/worker/affected.h"
+#include "user/worker/credit.h"
+#include "user/worker/events.h"
 #include "user/worker/grace_periods.h"
 #include "user/worker/mailbox.h"
 #include "user/worker/megaflow_table.h"
+#include "user/worker/sent_forms.h"
 
 namespace shunt {
 namespace {
@@ -36,9 +40,8 @@ struct Revalidator::Impl {
         grace{[&flow_maps] { flow_maps.wait_grace_period(); }, [this] { doorbell.ring(); }} {
     for (unsigned worker = 0; worker < options.workers; ++worker)
       queues.push_back(std::make_unique<RequestQueue>(doorbell));
-    table.set_credit([this](const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes) {
-      credit(flow, packets, bytes);
-    });
+    table.set_credit(
+        [this](const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) { credit(flow, counted); });
   }
 
   // Runs `work` in the thread and passes its result on.
@@ -83,9 +86,11 @@ struct Revalidator::Impl {
   bool retranslate(std::uint32_t slot);
   bool affects(const Change& change, std::uint32_t slot) const;
   bool revalidate(const Change& change);
-  void credit(const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes);
+  void credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
+  void count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
   void refresh_macs();
   std::vector<FlowSnapshot> list(std::size_t limit);
+  FlowSnapshot snapshot(std::uint32_t slot) const;
 
   const Switch& sw;
   const Options options;
@@ -153,6 +158,7 @@ void Revalidator::add_port(DpPort port, const PortOutput& output) {
 
 bool Revalidator::update_port(DpPort port, const PortOutput& output) {
   return impl_->call([impl = impl_.get(), port, output] {
+    impl->table.collect(0, impl->table.slot_end(), impl->now, false);  // sent by the older outputs
     impl->table.update_output(port, output);
     // The translations stand; what the kernel can do of them may not.
     bool changed = false;
@@ -213,6 +219,15 @@ bool Revalidator::flush() {
 
 void Revalidator::collect_counters() {
   impl_->call([impl = impl_.get()] { impl->sweep(false); });
+}
+
+std::optional<FlowSnapshot> Revalidator::find(const FlowKey& key) {
+  return impl_->call([impl = impl_.get(), key]() -> std::optional<FlowSnapshot> {
+    const std::uint32_t slot = impl->table.find(key);
+    if (slot == MegaflowTable::kNoSlot) return std::nullopt;
+    impl->table.collect(slot, slot + 1, impl->now, false);
+    return impl->snapshot(slot);
+  });
 }
 
 std::vector<FlowSnapshot> Revalidator::list(std::size_t limit) {
@@ -323,6 +338,7 @@ void Revalidator::Impl::housekeeping() {
 }
 
 void Revalidator::Impl::sweep(bool decay) {
+  table.collect_retired();
   for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
     table.collect(begin, begin + kSlice, now, decay);
     for (std::uint32_t slot = begin; decay && slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
@@ -406,14 +422,14 @@ bool Revalidator::Impl::retranslate(std::uint32_t slot) {
 }
 
 bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const {
-  const DpPort port{table.flow(slot)->port};
-  const BridgeState* bridge = state->bridge_of[port.value];
+  const MegaflowTable::Flow& flow = *table.flow(slot);
+  // Translated since: by a packet of its own, or here, before it moved to this slot.
+  if (change.version != 0 && flow.translation->version >= change.version) return false;
+  const BridgeState* bridge = state->bridge_of[flow.port];
   // A port that left its bridge: its flows are nobody's.
   if (change.bridge && bridge != nullptr && bridge->id != *change.bridge) return false;
   if (change.all || bridge == nullptr) return true;
-  const Match flow{table.key(slot), table.mask(slot)};
-  return std::any_of(change.matches.begin(), change.matches.end(),
-                     [&](const Match& match) { return match.overlaps(flow); });
+  return is_affected(flow.translation->dependencies, table.key(slot), table.mask(slot), change);
 }
 
 bool Revalidator::Impl::revalidate(const Change& change) {
@@ -429,18 +445,31 @@ bool Revalidator::Impl::revalidate(const Change& change) {
   return needs_grace_period(changed);
 }
 
-void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes) {
+// Who runs a packet credits it: a flow that userspace answers counts for its own age only.
+void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
   const Translation& translation = *flow.translation;
-  for (const RuleRef& rule : translation.rules) {
-    rule->packets.fetch_add(packets, std::memory_order_relaxed);
-    rule->bytes.fetch_add(bytes, std::memory_order_relaxed);
-  }
-  if (translation.bridge && translation.learn) seen.push_back({*translation.bridge, *translation.learn});
-  if (!flow.in_kernel) return;  // the worker that sends its packets counts them
-  for (const shunt_action& action : translation.actions) {
-    if (action.type != SHUNT_ACT_OUTPUT || action.arg >= SHUNT_MAX_PORTS) continue;
-    transmitted[action.arg].packets.fetch_add(packets, std::memory_order_relaxed);
-    transmitted[action.arg].bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (counted.packets > 0 && translation.bridge && translation.learn)
+    seen.push_back({*translation.bridge, *translation.learn});
+  if (!flow.in_kernel) return;
+  count_sent(flow, counted);
+  if (counted.packets == 0) return;
+  shunt::credit(translation, counted.packets, counted.bytes, now);
+  if (options.events != nullptr && !translation.learned.empty())
+    (void)options.events->push(options.workers, LearnEvent{flow.translation});
+}
+
+// By output port, as the kernel sent it: the frame's length differs from output to output by the tags between them, and
+// `delta` is that of the longest form (encode.h).
+void Revalidator::Impl::count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
+  const std::vector<SentForm> forms = sent_forms(*flow.translation, DpPort{flow.port}, table.outputs());
+  int longest = forms.empty() ? 0 : forms.front().delta;
+  for (const SentForm& form : forms) longest = std::max(longest, form.delta);
+  const std::uint64_t packets = counted.packets - counted.lost;
+  const std::uint64_t bytes = counted.bytes + static_cast<std::uint64_t>(counted.delta);
+  for (const SentForm& form : forms) {
+    const auto shorter = static_cast<std::uint64_t>(longest - form.delta);
+    transmitted[form.port.value].packets.fetch_add(packets, std::memory_order_relaxed);
+    transmitted[form.port.value].bytes.fetch_add(bytes - packets * shorter, std::memory_order_relaxed);
   }
 }
 
@@ -460,27 +489,33 @@ std::vector<FlowSnapshot> Revalidator::Impl::list(std::size_t limit) {
   for (std::uint32_t slot = 0; slot < table.slot_end() && snapshots.size() < limit; ++slot) {
     const MegaflowTable::Flow* flow = table.flow(slot);
     if (flow == nullptr) continue;
-    FlowSnapshot& snapshot = snapshots.emplace_back();
-    snapshot.key.key = table.key(slot);
-    snapshot.key.mask = flow->mask;
-    snapshot.mask = table.mask(slot);
-    // What was decided, port by port: the kernel's form may name an output group, or just say "to userspace".
-    snapshot.actions = flow->translation->actions;
-    if (snapshot.actions.empty()) {
-      shunt_action drop{};
-      drop.type = SHUNT_ACT_DROP;
-      drop.field = static_cast<__u8>(flow->translation->drop);
-      snapshot.actions.push_back(drop);
-    }
-    snapshot.in_kernel = flow->in_kernel;
-    snapshot.reason = static_cast<shunt_upcall_reason>(flow->reason);
-    snapshot.packets = flow->packets;
-    snapshot.bytes = flow->bytes;
-    snapshot.age = std::chrono::duration_cast<milliseconds>(now - flow->created);
-    snapshot.idle = std::chrono::duration_cast<milliseconds>(now - flow->used);
-    for (const RuleRef& rule : flow->translation->rules) snapshot.cookies.push_back(rule->cookie);
+    snapshots.push_back(snapshot(slot));
   }
   return snapshots;
+}
+
+FlowSnapshot Revalidator::Impl::snapshot(std::uint32_t slot) const {
+  const MegaflowTable::Flow& flow = *table.flow(slot);
+  FlowSnapshot snapshot;
+  snapshot.key.key = table.key(slot);
+  snapshot.key.mask = flow.mask;
+  snapshot.mask = table.mask(slot);
+  // What was decided, port by port: the kernel's form may name an output group, or just say "to userspace".
+  snapshot.actions = flow.translation->actions;
+  if (snapshot.actions.empty()) {
+    shunt_action drop{};
+    drop.type = SHUNT_ACT_DROP;
+    drop.field = static_cast<__u8>(flow.translation->drop);
+    snapshot.actions.push_back(drop);
+  }
+  snapshot.in_kernel = flow.in_kernel;
+  snapshot.reason = static_cast<shunt_upcall_reason>(flow.reason);
+  snapshot.packets = flow.packets;
+  snapshot.bytes = flow.bytes;
+  snapshot.age = std::chrono::duration_cast<milliseconds>(now - flow.created);
+  snapshot.idle = std::chrono::duration_cast<milliseconds>(now - flow.used);
+  for (const RuleRef& rule : flow.translation->rules) snapshot.cookies.push_back(rule->cookie);
+  return snapshot;
 }
 
 }  // namespace shunt

@@ -34,6 +34,8 @@
 
 namespace shunt {
 
+class EventQueue;
+
 // A cached flow, as `shunt cache list` shows it.
 struct FlowSnapshot {
   shunt_megaflow_key key{};
@@ -64,6 +66,8 @@ class Revalidator {
     // Called in the revalidator's thread when a flow could not be published because the loaded program lacks features
     // (wanted_features() has grown): wakes control, which loads a larger one.
     std::function<void()> on_features_wanted;
+    // Where flows with hits ask for their learned rules, as producer number `workers`; none: nobody listens.
+    EventQueue* events = nullptr;
   };
 
   Revalidator(const Switch& sw, FlowMaps& maps, const Options& options);
@@ -93,10 +97,14 @@ class Revalidator {
   [[nodiscard]] std::vector<FdbEntry> fdb_list(BridgeId bridge);
   bool flush();  // every cached flow
 
-  void collect_counters();  // brings rules' counters up to date now
+  // Brings the counters of rules, tables, groups and ports up to date: after a change's grace period those of what the
+  // change removed are final.
+  void collect_counters();
   [[nodiscard]] std::vector<FlowSnapshot> list(std::size_t limit);
+  // The cached flow that a packet with this key (in_port a datapath port) meets.
+  [[nodiscard]] std::optional<FlowSnapshot> find(const FlowKey& key);
   [[nodiscard]] RevalidatorStats stats();
-  // What the kernel sent out of a port by cached flows; bytes as received. Any thread.
+  // What the kernel sent out of a port by cached flows, as it left. Any thread.
   [[nodiscard]] PortTraffic transmitted(DpPort port) const noexcept;
 
   // Features that flows need from the program (maps/port.h); control loads a larger program and says so.

@@ -27,9 +27,12 @@
 #include "user/afxdp/umem.h"
 #include "user/base/strong_types.h"
 #include "user/pipeline/switch.h"
+#include "user/worker/executor.h"
 #include "user/worker/upcall.h"
 
 namespace shunt {
+
+class EventQueue;
 
 // What userspace did with a port's packets; upcalls and drops by ingress port, transmissions by output port.
 struct PortCounters {
@@ -57,6 +60,9 @@ class WorkerPool {
     std::span<shunt_order> order;
     std::span<const shunt_port> ports;  // MTUs
     std::vector<RequestQueue*> queues;
+    std::span<shunt_meter> meters{};
+    HashKeys hash{};               // of the datapath's configuration
+    EventQueue* events = nullptr;  // a producer a worker, from 0 on; none: nothing is reported
   };
 
   WorkerPool(const Options& options, const Context& context);

@@ -11,6 +11,7 @@
 
 #include "bpf/datapath/mask.h"
 #include "user/base/error.h"
+#include "user/worker/credit.h"
 
 namespace shunt {
 namespace {
@@ -24,7 +25,7 @@ constexpr milliseconds kHousekeepingInterval{1000};
 // Misses of a flow that was asked for so long ago ask again: the revalidator had no room then, or has evicted it.
 constexpr milliseconds kAskAgain{5};
 
-// Packets that the kernel side handed up before a flow counted them: their rules are credited here.
+// Packets that the kernel side handed up before a flow counted them.
 bool is_uncounted(std::uint8_t reason) {
   return reason == SHUNT_UPCALL_MISS || reason == SHUNT_UPCALL_ORDER || reason == SHUNT_UPCALL_DEEP_HEADER ||
          reason == SHUNT_UPCALL_CHECKSUM;
@@ -43,7 +44,8 @@ WorkerThread::WorkerThread(const Options& options, const WorkerPool::Context& co
       ports_{context.ports},
       frames_{context.umem.pool()},
       gate_{context.order},
-      executor_{context.umem, frames_, context.ports},
+      executor_{context.umem, frames_, context.ports, context.meters, context.hash},
+      reporter_{context.events, options.number},
       transmitter_{options.number, context.umem, frames_, counters_, gate_, std::move(inboxes)},
       epoll_{check(::epoll_create1(EPOLL_CLOEXEC), "worker: epoll")},
       recent_(kRecent) {
@@ -201,9 +203,12 @@ void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort port) no
       executor_.discard();
       outcome = SHUNT_DROP_CHECKSUM;
     } else {
-      Recent& recent = look_up(executor_.key());
-      if (is_uncounted(meta.reason)) credit(*recent.translation, executor_.length());
-      outcome = executor_.run(*recent.translation, transmitter_);
+      reporter_.begin(*state_, port);
+      Recent& recent = look_up();
+      // Who runs a packet credits it, for whatever reason it came up: what a flow counted of it is for its age.
+      credit(*recent.translation, 1, executor_.length(), now_);
+      outcome = executor_.run(*recent.translation, transmitter_, &reporter_, meta.reason == SHUNT_UPCALL_SAMPLE);
+      reporter_.learn(recent.translation, now_, recent.learned);
       // Before a flow was looked up, or without one: asked for, and its source learned.
       const bool unknown = is_uncounted(meta.reason) && meta.reason != SHUNT_UPCALL_ORDER;
       if (unknown && now_ - recent.requested >= kAskAgain) {
@@ -235,12 +240,15 @@ shunt_upcall_meta WorkerThread::take_meta(const XskDescriptor& first, DpPort por
   return meta;
 }
 
-WorkerThread::Recent& WorkerThread::look_up(const FlowKey& key) {
+// The loaded packet's translation.
+WorkerThread::Recent& WorkerThread::look_up() {
+  const FlowKey& key = executor_.key();
   Recent& recent = recent_[shunt_hash_key(&key, 0, 0x9e3779b97f4a7c15) & (kRecent - 1)];
-  if (recent.translation != nullptr && equal(recent.key, key) && is_current(*recent.translation, key)) return recent;
-  recent.key = key;
-  recent.translation = std::make_shared<const Translation>(translate(*state_, key));
-  recent.requested = {};
+  const bool known = recent.translation != nullptr && equal(recent.key, key) && is_current(*recent.translation, key);
+  if (known && !recent.translation->needs_packet) return recent;
+  if (!known) recent = {key, nullptr, {}, {}};
+  const PacketView packet{executor_.frame(), executor_.length()};
+  recent.translation = std::make_shared<const Translation>(translate(*state_, key, &packet));
   counters_.translations.add(1);
   return recent;
 }
@@ -249,13 +257,6 @@ bool WorkerThread::is_current(const Translation& translation, const FlowKey& key
   if (translation.version != state_->version) return false;
   const BridgeState* bridge = state_->bridge_of[key.in_port];
   return bridge == nullptr || !translation.bridge || bridge->fdb->version() == translation.fdb_version;
-}
-
-void WorkerThread::credit(const Translation& translation, std::uint64_t bytes) noexcept {
-  for (const RuleRef& rule : translation.rules) {
-    rule->packets.fetch_add(1, std::memory_order_relaxed);
-    rule->bytes.fetch_add(bytes, std::memory_order_relaxed);
-  }
 }
 
 void WorkerThread::push_requests() noexcept {

@@ -22,6 +22,7 @@
 #include "user/worker/executor.h"
 #include "user/worker/mailbox.h"
 #include "user/worker/order_gate.h"
+#include "user/worker/packet_reporter.h"
 #include "user/worker/transmitter.h"
 #include "user/worker/upcall.h"
 #include "user/worker/worker.h"
@@ -66,11 +67,13 @@ class WorkerThread {
     std::unique_ptr<XskSocket> socket;
     std::chrono::nanoseconds credit{0};  // of time; below zero it waits for its turn
   };
-  // A translation of one exact key, good for one version of the switch and of its FDB.
+  // A translation of one exact key, good for one version of the switch and of its FDB; where it needed the packet, for
+  // that packet only.
   struct Recent {
     FlowKey key{};
     TranslationRef translation;
     TimePoint requested{};
+    TimePoint learned{};  // when control was asked for its rules
   };
 
   void run();
@@ -79,9 +82,8 @@ class WorkerThread {
   std::size_t serve(const Served& served) noexcept;
   void handle(std::span<const XskDescriptor> packet, DpPort port) noexcept;
   shunt_upcall_meta take_meta(const XskDescriptor& first, DpPort port) noexcept;
-  Recent& look_up(const FlowKey& key);
+  Recent& look_up();
   [[nodiscard]] bool is_current(const Translation& translation, const FlowKey& key) const noexcept;
-  void credit(const Translation& translation, std::uint64_t bytes) noexcept;
   void push_requests() noexcept;
   void rest();
   void housekeeping();
@@ -97,6 +99,7 @@ class WorkerThread {
   Counters counters_;
   OrderGate gate_;
   Executor executor_;
+  PacketReporter reporter_;
   Transmitter transmitter_;
   UniqueFd epoll_;
   SwitchStateRef state_;

@@ -125,6 +125,22 @@ TEST_SUITE("shunt") {
     fault({"port", "attach", "br0", "eth1", "--ofp", "1"}, "--ofp");
     fault({"port", "attach", "br0", "eth1", "--tag", "1", "--trunks", "2"}, "--trunks");
     fault({"port", "set", "br0", "eth1"}, "--all-vlans");
+    fault({"port", "set", "br0", "eth1", "--flood", "maybe"}, "--flood maybe");
+    fault({"port", "set", "br0", "eth1", "--vlan-mode", "hybrid"}, "--vlan-mode hybrid");
+    fault({"port", "set", "br0", "eth1", "--priority-tags", "yes"}, "--priority-tags yes");
+    fault({"bridge", "set", "br0"}, "--flood-vlans");
+    fault({"group", "add", "br0"}, "GROUP or --file");
+    fault({"group", "stats", "br0", "x"}, "ID x");
+    fault({"meter", "mod", "br0"}, "METER or --file");
+    fault({"table", "set", "br0", "0"}, "--max-rules");
+    fault({"table", "set", "br0", "zero", "--evict", "on"}, "N zero");
+    fault({"table", "set", "br0", "0", "--miss", "fly"}, "--miss fly");
+    fault({"trace", "br0"}, "FLOW or --pcap");
+    fault({"trace", "br0", "in_port=1", "--pcap", "x"}, "FLOW or --pcap");
+    fault({"trace", "br0", "--pcap", "x"}, "--in-port");
+    fault({"trace", "br0", "in_port=1", "--in-port", "1"}, "--in-port");
+    fault({"cache", "why"}, "KEY is missing");
+    fault({"packet-in"}, "BR is missing");
     fault({"flow", "add", "br0"}, "RULE or --file");
     fault({"flow", "add", "br0", "actions=drop", "--file", "-"}, "not both");
     fault({"fdb", "set", "br0"}, "--ageing");
@@ -205,6 +221,7 @@ TEST_SUITE("shunt") {
     const Outcome one = session.run({"flow", "add", "br0", "priority=1,tcp_dts=80,actions=drop"});
     CHECK(one.status == 1);
     CHECK(has(one.err, "  priority=1,tcp_dts=80,actions=drop\n             ^\n"));
+    CHECK(has(one.err, "shunt: refused (OFPET_BAD_MATCH/OFPBMC_BAD_FIELD): column 12: "));
     const std::string path = session.file("rules", "# good\narp,actions=normal\n\tip,foo,actions=drop\n");
     const Outcome file = session.run({"flow", "add", "br0", "--file", path});
     CHECK(file.status == 1);
@@ -226,9 +243,148 @@ TEST_SUITE("shunt") {
         session.run({"flow", "replace", "br0", "--file", session.file("r", "priority=9,ipv6,actions=drop\n")}).status ==
         0);
     const Outcome list = session.run({"flow", "list", "br0"});
-    CHECK(has(list.out, "n_packets=0, n_bytes=0, priority=9,ipv6 actions=drop\n"));
+    CHECK(has(list.out, ", n_packets=0, n_bytes=0, "));
+    CHECK(has(list.out, ", priority=9,ipv6 actions=drop\n"));
     CHECK(session.run({"flow", "add", "br0", "--file", "/no/such/file"}).status == 1);
     CHECK(has(session.run({"flow", "add", "br0", "\xff\xfe"}).err, "UTF-8"));
+  }
+
+  TEST_CASE("a refusal of the switch has OpenFlow's name, and shows the line that it is about") {
+    Session session;
+    session.with_ports();
+    session.instance.refusal = OfError(OfErrorCode::kOverlap, "it overlaps a rule that is there");
+    const Outcome one = session.run({"flow", "add", "br0", "arp,actions=drop"});
+    CHECK(one.status == 1);
+    CHECK(one.err == "shunt: refused (OFPET_FLOW_MOD_FAILED/OFPFMFC_OVERLAP): it overlaps a rule that is there\n");
+    session.instance.refusal->set_line(2);
+    const Outcome file =
+        session.run({"flow", "add", "br0", "--file", session.file("r", "arp,actions=drop\nip,actions=drop\n")});
+    CHECK(has(file.err, "line 2: it overlaps"));
+    CHECK(has(file.err, "\n  ip,actions=drop\n"));
+    CHECK_FALSE(has(file.err, "^"));
+  }
+
+  TEST_CASE("groups, meters and tables are changed and shown") {
+    Session session;
+    session.with_ports();
+    CHECK(session.run({"group", "add", "br0", "group_id=1,type=all,bucket=actions=eth1"}).status == 0);
+    CHECK(session.run({"group", "add-or-mod", "br0", "--file", "-"}, "group_id=2,type=indirect,bucket=actions=eth2\n")
+              .status == 0);
+    REQUIRE(session.instance.group_mods.size() == 2);
+    CHECK(session.instance.group_mods[1].command == GroupMod::Command::kAddOrModify);
+    CHECK(session.run({"group", "del", "br0"}).status == 0);
+    CHECK(session.instance.group_mods[2].group == kGroupAll);
+    const Outcome bad = session.run({"group", "add", "br0", "group_id=1,type=some"});
+    CHECK(bad.status == 1);
+    CHECK(has(bad.err, "  group_id=1,type=some\n"));
+    CHECK(has(bad.err, "^\n"));
+    auto group = std::make_shared<Group>();
+    group->id = 9;
+    session.instance.groups = {{group, 0}};
+    CHECK(has(session.run({"group", "list", "br0"}).out, "group_id=9"));
+    CHECK(has(session.run({"group", "stats", "br0", "9"}).out, "packet_count=0"));
+
+    CHECK(session.run({"meter", "add", "br0", "meter=1,kbps,bands=type=drop,rate=100"}).status == 0);
+    CHECK(session.run({"meter", "del", "br0", "meter=1"}).status == 0);
+    CHECK(session.instance.meter_mods.size() == 2);
+    CHECK(session.run({"meter", "stats", "br0", "4"}).status == 1);
+
+    CHECK(session.run({"table", "set", "br0", "3", "--max-rules", "10", "--evict", "on", "--name", "acl"}).status == 0);
+    CHECK(session.instance.table_configs.at(3).max_rules == 10u);
+    session.instance.tables = {{3, session.instance.table_configs.at(3), 1, 5, 4}};
+    CHECK(session.run({"table", "set", "br0", "3", "--max-rules", "none", "--miss", "continue"}).status == 0);
+    CHECK_FALSE(session.instance.table_configs.at(3).max_rules);
+    CHECK(session.instance.table_configs.at(3).name == "acl");
+    const Outcome tables = session.run({"table", "list", "br0"});
+    CHECK(has(tables.out, "LOOKUPS"));
+    CHECK(has(tables.out, "acl"));
+  }
+
+  TEST_CASE("port and bridge settings go in as words and come out as words") {
+    Session session;
+    session.with_ports();
+    const Outcome set = session.run({"port", "set", "br0", "eth1", "--vlan-mode", "native-untagged", "--tag", "5",
+                                     "--trunks", "5-7", "--flood", "off", "--protected", "on"});
+    CHECK(set.status == 0);
+    CHECK(has(set.out, "native-untagged 5 of 5-7"));
+    CHECK(has(set.out, "no flood, protected"));
+    CHECK(has(session.run({"port", "set", "br0", "eth1", "--flood", "on"}).out, "flags        protected"));
+    CHECK(session.run({"bridge", "set", "br0", "--flood-vlans", "3,9"}).status == 0);
+    CHECK(has(session.run({"bridge", "show", "br0"}).out, "flood VLANs: 3,9"));
+  }
+
+  TEST_CASE("a trace is shown step by step, and its error under the text") {
+    Session session;
+    session.with_ports();
+    Trace& trace = session.instance.traced.trace;
+    trace.steps = {{TraceStep::Kind::kTable, 0, "table 0", nullptr},
+                   {TraceStep::Kind::kRule, 0, "priority=5,ip, cookie=0x7", nullptr},
+                   {TraceStep::Kind::kAction, 0, "dec_ttl", nullptr},
+                   {TraceStep::Kind::kChange, 0, "nw_ttl 64 -> 63", nullptr},
+                   {TraceStep::Kind::kNote, 1, "a note", nullptr}};
+    trace.translation.drop = SHUNT_DROP_RULE;
+    auto rule = std::make_shared<Rule>();
+    rule->actions = {OutputAction{PortNo{2}}};
+    trace.near_miss = NearMiss{rule, 0, {"tp_dst is 81, the rule wants 80"}};
+    session.instance.traced.reason = SHUNT_UPCALL_CONTROLLER;
+    const Outcome shown = session.run({"trace", "br0", "in_port=eth1,tcp,tp_dst=81"});
+    CHECK(shown.status == 0);
+    CHECK(has(shown.out,
+              "\ntable 0\n  priority=5,ip, cookie=0x7\n    dec_ttl\n      nw_ttl 64 -> 63\n            >> a note\n"));
+    CHECK(has(shown.out, "dropped: rule: a rule says drop"));
+    CHECK(has(shown.out, "priority=32768 actions=output:eth2\n    tp_dst is 81, the rule wants 80\n"));
+    CHECK(has(shown.out, "served by: userspace (controller)"));
+    const Outcome error = session.run({"trace", "br0", "in_port=eth1,tcp,tp_dst=80/0xff"});
+    CHECK(error.status == 1);
+    CHECK(has(error.err, "  in_port=eth1,tcp,tp_dst=80/0xff\n                            ^\n"));
+    CHECK(Json::parse(session.run({"trace", "br0", "in_port=eth1", "--json"}).out).at("steps").size() == 5);
+  }
+
+  TEST_CASE("each frame of a capture is traced") {
+    Session session;
+    session.with_ports();
+    // pcap, little-endian, snap length 65535, Ethernet; two records, the second cut from 100 bytes to 16.
+    std::string capture{"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\xff\xff\0\0\x01\0\0\0", 24};
+    capture += std::string{"\0\0\0\0\0\0\0\0\x10\0\0\0\x10\0\0\0", 16} + std::string(16, '\x0a');
+    capture += std::string{"\0\0\0\0\0\0\0\0\x10\0\0\0\x64\0\0\0", 16} + std::string(16, '\x0b');
+    const std::string path = session.file("two.pcap", capture);
+    const Outcome shown = session.run({"trace", "br0", "--pcap", path, "--in-port", "eth2"});
+    CHECK(shown.status == 0);
+    CHECK(has(shown.out, "frame 1, 16 bytes\n"));
+    CHECK(has(shown.out, "frame 2, 100 bytes\n"));
+    CHECK(session.instance.last_trace.frame == std::vector<std::uint8_t>(16, 0x0b));
+    CHECK(session.instance.last_trace.length == 100);
+    CHECK(session.instance.last_trace.in_port == PortNo{2});
+    CHECK(session.run({"trace", "br0", "--pcap", session.file("not.pcap", "hello"), "--in-port", "1"}).status == 1);
+    CHECK(Json::parse(session.run({"trace", "br0", "--pcap", path, "--in-port", "2", "--json"}).out).size() == 2);
+    std::string ppp = capture;
+    ppp[20] = 9;
+    const Outcome other = session.run({"trace", "br0", "--pcap", session.file("ppp.pcap", ppp), "--in-port", "1"});
+    CHECK(has(other.err, "not Ethernet but PPP"));
+  }
+
+  TEST_CASE("packet-ins are shown once; what made a cached flow is told") {
+    Session session;
+    session.with_ports();
+    PacketInRecord record;
+    record.when = Clock::now();
+    record.event.what.in_port = PortNo{1};
+    record.event.what.action.userdata = {1, 2};
+    record.event.frame.assign(100, 0xab);
+    record.event.length = 100;
+    session.instance.waiting = {record};
+    const Outcome packets = session.run({"packet-in", "br0"});
+    CHECK(has(packets.out, "reason=action, table=0, cookie=-, in_port=eth1, length=100, userdata=0102, data=abab"));
+    CHECK(has(packets.out, "...\n"));
+    CHECK(session.run({"packet-in", "br0"}).out.empty());
+
+    CacheWhy why;
+    why.bridge = "br0";
+    auto rule = std::make_shared<Rule>();
+    rule->cookie = 0x77;
+    why.trace.translation.rules = {rule};
+    session.instance.why = why;
+    CHECK(has(session.run({"cache", "why", "in_port=eth1,arp"}).out, "made by: table=0, cookie=0x77"));
   }
 
   TEST_CASE("a hundred thousand rules of a file reach the switch as one change") {

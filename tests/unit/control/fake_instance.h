@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "user/base/error.h"
+#include "user/base/of_error.h"
 #include "user/control/instance_api.h"
 
 namespace shunt::test {
@@ -30,6 +33,7 @@ class FakeInstance : public InstanceApi {
   PortRequest last_request;
   std::vector<FlowMod> last_mods;
   std::size_t flushes = 0;
+  std::optional<OfError> refusal;  // what changes to rules, groups and meters are refused with
 
   Bridge& at(const std::string& bridge) {
     const auto found = bridge_map.find(bridge);
@@ -63,6 +67,7 @@ class FakeInstance : public InstanceApi {
     port.mac = "02:00:00:00:00:01";
     port.up = true;
     port.vlan = request.vlan;
+    port.flags = request.flags;
     at(bridge).ports.push_back(port);
     return port;
   }
@@ -70,10 +75,12 @@ class FakeInstance : public InstanceApi {
     if (std::erase_if(at(bridge).ports, [&](const PortStatus& p) { return p.name == interface; }) == 0)
       throw Error("bridge '{}' has no port '{}'", bridge, interface);
   }
-  void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan) override {
+  void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
+                const PortFlags& flags) override {
     for (PortStatus& port : at(bridge).ports)
       if (port.name == interface) {
         port.vlan = vlan;
+        port.flags = flags;
         return;
       }
     throw Error("bridge '{}' has no port '{}'", bridge, interface);
@@ -83,6 +90,7 @@ class FakeInstance : public InstanceApi {
 
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override {
     Bridge& target = at(bridge);
+    if (refusal) throw *refusal;
     last_mods.assign(mods.begin(), mods.end());
     for (const FlowMod& mod : mods) {
       if (mod.command != FlowMod::Command::kAdd) continue;
@@ -92,6 +100,10 @@ class FakeInstance : public InstanceApi {
       rule->cookie = mod.cookie;
       rule->match = mod.match;
       rule->actions = mod.actions;
+      rule->idle_timeout = mod.idle_timeout;
+      rule->hard_timeout = mod.hard_timeout;
+      rule->importance = mod.importance;
+      rule->flags = mod.flags;
       rule->created = Clock::now();
       target.rules.push_back(std::move(rule));
     }
@@ -109,6 +121,47 @@ class FakeInstance : public InstanceApi {
     for (const PortStatus& port : at(bridge).ports) names[port.name] = port.number;
     return names;
   }
+
+  void group_mod(const std::string&, std::span<const GroupMod> mods) override {
+    if (refusal) throw *refusal;
+    group_mods.insert(group_mods.end(), mods.begin(), mods.end());
+  }
+  std::vector<GroupStatus> group_list(const std::string&) override { return groups; }
+  void meter_mod(const std::string&, std::span<const MeterMod> mods) override {
+    if (refusal) throw *refusal;
+    meter_mods.insert(meter_mods.end(), mods.begin(), mods.end());
+  }
+  std::vector<MeterStatus> meter_list(const std::string&) override { return meters; }
+  void set_table(const std::string&, std::uint8_t table, const TableConfig& config) override {
+    table_configs[table] = config;
+  }
+  std::vector<TableStatus> table_list(const std::string&) override { return tables; }
+  void set_flood_vlans(const std::string&, const VlanSet& vlans) override { flooded = vlans; }
+  VlanSet flood_vlans(const std::string&) const override { return flooded; }
+  std::vector<PacketInRecord> packet_ins(const std::string&) override { return std::exchange(waiting, {}); }
+  TraceAnswer trace(const std::string& bridge, const TraceRequest& request) override {
+    at(bridge);
+    last_trace = request;
+    return traced;
+  }
+  std::uint32_t dp_hash(const FlowKey&) const override { return 0x1234; }
+  std::optional<CacheWhy> cache_why(const std::string& bridge, const FlowKey& key) override {
+    at(bridge);
+    last_why = key;
+    return why;
+  }
+  std::vector<GroupMod> group_mods;
+  std::vector<GroupStatus> groups;
+  std::vector<MeterMod> meter_mods;
+  std::vector<MeterStatus> meters;
+  std::map<std::uint8_t, TableConfig> table_configs;
+  std::vector<TableStatus> tables;
+  VlanSet flooded;
+  std::vector<PacketInRecord> waiting;
+  TraceRequest last_trace;
+  TraceAnswer traced;
+  FlowKey last_why{};
+  std::optional<CacheWhy> why;
 
   std::vector<FlowSnapshot> cache_list(std::size_t limit) override {
     return {cache.begin(), cache.begin() + static_cast<std::ptrdiff_t>(std::min(limit, cache.size()))};

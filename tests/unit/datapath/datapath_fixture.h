@@ -74,6 +74,32 @@ inline shunt_action push_vlan(__u16 tpid, __u16 tci) {
   return action;
 }
 
+inline shunt_action push_mpls(__u16 eth_type, __u32 label, __u8 tc, bool bottom, __u8 ttl) {
+  shunt_action action = plain(SHUNT_ACT_PUSH_MPLS);
+  shunt_store16(action.value, SHUNT_BE16(eth_type));
+  shunt_store32(action.value + 2, SHUNT_BE32(label << 12 | static_cast<__u32>(tc) << 9 | (bottom ? 0x100u : 0u) | ttl));
+  return action;
+}
+inline shunt_action pop_mpls(__u16 eth_type) {
+  shunt_action action = plain(SHUNT_ACT_POP_MPLS);
+  shunt_store16(action.value, SHUNT_BE16(eth_type));
+  return action;
+}
+inline shunt_action push_pbb(__u32 tag) {
+  shunt_action action = plain(SHUNT_ACT_PUSH_PBB);
+  shunt_store32(action.value, SHUNT_BE32(tag));
+  return action;
+}
+
+// A customer's frame behind a backbone's header: addresses, the tags of `outer`, 0x88e7 and the service instance tag.
+inline Bytes in_backbone(const PacketBuilder& outer, __u32 tag, const Bytes& customer) {
+  PacketBuilder builder = outer;
+  Bytes bytes = builder.eth_type(0x88e7).build();
+  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::byte>(tag >> shift));
+  bytes.insert(bytes.end(), customer.begin(), customer.end());
+  return bytes;
+}
+
 // An address field of the key, as text of its bytes: "0a000001" for IPv4 behind ::ffff:.
 inline std::string hex(const __u8* bytes, std::size_t size) {
   static constexpr char kDigits[] = "0123456789abcdef";

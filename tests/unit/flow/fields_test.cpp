@@ -82,21 +82,21 @@ TEST_SUITE("fields") {
     for (const Field& f : fields()) {
       CAPTURE(std::string{f.name});
       for (int i = 0; i < 50; ++i) {
-        KeyWords words{};
+        PipelineWords words{};
         for (auto& word : words) word = random();
-        const FlowKey before = from_words(words);
+        const PipelineKey before = from_words(words);
         const FieldBits value = random_bits(random);
-        FlowKey after = before;
+        PipelineKey after = before;
         write_field(f, after, value);
         CHECK(read_field(f, after) == (value & value_bits(f)));
-        const KeyWords a = to_words(before), b = to_words(after), m = to_words(field_mask(f));
-        for (std::size_t w = 0; w < kKeyWords; ++w) CHECK(((a[w] ^ b[w]) & ~m[w]) == 0);
+        const PipelineWords a = to_words(before), b = to_words(after), m = to_words(field_mask(f));
+        for (std::size_t w = 0; w < kPipelineWords; ++w) CHECK(((a[w] ^ b[w]) & ~m[w]) == 0);
       }
     }
   }
 
   TEST_CASE("fields lie where the parser puts them") {
-    FlowKey key{};
+    PipelineKey key{};
     key.vlan[0].tci = be16{0xb00a};
     key.ip_src[12] = 10;
     key.ip_src[15] = 1;
@@ -121,8 +121,66 @@ TEST_SUITE("fields") {
     CHECK(read_field(field(FieldId::kInPort), key) == 7);
   }
 
+  TEST_CASE("registers are the same bits in ones, twos and fours") {
+    PipelineKey key{};
+    write_field(field(FieldId::kXxreg0), key, FieldBits{0x0123456789abcdef} << 64 | 0xfedcba9876543210);
+    const auto reg = [&key](unsigned n) {
+      return read_field(field(static_cast<FieldId>(static_cast<unsigned>(FieldId::kReg0) + n)), key);
+    };
+    CHECK(reg(0) == 0x01234567);
+    CHECK(reg(1) == 0x89abcdef);
+    CHECK(reg(3) == 0x76543210);
+    CHECK(reg(4) == 0);
+    CHECK(read_field(field(FieldId::kXreg0), key) == 0x0123456789abcdef);
+    CHECK(is_pipeline_field(field(FieldId::kReg0)));
+    CHECK(is_pipeline_field(field(FieldId::kInPort)));
+    CHECK_FALSE(is_pipeline_field(field(FieldId::kPbbIsid)));
+  }
+
+  TEST_CASE("PBB's and IPv6's new fields lie where the parser puts them") {
+    PipelineKey key{};
+    key.pbb_itag = be32{0x68123456};
+    key.ipv6_exthdr = be16{SHUNT_EXTHDR_FRAG | SHUNT_EXTHDR_UNSEQ};
+    CHECK(read_field(field(FieldId::kPbbIsid), key) == 0x123456);
+    CHECK(read_field(field(FieldId::kPbbUca), key) == 1);
+    CHECK(read_field(field(FieldId::kIpv6Exthdr), key) == 0x110);
+  }
+
+  TEST_CASE("the low 16 bits of in_port are written as OpenFlow 1.0's port number") {
+    PipelineKey key{};
+    const Subfield low{&field(FieldId::kInPort), 0, 16};
+    key.in_port = kPortLocal.value;
+    CHECK(read_subfield(low, key) == 0xfffe);
+    write_subfield(low, key, 5);
+    CHECK(key.in_port == 5);
+    write_subfield(low, key, 0xfffd);
+    CHECK(key.in_port == kPortController.value);
+    CHECK(port_from_16(0xff00) == PortNo{0xff00});
+    CHECK(port_from_16(0xfff7) == kPortUnset);
+    CHECK(port_from_16(0xffff) == kPortNone);
+  }
+
+  TEST_CASE("bits of fields are read and written, and no bit beside them") {
+    std::mt19937_64 random{8};
+    for (const Field& f : fields()) {
+      if (f.id == FieldId::kInPort) continue;
+      CAPTURE(std::string{f.name});
+      for (int i = 0; i < 20; ++i) {
+        const auto first = static_cast<std::uint16_t>(random() % f.width);
+        const auto count = static_cast<std::uint16_t>(random() % (f.width - first) + 1u);
+        const FieldBits ones = count == 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1;
+        PipelineKey key{};
+        write_field(f, key, random_bits(random));
+        const FieldBits before = read_field(f, key), value = random_bits(random) & ones;
+        write_subfield({&f, first, count}, key, value);
+        CHECK(read_subfield({&f, first, count}, key) == (value & (value_bits(f) >> first)));
+        CHECK((read_field(f, key) & ~(ones << first)) == (before & ~(ones << first)));
+      }
+    }
+  }
+
   TEST_CASE("writing the ToS leaves ECN alone") {
-    FlowKey key{};
+    PipelineKey key{};
     key.nw_tos = 0x03;
     write_field(field(FieldId::kNwTos), key, 0xff);
     CHECK(key.nw_tos == 0xff);
@@ -155,11 +213,11 @@ TEST_SUITE("fields") {
     CHECK_FALSE(holds(Prerequisite::kTcp, key));
   }
 
-TEST_CASE("bits outside prerequisite_mask() never change whether a prerequisite holds") {
+  TEST_CASE("bits outside prerequisite_mask() never change whether a prerequisite holds") {
     std::mt19937_64 random{2};
     const std::vector<FlowKey> packets{FlowKey{},      ipv4_packet(6), ipv4_packet(1),   ipv6_packet(17),
                                        nd_packet(135), nd_packet(136), ipv4_packet(132), ipv6_packet(58)};
-    for (int p = 0; p <= static_cast<int>(Prerequisite::kNdAdvert); ++p) {
+    for (int p = 0; p <= static_cast<int>(Prerequisite::kPbb); ++p) {
       const auto prerequisite = static_cast<Prerequisite>(p);
       const KeyWords mask = to_words(prerequisite_mask(prerequisite));
       for (const FlowKey& packet : packets)
@@ -172,7 +230,7 @@ TEST_CASE("bits outside prerequisite_mask() never change whether a prerequisite 
   }
 
   TEST_CASE("a match implies a prerequisite only where it fixes each bit that decides it") {
-    Match match{ipv4_packet(6), {}};
+    Match match{to_pipeline(ipv4_packet(6)), {}};
     match.value = match.value & match.mask;
     CHECK_FALSE(implied_by(Prerequisite::kIpv4, match));
     match = {};
@@ -237,7 +295,7 @@ TEST_CASE("bits outside prerequisite_mask() never change whether a prerequisite 
         Match joined;
         for (const shunt_action& action : actions) {
           const Match piece = set_field_match(action);
-          CHECK(!equal(piece.mask, FlowMask{}));
+          CHECK(!is_zero(piece.mask));
           add_mask(joined.mask, piece.mask);
           add_mask(joined.value, piece.value);
         }
@@ -279,12 +337,17 @@ TEST_SUITE("field text") {
     CHECK(formatted(FieldId::kEthDst, 0x010000000000, 0x010000000000) == "01:00:00:00:00:00/01:00:00:00:00:00");
     CHECK(formatted(FieldId::kTpSrc, 80, 0xffff) == "80");
     CHECK(formatted(FieldId::kTpSrc, 0x1000, 0xf000) == "0x1000/0xf000");
-    CHECK(formatted(FieldId::kIpv6Label, 5, 0xf) == "0x00005/0x0000f");
+    CHECK(formatted(FieldId::kIpv6Label, 5, 0xf) == "0x5/0xf");
     CHECK(formatted(FieldId::kTcpFlags, 0x02, 0x12) == "+syn-ack");
     CHECK(formatted(FieldId::kTcpFlags, 0x12, 0xfff) == "syn|ack");
     CHECK(formatted(FieldId::kIpFrag, 0, 2) == "not_later");
     CHECK(formatted(FieldId::kIpFrag, 3, 3) == "later");
     CHECK(formatted(FieldId::kEthType, 0x88cc, 0xffff) == "0x88cc");
+    CHECK(formatted(FieldId::kIpv6Exthdr, 0x10, 0x50) == "+frag-hop");
+    CHECK(formatted(FieldId::kIpv6Exthdr, 0x110, 0x1ff) == "frag|unseq");
+    CHECK(formatted(FieldId::kReg0, 0, 0xffffffff) == "0");
+    CHECK(formatted(FieldId::kReg0, 0, 0xf) == "0/0xf");
+    CHECK(formatted(FieldId::kMetadata, 5, ~std::uint64_t{0}) == "0x5");
   }
 
   TEST_CASE("what format_field() writes parse_field() reads, for random values and masks of every field") {
@@ -311,7 +374,7 @@ TEST_SUITE("field text") {
     }
   }
 
-TEST_CASE("bits outside the mask are cleared, as ovs-ofctl does") {
+  TEST_CASE("bits outside the mask are cleared, as ovs-ofctl does") {
     const FieldText net = parse_field(field(FieldId::kIpDst), "10.1.2.3/8", 1);
     CHECK(net.value == 0x0a000000);
     CHECK(net.mask == 0xff000000);
@@ -357,8 +420,8 @@ TEST_CASE("bits outside the mask are cleared, as ovs-ofctl does") {
 
 TEST_SUITE("key text") {
   TEST_CASE("a flow is shown with what its mask looks at") {
-    FlowKey key = ipv4_packet(6);
-    FlowMask mask{};
+    PipelineKey key = to_pipeline(ipv4_packet(6));
+    PipelineMask mask{};
     key.in_port = 1;
     mask.in_port = 0xffffffff;
     key.eth_dst[5] = 2;
@@ -377,6 +440,30 @@ TEST_SUITE("key text") {
     CHECK(
         format_key(key, mask, [](DpPort port) { return "p" + std::to_string(port.value); }).starts_with("in_port(p1)"));
     CHECK(format_mask(mask) == "in_port,eth_dst,vlan_tci,eth_type,ip_dst/255.0.0.0,nw_proto,nw_frag,tp_dst");
+  }
+
+  TEST_CASE("the packet's hash, extension headers and PBB tags are shown") {
+    FlowKey key = ipv6_packet(6);
+    FlowMask mask{};
+    mask.eth_type = be16{0xffff};
+    key.dp_hash = 0x12345;
+    mask.dp_hash = 0xff;
+    key.ipv6_exthdr = be16{SHUNT_EXTHDR_FRAG};
+    mask.ipv6_exthdr = be16{SHUNT_EXTHDR_FRAG | SHUNT_EXTHDR_HOP};
+    CHECK(format_key(key, mask) == "dp_hash(0x45/0xff),eth_type(0x86dd),ipv6(exthdr=+frag-hop)");
+    CHECK(format_mask(mask) == "dp_hash/0xff,eth_type,ipv6_exthdr/0x50");
+    mask.dp_hash = 0xffffffff;
+    CHECK(format_key(key, mask).starts_with("dp_hash(0x12345),"));
+
+    FlowKey pbb{};
+    FlowMask pbb_mask{};
+    pbb.eth_type = be16{0x88e7};
+    pbb_mask.eth_type = be16{0xffff};
+    pbb.pbb_itag = be32{0x680001f4};
+    pbb_mask.pbb_itag = be32{0x08ffffff};
+    CHECK(format_key(pbb, pbb_mask) == "eth_type(0x88e7),pbb(isid=500,uca=1)");
+    pbb_mask.pbb_itag = be32{0xe0ffffff};
+    CHECK(format_key(pbb, pbb_mask) == "eth_type(0x88e7),pbb(isid=500,tag=0x60000000/0xe0000000)");
   }
 
   TEST_CASE("tags are shown outer first, with what is asked of them") {

@@ -6,10 +6,14 @@
 #include <chrono>
 #include <ctime>
 #include <fstream>
+#include <initializer_list>
 #include <string>
 
+#include "user/base/of_error.h"
 #include "user/flow/fields.h"
 #include "user/pipeline/action_text.h"
+#include "user/pipeline/group_text.h"
+#include "user/pipeline/meter_text.h"
 
 using namespace shunt;
 using Command = FlowMod::Command;
@@ -37,6 +41,17 @@ std::string refusal(std::string_view text, Command command = Command::kAdd) {
 }
 
 std::string match_refusal(const std::string& text) { return refusal(text + " actions=drop"); }
+
+OfErrorCode code_of(const std::string& match) {
+  try {
+    (void)add(match + " actions=drop");
+  } catch (const TextError& error) {
+    REQUIRE(error.code());
+    return *error.code();
+  }
+  FAIL("accepted");
+  return {};
+}
 
 }  // namespace
 
@@ -66,6 +81,147 @@ TEST_SUITE("rule text: matches") {
           "icmp6,icmp_type=135,nd_target=fe80::1,nd_sll=00:00:00:00:00:01");
     CHECK(match_of("mpls,mpls_label=3,mpls_bos=1") == "mpls,mpls_label=3,mpls_bos=1");
     CHECK(match_of("ip,ip_dscp=7,ip_ecn=1") == "ip,nw_tos=28,nw_ecn=1");
+  }
+
+  TEST_CASE("metadata stands where ovs-ofctl has it") {
+    CHECK(match_of("tun_id=5,metadata=7/15,in_port=1,reg0=3,reg1=5/7,xreg1=5,xxreg2=9,tcp,pkt_mark=5,conj_id=3") ==
+          "pkt_mark=0x5,conj_id=3,tcp,reg0=0x3,reg1=0x5/0x7,reg2=0,reg3=0x5,reg8=0,reg9=0,reg10=0,reg11=0x9,"
+          "tun_id=0x5,metadata=0x7/0xf,in_port=1");
+    CHECK(match_of("tunnel_id=5/7") == "tun_id=0x5/0x7");
+    CHECK(match_of("actset_output=5,ip") == "actset_output=5,ip");
+    CHECK(match_of("actset_output=unset") == "actset_output=UNSET");
+    CHECK(match_of("skb_priority=0x10") == "skb_priority=0x10");
+    CHECK(match_of("reg0=5,xreg0=0x500000000/0xffffffff00000000") == "reg0=0x5");
+    CHECK(match_refusal("reg0=6,xreg0=0x500000000/0xffffffff00000000").find("contradicts") != std::string::npos);
+  }
+
+  TEST_CASE("extension headers, PBB and the physical port") {
+    CHECK(match_of("ipv6,ipv6_exthdr=+frag-hop") == "ipv6,ipv6_exthdr=+frag-hop");
+    CHECK(match_of("ipv6,ipv6_exthdr=0x010/0x050") == "ipv6,ipv6_exthdr=+frag-hop");
+    CHECK(match_of("ipv6,ipv6_exthdr=frag|unseq") == "ipv6,ipv6_exthdr=frag|unseq");
+    CHECK(match_of("ipv6,ipv6_exthdr=0") == "ipv6,ipv6_exthdr=0");
+    CHECK(match_of("tcp6,ipv6_exthdr=+nonext+esp+auth+dest+router+unrep") ==
+          "tcp6,ipv6_exthdr=+nonext+esp+auth+dest+router+unrep");
+    CHECK(match_refusal("ipv6,ipv6_exthdr=+flag") ==
+          "column 18: '+flag' are no extension headers (write +frag-hop, frag|hop, or a number)");
+    CHECK(match_of("pbb,pbb_isid=500,pbb_uca=1") == "dl_type=0x88e7,pbb_isid=500,pbb_uca=1");
+    CHECK(match_of("dl_type=0x88e7,pbb_isid=0x100/0xff00") == "dl_type=0x88e7,pbb_isid=0x100/0xff00");
+    CHECK(match_of("in_port_oxm=5") == "in_port=5");
+    CHECK(match_of("in_phy_port=5,in_port=5") == "in_port=5");
+    CHECK(match_refusal("in_phy_port=5") == "column 1: in_phy_port needs in_port in the match");
+    CHECK(match_refusal("in_port=4,in_phy_port=5").find("in_phy_port contradicts") != std::string::npos);
+  }
+
+  TEST_CASE("masks are taken where OpenFlow or Open vSwitch takes them, and refused elsewhere") {
+    for (const char* text :
+         {"in_port=1/3",           "dl_type=0x800/0xff00", "dl_vlan=5/7",         "vlan_pcp=3/1",
+          "dl_vlan_pcp=3/1",       "ip,nw_proto=6/7",      "ip,ip_dscp=2/2",      "ip,nw_tos=8/8",
+          "ip,nw_ecn=1/1",         "ip,nw_ttl=3/7",        "icmp,icmp_type=8/8",  "icmp,icmp_code=0/1",
+          "icmp6,icmpv6_type=1/1", "arp,arp_op=1/1",       "mpls,mpls_label=5/7", "mpls,mpls_tc=1/1",
+          "mpls,mpls_bos=1/1",     "mpls,mpls_ttl=1/1",    "pbb,pbb_uca=1/1",     "actset_output=1/1",
+          "conj_id=3/5",           "skb_priority=1/1"}) {
+      CAPTURE(text);
+      CHECK(match_refusal(text).find("takes no mask") != std::string::npos);
+      CHECK(code_of(text) == OfErrorCode::kBadMatchMask);
+    }
+    for (const char* text : {"metadata=1/3",
+                             "tun_id=1/3",
+                             "reg3=1/3",
+                             "xreg3=1/3",
+                             "xxreg3=1/3",
+                             "pkt_mark=1/3",
+                             "dl_src=00:00:00:00:00:01/00:00:00:00:00:03",
+                             "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00",
+                             "vlan_vid=0x1001/0x1003",
+                             "vlan_tci=0x1001/0x1003",
+                             "ip,nw_src=10.0.0.0/8",
+                             "ip,nw_dst=10.0.0.1/255.0.0.255",
+                             "arp,arp_spa=10.0.0.0/8",
+                             "arp,arp_tpa=10.0.0.0/8",
+                             "arp,arp_sha=00:00:00:00:00:01/00:00:00:00:00:03",
+                             "arp,arp_tha=00:00:00:00:00:01/00:00:00:00:00:03",
+                             "ipv6,ipv6_src=fe80::/10",
+                             "ipv6,ipv6_dst=::1/::ff",
+                             "ipv6,ipv6_label=5/7",
+                             "ipv6,ipv6_exthdr=1/3",
+                             "pbb,pbb_isid=1/3",
+                             "tcp,tcp_flags=2/2",
+                             "ip,ip_frag=1/1",
+                             "tcp,tcp_src=1/3",
+                             "udp,udp_dst=1/3",
+                             "sctp,sctp_src=1/3",
+                             "icmp6,icmp_type=135,nd_target=fe80::/10",
+                             "icmp6,icmp_type=135,nd_sll=00:00:00:00:00:01/00:00:00:00:00:03",
+                             "icmp6,icmp_type=136,nd_tll=00:00:00:00:00:01/00:00:00:00:00:03"}) {
+      CAPTURE(text);
+      CHECK(match_refusal(text) == "accepted");
+    }
+  }
+
+  TEST_CASE("each field of OpenFlow 1.3 can be matched, and each prerequisite of it is needed") {
+    struct Case {
+      const char* prerequisite;
+      const char* field;
+    };
+    for (const Case& c : std::initializer_list<Case>{{"", "in_port=1"},
+                                                     {"in_port=1", "in_phy_port=1"},
+                                                     {"", "metadata=1"},
+                                                     {"", "eth_dst=00:00:00:00:00:01"},
+                                                     {"", "eth_src=00:00:00:00:00:01"},
+                                                     {"", "eth_type=0x800"},
+                                                     {"", "vlan_vid=0x1001"},
+                                                     {"", "vlan_pcp=1"},
+                                                     {"ip", "ip_dscp=1"},
+                                                     {"ipv6", "ip_ecn=1"},
+                                                     {"ip", "ip_proto=6"},
+                                                     {"ip", "ip_src=1.2.3.4"},
+                                                     {"ip", "ip_dst=1.2.3.4"},
+                                                     {"tcp", "tcp_src=1"},
+                                                     {"tcp6", "tcp_dst=1"},
+                                                     {"udp", "udp_src=1"},
+                                                     {"udp6", "udp_dst=1"},
+                                                     {"sctp", "sctp_src=1"},
+                                                     {"sctp6", "sctp_dst=1"},
+                                                     {"icmp", "icmp_type=1"},
+                                                     {"icmp", "icmp_code=1"},
+                                                     {"arp", "arp_op=1"},
+                                                     {"arp", "arp_spa=1.2.3.4"},
+                                                     {"arp", "arp_tpa=1.2.3.4"},
+                                                     {"arp", "arp_sha=00:00:00:00:00:01"},
+                                                     {"arp", "arp_tha=00:00:00:00:00:01"},
+                                                     {"ipv6", "ipv6_src=::1"},
+                                                     {"ipv6", "ipv6_dst=::1"},
+                                                     {"ipv6", "ipv6_label=1"},
+                                                     {"icmp6", "icmpv6_type=1"},
+                                                     {"icmp6", "icmpv6_code=1"},
+                                                     {"icmp6,icmpv6_type=135", "nd_target=::1"},
+                                                     {"icmp6,icmpv6_type=135", "nd_sll=00:00:00:00:00:01"},
+                                                     {"icmp6,icmpv6_type=136", "nd_tll=00:00:00:00:00:01"},
+                                                     {"mpls", "mpls_label=1"},
+                                                     {"mplsm", "mpls_tc=1"},
+                                                     {"mpls", "mpls_bos=1"},
+                                                     {"pbb", "pbb_isid=1"},
+                                                     {"", "tunnel_id=1"},
+                                                     {"ipv6", "ipv6_exthdr=+frag"}}) {
+      CAPTURE(c.field);
+      CHECK(match_refusal(fmt::format("{},{}", c.prerequisite, c.field)) == "accepted");
+      if (*c.prerequisite != 0) CHECK(code_of(c.field) == OfErrorCode::kBadPrerequisite);
+    }
+  }
+
+  TEST_CASE("refusals have OpenFlow's names") {
+    CHECK(code_of("nw_scr=1") == OfErrorCode::kBadMatchField);
+    CHECK(code_of("ct_state=+new") == OfErrorCode::kBadMatchField);
+    CHECK(code_of("tcp,tp_dst=99999") == OfErrorCode::kBadMatchValue);
+    CHECK(code_of("in_port=normal") == OfErrorCode::kBadMatchValue);
+    CHECK(code_of("in_port=veth9") == OfErrorCode::kBadMatchValue);
+    CHECK(code_of("vlan_vid=5") == OfErrorCode::kBadMatchValue);
+    CHECK(code_of("ip,nw_src=10.0.0.0/33") == OfErrorCode::kBadMatchMask);
+    CHECK(code_of("tp_dst=80") == OfErrorCode::kBadPrerequisite);
+    CHECK(code_of("tcp,udp") == OfErrorCode::kDuplicateField);
+    CHECK(code_of("ip,nw_src=1.1.1.1,ip_src=1.1.1.1") == OfErrorCode::kDuplicateField);
+    CHECK(code_of("table=254") == OfErrorCode::kFlowModBadTable);
+    CHECK(code_of("hard_timeout=99999") == OfErrorCode::kBadTimeout);
   }
 
   TEST_CASE("every name of a field is the same field") {
@@ -126,7 +282,8 @@ TEST_SUITE("rule text: matches") {
     CHECK(match_refusal("ipv6,nw_src=10.0.0.1") == "column 6: nw_src needs ip in the match");
     CHECK(match_refusal("icmp6,nd_target=::1").find("icmp_type=135") != std::string::npos);
     CHECK(match_refusal("icmp6,icmp_type=136,nd_sll=00:00:00:00:00:01").find("nd_sll needs") != std::string::npos);
-    CHECK(match_refusal("ip,nw_proto=6/7,tp_dst=80").find("tp_dst needs") != std::string::npos);
+    CHECK(match_refusal("pbb_isid=5") == "column 1: pbb_isid needs pbb (dl_type=0x88e7) in the match");
+    CHECK(match_refusal("ip,ipv6_exthdr=+frag") == "column 4: ipv6_exthdr needs ipv6 in the match");
     CHECK(match_refusal("tcp,ip_frag=later,tp_dst=80").find("tp_dst needs") != std::string::npos);
     CHECK(match_refusal("mpls,mpls_lse1=5").find("mpls_bos=0") != std::string::npos);
   }
@@ -146,8 +303,9 @@ TEST_SUITE("rule text: matches") {
     CHECK(match_refusal("nw_scr=10.0.0.1") == "column 1: unknown field or keyword 'nw_scr' (did you mean 'nw_src'?)");
     CHECK(match_refusal("prority=5") == "column 1: unknown field or keyword 'prority' (did you mean 'priority'?)");
     CHECK(match_refusal("in_port=1,zebra=5") == "column 11: unknown field or keyword 'zebra'");
-    CHECK(match_refusal("tun_id=5") == "column 1: tun_id is not supported yet");
-    CHECK(match_refusal("reg0=5") == "column 1: reg0 is not supported yet");
+    CHECK(match_refusal("tun_src=1.2.3.4") == "column 1: tun_src is not supported yet");
+    CHECK(match_refusal("ct_state=+new") == "column 1: ct_state is not supported yet");
+    CHECK(match_refusal("reg16=5").find("unknown field or keyword 'reg16'") != std::string::npos);
     CHECK(match_refusal("NXM_OF_ETH_SRC=5").find("unknown field") != std::string::npos);
     CHECK(match_refusal("tcp=5") == "column 4: 'tcp' stands alone, without a value");
     CHECK(match_refusal("nw_src") == "column 1: nw_src wants a value: nw_src=...");
@@ -177,11 +335,13 @@ TEST_SUITE("rule text: rules") {
   TEST_CASE("deletions select by cookie, table and out_port, and have no actions") {
     const FlowMod all = parse_flow("", Command::kDelete, names());
     CHECK_FALSE(all.table);
-    CHECK(equal(all.match.mask, FlowMask{}));
+    CHECK(is_zero(all.match.mask));
     const FlowMod some = parse_flow("table=all,cookie=0x17/0xf,out_port=veth1,tcp", Command::kDelete, names());
     CHECK(some.cookie == 7);
     CHECK(some.cookie_mask == 0xf);
     CHECK(some.out_port == PortNo{2});
+    CHECK(parse_flow("out_group=7", Command::kDelete, names()).out_group == 7);
+    CHECK(match_refusal("out_group=7").find("out_group selects") != std::string::npos);
     CHECK(parse_flow("cookie=5/-1", Command::kDelete, names()).cookie_mask == ~std::uint64_t{0});
     CHECK(refusal("cookie=5", Command::kDelete) == "column 8: a cookie that selects has a mask: cookie=5/-1");
     CHECK(refusal("actions=drop", Command::kDelete) == "column 1: a deletion or a filter has no actions");
@@ -190,10 +350,39 @@ TEST_SUITE("rule text: rules") {
     CHECK(match_refusal("out_port=1").find("out_port selects") != std::string::npos);
   }
 
-  TEST_CASE("a rule without actions, and settings of later issues, are refused") {
+  TEST_CASE("a rule without actions is refused") {
     CHECK(refusal("tcp") == "column 4: the actions are missing (actions=...)");
-    CHECK(match_refusal("idle_timeout=5") == "column 1: idle_timeout is not supported yet");
-    CHECK(match_refusal("tcp,send_flow_rem") == "column 5: send_flow_rem is not supported yet");
+    CHECK(match_refusal("allow_hidden_fields=true").find("not supported yet") != std::string::npos);
+  }
+
+  TEST_CASE("timeouts, importance and flags are those of ovs-ofctl") {
+    const FlowMod mod =
+        add("idle_timeout=10,hard_timeout=20,importance=3,send_flow_rem,check_overlap,reset_counts,"
+            "no_packet_counts,no_byte_counts,priority=100,tcp,actions=output:2");
+    CHECK(mod.idle_timeout == 10);
+    CHECK(mod.hard_timeout == 20);
+    CHECK(mod.importance == 3);
+    CHECK(mod.flags == (kSendFlowRemoved | kCheckOverlap | kResetCounts | kNoPacketCounts | kNoByteCounts));
+    CHECK(format_flow_spec(mod) ==
+          "idle_timeout=10, hard_timeout=20, send_flow_rem check_overlap reset_counts no_packet_counts no_byte_counts "
+          "importance=3, priority=100,tcp actions=output:2");
+    CHECK(match_refusal("idle_timeout=65536") == "column 14: idle_timeout 65536 is out of range (at most 65535)");
+    CHECK(match_refusal("idle_timeout=1,idle_timeout=2") == "column 16: idle_timeout was given already");
+    CHECK(match_refusal("send_flow_rem=1") == "column 14: 'send_flow_rem' stands alone, without a value");
+    CHECK(refusal("idle_timeout=5,tcp", Command::kDelete).find("idle_timeout is for new rules") != std::string::npos);
+    CHECK(refusal("send_flow_rem,actions=1", Command::kModify).find("for new rules") != std::string::npos);
+    CHECK(refusal("reset_counts,actions=1", Command::kModify) == "accepted");
+  }
+
+  TEST_CASE("a modification selects by one cookie and sets another") {
+    const FlowMod mod = parse_flow("cookie=1/-1,cookie=2,actions=1", Command::kModify, names());
+    CHECK(mod.cookie == 1);
+    CHECK(mod.cookie_mask == ~std::uint64_t{0});
+    CHECK(mod.new_cookie == 2);
+    CHECK(parse_flow("cookie=7,actions=1", Command::kModifyStrict, names()).new_cookie == 7);
+    CHECK(refusal("cookie=1/-1,cookie=2/-1,actions=1", Command::kModify) == "column 13: cookie was given already");
+    CHECK(refusal("cookie=1,cookie=2,actions=1", Command::kModify) == "column 10: cookie was given already");
+    CHECK(match_refusal("cookie=1,cookie=2") == "column 10: cookie was given already");
   }
 
   TEST_CASE("a rule is listed as ovs-ofctl dump-flows does, and the line can be added again") {
@@ -204,12 +393,11 @@ TEST_SUITE("rule text: rules") {
     const FlowMod mod = add("tcp,in_port=1,nw_dst=10.0.0.0/8 actions=output:2");
     rule.match = mod.match;
     rule.actions = mod.actions;
-    rule.packets = 5;
-    rule.bytes = 490;
+    rule.counters.add(5, 490, rule.created + std::chrono::milliseconds{1100});
     const TimePoint now = rule.created + std::chrono::milliseconds{3042};
     const std::string line = format_flow(rule, now);
     CHECK(line ==
-          "cookie=0x2a, duration=3.042s, table=3, n_packets=5, n_bytes=490, "
+          "cookie=0x2a, duration=3.042s, table=3, n_packets=5, n_bytes=490, idle_age=1, "
           "priority=100,tcp,in_port=1,nw_dst=10.0.0.0/8 actions=output:2");
     CHECK(format_flow(rule, now, names())
               .ends_with("priority=100,tcp,in_port=veth0,nw_dst=10.0.0.0/8 actions=output:veth1"));
@@ -220,7 +408,18 @@ TEST_SUITE("rule text: rules") {
     CHECK(equal(again.match.value, rule.match.value));
     rule.priority = kDefaultPriority;
     rule.match = {};
-    CHECK(format_flow(rule, now).ends_with("n_bytes=490, actions=output:2"));
+    CHECK(format_flow(rule, now).ends_with("n_bytes=490, idle_age=1, actions=output:2"));
+    rule.idle_timeout = 10;
+    rule.hard_timeout = 60;
+    rule.importance = 7;
+    rule.flags = kSendFlowRemoved;
+    rule.modified = (rule.created + std::chrono::milliseconds{1500}).time_since_epoch().count();
+    const std::string full = format_flow(rule, rule.created + std::chrono::seconds{4});
+    CHECK(full ==
+          "cookie=0x2a, duration=4s, table=3, n_packets=5, n_bytes=490, idle_timeout=10, hard_timeout=60, "
+          "send_flow_rem importance=7, idle_age=2, hard_age=2, actions=output:2");
+    CHECK(add(full).idle_timeout == 10);
+    CHECK(add(full).flags == kSendFlowRemoved);
     CHECK(match_refusal("duration=long") == "column 1: 'long' is no duration");
   }
 }
@@ -234,6 +433,8 @@ TEST_SUITE("rule text: files") {
     REQUIRE(mods.size() == 6);
     CHECK(mods[0].command == Command::kAdd);
     CHECK(mods[0].priority == 1);
+    CHECK(mods[0].line == 3);
+    CHECK(mods[5].line == 8);
     CHECK(mods[1].command == Command::kAdd);
     CHECK(mods[2].command == Command::kModify);
     CHECK(mods[3].command == Command::kModifyStrict);
@@ -284,17 +485,17 @@ TEST_SUITE("rule text: files") {
 }
 
 TEST_SUITE("docs/rules.md") {
-  // ```rules blocks are files that are taken; each line of a ```refused block is not.
+  // ```rules, ```groups and ```meters blocks are files that are taken; each line of a ```refused block is not.
   TEST_CASE("the examples of the guide are what they say") {
     std::ifstream file{SHUNT_SOURCE_DIR "/docs/rules.md"};
     REQUIRE(file.is_open());
     const PortNames ports{
         std::map<std::string, PortNo>{{"veth0", PortNo{1}}, {"veth1", PortNo{2}}, {"uplink", PortNo{3}}}};
     std::string line, kind, block;
-    int taken = 0, refused = 0;
+    int taken = 0, refused = 0, groups = 0, meters = 0;
     while (std::getline(file, line)) {
       if (!line.starts_with("```")) {
-        if (kind == "rules") block += line + "\n";
+        if (kind == "rules" || kind == "groups" || kind == "meters") block += line + "\n";
         if (kind == "refused" && !line.empty()) {
           CAPTURE(line);
           CHECK_THROWS_AS((void)parse_flows(line, Command::kAdd, ports), LineError);
@@ -305,12 +506,20 @@ TEST_SUITE("docs/rules.md") {
       if (kind == "rules") {
         CAPTURE(block);
         CHECK_NOTHROW(taken += static_cast<int>(parse_flows(block, Command::kAdd, ports).size()));
+      } else if (kind == "groups") {
+        CAPTURE(block);
+        CHECK_NOTHROW(groups += static_cast<int>(parse_groups(block, GroupMod::Command::kAdd, ports).size()));
+      } else if (kind == "meters") {
+        CAPTURE(block);
+        CHECK_NOTHROW(meters += static_cast<int>(parse_meters(block, MeterMod::Command::kAdd).size()));
       }
       kind = kind.empty() ? line.substr(3) : "";
       block.clear();
     }
     CHECK(kind.empty());
-    CHECK(taken > 20);
-    CHECK(refused > 3);
+    CHECK(taken > 60);
+    CHECK(refused > 10);
+    CHECK(groups > 5);
+    CHECK(meters > 3);
   }
 }

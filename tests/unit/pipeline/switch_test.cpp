@@ -3,10 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "user/base/error.h"
+#include "user/base/of_error.h"
 #include "user/pipeline/rule_text.h"
 
 using namespace shunt;
@@ -40,7 +42,11 @@ struct OneBridge {
     for (const RuleRef& rule : config.list(id, mod(Command::kDelete, filter))) {
       if (!texts.empty()) texts += "; ";
       if (rule->cookie != 0) texts += "cookie " + std::to_string(rule->cookie) + " ";
-      texts += format_flow_spec({Command::kAdd, {}, rule->priority, 0, {}, rule->match, rule->actions, {}});
+      FlowMod shown;
+      shown.priority = rule->priority;
+      shown.match = rule->match;
+      shown.actions = rule->actions;
+      texts += format_flow_spec(shown);
     }
     return texts;
   }
@@ -61,7 +67,7 @@ TEST_SUITE("switch") {
     const auto rules = config.list(id, FlowMod{});
     REQUIRE(rules.size() == 1);
     CHECK(rules[0]->priority == 0);
-    CHECK(equal(rules[0]->match.mask, FlowMask{}));
+    CHECK(is_zero(rules[0]->match.mask));
     CHECK(std::get<OutputAction>(rules[0]->actions.at(0)).port == kPortNormal);
     CHECK(config.find_bridge("br0")->id == id);
     CHECK(config.find_bridge("br1") == nullptr);
@@ -118,19 +124,26 @@ TEST_SUITE("switch") {
     CHECK(after->bridges[0]->find(PortNo{8}) == nullptr);
   }
 
-  TEST_CASE("a change of ports concerns all of its bridge's flows, a new name none") {
+  TEST_CASE("a change of a port concerns whoever looked at it, new VLANs all of its bridge's flows, a new name none") {
     OneBridge bridge;
+    const auto tag = [](PortNo number) { return tag_of(DependencyKind::kPort, number.value); };
     BridgePort changed = port(2);
     CHECK(bridge.config.update_port(bridge.id, changed).empty());
     changed.name = "renamed";
     CHECK(bridge.config.update_port(bridge.id, changed).empty());
     CHECK(bridge.config.find_bridge("br0")->find(PortNo{2})->name == "renamed");
-    changed.up = false;
-    CHECK(bridge.config.update_port(bridge.id, changed).all);
-    changed.vlan.tag = VlanId{5};
+    for (const auto& flip : {&BridgePort::up, &BridgePort::flood, &BridgePort::receive, &BridgePort::forward,
+                             &BridgePort::packet_in, &BridgePort::protected_port}) {
+      changed.*flip = !(changed.*flip);
+      const Change change = bridge.config.update_port(bridge.id, changed);
+      CHECK_FALSE(change.all);
+      CHECK(change.tags == (tag(PortNo{2}) | tag(kPortAll)));
+    }
+    changed.vlan = VlanConfig::access(VlanId{5});
     CHECK(bridge.config.update_port(bridge.id, changed).all);
     const Change removed = bridge.config.remove_port(bridge.id, PortNo{2});
-    CHECK(removed.all);
+    CHECK_FALSE(removed.all);
+    CHECK(removed.tags == (tag(PortNo{2}) | tag(kPortAll)));
     CHECK(removed.bridge == bridge.id);
     CHECK(removed.version == bridge.config.version());
     bridge.config.remove_port(bridge.id, PortNo{1});
@@ -142,10 +155,10 @@ TEST_SUITE("switch") {
   TEST_CASE("add replaces the rule of the same match and priority, and its counters start again") {
     OneBridge bridge;
     bridge.add("priority=5,tcp,tp_dst=80,actions=output:1");
-    bridge.only_rule()->packets = 7;
+    bridge.only_rule()->counters.add(7, 700, kStart);
     bridge.add("priority=5,tcp,tp_dst=80,actions=output:2");
     CHECK(bridge.rules() == "priority=5,tcp,tp_dst=80 actions=output:2");
-    CHECK(bridge.only_rule()->packets == 0);
+    CHECK(bridge.only_rule()->counters.packets() == 0);
     bridge.add("priority=6,tcp,tp_dst=80,actions=output:3");
     CHECK(bridge.count() == 2);
   }
@@ -153,12 +166,11 @@ TEST_SUITE("switch") {
   TEST_CASE("modify changes the actions of each rule that it covers, and keeps counters, cookie and age") {
     OneBridge bridge;
     bridge.add("cookie=0x5,priority=5,tcp,tp_dst=80,actions=output:1");
-    bridge.only_rule()->packets = 7;
-    bridge.only_rule()->bytes = 700;
+    bridge.only_rule()->counters.add(7, 700, kStart);
     bridge.apply({mod(Command::kModify, "tcp,actions=drop")}, kStart + std::chrono::seconds{9});
     CHECK(bridge.rules() == "cookie 5 priority=5,tcp,tp_dst=80 actions=drop");
-    CHECK(bridge.only_rule()->packets == 7);
-    CHECK(bridge.only_rule()->bytes == 700);
+    CHECK(bridge.only_rule()->counters.packets() == 7);
+    CHECK(bridge.only_rule()->counters.bytes() == 700);
     CHECK(bridge.only_rule()->created == kStart);
     SUBCASE("of none: nothing happens") {
       const auto version = bridge.config.version();
@@ -185,16 +197,15 @@ TEST_SUITE("switch") {
     OneBridge bridge;
     bridge.add("tcp,actions=output:1");
     const RuleRef first = bridge.only_rule();
-    first->packets = 10;
+    first->counters.add(10, 0, kStart);
     bridge.apply({mod(Command::kModify, "tcp,actions=output:2")});
-    first->packets += 5;
-    first->bytes += 300;
+    first->counters.add(5, 300, kStart);
     bridge.apply({mod(Command::kModify, "tcp,actions=output:3")});
     bridge.config.collect(bridge.config.version());
-    CHECK(bridge.only_rule()->packets == 15);
-    CHECK(bridge.only_rule()->bytes == 300);
+    CHECK(bridge.only_rule()->counters.packets() == 15);
+    CHECK(bridge.only_rule()->counters.bytes() == 300);
     bridge.config.collect(bridge.config.version());
-    CHECK(bridge.only_rule()->packets == 15);
+    CHECK(bridge.only_rule()->counters.packets() == 15);
   }
 
   TEST_CASE("delete removes the rules that its match covers, by cookie and output port if asked to") {
@@ -226,6 +237,119 @@ TEST_SUITE("switch") {
     CHECK(left_after(Command::kDeleteStrict, "table=7,priority=1,tcp") == "123");
   }
 
+  TEST_CASE("with check_overlap a rule is refused that a packet could meet as well as one of its priority") {
+    OneBridge bridge;
+    bridge.add("priority=5,tcp,tp_dst=80,actions=output:1");
+    const auto code = [&](const std::string& text) -> std::optional<OfErrorCode> {
+      FlowMod checked = mod(Command::kAdd, text);
+      checked.flags |= kCheckOverlap;
+      checked.line = 4;
+      try {
+        bridge.apply({checked});
+      } catch (const OfError& error) {
+        CHECK(error.line() == 4);
+        return error.code();
+      }
+      return std::nullopt;
+    };
+    CHECK(code("priority=5,ip,nw_src=10.0.0.1,actions=drop") == OfErrorCode::kOverlap);
+    CHECK(code("priority=5,actions=drop") == OfErrorCode::kOverlap);
+    CHECK(code("priority=6,ip,nw_src=10.0.0.1,actions=drop") == std::nullopt);
+    CHECK(code("priority=5,udp,actions=drop") == std::nullopt);
+    CHECK(code("table=1,priority=5,tcp,actions=drop") == std::nullopt);
+    CHECK(code("priority=5,tcp,tp_dst=80,actions=drop") == std::nullopt);  // takes its place
+    bridge.add("priority=5,ip,nw_src=10.0.0.1,actions=drop");              // nobody asked
+    // Rules of the same request count, and those that it deleted do not.
+    FlowMod first = mod(Command::kAdd, "priority=9,tcp,tp_src=1,actions=drop");
+    FlowMod second = mod(Command::kAdd, "priority=9,tcp,tp_dst=2,actions=drop");
+    first.flags = second.flags = kCheckOverlap;
+    const auto version = bridge.config.version();
+    CHECK_THROWS_AS(bridge.apply({first, second}), OfError);
+    CHECK(bridge.config.version() == version);
+    bridge.apply({first, mod(Command::kDelete, "tcp,tp_src=1"), second});
+    CHECK(bridge.rules("tcp,tp_dst=2") == "priority=9,tcp,tp_dst=2 actions=drop");
+  }
+
+  TEST_CASE("modify gives a new cookie where it is told to, and counts anew with reset_counts; the rest stays") {
+    OneBridge bridge;
+    FlowMod rule = mod(Command::kAdd, "cookie=0x5,priority=5,tcp,actions=output:1");
+    rule.importance = 3;
+    rule.flags = kSendFlowRemoved;
+    rule.idle_timeout = 30;
+    bridge.apply({rule});
+    bridge.only_rule()->counters.add(7, 700, kStart);
+    FlowMod change = mod(Command::kModify, "tcp,actions=output:1");
+    change.flags = 0;
+    change.importance = 9;
+    change.idle_timeout = 1;
+    change.new_cookie = 6;
+    bridge.apply({change});
+    CHECK(bridge.only_rule()->cookie == 6);
+    CHECK(bridge.only_rule()->importance == 3);
+    CHECK(bridge.only_rule()->flags == kSendFlowRemoved);
+    CHECK(bridge.only_rule()->idle_timeout == 30);
+    CHECK(bridge.only_rule()->counters.packets() == 7);
+    const RuleRef before = bridge.only_rule();
+    change.flags = kResetCounts;
+    bridge.apply({change});
+    before->counters.add(1, 100, kStart);  // by a flow of the older version
+    CHECK(bridge.only_rule()->counters.packets() == 0);
+    CHECK(bridge.only_rule()->cookie == 6);
+  }
+
+  TEST_CASE("deletion selects by the group that a rule forwards to, wherever it says so") {
+    OneBridge bridge;
+    for (const std::uint32_t id : {1u, 2u}) {
+      GroupMod group;
+      group.group = id;
+      bridge.config.apply_group(bridge.id, group, kStart);
+    }
+    bridge.apply({mod(Command::kAdd, "priority=1,actions=group:1"),
+                  mod(Command::kAdd, "priority=2,actions=write_actions(group:1)"),
+                  mod(Command::kAdd, "priority=3,actions=clone(output:3,group:2)")});
+    FlowMod filter = mod(Command::kDelete, "");
+    filter.out_group = 1;
+    CHECK(bridge.config.list(bridge.id, filter).size() == 2);
+    const Change change = bridge.apply({filter});
+    CHECK(change.removed.size() == 2);
+    CHECK(change.removed[0].reason == RemovedReason::kDelete);
+    CHECK(bridge.count() == 1);
+    filter.out_group.reset();
+    filter.out_port = PortNo{3};
+    bridge.apply({filter});
+    CHECK(bridge.count() == 0);
+  }
+
+  TEST_CASE("who was removed is told, but for rules that another took the place of or that were never seen") {
+    OneBridge bridge;
+    bridge.add("tcp,actions=output:1");
+    CHECK(bridge.add("tcp,actions=output:2").removed.empty());
+    CHECK(bridge.apply({mod(Command::kModify, "tcp,actions=drop")}).removed.empty());
+    const Change change = bridge.apply({mod(Command::kAdd, "udp,actions=drop"), mod(Command::kDelete, "")});
+    REQUIRE(change.removed.size() == 1);
+    CHECK(change.removed[0].rule->match.value.nw_proto == 6);
+  }
+
+  TEST_CASE("replace finds room in a full table, and tells rules apart by all that they are") {
+    OneBridge bridge;
+    TableConfig settings;
+    settings.max_rules = 2;
+    bridge.config.set_table(bridge.id, 0, settings);
+    bridge.apply({mod(Command::kAdd, "tcp,actions=output:1"), mod(Command::kAdd, "udp,actions=output:1")});
+    std::vector<FlowMod> wanted{mod(Command::kAdd, "arp,actions=output:1"), mod(Command::kAdd, "udp,actions=output:1")};
+    CHECK(bridge.config.replace(bridge.id, wanted, kStart).removed.size() == 1);
+    CHECK(bridge.count() == 2);
+    wanted[1].hard_timeout = 5;
+    CHECK_FALSE(bridge.config.replace(bridge.id, wanted, kStart).empty());
+    CHECK(bridge.config.replace(bridge.id, wanted, kStart).empty());
+    wanted.push_back(mod(Command::kAdd, "arp,actions=drop"));  // the last one said counts
+    bridge.config.replace(bridge.id, wanted, kStart);
+    CHECK(bridge.rules("arp") == "arp actions=drop");
+    wanted.push_back(mod(Command::kAdd, "sctp,actions=drop"));
+    CHECK_THROWS_AS(bridge.config.replace(bridge.id, wanted, kStart), OfError);
+    CHECK(bridge.count() == 2);
+  }
+
   TEST_CASE("a list of changes is done in order, or not at all") {
     OneBridge bridge;
     bridge.add("tcp,actions=output:1");
@@ -250,12 +374,16 @@ TEST_SUITE("switch") {
     CHECK(change.version == bridge.config.version());
     CHECK(change.bridge == bridge.id);
     CHECK_FALSE(change.all);
-    REQUIRE(change.matches.size() == 2);  // no packet comes in on port 77
-    CHECK(change.matches[0].value.in_port == 102);
-    CHECK(change.matches[0].mask.in_port == 0xffffffff);
-    CHECK(change.matches[0].value.nw_proto == 6);
-    CHECK(change.matches[1].mask.in_port == 0);
-    CHECK(bridge.add("udp,actions=output:1").matches.size() == 1);  // replaced: one match
+    REQUIRE(change.rules.size() == 3);
+    CHECK(change.rules[0].table == 0);
+    CHECK(change.rules[0].match.value.in_port == 102);
+    CHECK(change.rules[0].match.mask.in_port == 0xffffffff);
+    CHECK(change.rules[0].match.value.nw_proto == 6);
+    CHECK(change.rules[1].match.mask.in_port == 0);
+    // No packet comes in there; one whose in_port is rewritten may meet the rule all the same.
+    CHECK(change.rules[2].match.value.in_port == 0);
+    CHECK(change.rules[2].match.mask.in_port == 0xffffffff);
+    CHECK(bridge.add("udp,actions=output:1").rules.size() == 1);  // replaced: one match
   }
 
   TEST_CASE("a change of many rules concerns all flows") {
@@ -265,7 +393,7 @@ TEST_SUITE("switch") {
       mods.push_back(mod(Command::kAdd, "tcp,tp_dst=" + std::to_string(i) + ",actions=drop"));
     const Change change = bridge.apply(mods);
     CHECK(change.all);
-    CHECK(change.matches.empty());
+    CHECK(change.rules.empty());
   }
 
   TEST_CASE("replace makes the rules those of the list; a rule that stays keeps its counters") {
@@ -273,16 +401,16 @@ TEST_SUITE("switch") {
     bridge.add("tcp,actions=output:1");
     bridge.add("udp,actions=output:1");
     bridge.add("arp,actions=output:1");
-    for (const RuleRef& rule : bridge.config.list(bridge.id, FlowMod{})) rule->packets = 9;
+    for (const RuleRef& rule : bridge.config.list(bridge.id, FlowMod{})) rule->counters.add(9, 0, kStart);
     const std::vector<FlowMod> wanted{mod(Command::kAdd, "tcp,actions=output:1"),
                                       mod(Command::kAdd, "udp,actions=output:2"),
                                       mod(Command::kAdd, "icmp,actions=output:1")};
     const Change change = bridge.config.replace(bridge.id, wanted, kStart);
-    CHECK(change.matches.size() == 3);
+    CHECK(change.rules.size() == 3);
     CHECK(bridge.count() == 3);
     CHECK(bridge.rules("arp").empty());
-    CHECK(bridge.config.list(bridge.id, mod(Command::kDelete, "tcp"))[0]->packets == 9);
-    CHECK(bridge.config.list(bridge.id, mod(Command::kDelete, "udp"))[0]->packets == 0);
+    CHECK(bridge.config.list(bridge.id, mod(Command::kDelete, "tcp"))[0]->counters.packets() == 9);
+    CHECK(bridge.config.list(bridge.id, mod(Command::kDelete, "udp"))[0]->counters.packets() == 0);
     const auto version = bridge.config.version();
     CHECK(bridge.config.replace(bridge.id, wanted, kStart).empty());
     CHECK(bridge.config.version() == version);
@@ -295,8 +423,8 @@ TEST_SUITE("switch") {
     bridge.add("tcp,actions=output:1");
     const auto before = bridge.config.state();
     bridge.apply({mod(Command::kDelete, "")});
-    FlowMask mask{};
-    const FlowKey key = mod(Command::kDelete, "tcp").match.value;
+    PipelineMask mask{};
+    const PipelineKey key = mod(Command::kDelete, "tcp").match.value;
     const auto find = [&](const SwitchState& state) {
       return state.bridges[0]->tables[0]->lookup(key, state.version, mask);
     };

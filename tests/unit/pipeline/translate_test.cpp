@@ -9,15 +9,17 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/pipeline_fixture.h"
 #include "user/flow/fields.h"
 #include "user/pipeline/rule_text.h"
 
 using namespace shunt;
+using namespace shunt::test;
 
 namespace {
 
 constexpr TimePoint kStart{std::chrono::hours{1}};
-constexpr std::uint64_t kA = 0x02000000000a, kB = 0x02000000000b, kBroadcast = 0xffffffffffff;
+constexpr std::uint64_t kBroadcast = 0xffffffffffff;
 
 // A bridge whose port N is datapath port 100 + N.
 struct OneBridge {
@@ -38,7 +40,7 @@ struct OneBridge {
   [[nodiscard]] Translation run(const FlowKey& key) const { return translate(*config.state(), key); }
 };
 
-VlanConfig access(std::uint16_t vlan) { return {VlanId{vlan}, {}}; }
+VlanConfig access(std::uint16_t vlan) { return VlanConfig::access(VlanId{vlan}); }
 VlanConfig trunk(std::initializer_list<std::size_t> vlans) {
   VlanConfig config;
   config.trunks.emplace();
@@ -46,16 +48,7 @@ VlanConfig trunk(std::initializer_list<std::size_t> vlans) {
   return config;
 }
 
-void put_mac(__u8 (&at)[6], std::uint64_t mac) { std::memcpy(at, MacAddr::from_number(mac).bytes.data(), 6); }
-
-FlowKey eth(std::uint32_t in_port, std::uint64_t src, std::uint64_t dst) {
-  FlowKey key{};
-  key.in_port = 100 + in_port;
-  put_mac(key.eth_src, src);
-  put_mac(key.eth_dst, dst);
-  key.eth_type = be16{0x88b5};
-  return key;
-}
+FlowKey eth(std::uint32_t in_port, std::uint64_t src, std::uint64_t dst) { return eth_key(in_port, src, dst); }
 
 FlowKey tagged(FlowKey key, std::uint16_t tci, std::uint16_t tpid = 0x8100) {
   key.vlan[1] = key.vlan[0];
@@ -63,18 +56,7 @@ FlowKey tagged(FlowKey key, std::uint16_t tci, std::uint16_t tpid = 0x8100) {
   return key;
 }
 
-FlowKey tcp(std::uint32_t in_port = 1) {
-  FlowKey key = eth(in_port, kA, kB);
-  key.eth_type = be16{0x0800};
-  key.nw_proto = 6;
-  key.nw_ttl = 64;
-  const std::array<__u8, 8> src{0, 0, 0xff, 0xff, 10, 0, 0, 1}, dst{0, 0, 0xff, 0xff, 10, 0, 0, 2};
-  std::memcpy(key.ip_src + 8, src.data(), 8);
-  std::memcpy(key.ip_dst + 8, dst.data(), 8);
-  key.tp_src = be16{1000};
-  key.tp_dst = be16{80};
-  return key;
-}
+FlowKey tcp(std::uint32_t in_port = 1) { return tcp_key(in_port); }
 
 FlowKey tcp6(std::uint32_t in_port = 1) {
   FlowKey key = tcp(in_port);
@@ -83,58 +65,14 @@ FlowKey tcp6(std::uint32_t in_port = 1) {
   return key;
 }
 
-std::string hex(const __u8* at, std::size_t size) {
-  std::string text;
-  for (std::size_t i = 0; i < size; ++i) text += fmt::format("{:02x}", at[i]);
-  return text;
-}
-
-// Actions as text, outputs by port number; or why there are none.
-std::string text(const Translation& result) {
-  static constexpr const char* kReasons[] = {
-#define SHUNT_NAME(name, text, help) text,
-      SHUNT_DROP_REASONS(SHUNT_NAME)
-#undef SHUNT_NAME
-  };
-  if (result.actions.empty()) return std::string{"drop:"} + kReasons[result.drop];
-  std::string out;
-  for (const shunt_action& action : result.actions) {
-    if (!out.empty()) out += ' ';
-    switch (action.type) {
-      case SHUNT_ACT_OUTPUT:
-        out += fmt::format("{}{}", action.field == 1 ? "back:" : "", action.arg - 100);
-        break;
-      case SHUNT_ACT_PUSH_VLAN:
-        out += "push:" + hex(action.value, 4);
-        break;
-      case SHUNT_ACT_POP_VLAN:
-        out += "pop";
-        break;
-      case SHUNT_ACT_DEC_TTL:
-        out += "ttl";
-        break;
-      case SHUNT_ACT_TRUNCATE:
-        out += fmt::format("trunc:{}", action.arg);
-        break;
-      case SHUNT_ACT_SET_FIELD:
-        out += fmt::format("set{}:{}/{}", +action.field, hex(action.value, 6), hex(action.mask, 6));
-        break;
-      default:
-        out += "?";
-    }
-  }
-  return out;
-}
-
 std::string set(shunt_field field, const std::string& value, const std::string& mask) {
-  const auto pad = [](std::string bytes) { return bytes.append(12 - bytes.size(), '0'); };
-  return fmt::format("set{}:{}/{}", +field, pad(value), pad(mask));
+  return set_text(field, value, mask);
 }
 
 FlowMask mask_of(std::initializer_list<FieldId> ids, std::uint16_t tci = 0) {
   FlowMask mask{};
   mask.in_port = ~std::uint32_t{0};
-  for (const FieldId id : ids) add_mask(mask, field_mask(field(id)));
+  for (const FieldId id : ids) add_mask(mask, flow_part(field_mask(field(id))));
   mask.vlan[0].tci = be16{tci};
   return mask;
 }
@@ -423,12 +361,12 @@ TEST_SUITE("translate") {
     bridge.port(3, access(10));
     bridge.port(4, access(11));
     bridge.rule("priority=9,actions=normal,output:4");
-    CHECK(text(bridge.run(eth(1, kA, kB))) == "3 push:8100000a 2 pop 4");
-    CHECK(text(bridge.run(tagged(eth(2, kA, kB), 0x600a))) == "pop 1 3 push:8100600a 4");
-    CHECK(bridge.run(tagged(eth(2, kA, kB), 0x600a)).mask.vlan[0].tci == be16{0xffff});
+    CHECK(text(bridge.run(eth(1, kA, kB))) == "3 [ push:8100000a 2 ] 4");
+    CHECK(text(bridge.run(tagged(eth(2, kA, kB), 0x600a))) == "[ pop 1 3 ] 4");
+    CHECK(bridge.run(tagged(eth(2, kA, kB), 0x600a)).mask.vlan[0].tci == be16{kVlanBits});
     bridge.config.remove_port(bridge.id, PortNo{3});
     CHECK(text(bridge.run(tagged(eth(1, kA, kB), 0x6000))) ==
-          set(SHUNT_FIELD_VLAN_TCI, "000a", "0fff") + " 2 " + set(SHUNT_FIELD_VLAN_TCI, "0000", "0fff") + " 4");
+          "[ " + set(SHUNT_FIELD_VLAN_TCI, "000a", "0fff") + " 2 ] 4");
   }
 
   TEST_CASE("normal looks at the addresses that earlier actions wrote") {

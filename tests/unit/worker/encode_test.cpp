@@ -174,4 +174,143 @@ TEST_SUITE("encode") {
     mask.mpls_lse[0] = be32{1};
     CHECK((features_of(mask, encode_actions({output_to(2)})) & SHUNT_FEATURE_MPLS) != 0);
   }
+
+  TEST_CASE("what only the packet can decide goes up, to be translated with it") {
+    Translation translation;
+    translation.needs_packet = true;
+    translation.actions = {output_to(2)};
+    check_userspace(encode(translation, kIn, ports_up_to(8)), SHUNT_UPCALL_PACKET);
+  }
+
+  TEST_CASE("a packet for the controller goes up for that, whatever else it does") {
+    check_userspace(encode_actions({output_to(2), simple(SHUNT_ACT_CONTROLLER)}), SHUNT_UPCALL_CONTROLLER);
+    check_userspace(encode_actions({simple(SHUNT_ACT_CONTROLLER)}), SHUNT_UPCALL_CONTROLLER);
+  }
+
+  TEST_CASE("copies that are sent with the same bytes stay in the kernel") {
+    const shunt_action save = simple(SHUNT_ACT_SAVE), restore = simple(SHUNT_ACT_RESTORE);
+    SUBCASE("nothing was changed between them") {
+      const Encoded encoded = encode_actions({save, output_to(2), restore, output_to(3)});
+      REQUIRE(encoded.actions.size() == 1);
+      CHECK(encoded.group.size() == 2);
+    }
+    SUBCASE("each was changed alike") {
+      const Encoded encoded =
+          encode_actions({save, set_eth_dst(1), output_to(2), restore, set_eth_dst(1), output_to(3)});
+      REQUIRE(encoded.actions.size() == 2);
+      CHECK(encoded.group == GroupPorts{{DpPort{2}, false}, {DpPort{3}, false}});
+    }
+    SUBCASE("one has a tag more") {
+      const Encoded encoded = encode_actions({save, push_vlan(10), output_to(2), restore, output_to(3)});
+      REQUIRE(encoded.actions.size() == 2);
+      CHECK(encoded.group == GroupPorts{{DpPort{2}, false}, {DpPort{3}, true}});
+    }
+    SUBCASE("one that leads nowhere does not count") {
+      const Encoded encoded = encode_actions({save, set_eth_dst(1), output_to(1), restore, output_to(3)});
+      CHECK(encoded.flags == SHUNT_FLOW_SINGLE_OUTPUT);
+    }
+    SUBCASE("different bytes go up") {
+      check_userspace(encode_actions({save, set_eth_dst(1), output_to(2), restore, output_to(3)}));
+      check_userspace(encode_actions({save, set_eth_dst(1), output_to(2), restore, set_eth_dst(2), output_to(3)}));
+    }
+  }
+
+  TEST_CASE("a meter in front of all outputs stays in the kernel, any other goes up") {
+    const Encoded one = encode_actions({simple(SHUNT_ACT_METER, 3), output_to(2)});
+    REQUIRE(one.actions.size() == 2);
+    CHECK(one.actions[0].type == SHUNT_ACT_METER);
+    CHECK(one.actions[0].arg == 3);
+    CHECK((one.flags & SHUNT_FLOW_SINGLE_OUTPUT) == 0);
+    const Encoded flood = encode_actions({simple(SHUNT_ACT_METER, 3), output_to(2), push_vlan(10), output_to(3)});
+    CHECK(flood.in_kernel);
+    CHECK(flood.actions.size() == 3);
+    check_userspace(encode_actions({output_to(2), simple(SHUNT_ACT_METER, 3), output_to(3)}));
+    check_userspace(encode_actions({output_to(2), simple(SHUNT_ACT_METER, 3)}));
+    const shunt_action save = simple(SHUNT_ACT_SAVE), restore = simple(SHUNT_ACT_RESTORE);
+    check_userspace(encode_actions({save, simple(SHUNT_ACT_METER, 3), output_to(2), restore, output_to(3)}));
+    check_userspace(encode_actions({save, simple(SHUNT_ACT_METER, 3), output_to(2), restore, save,
+                                    simple(SHUNT_ACT_METER, 3), output_to(3), restore}));
+  }
+
+  TEST_CASE("a meter counts packets that are dropped all the same") {
+    const Encoded encoded = encode_actions({simple(SHUNT_ACT_METER, 3)});
+    REQUIRE(encoded.actions.size() == 2);
+    CHECK(encoded.actions[0].type == SHUNT_ACT_METER);
+    CHECK(encoded.actions[1].type == SHUNT_ACT_DROP);
+    CHECK((features_of(FlowMask{}, encoded) & SHUNT_FEATURE_METER) != 0);
+  }
+
+  TEST_CASE("one sample is the kernel's dice, wherever it stands; several go up") {
+    for (const DpActions& actions : {DpActions{simple(SHUNT_ACT_SAMPLE, 100), output_to(2), output_to(3)},
+                                     DpActions{output_to(2), simple(SHUNT_ACT_SAMPLE, 100), output_to(3)},
+                                     DpActions{output_to(2), output_to(3), simple(SHUNT_ACT_SAMPLE, 100)}}) {
+      const Encoded encoded = encode_actions(actions);
+      REQUIRE(encoded.actions.size() == 2);
+      CHECK(encoded.actions[0].type == SHUNT_ACT_SAMPLE);
+      CHECK(encoded.actions[1].type == SHUNT_ACT_OUTPUT_GROUP);
+      CHECK(features_of(FlowMask{}, encoded) == SHUNT_FEATURE_SAMPLE);
+    }
+    const Encoded dropped = encode_actions({simple(SHUNT_ACT_SAMPLE, 100)});
+    REQUIRE(dropped.actions.size() == 2);
+    CHECK(dropped.actions[1].type == SHUNT_ACT_DROP);
+    check_userspace(encode_actions({simple(SHUNT_ACT_SAMPLE, 1), simple(SHUNT_ACT_SAMPLE, 2), output_to(2)}));
+  }
+
+  TEST_CASE("queues change nothing: ports have one") {
+    CHECK(encode_actions({simple(SHUNT_ACT_SET_QUEUE, 5), output_to(2)}).flags == SHUNT_FLOW_SINGLE_OUTPUT);
+  }
+
+  TEST_CASE("label stacks are the kernel's, as far as it knows what it edits") {
+    shunt_action pop = simple(SHUNT_ACT_POP_MPLS);
+    pop.value[0] = 0x08;
+    const shunt_action push = simple(SHUNT_ACT_PUSH_MPLS), dec = simple(SHUNT_ACT_DEC_MPLS_TTL);
+    shunt_action set_ip = simple(SHUNT_ACT_SET_FIELD), set_label = set_ip;
+    set_ip.field = SHUNT_FIELD_IP_SRC;
+    set_label.field = SHUNT_FIELD_MPLS_LSE;
+    for (const DpActions& actions :
+         {DpActions{push, output_to(2)}, DpActions{push, push, push, dec, output_to(2)}, DpActions{pop, output_to(2)},
+          DpActions{dec, pop, set_eth_dst(3), output_to(2)}, DpActions{pop, push, dec, output_to(2)},
+          DpActions{set_ip, push, set_label, output_to(2)}, DpActions{simple(SHUNT_ACT_COPY_TTL_IN), pop, output_to(2)},
+          DpActions{push, simple(SHUNT_ACT_COPY_TTL_OUT), output_to(2)}, DpActions{push, output_to(2), output_to(3)}}) {
+      const Encoded encoded = encode_actions(actions);
+      CHECK(encoded.in_kernel);
+      CHECK(encoded.flags == SHUNT_FLOW_EDITS);
+      CHECK((features_of(FlowMask{}, encoded) & SHUNT_FEATURE_MPLS) != 0);
+    }
+    SUBCASE("not what a pop uncovers") {
+      check_userspace(encode_actions({pop, set_ip, output_to(2)}));
+      check_userspace(encode_actions({pop, simple(SHUNT_ACT_DEC_TTL), output_to(2)}));
+      check_userspace(encode_actions({pop, simple(SHUNT_ACT_METER, 1), output_to(2)}));
+      pop.value[0] = 0x81;
+      check_userspace(encode_actions({pop, output_to(2)}));
+    }
+    SUBCASE("not a TTL that a pop or a copy brings to the top, should it run out there") {
+      check_userspace(encode_actions({pop, dec, output_to(2)}));
+      check_userspace(encode_actions({push, simple(SHUNT_ACT_COPY_TTL_OUT), dec, output_to(2)}));
+    }
+  }
+
+  TEST_CASE("service instance tags are userspace's") {
+    check_userspace(encode_actions({simple(SHUNT_ACT_PUSH_PBB), output_to(2)}));
+    check_userspace(encode_actions({simple(SHUNT_ACT_POP_PBB), output_to(2)}));
+    shunt_action set = simple(SHUNT_ACT_SET_FIELD);
+    set.field = SHUNT_FIELD_PBB_ITAG;
+    check_userspace(encode_actions({set, output_to(2)}));
+    // Dropped or not sent after it, it does not matter.
+    CHECK(encode_actions({output_to(2), simple(SHUNT_ACT_PUSH_PBB)}).in_kernel);
+  }
+
+  TEST_CASE("the fields that share words have features of their own") {
+    const auto features = [](auto write) {
+      FlowMask mask{};
+      mask.in_port = ~0u;
+      write(mask);
+      return features_of(mask, encode_actions({output_to(2)}));
+    };
+    CHECK(features([](FlowMask& m) { m.dp_hash = 0xff; }) == SHUNT_FEATURE_HASH);
+    CHECK(features([](FlowMask& m) { m.ipv6_exthdr = be16{1}; }) == (SHUNT_FEATURE_L3 | SHUNT_FEATURE_EXTHDR));
+    CHECK(features([](FlowMask& m) { m.pbb_itag = be32{1}; }) == SHUNT_FEATURE_PBB);
+    CHECK(features([](FlowMask& m) { m.mpls_lse[2] = be32{1}; }) == SHUNT_FEATURE_MPLS);
+    CHECK(features([](FlowMask& m) { m.tp_src = be16{1}; }) == (SHUNT_FEATURE_L3 | SHUNT_FEATURE_L4));
+  }
 }

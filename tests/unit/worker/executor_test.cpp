@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "bpf/datapath/hash.h"
 #include "tests/support/packet_builder.h"
 #include "tests/unit/worker/memory_maps.h"
 
@@ -41,8 +42,34 @@ struct Sink final : FrameSink {
   std::vector<Sent> sent;
 };
 
+// Notes what it is told of.
+struct Reports final : PacketReports {
+  void packet_in(const Translation&, const Translation::Controller& controller, PacketInReason reason,
+                 std::span<const std::uint8_t> frame) noexcept override {
+    packet_ins.push_back({controller.action.controller_id, reason, bytes(frame)});
+  }
+  void sample(const Translation&, const SampleAction& sample, std::span<const std::uint8_t> frame) noexcept override {
+    samples.push_back({static_cast<std::uint16_t>(sample.obs_point_id), PacketInReason::kAction, bytes(frame)});
+  }
+  static Bytes bytes(std::span<const std::uint8_t> frame) {
+    const auto view = std::as_bytes(frame);
+    return {view.begin(), view.end()};
+  }
+  struct One {
+    std::uint16_t id;
+    PacketInReason reason;
+    Bytes frame;
+  };
+  std::vector<One> packet_ins, samples;
+};
+
 struct Fixture {
-  Fixture() : ports(SHUNT_MAX_PORTS), frames{umem.pool()}, executor{umem, frames, ports}, sink{umem} {
+  Fixture()
+      : ports(SHUNT_MAX_PORTS),
+        meters(8),
+        frames{umem.pool()},
+        executor{umem, frames, ports, meters, {kSeed, kMultiplier}},
+        sink{umem} {
     for (shunt_port& port : ports) port.mtu = 9000;
   }
   // As the kernel receives: behind 256 bytes of headroom, in as many frames as it takes.
@@ -63,10 +90,9 @@ struct Fixture {
   shunt_drop_reason run(const Bytes& bytes, DpActions actions, shunt_drop_reason drop = SHUNT_DROP_NONE) {
     const std::vector<XskDescriptor> packet = receive(bytes);
     if (const shunt_drop_reason reason = executor.load(packet, DpPort{1}); reason != SHUNT_DROP_NONE) return reason;
-    Translation translation;
     translation.actions = std::move(actions);
     translation.drop = drop;
-    return executor.run(translation, sink);
+    return executor.run(translation, sink, &reports, sampled);
   }
   // No frame is lost and none is in two hands: what was not sent is free again.
   void check_frames() {
@@ -79,12 +105,33 @@ struct Fixture {
     CHECK(frames.count() + umem.pool().free_count() == umem.frame_count() - sent_frames);
   }
 
+  static constexpr std::uint64_t kSeed = 77, kMultiplier = 0x9e3779b97f4a7c15;
   Umem umem{256, false};
   std::vector<shunt_port> ports;
+  std::vector<shunt_meter> meters;
   FrameCache frames;
   Executor executor;
   Sink sink;
+  Reports reports;
+  Translation translation;  // controllers, samples: to be filled in
+  bool sampled = false;
 };
+
+// A meter of one band that every packet is over.
+shunt_meter full_meter(shunt_band_type type, std::uint32_t precedence = 0) {
+  shunt_meter meter{};
+  meter.flags = SHUNT_METER_IN_USE;
+  meter.band_count = 1;
+  meter.bands[0].type = type;
+  meter.bands[0].precedence = precedence;
+  return meter;
+}
+
+Translation::Controller controller(std::uint16_t id) {
+  Translation::Controller c;
+  c.action.controller_id = id;
+  return c;
+}
 
 Bytes udp(std::size_t payload) {
   return packet()
@@ -221,6 +268,167 @@ TEST_SUITE("executor") {
     REQUIRE(f.sink.sent.size() == 1);
     CHECK(f.sink.sent[0].port == DpPort{3});
     for (const Frame frame : hoard) f.frames.give(frame);
+    f.check_frames();
+  }
+
+  TEST_CASE("a packet's key has the hash that select groups look at") {
+    Fixture f;
+    const Bytes frame = udp(100);
+    REQUIRE(f.executor.load(f.receive(frame), DpPort{1}) == SHUNT_DROP_NONE);
+    const FlowKey key = f.executor.key();
+    CHECK(key.dp_hash != 0);
+    CHECK(key.dp_hash == shunt_dp_hash(&key, Fixture::kSeed, Fixture::kMultiplier));
+    CHECK(Reports::bytes(f.executor.frame()) == frame);
+    f.executor.discard();
+    f.check_frames();
+  }
+
+  TEST_CASE("what SAVE kept comes back at RESTORE, at any depth, in one frame and in several") {
+    const shunt_action save = simple(SHUNT_ACT_SAVE), restore = simple(SHUNT_ACT_RESTORE);
+    for (const Bytes& frame : {udp(100), udp(8900)}) {
+      Fixture f;
+      CHECK(f.run(frame, {save, push_vlan(5), save, set_eth_dst(9), push_vlan(6), output_to(2), restore, output_to(3),
+                          restore, output_to(4)}) == SHUNT_DROP_NONE);
+      REQUIRE(f.sink.sent.size() == 3);
+      CHECK(f.sink.sent[0].bytes.size() == frame.size() + 8);
+      CHECK(f.sink.sent[0].bytes[5] == std::byte{9});
+      CHECK(f.sink.sent[1].bytes.size() == frame.size() + 4);
+      CHECK(f.sink.sent[1].bytes[5] == frame[5]);
+      CHECK(f.sink.sent[2].bytes == frame);
+      f.check_frames();
+    }
+  }
+
+  TEST_CASE("a label popped in a copy is there again after it") {
+    Fixture f;
+    const Bytes frame = packet()
+                            .eth("02:00:00:00:00:01", "02:00:00:00:00:02")
+                            .mpls(7)
+                            .ipv4("10.0.0.1", "10.0.0.2")
+                            .udp(1, 2)
+                            .payload(100)
+                            .build();
+    shunt_action pop = simple(SHUNT_ACT_POP_MPLS);
+    pop.value[0] = 0x08;
+    CHECK(f.run(frame, {simple(SHUNT_ACT_SAVE), pop, simple(SHUNT_ACT_DEC_TTL), output_to(2), simple(SHUNT_ACT_RESTORE),
+                        output_to(3)}) == SHUNT_DROP_NONE);
+    REQUIRE(f.sink.sent.size() == 2);
+    CHECK(f.sink.sent[0].bytes.size() == frame.size() - 4);
+    CHECK(f.sink.sent[0].bytes[14 + 8] == std::byte{63});
+    CHECK(f.sink.sent[1].bytes == frame);
+    f.check_frames();
+  }
+
+  TEST_CASE("what ends a copy ends only that") {
+    Fixture f;
+    const shunt_action save = simple(SHUNT_ACT_SAVE), restore = simple(SHUNT_ACT_RESTORE);
+    f.meters[1] = full_meter(SHUNT_BAND_DROP);
+    const Bytes frame = udp(100);
+    CHECK(f.run(frame, {save, push_vlan(1), simple(SHUNT_ACT_METER, 1), save, output_to(2), restore, output_to(3),
+                        restore, output_to(4)}) == SHUNT_DROP_NONE);
+    REQUIRE(f.sink.sent.size() == 1);
+    CHECK(f.sink.sent[0].port == DpPort{4});
+    CHECK(f.sink.sent[0].bytes == frame);
+    CHECK(f.run(frame, {simple(SHUNT_ACT_METER, 1), output_to(4)}) == SHUNT_DROP_METER);
+    CHECK(f.meters[1].packets == 2);
+    f.check_frames();
+  }
+
+  TEST_CASE("copies within copies have a bound") {
+    Fixture f;
+    DpActions actions(Executor::kMaxSaves, simple(SHUNT_ACT_SAVE));
+    actions.push_back(output_to(2));
+    actions.insert(actions.end(), Executor::kMaxSaves, simple(SHUNT_ACT_RESTORE));
+    actions.push_back(output_to(3));
+    CHECK(f.run(udp(100), actions) == SHUNT_DROP_NONE);
+    CHECK(f.sink.sent.size() == 2);
+    actions.insert(actions.begin(), simple(SHUNT_ACT_SAVE));
+    CHECK(f.run(udp(100), actions) == SHUNT_DROP_TRANSLATION);
+    f.check_frames();
+  }
+
+  TEST_CASE("a meter counts what was received, behind the last output too, and remarks the drop precedence") {
+    Fixture f;
+    f.meters[2] = full_meter(SHUNT_BAND_DSCP_REMARK, 1);
+    const auto frame = [](std::uint8_t tos) {
+      return packet()
+          .eth("02:00:00:00:00:01", "02:00:00:00:00:02")
+          .ipv4("10.0.0.1", "10.0.0.2")
+          .tos(tos)
+          .udp(1, 2)
+          .payload(100)
+          .build();
+    };
+    CHECK(f.run(frame(0x28), {push_vlan(1), simple(SHUNT_ACT_POP_VLAN), simple(SHUNT_ACT_METER, 2), output_to(2)}) ==
+          SHUNT_DROP_NONE);
+    CHECK(f.sink.sent[0].bytes == frame(0x30));
+    CHECK(f.run(frame(0x28), {output_to(2), simple(SHUNT_ACT_METER, 2)}) == SHUNT_DROP_NONE);
+    CHECK(f.sink.sent[1].bytes == frame(0x28));
+    CHECK(f.meters[2].packets == 2);
+    CHECK(f.meters[2].bytes == 2 * frame(0).size());
+    CHECK(f.run(frame(0), {simple(SHUNT_ACT_METER, 9999), output_to(2)}) == SHUNT_DROP_NONE);
+    f.check_frames();
+  }
+
+  TEST_CASE("the controller gets the packet as it is at that point, wherever that is") {
+    Fixture f;
+    f.translation.controllers = {controller(10), controller(11)};
+    const Bytes frame = udp(100);
+    CHECK(f.run(frame, {simple(SHUNT_ACT_CONTROLLER, 0), push_vlan(5), output_to(2),
+                        simple(SHUNT_ACT_CONTROLLER, 1)}) == SHUNT_DROP_NONE);
+    REQUIRE(f.reports.packet_ins.size() == 2);
+    CHECK(f.reports.packet_ins[0].id == 10);
+    CHECK(f.reports.packet_ins[0].reason == PacketInReason::kAction);
+    CHECK(f.reports.packet_ins[0].frame == frame);
+    CHECK(f.reports.packet_ins[1].id == 11);
+    CHECK(f.reports.packet_ins[1].frame == f.sink.sent[0].bytes);
+    CHECK(f.run(frame, {simple(SHUNT_ACT_CONTROLLER, 0)}) == SHUNT_DROP_CONTROLLER);
+    CHECK(f.run(frame, {simple(SHUNT_ACT_CONTROLLER, 7), output_to(2)}) == SHUNT_DROP_NONE);
+    CHECK(f.reports.packet_ins.size() == 3);
+    f.check_frames();
+  }
+
+  TEST_CASE("who asked hears of a TTL that runs out, with the packet as it was") {
+    Fixture f;
+    f.translation.ttl_controllers = {controller(3), controller(4)};
+    const Bytes frame = packet()
+                            .eth("02:00:00:00:00:01", "02:00:00:00:00:02")
+                            .ipv4("10.0.0.1", "10.0.0.2")
+                            .ttl(1)
+                            .udp(1, 2)
+                            .payload(100)
+                            .build();
+    CHECK(f.run(frame, {simple(SHUNT_ACT_DEC_TTL), output_to(2)}) == SHUNT_DROP_TTL_EXPIRED);
+    REQUIRE(f.reports.packet_ins.size() == 2);
+    CHECK(f.reports.packet_ins[1].id == 4);
+    CHECK(f.reports.packet_ins[1].reason == PacketInReason::kInvalidTtl);
+    CHECK(f.reports.packet_ins[1].frame == frame);
+    CHECK(f.run(udp(100), {simple(SHUNT_ACT_DEC_TTL), output_to(2)}) == SHUNT_DROP_NONE);
+    CHECK(f.reports.packet_ins.size() == 2);
+    f.check_frames();
+  }
+
+  TEST_CASE("a packet that the kernel picked is sampled once; others by dice") {
+    Fixture f;
+    f.translation.samples.resize(2);
+    f.translation.samples[0].obs_point_id = 20;
+    f.translation.samples[1].obs_point_id = 21;
+    shunt_action all = simple(SHUNT_ACT_SAMPLE), seldom = simple(SHUNT_ACT_SAMPLE, 1), half = simple(SHUNT_ACT_SAMPLE);
+    half.arg = 0x8000;
+    half.value[1] = 1;
+    CHECK(f.run(udp(100), {all, output_to(2)}) == SHUNT_DROP_NONE);
+    REQUIRE(f.reports.samples.size() == 1);
+    CHECK(f.reports.samples[0].id == 20);
+    CHECK(f.reports.samples[0].frame == udp(100));
+    f.sampled = true;
+    CHECK(f.run(udp(100), {seldom, output_to(2)}) == SHUNT_DROP_NONE);
+    CHECK(f.reports.samples.size() == 2);
+    f.sampled = false;
+    f.reports.samples.clear();
+    for (int i = 0; i < 20'000; ++i) CHECK(f.run(udp(100), {half}) == SHUNT_DROP_RULE);
+    CHECK(f.reports.samples.size() > 9'500);  // seven standard deviations
+    CHECK(f.reports.samples.size() < 10'500);
+    CHECK(f.reports.samples[0].id == 21);
     f.check_frames();
   }
 }

@@ -55,9 +55,9 @@ TranslationRef depending(std::uint16_t port, std::vector<FdbDependency> dependen
 
 struct Fixture {
   explicit Fixture(std::uint32_t limit = 256, std::uint32_t buckets = 64) : maps{limit, buckets}, table{maps} {
-    table.set_credit([this](const MegaflowTable::Flow& flow, std::uint64_t packets, std::uint64_t bytes) {
-      credited[flow.translation.get()] += packets;
-      credited_bytes += bytes;
+    table.set_credit([this](const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
+      credited[flow.translation.get()] += counted.packets;
+      credited_bytes += counted.bytes;
     });
     for (std::uint32_t port = 1; port <= 8; ++port) {
       table.add_port(DpPort{port});

@@ -24,6 +24,7 @@ class MemoryMaps final : public FlowMaps {
       : flows_(flow_limit),
         index_(buckets),
         counters_(flow_limit * kCpus),
+        deltas_(flow_limit * kCpus),
         masks_(SHUNT_MAX_MASKS),
         ports_(SHUNT_MAX_PORTS) {
     config.flow_limit = flow_limit;
@@ -34,6 +35,7 @@ class MemoryMaps final : public FlowMaps {
     flows = flows_;
     index = index_;
     counters = counters_;
+    deltas = deltas_;
     masks = masks_;
     ports = ports_;
   }
@@ -128,6 +130,7 @@ class MemoryMaps final : public FlowMaps {
   std::vector<shunt_flow> flows_;
   std::vector<shunt_index_bucket> index_;
   std::vector<shunt_flow_counters> counters_;
+  std::vector<shunt_flow_delta> deltas_;
   std::vector<shunt_mask> masks_;
   std::vector<shunt_port> ports_;
 };

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the classifier is compared with: tuple space search as Open vSwitch's lib/classifier.c does it, a subtable for
+// each mask, by descending best priority; tries over the addresses, stages, a trie over each subtable's ports.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "user/flow/search.h"
+
+namespace shunt {
+
+class TupleSpace {
+ public:
+  explicit TupleSpace(std::span<const RuleRef> rules) {
+    std::map<PipelineWords, Tuple*> by_mask;
+    for (const RuleRef& rule : rules) {
+      const PipelineWords mask = to_words(rule->match.mask), value = to_words(rule->match.value);
+      Tuple*& tuple = by_mask[mask];
+      if (tuple == nullptr) {
+        tuples_.push_back(std::make_unique<Tuple>(mask, static_cast<std::uint32_t>(tuples_.size())));
+        tuple = tuples_.back().get();
+      }
+      tuple->subtable.link(*RuleNode::make(rule, 0, &tuple->shape, false), value, Subtable::kNoLimit, garbage_);
+      for (const unsigned field : {kIpv4Dst, kIpv4Src})
+        if (tuple->lengths[field] != 0)
+          tries_[field].insert(narrow_value(value, field), tuple->lengths[field], rule->priority);
+      if (tuple->ports_length != 0) tuple->ports.insert(ports_of(value), tuple->ports_length, rule->priority);
+    }
+    garbage_.free(kNever);
+    std::stable_sort(tuples_.begin(), tuples_.end(), [](const auto& a, const auto& b) {
+      return a->subtable.max_priority() > b->subtable.max_priority();
+    });
+  }
+
+  [[nodiscard]] std::size_t tuple_count() const { return tuples_.size(); }
+
+  const Rule* lookup(const PipelineKey& key, PipelineMask& examined) const noexcept {
+    const PipelineWords words = to_words(key);
+    PipelineWords mask = to_words(examined);
+    const RuleNode* best = nullptr;
+    std::array<PrefixMatches, 2> matches;
+    for (const unsigned field : {kIpv4Dst, kIpv4Src}) matches[field] = tries_[field].lookup(narrow_value(words, field));
+    for (const auto& tuple : tuples_) {
+      if (best != nullptr && tuple->subtable.max_priority() <= best->priority) break;
+      const RuleNode* found = probe(*tuple, words, matches, mask);
+      if (found != nullptr && (best == nullptr || found->priority > best->priority)) best = found;
+    }
+    examined = from_words(mask);
+    return best != nullptr ? best->rule.get() : nullptr;
+  }
+
+ private:
+  struct Tuple {
+    MaskShape shape;
+    Subtable subtable;
+    PrefixLengths lengths;
+    PipelineWords lower;  // the mask without ports
+    std::uint32_t ports_mask;
+    unsigned ports_length = 0;
+    PrefixTrie<std::uint32_t> ports;
+    Tuple(const PipelineWords& mask, std::uint32_t serial)
+        : shape{mask},
+          subtable{mask, 1, serial},
+          lengths{prefix_lengths(mask)},
+          lower{mask},
+          ports_mask{ports_of(mask)} {
+      lower[kPortsWord] &= ~std::uint64_t{0xffffffff};
+      if (ports_mask != 0) ports_length = static_cast<unsigned>(32 - std::countr_zero(ports_mask));
+    }
+  };
+
+  static constexpr unsigned kPortsWord = 5;
+  std::vector<std::unique_ptr<Tuple>> tuples_;
+  std::array<PrefixTrie<std::uint32_t>, 2> tries_;
+  Garbage garbage_;
+
+  static std::uint32_t ports_of(const PipelineWords& words) {
+    return __builtin_bswap32(static_cast<std::uint32_t>(words[kPortsWord]));
+  }
+
+  static const RuleNode* probe(const Tuple& tuple, const PipelineWords& key,
+                               const std::array<PrefixMatches, 2>& matches, PipelineWords& examined) noexcept {
+    if (tuple.subtable.stages_miss(kL2, key, examined)) return nullptr;
+    for (const unsigned field : {kIpv4Dst, kIpv4Src}) {
+      const unsigned length = tuple.lengths[field];
+      if (length == 0 || matches[field].has(length)) continue;
+      add_prefix(examined, field, std::min<unsigned>(length, matches[field].bits));
+      return nullptr;
+    }
+    const RuleNode* node = tuple.subtable.chain(tuple.subtable.hash(key));
+    if (node == nullptr && tuple.ports_length != 0) {
+      const PrefixMatches found = tuple.ports.lookup(ports_of(key) & tuple.ports_mask);
+      if (!found.has(tuple.ports_length)) {
+        // The stages before the ports may tell already.
+        PipelineWords staged{};
+        tuple.subtable.examine(key, staged);
+        const bool told_before = staged[kPortsWord] == 0;
+        if (!told_before) {
+          staged = tuple.lower;
+          const auto prefix = static_cast<std::uint32_t>(~std::uint64_t{0} << (32 - found.bits));
+          staged[kPortsWord] |= __builtin_bswap32(tuple.ports_mask & prefix);
+        }
+        for (std::size_t i = 0; i < kPipelineWords; ++i) examined[i] |= staged[i];
+        return nullptr;
+      }
+    }
+    tuple.subtable.examine(key, examined);
+    return node;
+  }
+};
+
+}  // namespace shunt

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/oracle/shunt_switch.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "user/flow/key_text.h"
+#include "user/pipeline/group_text.h"
+#include "user/pipeline/rule_text.h"
+
+namespace shunt::test {
+namespace {
+
+constexpr TimePoint kNow{std::chrono::hours{1}};
+constexpr std::uint32_t kLocalDp = 100;
+
+PortNo port_of(DpPort port) { return port.value == kLocalDp ? kPortLocal : PortNo{port.value}; }
+
+bool same_actions(const Translation& a, const Translation& b) {
+  return a.drop == b.drop && a.needs_packet == b.needs_packet && a.actions.size() == b.actions.size() &&
+         (a.actions.empty() ||
+          std::memcmp(a.actions.data(), b.actions.data(), a.actions.size() * sizeof(shunt_action)) == 0);
+}
+
+std::string hex(const __u8* at, std::size_t size) {
+  std::string text;
+  for (std::size_t i = 0; i < size; ++i) text += fmt::format("{:02x}", at[i]);
+  return text;
+}
+
+std::string describe(const DpActions& actions) {
+  std::string text;
+  for (const shunt_action& action : actions) {
+    if (action.type == SHUNT_ACT_OUTPUT)
+      text += fmt::format(" output:{}", action.arg);
+    else
+      text += fmt::format(" type{}(field={},arg={},{}/{})", action.type, action.field, action.arg, hex(action.value, 6),
+                          hex(action.mask, 6));
+  }
+  return text.empty() ? " drop" : text;
+}
+
+std::string describe(const Translation& translation) {
+  const KeyWords mask = to_words(translation.mask);
+  std::string text = fmt::format("actions:{}{} mask:", describe(translation.actions),
+                                 translation.actions.empty() ? fmt::format(" reason {}", translation.drop + 0) : "");
+  for (std::size_t i = 0; i < mask.size(); ++i)
+    if (mask[i] != 0) text += fmt::format(" w{}={}", i, hex(reinterpret_cast<const __u8*>(&mask[i]), 8));
+  if (translation.needs_packet) text += " needs the packet";
+  return text;
+}
+
+struct Depth {
+  unsigned tags = 0, labels = 0;
+};
+
+Depth depth_of(const Bytes& frame) {
+  const auto byte = [&](std::size_t at) { return at < frame.size() ? std::to_integer<unsigned>(frame[at]) : 0u; };
+  const auto type = [&](std::size_t at) { return byte(at) << 8 | byte(at + 1); };
+  Depth depth;
+  std::size_t at = 12;
+  for (; type(at) == 0x8100 || type(at) == 0x88a8; at += 4) ++depth.tags;
+  if (type(at) != 0x8847 && type(at) != 0x8848) return depth;
+  bool bottom = false;
+  for (at += 2; at + 4 <= frame.size() && !bottom; at += 4, ++depth.labels) bottom = (byte(at + 2) & 1) != 0;
+  return depth;
+}
+
+// The most tags and labels that the frame has on its way.
+Depth deepest(const Bytes& frame, const DpActions& actions) {
+  Depth now = depth_of(frame), most = now;
+  std::vector<Depth> saved;
+  for (const shunt_action& action : actions) {
+    if (action.type == SHUNT_ACT_PUSH_VLAN) ++now.tags;
+    if (action.type == SHUNT_ACT_POP_VLAN && now.tags > 0) --now.tags;
+    if (action.type == SHUNT_ACT_PUSH_MPLS) ++now.labels;
+    if (action.type == SHUNT_ACT_POP_MPLS && now.labels > 0) --now.labels;
+    if (action.type == SHUNT_ACT_SAVE) saved.push_back(now);
+    if (action.type == SHUNT_ACT_RESTORE) {
+      now = saved.back();
+      saved.pop_back();
+    }
+    most.tags = std::max(most.tags, now.tags);
+    most.labels = std::max(most.labels, now.labels);
+  }
+  return most;
+}
+
+}  // namespace
+
+DpPort dp_port(PortNo port) { return DpPort{port == kPortLocal ? kLocalDp : port.value}; }
+
+// Takes what is sent, and gives the frames back at once.
+struct ShuntSwitch::Sink final : FrameSink {
+  Sink(Umem& memory, FrameCache& cache) : umem{memory}, frames{cache} {}
+  shunt_drop_reason send(DpPort port, std::span<const XskDescriptor> packet) noexcept override {
+    Bytes bytes;
+    for (const XskDescriptor& part : packet) {
+      const std::byte* at = umem.data(part.address);
+      bytes.insert(bytes.end(), at, at + part.length);
+      umem.hand(Umem::frame_of(part.address), Hand::kPool);
+      frames.give(Umem::frame_of(part.address));
+    }
+    outputs[port_of(port)].push_back(std::move(bytes));
+    return SHUNT_DROP_NONE;
+  }
+  Umem& umem;
+  FrameCache& frames;
+  Outputs outputs;
+};
+
+ShuntSwitch::ShuntSwitch(std::uint32_t port_count)
+    : bridge_{switch_.add_bridge("br0")},
+      port_count_{port_count},
+      ports_(SHUNT_MAX_PORTS),
+      frames_{umem_.pool()},
+      executor_{umem_, frames_, ports_} {
+  for (shunt_port& port : ports_) port.mtu = 9000;
+  for (std::uint32_t i = 0; i <= port_count; ++i) {
+    BridgePort port;
+    port.number = i == 0 ? kPortLocal : PortNo{i};
+    port.dp = dp_port(port.number);
+    port.name = OpenVswitch::port_name(port.number);
+    switch_.add_port(bridge_, port);
+  }
+}
+
+void ShuntSwitch::configure(const Layout& layout) {
+  for (const PortSetting& setting : layout.ports) {
+    BridgePort port;
+    port.number = setting.number;
+    port.dp = dp_port(port.number);
+    port.name = OpenVswitch::port_name(port.number);
+    port.vlan = setting.vlan;
+    port.up = setting.up;
+    port.flood = setting.flood;
+    port.protected_port = setting.is_protected;
+    switch_.update_port(bridge_, port);
+  }
+  VlanSet flood_vlans;
+  for (const std::uint16_t vlan : layout.flood_vlans) flood_vlans.set(vlan);
+  switch_.set_flood_vlans(bridge_, flood_vlans);
+}
+
+void ShuntSwitch::load(const std::vector<std::string>& groups, const std::vector<std::string>& rules) {
+  cache_.clear();
+  FlowMod all;
+  all.command = FlowMod::Command::kDelete;
+  switch_.apply(bridge_, std::span{&all, 1}, kNow);
+  switch_.apply_group(bridge_, parse_group("group_id=all", GroupMod::Command::kDelete, {}), kNow);
+  switch_.find_bridge("br0")->fdb->flush(std::nullopt);
+  for (const std::string& group : groups)
+    switch_.apply_group(bridge_, parse_group(group, GroupMod::Command::kAdd, {}), kNow);
+  std::vector<FlowMod> mods;
+  for (const std::string& rule : rules) mods.push_back(parse_flow(rule, FlowMod::Command::kAdd, {}));
+  switch_.apply(bridge_, mods, kNow);
+  switch_.collect(switch_.version());
+}
+
+ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
+  Result result;
+  Sink sink{umem_, frames_};
+  Frame held = 0;
+  if (!frames_.take(held)) throw Error("the executor loses frames");
+  umem_.hand(held, Hand::kBatch);
+  const std::uint64_t address = Umem::address_of(held) + 256;
+  std::memcpy(umem_.data(address), frame.data(), frame.size());
+  const XskDescriptor descriptor{address, static_cast<std::uint32_t>(frame.size()), 0};
+  const shunt_drop_reason parsed = executor_.load(std::span{&descriptor, 1}, dp_port(in_port));
+  if (parsed != SHUNT_DROP_NONE) {
+    result.explanation = fmt::format("the parser drops it: {}", parsed + 0);
+    return result;
+  }
+  const FlowKey key = executor_.key();
+  const Translation fresh = translate_frame(key, frame);
+  const Translation* used = find_cached(key, result.fault);
+  result.cached = used != nullptr;
+  if (used == nullptr) used = &fresh;
+  if (used != &fresh && result.fault.empty() && !same_actions(*used, fresh))
+    result.fault = fmt::format("a cached flow covers too much: it has {}\n    but the frame gets {}", describe(*used),
+                               describe(fresh));
+  result.explanation = fmt::format("{}\n    {}", result.cached ? "cached flow" : "translated", describe(*used));
+  const Depth most = deepest(frame, used->actions);
+  result.tags = most.tags;
+  result.labels = most.labels;
+  const shunt_drop_reason outcome = executor_.run(*used, sink);
+  result.outputs = std::move(sink.outputs);
+  if (!result.cached && !fresh.needs_packet) cache_.push_back({key & fresh.mask, fresh});
+  // Open vSwitch translates no further than to where the TTL runs out. Here a flow serves every TTL, and what follows
+  // in it is learned of the expired packet, too; that is left out, so that both know the same.
+  if (outcome != SHUNT_DROP_TTL_EXPIRED) follow_up(fresh);
+  return result;
+}
+
+Translation ShuntSwitch::translate_frame(const FlowKey& key, const Bytes& frame) const {
+  const PacketView view{{reinterpret_cast<const std::uint8_t*>(frame.data()), frame.size()},
+                        static_cast<std::uint32_t>(frame.size())};
+  const SwitchStateRef state = switch_.state();
+  Translation translation = translate(*state, key);
+  return translation.needs_packet ? translate(*state, key, &view) : translation;
+}
+
+// Any of those that cover the key: if two do, they must say the same.
+const Translation* ShuntSwitch::find_cached(const FlowKey& key, std::string& fault) const {
+  const Translation* found = nullptr;
+  for (const CachedFlow& flow : cache_) {
+    if (!equal(key & flow.translation.mask, flow.masked)) continue;
+    if (found == nullptr)
+      found = &flow.translation;
+    else if (!same_actions(*found, flow.translation))
+      fault = fmt::format("two cached flows cover the frame: one has {}\n    the other {}", describe(*found),
+                          describe(flow.translation));
+  }
+  return found;
+}
+
+// What the revalidator and control do with a packet's translation: MACs and rules are learned, and flows that a change
+// touches go.
+void ShuntSwitch::follow_up(const Translation& translation) {
+  if (translation.learn) {
+    const auto outcome =
+        switch_.find_bridge("br0")->fdb->learn(translation.learn->key, translation.learn->port, kNow).outcome;
+    if (outcome == Fdb::Learned::kAdded || outcome == Fdb::Learned::kMoved)
+      std::erase_if(cache_, [&](const CachedFlow& flow) {
+        return std::any_of(flow.translation.fdb_dependencies.begin(), flow.translation.fdb_dependencies.end(),
+                           [&](const FdbDependency& each) { return each.key == translation.learn->key; });
+      });
+  }
+  for (const Translation::LearnedRule& learned : translation.learned) {
+    const Change change = switch_.learn(bridge_, learned.mod, learned.limit, learned.by, learned.delete_learned, kNow);
+    if (change.empty()) continue;
+    std::erase_if(cache_, [&](const CachedFlow& flow) {
+      const Dependencies& on = flow.translation.dependencies;
+      if (change.all || (change.tags & on.tags) != 0) return true;
+      return std::any_of(change.rules.begin(), change.rules.end(), [&](const Change::Rules& rules) {
+        if (!on.tables.test(rules.table)) return false;
+        Match seen;
+        flow_part(seen.mask) = without(flow.translation.mask, on.rewritten);
+        flow_part(seen.value) = flow.masked & flow_part(seen.mask);
+        Match changed = rules.match;
+        static_cast<PipelineFields&>(changed.mask) = PipelineFields{};
+        return seen.overlaps(changed);
+      });
+    });
+  }
+}
+
+}  // namespace shunt::test

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shunt's pipeline in one process: text to rules, frames through parser, cache, translation and the executor, and what
+// the revalidator would do between frames. Translations are reused for every frame that agrees with an earlier one
+// under its mask, so that a mask with a bit too few shows as a wrong output; a second translation of the same frame
+// must make the same actions.
+//
+// Threads: one.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "maps/port.h"
+#include "tests/oracle/open_vswitch.h"
+#include "tests/oracle/scenario.h"
+#include "user/pipeline/switch.h"
+#include "user/pipeline/translate.h"
+#include "user/worker/executor.h"
+
+namespace shunt::test {
+
+class ShuntSwitch {
+ public:
+  explicit ShuntSwitch(std::uint32_t port_count);
+
+  void configure(const Layout& layout);
+  // Forgets rules, groups, MACs and cached flows, and installs these. Throws Error.
+  void load(const std::vector<std::string>& groups, const std::vector<std::string>& rules);
+
+  struct Result {
+    Outputs outputs;
+    bool cached = false;      // an earlier frame's translation was used
+    unsigned tags = 0;        // VLAN tags that the frame had at most, on its way
+    unsigned labels = 0;      // likewise MPLS labels
+    std::string fault;        // a cache that contradicts itself
+    std::string explanation;  // key, mask and actions, for messages
+  };
+  Result send(PortNo in_port, const Bytes& frame);
+
+  [[nodiscard]] std::size_t flow_count() const { return cache_.size(); }
+
+ private:
+  struct Sink;
+  struct CachedFlow {
+    FlowKey masked;
+    Translation translation;
+  };
+
+  Switch switch_;
+  BridgeId bridge_;
+  std::uint32_t port_count_;
+  std::vector<CachedFlow> cache_;
+  Umem umem_{64, false};
+  std::vector<shunt_port> ports_;
+  FrameCache frames_;
+  Executor executor_;
+
+  [[nodiscard]] Translation translate_frame(const FlowKey& key, const Bytes& frame) const;
+  [[nodiscard]] const Translation* find_cached(const FlowKey& key, std::string& fault) const;
+  void follow_up(const Translation& translation);
+};
+
+[[nodiscard]] DpPort dp_port(PortNo port);
+
+}  // namespace shunt::test

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Refusals that OpenFlow has a type and code for (OpenFlow 1.5.1 section 7.5.4; Open vSwitch's extensions).
+//
+// One list makes the enum, its name and the numbers that the protocol sends.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "user/base/error.h"
+
+namespace shunt {
+
+// X(NAME, type, code, "type/code as the specification names them")
+#define SHUNT_OF_ERRORS(X)                                                          \
+  X(kBadOutPort, 2, 4, "OFPET_BAD_ACTION/OFPBAC_BAD_OUT_PORT")                      \
+  X(kBadArgument, 2, 5, "OFPET_BAD_ACTION/OFPBAC_BAD_ARGUMENT")                     \
+  X(kTooManyActions, 2, 7, "OFPET_BAD_ACTION/OFPBAC_TOO_MANY")                      \
+  X(kBadQueue, 2, 8, "OFPET_BAD_ACTION/OFPBAC_BAD_QUEUE")                           \
+  X(kBadOutGroup, 2, 9, "OFPET_BAD_ACTION/OFPBAC_BAD_OUT_GROUP")                    \
+  X(kMatchInconsistent, 2, 10, "OFPET_BAD_ACTION/OFPBAC_MATCH_INCONSISTENT")        \
+  X(kUnsupportedOrder, 2, 11, "OFPET_BAD_ACTION/OFPBAC_UNSUPPORTED_ORDER")          \
+  X(kBadTag, 2, 12, "OFPET_BAD_ACTION/OFPBAC_BAD_TAG")                              \
+  X(kBadSetType, 2, 13, "OFPET_BAD_ACTION/OFPBAC_BAD_SET_TYPE")                     \
+  X(kBadSetArgument, 2, 15, "OFPET_BAD_ACTION/OFPBAC_BAD_SET_ARGUMENT")             \
+  X(kBadType, 2, 0, "OFPET_BAD_ACTION/OFPBAC_BAD_TYPE")                             \
+  X(kBadInstruction, 3, 0, "OFPET_BAD_INSTRUCTION/OFPBIC_UNKNOWN_INST")             \
+  X(kBadTableId, 3, 2, "OFPET_BAD_INSTRUCTION/OFPBIC_BAD_TABLE_ID")                 \
+  X(kDuplicateInstruction, 3, 9, "OFPET_BAD_INSTRUCTION/OFPBIC_DUP_INST")           \
+  X(kBadMatchType, 4, 0, "OFPET_BAD_MATCH/OFPBMC_BAD_TYPE")                         \
+  X(kBadMatchField, 4, 6, "OFPET_BAD_MATCH/OFPBMC_BAD_FIELD")                       \
+  X(kBadMatchValue, 4, 7, "OFPET_BAD_MATCH/OFPBMC_BAD_VALUE")                       \
+  X(kBadMatchMask, 4, 8, "OFPET_BAD_MATCH/OFPBMC_BAD_MASK")                         \
+  X(kBadPrerequisite, 4, 9, "OFPET_BAD_MATCH/OFPBMC_BAD_PREREQ")                    \
+  X(kDuplicateField, 4, 10, "OFPET_BAD_MATCH/OFPBMC_DUP_FIELD")                     \
+  X(kFlowModUnknown, 5, 0, "OFPET_FLOW_MOD_FAILED/OFPFMFC_UNKNOWN")                 \
+  X(kTableFull, 5, 1, "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL")                   \
+  X(kFlowModBadTable, 5, 2, "OFPET_FLOW_MOD_FAILED/OFPFMFC_BAD_TABLE_ID")           \
+  X(kOverlap, 5, 3, "OFPET_FLOW_MOD_FAILED/OFPFMFC_OVERLAP")                        \
+  X(kBadTimeout, 5, 5, "OFPET_FLOW_MOD_FAILED/OFPFMFC_BAD_TIMEOUT")                 \
+  X(kBadFlags, 5, 7, "OFPET_FLOW_MOD_FAILED/OFPFMFC_BAD_FLAGS")                     \
+  X(kGroupExists, 6, 0, "OFPET_GROUP_MOD_FAILED/OFPGMFC_GROUP_EXISTS")              \
+  X(kInvalidGroup, 6, 1, "OFPET_GROUP_MOD_FAILED/OFPGMFC_INVALID_GROUP")            \
+  X(kOutOfGroups, 6, 3, "OFPET_GROUP_MOD_FAILED/OFPGMFC_OUT_OF_GROUPS")             \
+  X(kOutOfBuckets, 6, 4, "OFPET_GROUP_MOD_FAILED/OFPGMFC_OUT_OF_BUCKETS")           \
+  X(kWatchUnsupported, 6, 6, "OFPET_GROUP_MOD_FAILED/OFPGMFC_WATCH_UNSUPPORTED")    \
+  X(kGroupLoop, 6, 7, "OFPET_GROUP_MOD_FAILED/OFPGMFC_LOOP")                        \
+  X(kUnknownGroup, 6, 8, "OFPET_GROUP_MOD_FAILED/OFPGMFC_UNKNOWN_GROUP")            \
+  X(kChainedGroup, 6, 9, "OFPET_GROUP_MOD_FAILED/OFPGMFC_CHAINED_GROUP")            \
+  X(kBadGroupType, 6, 10, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_TYPE")                \
+  X(kBadBucket, 6, 13, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_BUCKET")                 \
+  X(kBadWatch, 6, 14, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_WATCH")                   \
+  X(kUnknownBucket, 6, 15, "OFPET_GROUP_MOD_FAILED/OFPGMFC_UNKNOWN_BUCKET")         \
+  X(kBucketExists, 6, 16, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BUCKET_EXISTS")           \
+  X(kMeterExists, 12, 1, "OFPET_METER_MOD_FAILED/OFPMMFC_METER_EXISTS")             \
+  X(kInvalidMeter, 12, 2, "OFPET_METER_MOD_FAILED/OFPMMFC_INVALID_METER")           \
+  X(kUnknownMeter, 12, 3, "OFPET_METER_MOD_FAILED/OFPMMFC_UNKNOWN_METER")           \
+  X(kBadRate, 12, 6, "OFPET_METER_MOD_FAILED/OFPMMFC_BAD_RATE")                     \
+  X(kBadBurst, 12, 7, "OFPET_METER_MOD_FAILED/OFPMMFC_BAD_BURST")                   \
+  X(kBadBand, 12, 8, "OFPET_METER_MOD_FAILED/OFPMMFC_BAD_BAND")                     \
+  X(kBadBandValue, 12, 9, "OFPET_METER_MOD_FAILED/OFPMMFC_BAD_BAND_VALUE")          \
+  X(kOutOfMeters, 12, 10, "OFPET_METER_MOD_FAILED/OFPMMFC_OUT_OF_METERS")           \
+  X(kOutOfBands, 12, 11, "OFPET_METER_MOD_FAILED/OFPMMFC_OUT_OF_BANDS")             \
+  X(kBadTableConfig, 8, 1, "OFPET_TABLE_MOD_FAILED/OFPTMFC_BAD_CONFIG")             \
+  X(kBadTable, 8, 0, "OFPET_TABLE_MOD_FAILED/OFPTMFC_BAD_TABLE")
+
+#define SHUNT_ENUM_OF_ERROR(name, type, code, text) name,
+enum class OfErrorCode : std::uint8_t { SHUNT_OF_ERRORS(SHUNT_ENUM_OF_ERROR) };
+#undef SHUNT_ENUM_OF_ERROR
+
+struct OfErrorNumbers {
+  std::uint16_t type, code;
+  std::string_view name;
+};
+[[nodiscard]] inline OfErrorNumbers numbers_of(OfErrorCode code) {
+  static constexpr OfErrorNumbers kNumbers[] = {
+#define SHUNT_OF_NUMBERS(name, type, number, text) {type, number, text},
+      SHUNT_OF_ERRORS(SHUNT_OF_NUMBERS)
+#undef SHUNT_OF_NUMBERS
+  };
+  return kNumbers[static_cast<std::size_t>(code)];
+}
+
+// A change that was refused. `line` is that of the text it came from (FlowMod::line), 0 where there is none.
+class OfError : public Error {
+ public:
+  template <typename... Args>
+  explicit OfError(OfErrorCode code, fmt::format_string<Args...> format, Args&&... args)
+      : Error(format, std::forward<Args>(args)...), code_{code} {}
+  [[nodiscard]] OfErrorCode code() const { return code_; }
+  [[nodiscard]] std::size_t line() const { return line_; }
+  void set_line(std::size_t line) { line_ = line; }
+
+ private:
+  OfErrorCode code_;
+  std::size_t line_ = 0;
+};
+
+}  // namespace shunt

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conjunctive match (ovs-fields(7), conj_id): a packet that meets all clauses of a conjunction, at one priority above
+// that of the best other rule, is looked up once more with conj_id set, past all clauses.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <map>
+#include <span>
+#include <utility>
+#include <variant>
+
+#include "user/flow/search.h"
+
+namespace shunt {
+
+namespace {
+
+// Ids whose clauses are all there among rules of one priority, ascending.
+std::vector<std::uint32_t> complete_ids(std::span<const RuleNode* const> clauses) {
+  std::map<std::pair<std::uint32_t, std::uint8_t>, std::uint64_t> met;  // (id, number of clauses) -> bit per clause
+  for (const RuleNode* node : clauses)
+    for (const Action& action : node->rule->actions)
+      if (const auto* c = std::get_if<ConjunctionAction>(&action))
+        met[{c->id, c->clause_count}] |= std::uint64_t{1} << (c->clause & 63);
+  std::vector<std::uint32_t> ids;
+  for (const auto& [which, bits] : met)
+    if (std::popcount(bits) == which.second) ids.push_back(which.first);
+  return ids;
+}
+
+}  // namespace
+
+const RuleNode* Search::run_with_clauses() {
+  const RuleNode* hard = find_best();
+  const int floor = hard != nullptr ? hard->priority : -1;
+  const std::vector<const RuleNode*> clauses = matching_clauses(floor);
+  for (auto begin = clauses.begin(); begin != clauses.end();) {
+    const int priority = (*begin)->priority;
+    const auto end =
+        std::find_if(begin, clauses.end(), [&](const RuleNode* node) { return node->priority < priority; });
+    for (const std::uint32_t id : complete_ids({begin, end})) {
+      const RuleNode* found = second_search(id);
+      if (found == nullptr) continue;
+      // A rule of the clauses' priority that is no clause would have won: the proof takes it in.
+      prove(priority - 1, Clauses::kMatter);
+      return found;
+    }
+    begin = end;
+  }
+  if (hard != nullptr) examine(*hard);
+  prove(floor, Clauses::kMatter);
+  return hard;
+}
+
+// By descending priority.
+std::vector<const RuleNode*> Search::matching_clauses(int above) const {
+  std::vector<const RuleNode*> clauses;
+  for (std::size_t i = 0; i < list_.size() && list_[i].max_priority > above; ++i)
+    for (const RuleNode* node = chain_of(i); node != nullptr && node->priority > above;
+         node = node->next.load(std::memory_order_acquire))
+      if (node->is_clause && node->visible(version_) && node->matches(key_)) clauses.push_back(node);
+  std::stable_sort(clauses.begin(), clauses.end(),
+                   [](const RuleNode* a, const RuleNode* b) { return a->priority > b->priority; });
+  return clauses;
+}
+
+// The id follows from what the first search examined: bits of it need no mention.
+const RuleNode* Search::second_search(std::uint32_t conj_id) const {
+  PipelineKey key = from_words(key_);
+  const be32 wire{conj_id};
+  std::memcpy(key.conj_id.data(), &wire, sizeof wire);
+  const PipelineWords words = to_words(key);
+  PipelineWords examined{};
+  const RuleNode* found = Search{list_, tries_, words, version_, examined}.run();
+  PipelineKey mask = from_words(examined);
+  mask.conj_id = {};
+  examined = to_words(mask);
+  for (std::size_t i = 0; i < kPipelineWords; ++i) examined_[i] |= examined[i];
+  return found;
+}
+
+}  // namespace shunt

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// A group edit: changes to a bridge's groups, as part of an edit of the bridge (rule_edit.h).
+//
+// A group that another one forwards to cannot be deleted (OpenFlow: CHAINED_GROUP); rules that use it go with it.
+// Groups never forward in a loop, nor watch each other in one. What is refused throws OfError with the line of its
+// GroupMod. Thread: control.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "user/pipeline/group.h"
+#include "user/pipeline/rule_edit.h"
+
+namespace shunt {
+
+class GroupEdit {
+ public:
+  static constexpr std::size_t kMaxGroups = 65536;
+  static constexpr std::size_t kMaxBuckets = 1024;  // of a group
+
+  struct Modified {
+    GroupRef old_group, new_group;
+    std::uint64_t packets, bytes;  // that the new group started with
+  };
+
+  explicit GroupEdit(RuleEdit& edit);
+
+  void apply(const GroupMod& mod);
+  // Puts the groups into the edit's bridge and removes the rules whose groups are gone.
+  void finish();
+  [[nodiscard]] const std::vector<Modified>& modified() const { return modified_; }
+
+ private:
+  using Groups = std::map<std::uint32_t, GroupRef>;
+
+  RuleEdit& edit_;
+  std::shared_ptr<Groups> groups_;
+  std::unordered_map<std::uint32_t, std::uint32_t> chained_;  // buckets that forward to a group, or watch it
+  std::set<std::uint32_t> deleted_;
+  std::vector<Modified> modified_;
+
+  void apply_unlined(const GroupMod& mod);
+  void remove(std::uint32_t id);
+  void insert_buckets(const GroupMod& mod);
+  void remove_buckets(const GroupMod& mod);
+  void put(std::shared_ptr<Group> group);
+  void count_chains(const Group& group, int by);
+  void check(const Group& group) const;
+  void refuse_loop(const Group& group) const;
+  [[nodiscard]] const Group& get(std::uint32_t id) const;
+};
+
+}  // namespace shunt

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/pipeline/rule_index.h"
+
+#include <variant>
+
+#include "user/pipeline/action_walk.h"
+
+namespace shunt {
+
+namespace {
+
+template <typename Counts, typename Id>
+void drop_one(Counts& counts, const Id& id) {
+  const auto found = counts.find(id);
+  if (found != counts.end() && --found->second == 0) counts.erase(found);
+}
+
+}  // namespace
+
+void RuleIndex::add(const RuleRef& rule, TimePoint now) {
+  for_each_group(rule->actions, [&](std::uint32_t group) { ++groups_[group]; });
+  for_each_meter(rule->actions, [&](std::uint32_t meter) { ++meters_[meter]; });
+  walk_actions(rule->actions, [&](const Action& action) {
+    const auto* learn = std::get_if<LearnAction>(&action);
+    if (learn != nullptr && learn->delete_learned) ++learners_[{learn->table, learn->cookie}];
+    return true;
+  });
+  if (const auto counted = by_cookie_.find({rule->table, rule->cookie}); counted != by_cookie_.end()) ++counted->second;
+  timeouts_.add(rule, now);
+}
+
+void RuleIndex::remove(const Rule& rule) {
+  for_each_group(rule.actions, [&](std::uint32_t group) { drop_one(groups_, group); });
+  for_each_meter(rule.actions, [&](std::uint32_t meter) { drop_one(meters_, meter); });
+  walk_actions(rule.actions, [&](const Action& action) {
+    const auto* learn = std::get_if<LearnAction>(&action);
+    if (learn != nullptr && learn->delete_learned) drop_one(learners_, Learned{learn->table, learn->cookie});
+    return true;
+  });
+  if (const auto counted = by_cookie_.find({rule.table, rule.cookie}); counted != by_cookie_.end()) --counted->second;
+  timeouts_.remove(rule);
+}
+
+std::uint32_t RuleIndex::learners(const Learned& learned) const {
+  const auto found = learners_.find(learned);
+  return found == learners_.end() ? 0 : found->second;
+}
+
+}  // namespace shunt

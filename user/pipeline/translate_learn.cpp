@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Translation of learn (ovs-actions(7)): the rule that a packet asks for, with the packet's bits in it.
+#include <algorithm>
+
+#include "user/pipeline/translator.h"
+
+namespace shunt {
+
+namespace {
+
+// A match on a part of the outer tag says that there is one.
+bool implies_tag(const Field& field) {
+  return field.id == FieldId::kDlVlan || field.id == FieldId::kVlanVid || field.id == FieldId::kDlVlanPcp ||
+         field.id == FieldId::kVlanPcp;
+}
+
+// OpenFlow 1.0's port numbers have 16 bits: NXM_OF_IN_PORT[0..15] is the whole field.
+bool is_port_of_16_bits(const Subfield& target) {
+  return target.field->id == FieldId::kInPort && target.first_bit == 0 && target.bit_count == 16;
+}
+
+void add_match(Match& match, Subfield target, FieldBits value) {
+  if (is_port_of_16_bits(target)) {
+    value = port_of_bits(value).value;
+    target.bit_count = target.field->width;
+  }
+  write_subfield(target, match.value, value);
+  write_subfield(target, match.mask, ~FieldBits{0});
+  if (!implies_tag(*target.field)) return;
+  for (PipelineKey* part : {&match.value, &match.mask})
+    part->vlan[0].tci = be16{static_cast<std::uint16_t>(part->vlan[0].tci.host() | SHUNT_VLAN_PRESENT)};
+}
+
+SetFieldAction load(Subfield target, FieldBits value) {
+  if (is_port_of_16_bits(target)) {
+    value = port_of_bits(value).value;
+    target.bit_count = target.field->width;
+  }
+  SetFieldAction set{target.field, {}};
+  write_subfield(target, set.set.value, value);
+  write_subfield(target, set.set.mask, ~FieldBits{0});
+  return set;
+}
+
+}  // namespace
+
+void Translator::run(const LearnAction& learn) {
+  FlowMod mod;
+  mod.command = FlowMod::Command::kAdd;
+  mod.table = learn.table;
+  mod.priority = learn.priority;
+  mod.cookie = learn.cookie;
+  mod.idle_timeout = learn.idle_timeout;
+  mod.hard_timeout = learn.hard_timeout;
+  if (learn.send_flow_removed) mod.flags = kSendFlowRemoved;
+  if (learn.fin_idle_timeout != 0 || learn.fin_hard_timeout != 0)
+    mod.actions.emplace_back(FinTimeoutAction{learn.fin_idle_timeout, learn.fin_hard_timeout});
+
+  for (const LearnAction::Spec& spec : learn.specs) {
+    using Kind = LearnAction::Spec::Kind;
+    FieldBits value = spec.value;
+    if (spec.kind != Kind::kMatchValue && spec.kind != Kind::kLoadValue) {
+      // Without it the rule would take more packets than was asked for, or send them elsewhere.
+      const auto bits = read_from(spec.source);
+      if (!bits) return note([] { return "nothing is learned"; });
+      value = *bits;
+    }
+    switch (spec.kind) {
+      case Kind::kMatchField:
+      case Kind::kMatchValue:
+        add_match(mod.match, spec.target, value);
+        break;
+      case Kind::kLoadField:
+      case Kind::kLoadValue:
+        mod.actions.emplace_back(load(spec.target, value));
+        break;
+      case Kind::kOutputField:
+        if (const PortNo port = port_of_bits(value); port == kPortController)
+          mod.actions.emplace_back(ControllerAction{});
+        else
+          mod.actions.emplace_back(OutputAction{port});
+        break;
+    }
+  }
+  if (stop_) return;
+  if (learn.result && !learn_result(learn, mod)) return;
+  result_.learned.push_back(
+      {std::move(mod), learn.limit, rule_ != nullptr ? rule_->shared_from_this() : nullptr, learn.delete_learned});
+}
+
+// Whether there is room now: another packet of the flow may find none, so each is asked for itself.
+bool Translator::learn_result(const LearnAction& learn, const FlowMod& mod) {
+  if (learn.limit != 0 && need_packet() == nullptr) return false;
+  bool has_room = true;
+  if (const Classifier* table = bridge_->tables[learn.table].get(); table != nullptr && learn.limit != 0) {
+    const std::vector<RuleRef> rules = table->rules(state_.version);
+    const auto same_cookie = [&](const RuleRef& rule) { return rule->cookie == learn.cookie; };
+    has_room = std::count_if(rules.begin(), rules.end(), same_cookie) < std::int64_t{learn.limit} ||
+               table->find(mod.match, mod.priority, state_.version) != nullptr;
+  }
+  write_to(*learn.result, has_room ? 1 : 0);
+  return has_room;
+}
+
+}  // namespace shunt
