@@ -241,7 +241,8 @@ struct Pipeline {
 
 bool same(const Translation& a, const Translation& b) {
   return a.actions.size() == b.actions.size() &&
-         std::memcmp(a.actions.data(), b.actions.data(), a.actions.size() * sizeof(shunt_action)) == 0 &&
+         (a.actions.empty() ||
+          std::memcmp(a.actions.data(), b.actions.data(), a.actions.size() * sizeof(shunt_action)) == 0) &&
          a.drop == b.drop && a.rules == b.rules && a.needs_packet == b.needs_packet &&
          a.controllers.size() == b.controllers.size();
 }
