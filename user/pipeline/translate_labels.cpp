@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translation of MPLS label stack entries, and of TTLs: those of labels and of IP.
 #include <algorithm>
+#include <bit>
 
 #include "user/pipeline/translator.h"
 
@@ -12,6 +13,9 @@ constexpr std::uint32_t kLabelSize = 4;
 constexpr std::uint32_t kIpv4HeaderSize = 20, kIpv6HeaderSize = 40;
 
 std::uint32_t with_ttl(be32 label, std::uint8_t ttl) { return (label.host() & ~kLabelTtl) | ttl; }
+
+// As few bits as tell whether a TTL can be decremented, which takes 2 or more.
+std::uint8_t ttl_proof(std::uint8_t ttl) { return ttl <= 1 ? 0xfe : std::bit_floor(ttl); }
 
 FlowMask ttl_mask() {
   FlowMask mask{};
@@ -142,9 +146,17 @@ void Translator::pop_to_payload(std::uint16_t eth_type, bool bottom) {
   reveal_payload(eth_type, tags);
 }
 
-// Whatever the TTL is: whoever runs the action finds out whether it expires, so that the flow serves every TTL.
+// Whatever the TTL is: whoever runs the action finds out whether it expires, so that the flow serves every TTL. But that
+// ends the packet, so that where other lists go on behind this one, the TTL is looked at here: it ends its own list only
+// (as Open vSwitch has it).
 void Translator::run(const DecTtlAction& dec) {
   if (!has(Prerequisite::kIp)) return note([] { return "the packet is not IP"; });
+  if (!list_is_last()) {
+    FlowMask proof{};
+    proof.nw_ttl = ttl_proof(working_.nw_ttl);
+    examine(proof);
+    if (working_.nw_ttl <= 1) return expire(dec.ids);
+  }
   emit(action_of(SHUNT_ACT_DEC_TTL));
   add_ttl_controllers(dec.ids);
   if (working_.nw_ttl != 0) --working_.nw_ttl;
@@ -159,6 +171,11 @@ void Translator::run(const DecTtlAction& dec) {
 
 void Translator::run(const DecMplsTtlAction&) {
   if (!has(Prerequisite::kMpls)) return note([] { return "the packet has no label"; });
+  if (!list_is_last()) {
+    const auto top = static_cast<std::uint8_t>(working_.mpls_lse[0].host());
+    examine(label_mask(0, ttl_proof(top)));
+    if (top <= 1) return expire({});
+  }
   emit(action_of(SHUNT_ACT_DEC_MPLS_TTL));
   add_ttl_controllers({});
   const FlowMask ttl = label_mask(0, kLabelTtl);
@@ -252,17 +269,37 @@ be32 Translator::label_at(std::uint32_t offset) const {
 }
 
 // Which of several decrements finds the TTL used up, its packet says: all are in the list.
-void Translator::add_ttl_controllers(std::span<const std::uint16_t> ids) {
+namespace {
+
+// For whom an expired TTL is: the controller without an id where the action names none.
+std::span<const std::uint16_t> ttl_receivers(std::span<const std::uint16_t> ids) {
   static constexpr std::uint16_t kFirst[] = {0};
-  for (const std::uint16_t id : ids.empty() ? std::span<const std::uint16_t>{kFirst} : ids) {
-    ControllerAction action;
-    action.reason = PacketInReason::kInvalidTtl;
-    action.controller_id = id;
+  return ids.empty() ? std::span<const std::uint16_t>{kFirst} : ids;
+}
+
+ControllerAction invalid_ttl(std::uint16_t id) {
+  ControllerAction action;
+  action.reason = PacketInReason::kInvalidTtl;
+  action.controller_id = id;
+  return action;
+}
+
+}  // namespace
+
+void Translator::expire(std::span<const std::uint16_t> ids) {
+  note([] { return "the TTL has run out: this list of actions ends"; });
+  for (const std::uint16_t id : ttl_receivers(ids)) send_to_controller(invalid_ttl(id));
+  fail(SHUNT_DROP_TTL_EXPIRED);
+  leave_list_ = true;
+}
+
+void Translator::add_ttl_controllers(std::span<const std::uint16_t> ids) {
+  for (const std::uint16_t id : ttl_receivers(ids)) {
     const auto is_there = [&](const Translation::Controller& each) {
       return each.rule.get() == rule_ && each.action.controller_id == id;
     };
     if (std::none_of(result_.ttl_controllers.begin(), result_.ttl_controllers.end(), is_there))
-      result_.ttl_controllers.push_back(controller_of(action));
+      result_.ttl_controllers.push_back(controller_of(invalid_ttl(id)));
   }
 }
 

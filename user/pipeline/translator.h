@@ -193,6 +193,7 @@ class Translator : private WorkingPacket {
   [[nodiscard]] const std::uint8_t* packet_inner_ttl();
   [[nodiscard]] be32 label_at(std::uint32_t offset) const;  // of the packet at hand
   void add_ttl_controllers(std::span<const std::uint16_t> ids);
+  void expire(std::span<const std::uint16_t> ids);  // ends the list, and its controllers hear of it
 
   // --- translate_layers.cpp: what lies below, or comes to light.
   void know(const FlowMask& bits);  // from here on they are constants
