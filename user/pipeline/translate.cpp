@@ -269,9 +269,10 @@ const PacketView* Translator::need_packet() {
 }
 
 void Translator::open_scope() {
-  scopes_.push_back({*this, result_.actions.size(), merge_from_, pending_, queue_});
+  scopes_.push_back({*this, result_.actions.size(), merge_from_, pending_, more_, queue_});
   merge_from_ = std::max(merge_from_, result_.actions.size());
   pending_ = 0;
+  more_ = false;
 }
 
 void Translator::close_scope() {
@@ -286,6 +287,7 @@ void Translator::close_scope() {
   }
   merge_from_ = actions.size() > scope.start ? actions.size() : scope.merge_from;
   pending_ = scope.pending;
+  more_ = scope.more;
   static_cast<WorkingPacket&>(*this) = scope.packet;
   scopes_.pop_back();
 }

@@ -90,15 +90,28 @@ void Translator::run_rule(const Rule& rule) {
 }
 
 void Translator::run_list(std::span<const Action> actions) {
+  const bool around = enter_list();
   for (const Action& action : actions)
     if (!run_next(action, &action != &actions.back())) break;
-  leave_list_ = false;
+  end_list(around);
 }
 
 void Translator::run_set(const ActionSet& set) {
   const std::vector<const Action*> actions = set.in_order();
+  const bool around = enter_list();
   for (const Action* action : actions)
     if (!run_next(*action, action != actions.back())) break;
+  end_list(around);
+}
+
+bool Translator::enter_list() {
+  pending_ += more_;
+  return more_;
+}
+
+void Translator::end_list(bool around) {
+  more_ = around;
+  pending_ -= around;
   leave_list_ = false;
 }
 
@@ -110,9 +123,8 @@ bool Translator::run_next(const Action& action, bool more) {
     return false;
   }
   if (observer_ != nullptr) observer_->before_action(action, working_, nesting_);
-  pending_ += more;
+  more_ = more;
   std::visit([&](const auto& concrete) { run(concrete); }, static_cast<const Action::variant&>(action));
-  pending_ -= more;
   return true;
 }
 

@@ -89,7 +89,8 @@ class Translator : private WorkingPacket {
     WorkingPacket packet;    // at its start
     std::size_t start;       // of result_.actions
     std::size_t merge_from;  // merge_from_ at its start
-    unsigned pending;        // pending_ at its start
+    unsigned pending;        // pending_ and more_ at its start
+    bool more;
     std::optional<std::uint32_t> queue;
   };
 
@@ -108,6 +109,7 @@ class Translator : private WorkingPacket {
   unsigned nesting_ = 0;        // for the observer: of resubmits, clones and buckets
   unsigned resubmits_ = 0;
   unsigned pending_ = 0;     // lists around this one, in this scope, that have actions left
+  bool more_ = false;        // the list that runs has actions left
   bool leave_list_ = false;  // the list that runs ends here; those around it go on
   bool exit_ = false;        // all lists end here
   bool stop_ = false;        // translation is over
@@ -128,6 +130,8 @@ class Translator : private WorkingPacket {
   void run_rule(const Rule& rule);
   void run_list(std::span<const Action> actions);
   void run_set(const ActionSet& set);
+  [[nodiscard]] bool enter_list();  // returns more_ of the list around, for end_list()
+  void end_list(bool around);
   [[nodiscard]] bool run_next(const Action& action, bool more);  // of a list. False: the list ends before it
   void run_action_set();
   [[nodiscard]] bool may_go_deeper();  // else translation is over, and everything is dropped

@@ -222,6 +222,27 @@ TEST_SUITE("translate") {
     CHECK(bridge.run(tcp()).mask.nw_ttl == 0xff);  // a decremented bit is made of all
   }
 
+  // An expired TTL once ended the lists around it, too.
+  TEST_CASE("a TTL that runs out ends its own list, and not those around it") {
+    OneBridge bridge;
+    bridge.port(1);
+    bridge.port(2);
+    bridge.port(3);
+    bridge.rule("priority=9,actions=resubmit(,1),output:3");
+    bridge.rule("table=1,priority=9,actions=dec_ttl,output:2");
+    FlowKey key = tcp();
+    key.nw_ttl = 1;
+    Translation result = bridge.run(key);
+    CHECK(text(result) == "up:0 3");
+    CHECK(result.controllers.at(0).action.reason == PacketInReason::kInvalidTtl);
+    CHECK(result.mask.nw_ttl == 0xfe);
+    key.nw_ttl = 64;
+    result = bridge.run(key);
+    CHECK(text(result) == "ttl 2 3");
+    CHECK(result.mask.nw_ttl == 0x40);  // 2 or more, whatever the rest of it
+    CHECK(result.ttl_controllers.size() == 1);
+  }
+
   TEST_CASE("VLAN tags are pushed, popped and written") {
     OneBridge bridge;
     bridge.port(1);
