@@ -53,7 +53,7 @@ class OpenVswitch {
 
   // One frame in; all that comes of it.
   Outputs send(PortNo in_port, std::span<const std::byte> frame);
-  // Frames in, with no look at what comes out; they are handled when this returns.
+  // Frames in, with no look at what comes out; all of them are handled when this returns.
   void send_only(PortNo in_port, std::span<const Bytes> frames);
   // Waits until the daemon has gone once more around its loop.
   void settle();
@@ -75,6 +75,7 @@ class OpenVswitch {
   void connect_control();
   void request(const std::string& method, const std::vector<std::string>& words, std::string& to);
   std::string reply();
+  [[nodiscard]] std::uint64_t received_packets();  // by all ports
   void read_captures(Outputs& outputs);
   void stop() noexcept;
 };
