@@ -18,6 +18,7 @@ class TupleSpace {
  public:
   explicit TupleSpace(std::span<const RuleRef> rules) {
     std::map<PipelineWords, Tuple*> by_mask;
+    const auto retire = [&](auto* gone) { garbage_.add(gone); };
     for (const RuleRef& rule : rules) {
       const PipelineWords mask = to_words(rule->match.mask), value = to_words(rule->match.value);
       Tuple*& tuple = by_mask[mask];
@@ -28,8 +29,8 @@ class TupleSpace {
       tuple->subtable.link(*RuleNode::make(rule, 0, &tuple->shape, false), value, Subtable::kNoLimit, garbage_);
       for (const unsigned field : {kIpv4Dst, kIpv4Src})
         if (tuple->lengths[field] != 0)
-          tries_[field].insert(narrow_value(value, field), tuple->lengths[field], rule->priority);
-      if (tuple->ports_length != 0) tuple->ports.insert(ports_of(value), tuple->ports_length, rule->priority);
+          tries_[field].insert(narrow_value(value, field), tuple->lengths[field], rule->priority, retire);
+      if (tuple->ports_length != 0) tuple->ports.insert(ports_of(value), tuple->ports_length, rule->priority, retire);
     }
     garbage_.free(kNever);
     std::stable_sort(tuples_.begin(), tuples_.end(), [](const auto& a, const auto& b) {
@@ -46,9 +47,9 @@ class TupleSpace {
     std::array<PrefixMatches, 2> matches;
     for (const unsigned field : {kIpv4Dst, kIpv4Src}) matches[field] = tries_[field].lookup(narrow_value(words, field));
     for (const auto& tuple : tuples_) {
-      if (best != nullptr && tuple->subtable.max_priority() <= best->priority) break;
+      if (best != nullptr && tuple->subtable.max_priority() <= best->priority()) break;
       const RuleNode* found = probe(*tuple, words, matches, mask);
-      if (found != nullptr && (best == nullptr || found->priority > best->priority)) best = found;
+      if (found != nullptr && (best == nullptr || found->priority() > best->priority())) best = found;
     }
     examined = from_words(mask);
     return best != nullptr ? best->rule.get() : nullptr;
@@ -69,12 +70,11 @@ class TupleSpace {
           lengths{prefix_lengths(mask)},
           lower{mask},
           ports_mask{ports_of(mask)} {
-      lower[kPortsWord] &= ~std::uint64_t{0xffffffff};
+      lower[kPortsWord] &= ~kPortBits;
       if (ports_mask != 0) ports_length = static_cast<unsigned>(32 - std::countr_zero(ports_mask));
     }
   };
 
-  static constexpr unsigned kPortsWord = 5;
   std::vector<std::unique_ptr<Tuple>> tuples_;
   std::array<PrefixTrie<std::uint32_t>, 2> tries_;
   Garbage garbage_;
@@ -88,14 +88,14 @@ class TupleSpace {
     if (tuple.subtable.stages_miss(kL2, key, examined)) return nullptr;
     for (const unsigned field : {kIpv4Dst, kIpv4Src}) {
       const unsigned length = tuple.lengths[field];
-      if (length == 0 || matches[field].has(length)) continue;
+      if (length == 0 || has(matches[field].lengths, length)) continue;
       add_prefix(examined, field, std::min<unsigned>(length, matches[field].bits));
       return nullptr;
     }
-    const RuleNode* node = tuple.subtable.chain(tuple.subtable.hash(key));
-    if (node == nullptr && tuple.ports_length != 0) {
+    const Chain chain = tuple.subtable.chain(tuple.subtable.hash(key));
+    if (chain == Chain{} && tuple.ports_length != 0) {
       const PrefixMatches found = tuple.ports.lookup(ports_of(key) & tuple.ports_mask);
-      if (!found.has(tuple.ports_length)) {
+      if (!has(found.lengths, tuple.ports_length)) {
         // The stages before the ports may tell already.
         PipelineWords staged{};
         tuple.subtable.examine(key, staged);
@@ -110,7 +110,7 @@ class TupleSpace {
       }
     }
     tuple.subtable.examine(key, examined);
-    return node;
+    return chain != Chain{} ? chain.entries().front().node : nullptr;
   }
 };
 

@@ -13,8 +13,8 @@ namespace shunt {
 
 namespace {
 
-// Rules of one hash that a subtable takes before they are told apart by more bits, in another one.
-constexpr unsigned kChainLimit = 16;
+// Rules of one hash that a subtable takes before they are told apart by bits of their ports, in another one.
+constexpr unsigned kChainLimit = 64;
 
 struct WordsHash {
   std::size_t operator()(const PipelineWords& words) const noexcept {
@@ -37,7 +37,7 @@ struct Classifier::Impl {
   // Readers.
   std::atomic<SubtableList*> list{new SubtableList};
   std::atomic<std::uint32_t> clause_count{0};  // rules that are clauses of conjunctive matches
-  Tries tries;
+  Addresses addresses;
 
   // Writer.
   struct Change {
@@ -102,9 +102,11 @@ struct Classifier::Impl {
       const bool is_last = i + 1 == shape.level_count;
       node.level = static_cast<std::uint8_t>(i);
       Subtable& subtable = *shape.levels[i].subtable;
-      const bool was_better = !subtable.empty() && subtable.max_priority() >= node.priority;
+      const bool was_better = !subtable.empty() && subtable.max_priority() >= node.priority();
       if (!subtable.link(node, value, is_last ? Subtable::kNoLimit : kChainLimit, garbage)) continue;
-      if (subtable.count(node, 1) || !was_better) mark_stale(subtable);
+      ++shape.levels[i].rules;
+      ++shape.rules;
+      if (!was_better) mark_stale(subtable);
       return;
     }
   }
@@ -114,37 +116,39 @@ struct Classifier::Impl {
   [[nodiscard]] static RuleNode* find(const MaskShape& shape, const PipelineWords& value, Accept accept) {
     for (unsigned i = 0; i < shape.level_count; ++i) {
       if (shape.levels[i].rules == 0) continue;
-      for (RuleNode* node = shape.levels[i].subtable->head(value); node != nullptr;
-           node = node->next.load(std::memory_order_relaxed))
-        if (node->shape == &shape && accept(*node)) return node;
+      const Subtable& subtable = *shape.levels[i].subtable;
+      for (const ChainEntry& entry : subtable.chain(subtable.hash(value)).entries())
+        if (entry.ports == ChainEntry::ports_of(value) && entry.node->shape == &shape && accept(*entry.node))
+          return entry.node;
     }
     return nullptr;
   }
 
-  template <typename Visit>  // visit(trie, value, length) for each address prefix of the rule
+  template <typename Visit>  // visit(prefixes, value, length) for each address prefix of the rule
   void for_each_prefix(const RuleNode& node, Visit visit) {
     const PipelineWords words = to_words(node.rule->match.value);
     for (unsigned field = 0; field < kAddressFields; ++field) {
       const unsigned length = node.shape->lengths[field];
       if (length == 0) continue;
       if (field < kNarrowAddresses)
-        visit(tries.narrow[field], narrow_value(words, field), length);
+        visit(addresses.narrow[field], narrow_value(words, field), length);
       else
-        visit(tries.wide[field - kNarrowAddresses], wide_value(words, field), length);
+        visit(addresses.wide[field - kNarrowAddresses], wide_value(words, field), length);
     }
   }
 
   void unlink(RuleNode& node) {
-    for_each_prefix(node, [&](auto& trie, auto value, unsigned length) {
-      trie.remove(value, length, node.priority, [&](auto* gone) { garbage.add(gone); });
+    for_each_prefix(node, [&](auto& prefixes, auto value, unsigned length) {
+      prefixes.remove(value, length, node.priority(), [&](auto* gone) { garbage.add(gone); });
     });
-    if (node.is_clause) clause_count.fetch_sub(1, std::memory_order_relaxed);
+    if (node.entry.is_clause) clause_count.fetch_sub(1, std::memory_order_relaxed);
     MaskShape& shape = *node.shape;
     Subtable& subtable = *shape.levels[node.level].subtable;
     const std::uint16_t priority = subtable.max_priority();
-    const bool changed = subtable.count(node, -1);
+    --shape.levels[node.level].rules;
+    --shape.rules;
     subtable.unlink(node, garbage);
-    if (changed || subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
+    if (subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
     if (shape.rules == 0) drop(shape);
   }
 };
@@ -156,7 +160,7 @@ const Rule* Classifier::lookup(const PipelineKey& key, std::uint64_t version, Pi
   const SubtableList& list = *impl_->list.load(std::memory_order_acquire);
   const PipelineWords words = to_words(key);
   PipelineWords mask = to_words(examined);
-  Search search{list, impl_->tries, words, version, mask};
+  Search search{list, impl_->addresses, words, version, mask};
   const bool has_clauses = impl_->clause_count.load(std::memory_order_relaxed) != 0;
   const RuleNode* found = has_clauses ? search.run_with_clauses() : search.run();
   examined = from_words(mask);
@@ -170,8 +174,9 @@ void Classifier::insert(RuleRef rule, std::uint64_t version) {
   const bool clause = is_clause(*rule);
   RuleNode* node = RuleNode::make(std::move(rule), version, &shape, clause);
   if (clause) impl_->clause_count.fetch_add(1, std::memory_order_relaxed);
-  impl_->for_each_prefix(*node,
-                         [&](auto& trie, auto value, unsigned length) { trie.insert(value, length, node->priority); });
+  impl_->for_each_prefix(*node, [&](auto& prefixes, auto value, unsigned length) {
+    prefixes.insert(value, length, node->priority(), [&](auto* gone) { impl_->garbage.add(gone); });
+  });
   impl_->link(*node);
   impl_->added.push_back({version, node});
   ++impl_->size;
@@ -192,7 +197,10 @@ void Classifier::publish() {
   SubtableList changed;
   for (const Subtable* subtable : impl_->stale) {
     if (subtable->empty()) continue;
-    changed.push_back({subtable, subtable->max_priority(), subtable->serial(), subtable->lengths()});
+    changed.push_back({subtable, subtable->serial(), subtable->max_priority(), {}, false});
+    Listed& listed = changed.back();
+    std::copy_n(subtable->lengths().begin(), listed.lengths.size(), listed.lengths.begin());
+    listed.is_wide = (listed.lengths[kIpv6Dst] | listed.lengths[kIpv6Src]) != 0;
   }
   std::sort(changed.begin(), changed.end());
   for (auto& subtable : impl_->retired) subtable->is_stale = true;
@@ -220,7 +228,7 @@ RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64
   const MaskShape* shape = impl_->find_shape(match.mask);
   if (shape == nullptr) return nullptr;
   const RuleNode* node = Impl::find(*shape, to_words(match.value), [&](const RuleNode& at) {
-    return at.priority == priority && at.visible(version) && equal(at.rule->match.value, match.value);
+    return at.priority() == priority && at.visible(version) && equal(at.rule->match.value, match.value);
   });
   return node != nullptr ? node->rule : nullptr;
 }
@@ -240,9 +248,7 @@ std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t versi
       if (node.visible(version) && filter.matches(match.value) && fits(match.mask)) selected.push_back(node.rule);
     };
     if (is_subset(from_words(own), filter.mask)) {
-      for (const RuleNode* node = subtable->head(value); node != nullptr;
-           node = node->next.load(std::memory_order_relaxed))
-        take(*node);
+      for (const ChainEntry& entry : subtable->chain(subtable->hash(value)).entries()) take(*entry.node);
       continue;
     }
     subtable->for_each(take);

@@ -32,12 +32,12 @@ std::vector<std::uint32_t> complete_ids(std::span<const RuleNode* const> clauses
 
 const RuleNode* Search::run_with_clauses() {
   const RuleNode* hard = find_best();
-  const int floor = hard != nullptr ? hard->priority : -1;
+  const int floor = hard != nullptr ? hard->priority() : -1;
   const std::vector<const RuleNode*> clauses = matching_clauses(floor);
   for (auto begin = clauses.begin(); begin != clauses.end();) {
-    const int priority = (*begin)->priority;
+    const int priority = (*begin)->priority();
     const auto end =
-        std::find_if(begin, clauses.end(), [&](const RuleNode* node) { return node->priority < priority; });
+        std::find_if(begin, clauses.end(), [&](const RuleNode* node) { return node->priority() < priority; });
     for (const std::uint32_t id : complete_ids({begin, end})) {
       const RuleNode* found = second_search(id);
       if (found == nullptr) continue;
@@ -55,12 +55,15 @@ const RuleNode* Search::run_with_clauses() {
 // By descending priority.
 std::vector<const RuleNode*> Search::matching_clauses(int above) const {
   std::vector<const RuleNode*> clauses;
-  for (std::size_t i = 0; i < list_.size() && list_[i].max_priority > above; ++i)
-    for (const RuleNode* node = chain_of(i); node != nullptr && node->priority > above;
-         node = node->next.load(std::memory_order_acquire))
-      if (node->is_clause && node->visible(version_) && node->matches(key_)) clauses.push_back(node);
+  for (std::size_t i = 0; i < list_.size() && list_[i].max_priority > above; ++i) {
+    const Chain chain = may_match(list_[i]) ? chain_of(i) : Chain{};
+    for (const ChainEntry& entry : chain.entries()) {
+      if (entry.priority <= above) break;
+      if (entry.is_clause && entry.node->visible(version_) && entry.node->matches(key_)) clauses.push_back(entry.node);
+    }
+  }
   std::stable_sort(clauses.begin(), clauses.end(),
-                   [](const RuleNode* a, const RuleNode* b) { return a->priority > b->priority; });
+                   [](const RuleNode* a, const RuleNode* b) { return a->priority() > b->priority(); });
   return clauses;
 }
 
@@ -71,7 +74,7 @@ const RuleNode* Search::second_search(std::uint32_t conj_id) const {
   std::memcpy(key.conj_id.data(), &wire, sizeof wire);
   const PipelineWords words = to_words(key);
   PipelineWords examined{};
-  const RuleNode* found = Search{list_, tries_, words, version_, examined}.run();
+  const RuleNode* found = Search{list_, addresses_, words, version_, examined}.run();
   PipelineKey mask = from_words(examined);
   mask.conj_id = {};
   examined = to_words(mask);

@@ -9,13 +9,12 @@ namespace shunt {
 
 namespace {
 
-constexpr unsigned kPortsWord = offsetof(shunt_flow_key, tp_src) / 8;
 constexpr unsigned kIpSrcWord = offsetof(shunt_flow_key, ip_src) / 8;
 constexpr unsigned kIpDstWord = offsetof(shunt_flow_key, ip_dst) / 8;
 static_assert(offsetof(shunt_flow_key, tp_src) % 8 == 0 && offsetof(shunt_flow_key, tp_dst) % 8 == 2);
 static_assert(offsetof(shunt_flow_key, ip_src) % 8 == 0 && offsetof(shunt_flow_key, ip_dst) % 8 == 0);
 static_assert(offsetof(shunt_flow_key, vlan) / 8 == 3 && offsetof(shunt_flow_key, mpls_lse) / 8 == 14);
-static_assert(offsetof(shunt_flow_key, nw_proto) / 8 == 4 && kPortsWord == 5);
+static_assert(offsetof(shunt_flow_key, nw_proto) / 8 == 4 && kPortsWord == offsetof(shunt_flow_key, tp_src) / 8);
 static_assert(std::endian::native == std::endian::little);
 
 unsigned first_word(unsigned field) { return field == kIpv4Src || field == kIpv6Src ? kIpSrcWord : kIpDstWord; }
@@ -30,29 +29,6 @@ std::uint8_t prefix_length(Value mask) {
   const unsigned length = mask == 0 ? 0 : leading_zeros(static_cast<Value>(~mask));
   if (length >= sizeof(Value) * 8) return sizeof(Value) * 8;
   return length != 0 && static_cast<Value>(mask << length) == 0 ? static_cast<std::uint8_t>(length) : 0;
-}
-
-struct Cut {
-  unsigned field = kIpv4Dst;
-  unsigned bits = 0;
-  bool is_strong = false;  // enough by itself for a large table of rules
-};
-
-// An address prefix cut to one of a few lengths.
-Cut cut_prefix(const PrefixLengths& lengths, unsigned narrow, unsigned wide) {
-  for (const unsigned bits : {24u, 16u, 8u})
-    if (lengths[narrow] >= bits) return {narrow, bits, bits >= 16};
-  for (const unsigned bits : {64u, 48u, 32u, 16u})
-    if (lengths[wide] >= bits) return {wide, bits, bits >= 32};
-  return {};
-}
-
-// The port that tells more rules apart.
-Cut cut_port(const PrefixLengths& lengths) {
-  for (const unsigned bits : {16u, 8u})
-    for (const unsigned field : {kPortDst, kPortSrc})
-      if (lengths[field] >= bits) return {field, bits, true};
-  return {};
 }
 
 }  // namespace
@@ -106,43 +82,19 @@ PrefixLengths prefix_lengths(const PipelineWords& mask) {
   return lengths;
 }
 
-void LengthSets::add(const PrefixLengths& lengths) {
-  for (unsigned field = 0; field < kNarrowAddresses; ++field) narrow[field] |= std::uint64_t{1} << lengths[field];
-  for (unsigned field = kNarrowAddresses; field < kAddressFields; ++field)
-    wide[field - kNarrowAddresses][lengths[field] / 64] |= std::uint64_t{1} << lengths[field] % 64;
-  for (unsigned i = 0; i < 2; ++i) any_port[i] = any_port[i] || lengths[kPortDst + i] == 0;
-}
-
 RelaxedMasks relaxed_masks(const PipelineWords& mask, const PrefixLengths& lengths) {
-  PipelineWords lower{};
-  for (unsigned i = 0; i < kStageEnd[1]; ++i) lower[kWordOrder[i]] = mask[kWordOrder[i]];
-  const Cut dst = cut_prefix(lengths, kIpv4Dst, kIpv6Dst), src = cut_prefix(lengths, kIpv4Src, kIpv6Src);
+  PipelineWords without_ports = mask;
+  if (lengths[kPortSrc] != 0) without_ports[kPortsWord] &= ~kPortSrcBits;
+  if (lengths[kPortDst] != 0) without_ports[kPortsWord] &= ~kPortDstBits;
 
   RelaxedMasks relaxed;
-  const auto add = [&](const PipelineWords& words) {
-    if (relaxed.count == 0 || relaxed.masks[relaxed.count - 1] != words) relaxed.masks[relaxed.count++] = words;
-  };
-  if (dst.is_strong || src.is_strong) {
-    const Cut& longer = src.bits > dst.bits ? src : dst;
-    PipelineWords words = lower;
-    add_prefix(words, longer.field, longer.bits);
-    add(words);
-  } else if (const Cut port = cut_port(lengths); port.is_strong) {
-    PipelineWords words = lower;
-    add_prefix(words, dst.field, dst.bits);
-    add_prefix(words, src.field, src.bits);
-    add_prefix(words, port.field, port.bits);
-    add(words);
-  }
+  relaxed.masks[relaxed.count++] = without_ports;
   for (const unsigned step : {8u, 4u}) {
-    PipelineWords words = lower;
-    add_prefix(words, dst.field, dst.bits);
-    add_prefix(words, src.field, src.bits);
+    PipelineWords words = without_ports;
     add_prefix(words, kPortDst, lengths[kPortDst] / step * step);
     add_prefix(words, kPortSrc, lengths[kPortSrc] / step * step);
-    add(words);
+    if (relaxed.masks[relaxed.count - 1] != words) relaxed.masks[relaxed.count++] = words;
   }
-  add(mask);
   return relaxed;
 }
 

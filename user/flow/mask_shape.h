@@ -2,9 +2,9 @@
 // What the shape of a rule's mask says: the stages of its words, the lengths of its prefixes, and which subtables take
 // its rules, the widest first.
 //
-// A subtable's mask is part of the masks of all its rules (TupleMerge, Daly et al., 2019): metadata and L2 fields as
-// the rules have them, addresses cut to a few lengths, ports only where they are needed to tell rules apart. So rules
-// of a hundred masks share a subtable, and a look-up probes one where it would have probed a hundred.
+// A subtable's mask is that of its rules, but for their ports, of which it has the first few bits at most: rules that
+// differ in how much of a port they look at share a subtable (as in TupleMerge, Daly et al., 2019). Addresses stay as
+// they are, for tries tell at once which of their lengths can match.
 #pragma once
 
 #include <array>
@@ -38,18 +38,9 @@ void add_prefix(PipelineWords& mask, unsigned field, unsigned bits) noexcept;
 using PrefixLengths = std::array<std::uint8_t, kTrieFields>;
 PrefixLengths prefix_lengths(const PipelineWords& mask);
 
-// For each field the set of lengths, bit by length, that the rules of a subtable have.
-struct LengthSets {
-  std::array<std::uint64_t, kNarrowAddresses> narrow{};
-  std::array<std::array<std::uint64_t, 3>, kAddressFields - kNarrowAddresses> wide{};
-  bool any_port[2] = {false, false};  // some rule does not look at tp_dst; tp_src
-  void add(const PrefixLengths& lengths);
-  friend bool operator==(const LengthSets&, const LengthSets&) = default;
-};
-
 // All rules with one mask. Writer only.
 struct MaskShape {
-  static constexpr unsigned kLevels = 5;
+  static constexpr unsigned kLevels = 3;
   struct Level {
     Subtable* subtable = nullptr;
     std::uint32_t rules = 0;  // of this shape in there
@@ -58,22 +49,23 @@ struct MaskShape {
 
   PipelineWords mask;
   PrefixLengths lengths;
-  std::array<Level, kLevels> levels{};  // the last one's mask is the shape's own
+  std::array<Level, kLevels> levels{};  // by growing masks
   unsigned level_count = 0;
   std::uint32_t rules = 0;
 
   explicit MaskShape(const PipelineWords& m) : mask{m}, lengths{prefix_lengths(m)} {}
 };
 
-// The masks of the subtables that take rules of a shape: the first few bits that tell most rules apart, more, all.
+// The masks of the subtables that take rules of a shape: without ports, with some of their bits, with more.
 struct RelaxedMasks {
   std::array<PipelineWords, MaskShape::kLevels> masks;
   unsigned count = 0;
 };
 RelaxedMasks relaxed_masks(const PipelineWords& mask, const PrefixLengths& lengths);
 
-// Proofs by ports take a few bits exactly, more in steps: that makes few more megaflows, and far fewer masks.
-inline unsigned proof_length(unsigned bits) noexcept { return bits <= 4 ? bits : (bits + 3) / 4 * 4; }
+// The two ports stand in one word of the key; the rest of it is not theirs.
+inline constexpr unsigned kPortsWord = 5;
+inline constexpr std::uint64_t kPortSrcBits = 0xffff, kPortDstBits = 0xffff0000, kPortBits = 0xffffffff;
 
 inline std::uint64_t hash_step(std::uint64_t hash, std::uint64_t word) noexcept {
   hash = (hash ^ word) * 0xff51afd7ed558ccd;

@@ -7,13 +7,16 @@
 
 #include <atomic>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <new>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "user/flow/flow_key.h"
+#include "user/flow/mask_shape.h"
 #include "user/pipeline/rule.h"
 
 namespace shunt {
@@ -31,7 +34,7 @@ class Garbage {
   void set_tag(std::uint64_t tag) { tag_ = tag; }
   template <typename T>
   void add(T* object) {
-    items_.push_back({tag_, object, [](void* at) { delete static_cast<T*>(at); }});
+    items_.push_back({tag_, const_cast<std::remove_const_t<T>*>(object), [](void* at) { delete static_cast<T*>(at); }});
   }
   void free(std::uint64_t version) {
     std::erase_if(items_, [&](const Item& item) {
@@ -51,20 +54,34 @@ class Garbage {
   std::vector<Item> items_;
 };
 
-struct MaskShape;
-
 // One word of a match.
 struct Condition {
   std::uint64_t value, mask;
 };
 
+struct RuleNode;
+
+// What is asked of a rule before it is touched: its ports stand in the chain that it is in.
+struct ChainEntry {
+  std::uint32_t ports, ports_mask;  // as in the key's word
+  std::uint16_t priority;
+  bool is_clause;  // of a conjunctive match: no match by itself
+  RuleNode* node;
+
+  static std::uint32_t ports_of(const PipelineWords& words) noexcept {
+    return static_cast<std::uint32_t>(words[kPortsWord]);
+  }
+  // Bits of the ports in which a key differs.
+  [[nodiscard]] std::uint32_t differ(std::uint32_t key_ports) const noexcept {
+    return (key_ports ^ ports) & ports_mask;
+  }
+};
+
 // The conditions stand behind the node, one for each bit of `words`, in the order of the key.
 struct RuleNode {
-  std::atomic<RuleNode*> next{nullptr};  // of the same chain, not of a higher priority
-  std::uint16_t priority;
-  std::uint8_t level;   // which of its shape's subtables holds it
-  bool is_clause;       // of a conjunctive match: no match by itself
+  const ChainEntry entry;
   std::uint32_t words;  // bit per word of the key
+  std::uint8_t level;   // which of its shape's subtables holds it
   std::uint64_t added;
   std::atomic<std::uint64_t> removed{kNever};
   MaskShape* shape;  // writer only
@@ -76,9 +93,10 @@ struct RuleNode {
     for (unsigned i = 0; i < kPipelineWords; ++i)
       if (mask[i] != 0) words |= 1u << i;
     const auto count = static_cast<std::size_t>(std::popcount(words));
-    auto* node = new (::operator new(sizeof(RuleNode) + count * sizeof(Condition))) RuleNode(std::move(rule), version);
+    const ChainEntry entry{ChainEntry::ports_of(value), ChainEntry::ports_of(mask), rule->priority, is_clause, nullptr};
+    auto* node =
+        new (::operator new(sizeof(RuleNode) + count * sizeof(Condition))) RuleNode(entry, std::move(rule), version);
     node->level = 0;
-    node->is_clause = is_clause;
     node->words = words;
     node->shape = shape;
     auto* condition = reinterpret_cast<Condition*>(node + 1);
@@ -88,6 +106,11 @@ struct RuleNode {
   }
   static void operator delete(void* memory) { ::operator delete(memory); }
 
+  [[nodiscard]] std::uint16_t priority() const noexcept { return entry.priority; }
+  void prefetch() const noexcept {
+    const auto* at = reinterpret_cast<const std::byte*>(this);
+    for (std::size_t line = 0; line < 3 * 64; line += 64) __builtin_prefetch(at + line);
+  }
   [[nodiscard]] bool visible(std::uint64_t version) const noexcept {
     return added <= version && version < removed.load(std::memory_order_relaxed);
   }
@@ -105,7 +128,8 @@ struct RuleNode {
   }
 
  private:
-  RuleNode(RuleRef r, std::uint64_t version) : priority{r->priority}, added{version}, rule{std::move(r)} {}
+  RuleNode(const ChainEntry& e, RuleRef r, std::uint64_t version)
+      : entry{e.ports, e.ports_mask, e.priority, e.is_clause, this}, added{version}, rule{std::move(r)} {}
 };
 
 }  // namespace shunt

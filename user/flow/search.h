@@ -1,28 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// One look-up in a classifier. First the best rule is found; then it is proven, by as few bits as possible, that no
-// rule above its priority matches: only then is it known which rules need a proof at all.
+// One look-up in a classifier. Filters of the addresses tell first which subtables can hold a rule that matches; in
+// these the best rule is found. Then it is proven, by as few bits as possible, that no rule above its priority matches:
+// only then is it known which rules need a proof at all.
 //
 // Part of the classifier: see there for threads.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "user/flow/chain.h"
 #include "user/flow/flow_key.h"
 #include "user/flow/mask_shape.h"
+#include "user/flow/prefix_filter.h"
 #include "user/flow/prefix_trie.h"
 #include "user/flow/rule_node.h"
 #include "user/flow/subtable.h"
 
 namespace shunt {
 
-// A subtable and what its rules look like as a whole.
+// A subtable and what is asked of it before it is touched.
 struct Listed {
   const Subtable* subtable;
-  std::uint16_t max_priority;
   std::uint32_t serial;
-  LengthSets lengths;
+  std::uint16_t max_priority;
+  std::array<std::uint8_t, kAddressFields> lengths;  // of its addresses, by TrieField; 0: does not look at them
+  bool is_wide;                                      // looks at IPv6 addresses
 
   // Among equals the older subtable stays first, so that a rule does not win and lose by turns.
   friend bool operator<(const Listed& a, const Listed& b) {
@@ -31,16 +37,37 @@ struct Listed {
 };
 using SubtableList = std::vector<Listed>;  // by descending priority; never edited once readers have it
 
-struct Tries {
-  std::array<PrefixTrie<std::uint32_t>, kNarrowAddresses> narrow;
-  std::array<PrefixTrie<Bits128>, kAddressFields - kNarrowAddresses> wide;
+// The prefixes of one address that rules have.
+template <typename Value>
+struct Prefixes {
+  PrefixFilter<Value> filter;
+  PrefixTrie<Value> trie;
+
+  // Writer. `retire(pointer)` takes over what is unlinked.
+  template <typename Retire>
+  void insert(Value prefix, unsigned length, std::uint16_t priority, Retire retire) {
+    if (trie.insert(prefix, length, priority, retire)) filter.insert(prefix, length, trie, retire);
+  }
+  template <typename Retire>
+  void remove(Value prefix, unsigned length, std::uint16_t priority, Retire retire) {
+    if (trie.remove(prefix, length, priority, retire)) filter.remove(length, trie, retire);
+  }
+};
+struct Addresses {
+  std::array<Prefixes<std::uint32_t>, kNarrowAddresses> narrow;
+  std::array<Prefixes<Bits128>, kAddressFields - kNarrowAddresses> wide;
 };
 
 class Search {
  public:
-  Search(const SubtableList& list, const Tries& tries, const PipelineWords& key, std::uint64_t version,
+  Search(const SubtableList& list, const Addresses& addresses, const PipelineWords& key, std::uint64_t version,
          PipelineWords& examined) noexcept
-      : list_{list}, tries_{tries}, key_{key}, version_{version}, examined_{examined} {}
+      : list_{list},
+        addresses_{addresses},
+        key_{key},
+        version_{version},
+        ports_{ChainEntry::ports_of(key)},
+        examined_{examined} {}
 
   // The best rule that is no clause.
   const RuleNode* run() noexcept;
@@ -48,36 +75,54 @@ class Search {
   const RuleNode* run_with_clauses();
 
  private:
-  static constexpr std::size_t kBatch = 8;        // subtables whose memory is fetched at once
+  static constexpr std::size_t kBatch = 16;       // subtables whose memory is fetched at once
   static constexpr std::size_t kKeptChains = 64;  // that find_best() keeps for prove()
 
   enum class Clauses : bool { kIgnored, kMatter };
 
-  static constexpr unsigned kNoProof = ~0u;
-  struct PrefixProof {
-    unsigned field = 0, bits = 0;
-    unsigned added = kNoProof;  // bits that are not examined yet
+  // Of one address, what its trie says of rules above above_.
+  struct Proof {
+    unsigned bits = 0;     // of the address that tell
+    LengthSet misses{};    // no such rule has a prefix of this length that matches; never of length 0
+    LengthSet is_known{};  // ... which the bits that are examined already tell
+  };
+  struct Probe {
+    std::uint32_t at;  // in the list
+    Chain chain;
   };
 
   const SubtableList& list_;
-  const Tries& tries_;
+  const Addresses& addresses_;
   const PipelineWords& key_;
   const std::uint64_t version_;
+  const std::uint32_t ports_;
   PipelineWords& examined_;
-  std::size_t searched_ = 0;  // subtables
-  std::array<const RuleNode*, kKeptChains> chains_;
-  int above_ = -1;              // rules of greater priority need a proof that they do not match
-  std::uint8_t looked_up_ = 0;  // bit 0: IPv4 prefixes; bit 1: IPv6
-  std::array<PrefixMatches, kAddressFields> matches_;
+  std::size_t probe_count_ = 0;
+  std::size_t probed_to_ = 0;  // subtables that find_best() has passed
+  std::array<Probe, kKeptChains> probes_;
+  bool has_proofs_ = false;                        // proofs_ are there
+  int above_ = -1;                                 // rules of greater priority need a proof that they do not match
+  std::array<LengthSet, kAddressFields> lengths_;  // of prefixes that may match, and 0
+  std::array<Proof, kAddressFields> proofs_;
+  unsigned fields_ = kNarrowAddresses;  // all where there are IPv6 prefixes
 
+  void filter_prefixes() noexcept;
+  [[nodiscard]] bool may_match(const Listed& listed) const noexcept;
   const RuleNode* find_best() noexcept;
-  [[nodiscard]] const RuleNode* best_in(const RuleNode* chain, const RuleNode* best) const noexcept;
+  [[nodiscard]] const ChainEntry* first_match(std::span<const ChainEntry> entries, const RuleNode* best) const noexcept;
+  [[nodiscard]] const RuleNode* best_in(Chain chain, const ChainEntry* first, const RuleNode* best) const noexcept;
   void prove(int above, Clauses clauses) noexcept;
-  void look_up_prefixes(bool is_narrow) noexcept;
+  void prove_chain(Chain chain, Clauses clauses) noexcept;
   bool misses(const Listed& listed) noexcept;
-  [[nodiscard]] PrefixProof prefix_proof(const LengthSets& lengths) noexcept;
-  [[nodiscard]] unsigned proof_bits(const LengthSets& lengths, unsigned field) noexcept;
-  [[nodiscard]] const RuleNode* chain_of(std::size_t i) const noexcept;
+  void begin_proofs() noexcept;
+  template <typename Value, std::size_t kFields>
+  void walk(const std::array<Prefixes<Value>, kFields>& prefixes, Value dst_value, Value src_value,
+            Proof* proofs) noexcept;
+  static Proof proof_of(const PrefixMatches& found) noexcept;
+  void update_known() noexcept;
+  [[nodiscard]] bool is_known_miss(const Listed& listed) const noexcept;
+  bool prefix_misses(const Listed& listed) noexcept;
+  [[nodiscard]] Chain chain_of(std::size_t at) const noexcept;
   void examine(const RuleNode& node) noexcept;
   void refute(const RuleNode& node) noexcept;
 

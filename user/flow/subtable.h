@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A subtable holds rules of a classifier whose masks all contain its own: hashed by its mask, rules of equal hash in a
-// chain by descending priority. Who looks up verifies each rule of the chain.
+// A subtable holds rules of a classifier whose masks are its own, but for ports: hashed by its mask, rules of equal
+// hash in a chain. Who looks up verifies the rule that it takes from the chain.
 //
 // The mask's words are hashed stage by stage. Each stage but the last has an index of the hashes that its rules have so
 // far, so that a miss can be told by as few fields as possible. Part of the classifier: see there for threads. What
@@ -13,6 +13,7 @@
 #include <limits>
 #include <vector>
 
+#include "user/flow/chain.h"
 #include "user/flow/flow_key.h"
 #include "user/flow/hash_index.h"
 #include "user/flow/mask_shape.h"
@@ -35,12 +36,13 @@ class Subtable {
     return hash;
   }
   void prefetch(std::uint64_t hash) const noexcept { chains_.prefetch(hash); }
-  // The chain of the rules of this hash, or nullptr.
-  [[nodiscard]] const RuleNode* chain(std::uint64_t hash) const noexcept {
-    return chains_.find(hash, [](const RuleNode*) { return true; });
+  [[nodiscard]] Chain chain(std::uint64_t hash) const noexcept {
+    return chains_.find(hash, [](Chain) { return true; });
   }
-  // Un-wildcards what proves that no rule has the key's hash: the first stage that tells, or the whole mask. The whole
-  // mask, too, where there is a chain: it tells that no other chain matters.
+  void examine_mask(PipelineWords& examined) const noexcept {
+    for (unsigned i = 0; i < word_count_; ++i) examined[word_[i]] |= bits_[i];
+  }
+  // Un-wildcards what proves that no rule has the key's hash: the first stage that tells, or the whole mask.
   void examine(const PipelineWords& key, PipelineWords& examined) const noexcept;
 
   [[nodiscard]] bool is_covered(const PipelineWords& examined) const noexcept {
@@ -50,14 +52,11 @@ class Subtable {
   }
   // True where the fields up to a stage, and not only the last one's, tell that no rule is met; then un-wildcards them.
   [[nodiscard]] bool stages_miss(Stage stage, const PipelineWords& key, PipelineWords& examined) const noexcept;
-  // True where one of the ports tells that no rule with a priority greater than `above` is met; then un-wildcards as
-  // many bits of it as it takes.
-  [[nodiscard]] bool ports_miss(const LengthSets& lengths, const PipelineWords& key, int above,
-                                PipelineWords& examined) const noexcept;
+  // Of the addresses under the mask, by TrieField.
+  [[nodiscard]] const PrefixLengths& lengths() const noexcept { return lengths_; }
 
   // Writer.
   [[nodiscard]] const PipelineWords& mask() const { return mask_; }
-  [[nodiscard]] RuleNode* head(const PipelineWords& value) const;
   // Adds a rule if its chain then has no more than `limit` rules.
   static constexpr unsigned kNoLimit = std::numeric_limits<unsigned>::max();
   bool link(RuleNode& node, const PipelineWords& value, unsigned limit, Garbage& garbage);
@@ -67,19 +66,15 @@ class Subtable {
   [[nodiscard]] std::uint32_t serial() const { return serial_; }                  // older subtables have lower ones
   template <typename Visit>
   void for_each(Visit visit) const {
-    chains_.for_each([&](const RuleNode* node) {
-      for (; node != nullptr; node = node->next.load(std::memory_order_relaxed)) visit(*node);
+    chains_.for_each([&](Chain chain) {
+      for (const ChainEntry& entry : chain.entries()) visit(*entry.node);
     });
   }
 
-  // Shapes that may have rules here. count() adds a linked rule to what is known of its shape, or takes it away; true
-  // if lengths() changed.
+  // Shapes that may have rules here.
   void adopt(MaskShape& shape, unsigned level);
   void release(const MaskShape& shape, unsigned level);
-  [[nodiscard]] bool count(const RuleNode& node, int change);
   [[nodiscard]] const std::vector<MaskShape*>& shapes() const { return shapes_; }
-  // Prefix lengths of the rules; lengths that are gone stay in it until a part of the shapes has gone.
-  [[nodiscard]] const LengthSets& lengths() const { return lengths_; }
   bool is_stale = false;  // what the classifier's list says of this subtable is not up to date
 
  private:
@@ -91,19 +86,15 @@ class Subtable {
   std::array<std::uint8_t, kStages> stage_end_{};    // in word_, cumulative
   std::array<std::uint8_t, kPipelineWords> word_{};  // of the key, in the order of the stages
   std::array<std::uint64_t, kPipelineWords> bits_{};
-  HashIndex<RuleNode*> chains_;
+  HashIndex<Chain> chains_;
   std::array<HashIndex<std::uint32_t>, kStages - 1> stages_;
-  std::array<PrefixTrie<std::uint32_t>, 2> ports_;  // tp_dst, tp_src of all rules
   PipelineWords mask_;
+  PrefixLengths lengths_;
   std::uint32_t serial_;
   PriorityBag priorities_;  // of linked rules, visible or not
 
   std::vector<MaskShape*> shapes_;
-  std::size_t departed_ = 0;  // shapes that lost their last rule since lengths_ was made anew
-  LengthSets lengths_;
 
-  template <typename Visit>
-  void for_each_port(const RuleNode& node, Visit visit);
   [[nodiscard]] StageHashes stage_hashes(const PipelineWords& value) const;
   [[nodiscard]] bool has_index(unsigned stage) const;
 };
