@@ -29,10 +29,10 @@ class Chain {
     return {reinterpret_cast<const ChainEntry*>(row() + 1), row()->count};
   }
   void prefetch() const noexcept {
-    if ((bits_ & 1) == 0)
-      reinterpret_cast<const RuleNode*>(bits_)->prefetch();
-    else
+    if ((bits_ & 1) != 0)
       __builtin_prefetch(row());
+    else if (bits_ != 0)
+      reinterpret_cast<const RuleNode*>(bits_)->prefetch();
   }
 
   // Writer. Memory of the old chain goes to the Garbage.
