@@ -244,6 +244,7 @@ std::optional<std::string> ActionWriter::goto_table() {
 std::string ActionWriter::resubmit() {
   const auto table = goto_table();
   if (!table) return output();
+  promise_.no_tag = false;  // what is met there may push one
   if (random_.one_in(6)) return fmt::format("resubmit({},{})", random_.of(choices_.ports), *table);
   return fmt::format("resubmit(,{})", *table);
 }
@@ -377,6 +378,7 @@ std::string ActionWriter::list(std::size_t count) {
 std::string ActionWriter::write_actions() {
   std::vector<std::string> words;
   const Promise before = promise_;
+  promise_.no_tag = false;  // the set runs last: who knows what is pushed until then
   if (promise_.tags < 2 && random_.one_in(4)) {
     words.push_back(push_vlan());
   }

@@ -217,13 +217,12 @@ const Translation* ShuntSwitch::find_cached(const FlowKey& key, std::string& fau
 // What the revalidator and control do with a packet's translation: MACs and rules are learned, and flows that a change
 // touches go.
 void ShuntSwitch::follow_up(const Translation& translation) {
-  if (translation.learn) {
-    const auto outcome =
-        switch_.find_bridge("br0")->fdb->learn(translation.learn->key, translation.learn->port, kNow).outcome;
+  for (const Translation::Learn& learn : translation.learns) {
+    const auto outcome = switch_.find_bridge("br0")->fdb->learn(learn.key, learn.port, kNow).outcome;
     if (outcome == Fdb::Learned::kAdded || outcome == Fdb::Learned::kMoved)
       std::erase_if(cache_, [&](const CachedFlow& flow) {
         return std::any_of(flow.translation.fdb_dependencies.begin(), flow.translation.fdb_dependencies.end(),
-                           [&](const FdbDependency& each) { return each.key == translation.learn->key; });
+                           [&](const FdbDependency& each) { return each.key == learn.key; });
       });
   }
   for (const Translation::LearnedRule& learned : translation.learned) {

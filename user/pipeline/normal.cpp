@@ -78,7 +78,12 @@ void Translator::normal(std::uint16_t max_len) {
 void Translator::learn(const BridgePort& ingress, VlanId vlan) {
   const FdbKey src{vlan, MacAddr::from_wire(working_.eth_src)};
   if (src.mac.is_multicast()) return;
-  if (!result_.learn) result_.learn = Translation::Learn{src, ingress.number};
+  std::vector<Translation::Learn>& learns = result_.learns;
+  const auto earlier = std::find_if(learns.begin(), learns.end(), [&](const auto& each) { return each.key == src; });
+  if (earlier == learns.end())
+    learns.push_back({src, ingress.number});
+  else
+    earlier->port = ingress.number;  // by an in_port that an action wrote: it was seen there last
   result_.fdb_dependencies.push_back({bridge_->id, src});
 }
 

@@ -89,13 +89,13 @@ class Recorder final : public TranslationObserver {
 // What follows from the packet besides where it goes.
 void add_consequences(const Translation& translation, const PortNames& names, std::vector<TraceStep>& steps) {
   const auto add = [&](std::string text) { steps.push_back({TraceStep::Kind::kNote, 0, std::move(text), nullptr}); };
-  if (translation.learn) {
+  for (const Translation::Learn& learn : translation.learns) {
     std::string port;
-    append_port(port, translation.learn->port, names);
-    const std::uint64_t mac = translation.learn->key.mac.number();
+    append_port(port, learn.port, names);
+    const std::uint64_t mac = learn.key.mac.number();
     add(fmt::format("learns {:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x} in VLAN {} on port {}", mac >> 40 & 0xff,
                     mac >> 32 & 0xff, mac >> 24 & 0xff, mac >> 16 & 0xff, mac >> 8 & 0xff, mac & 0xff,
-                    translation.learn->key.vlan.value, port));
+                    learn.key.vlan.value, port));
   }
   for (const Translation::LearnedRule& learned : translation.learned)
     add("learns the rule " + format_flow_spec(learned.mod, names));

@@ -64,12 +64,13 @@ struct Translation {
   std::vector<std::shared_ptr<const FlowCounters>> credits;
   std::optional<BridgeId> bridge;
   std::uint64_t fdb_version = 0;            // of the bridge's FDB, read before the first look-up
-  // `normal` only. Where the source was seen: learn it, refresh it while the flow has hits.
+  // `normal` only. Where the source was seen: learn it, refresh it while the flow has hits. One for each VLAN that the
+  // packet was in.
   struct Learn {
     FdbKey key;
     PortNo port;
   };
-  std::optional<Learn> learn;
+  std::vector<Learn> learns;
   std::vector<FdbDependency> fdb_dependencies;  // MACs (also unknown ones) that decided; a change of one revalidates the flow
   Dependencies dependencies;
 

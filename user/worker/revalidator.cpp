@@ -387,14 +387,22 @@ bool Revalidator::Impl::is_stale(const Translation& translation) const {
 // True where a MAC came, moved or went for it.
 bool Revalidator::Impl::learn(const Translation& translation) {
   const BridgeState* bridge = bridge_of(translation);
-  if (bridge == nullptr || !translation.learn) return false;
-  const Translation::Learn learn = *translation.learn;
-  const Fdb::LearnResult result = bridge->fdb->learn(learn.key, learn.port, now);
-  if (result.evicted) mac_changed(*bridge, *result.evicted);
-  if (result.outcome != Fdb::Learned::kAdded && result.outcome != Fdb::Learned::kMoved)
-    return result.evicted.has_value();
-  mac_changed(*bridge, learn.key);
-  return true;
+  if (bridge == nullptr) return false;
+  bool changed = false;
+  // A copy: the flow may be translated again for what is learned from it.
+  const std::vector<Translation::Learn> learns = translation.learns;
+  for (const Translation::Learn& learn : learns) {
+    const Fdb::LearnResult result = bridge->fdb->learn(learn.key, learn.port, now);
+    if (result.evicted) {
+      mac_changed(*bridge, *result.evicted);
+      changed = true;
+    }
+    if (result.outcome == Fdb::Learned::kAdded || result.outcome == Fdb::Learned::kMoved) {
+      mac_changed(*bridge, learn.key);
+      changed = true;
+    }
+  }
+  return changed;
 }
 
 // A MAC is somewhere else, or nowhere, or somewhere at last: flows that asked for it are translated again. Flows from
@@ -405,8 +413,9 @@ bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key) {
   for (const std::uint32_t slot : table.dependents({bridge.id, key})) {
     const MegaflowTable::Flow* flow = table.flow(slot);
     if (flow == nullptr) continue;
-    const auto& learn = flow->translation->learn;
-    if (learn && learn->key == key && learn->port != port) {
+    const auto& learns = flow->translation->learns;
+    if (std::any_of(learns.begin(), learns.end(),
+                    [&](const Translation::Learn& learn) { return learn.key == key && learn.port != port; })) {
       table.retire(slot);
       changed = true;
     } else {
@@ -448,8 +457,8 @@ bool Revalidator::Impl::revalidate(const Change& change) {
 // Who runs a packet credits it: a flow that userspace answers counts for its own age only.
 void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
   const Translation& translation = *flow.translation;
-  if (counted.packets > 0 && translation.bridge && translation.learn)
-    seen.push_back({*translation.bridge, *translation.learn});
+  if (counted.packets > 0 && translation.bridge)
+    for (const Translation::Learn& learn : translation.learns) seen.push_back({*translation.bridge, learn});
   if (!flow.in_kernel) return;
   count_sent(flow, counted);
   if (counted.packets == 0) return;

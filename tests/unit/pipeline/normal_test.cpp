@@ -83,7 +83,7 @@ TEST_SUITE("normal") {
     CHECK(bridge.sent(tagged(4, 10)) == "pop 1 2");
     CHECK(bridge.sent(tagged(4, 20)) == "pop 3");
     CHECK(bridge.sent(tagged(4, 30)) == "drop:same-port");
-    CHECK(bridge.run(untagged(1)).learn->key.vlan == VlanId{10});
+    CHECK(bridge.run(untagged(1)).learns.at(0).key.vlan == VlanId{10});
   }
 
   TEST_CASE("a trunk port carries its VLANs with their tags, and untagged frames as VLAN 0") {
@@ -105,7 +105,7 @@ TEST_SUITE("normal") {
     CHECK(bridge.sent(untagged(3)) == "push:8100000a 1 2 4");
     CHECK(bridge.sent(tagged(2, 10)) == "1 4 pop 3");
     CHECK(bridge.sent(untagged(2)) == "drop:same-port");  // VLAN 0 has no place on a native port
-    CHECK(bridge.run(untagged(1)).learn->key.vlan == VlanId{10});
+    CHECK(bridge.run(untagged(1)).learns.at(0).key.vlan == VlanId{10});
   }
 
   TEST_CASE("a native-untagged port sends its native VLAN without a tag, and the others with theirs") {
@@ -135,7 +135,7 @@ TEST_SUITE("normal") {
     CHECK(bridge.sent(tagged(tagged(2, 5), 100, 0x88a8)) == "pop 1 3 5");
     CHECK(bridge.sent(tagged(2, 100, 0x88a8)) == "pop 1 3 5");
     CHECK(bridge.sent(tagged(tagged(2, 5), 200, 0x88a8)) == "pop 4");
-    CHECK(bridge.run(tagged(1, 5)).learn->key.vlan == VlanId{100});
+    CHECK(bridge.run(tagged(1, 5)).learns.at(0).key.vlan == VlanId{100});
     NormalBridge other({tunnel(100, 0x8100), trunk()});
     CHECK(other.sent(tagged(1, 5)) == "push:81000064 2");
   }
@@ -211,7 +211,7 @@ TEST_SUITE("normal") {
     bridge.learn(kB, 20, 2);
     const Translation result = bridge.run(tagged(1, 10));
     CHECK(text(result) == "2 3 pop 4");
-    CHECK_FALSE(result.learn);
+    CHECK(result.learns.empty());
     CHECK(result.fdb_dependencies.empty());
     CHECK(bridge.sent(tagged(1, 20)) == "2");
     CHECK(bridge.sent(untagged(4)) == "push:8100000a 1 2 3");
@@ -239,9 +239,23 @@ TEST_SUITE("normal") {
     for (std::uint64_t last = 0; last < 16; ++last) {
       const Translation result = bridge.run(untagged(1, 0x0180c2000000 + last));
       CHECK(text(result) == "drop:reserved-mac");
-      CHECK_FALSE(result.learn);
+      CHECK(result.learns.empty());
     }
     CHECK(bridge.sent(untagged(1, 0x0180c2000010)) == "2");
+  }
+
+  TEST_CASE("a source is learned in each VLAN that normal meets it in") {
+    NormalBridge bridge({trunk(), trunk()});
+    bridge.rule(0, 5, {},
+                {OutputAction{kPortNormal}, PushVlanAction{0x8100}, SetVlanVidAction{20}, OutputAction{kPortNormal},
+                 OutputAction{kPortNormal}});
+    const Translation result = bridge.run(untagged(1));
+    CHECK(text(result) == "2 push:81000014 2 2");
+    REQUIRE(result.learns.size() == 2);
+    for (const auto& [learn, vlan] : {std::pair{result.learns[0], 0}, std::pair{result.learns[1], 20}}) {
+      CHECK(learn.key == FdbKey{VlanId{static_cast<std::uint16_t>(vlan)}, MacAddr::from_number(kA)});
+      CHECK(learn.port == PortNo{1});
+    }
   }
 
   TEST_CASE("what comes after normal gets the frame as it was") {
@@ -296,7 +310,7 @@ TEST_SUITE("normal") {
           other[3] = (other[3] & mask[3]) | (random() & ~mask[3]);  // the tags
         }
         const Translation again = bridge.run(from_words(other));
-        if (text(again) != text(result) || again.learn.has_value() != result.learn.has_value()) ++wrong;
+        if (text(again) != text(result) || again.learns.size() != result.learns.size()) ++wrong;
       }
       CHECK(wrong == 0);
     }

@@ -82,8 +82,9 @@ constexpr std::uint16_t kVlanBits = 0x1fff;  // VID and presence
 std::string why_different(const Translation& a, const Translation& b) {
   if (text(a) != text(b)) return text(a) + " | " + text(b);
   if (a.drop != b.drop) return "drop reason";
-  if (a.learn.has_value() != b.learn.has_value()) return "learn";
-  if (a.learn && (a.learn->key != b.learn->key || a.learn->port != b.learn->port)) return "learn";
+  if (!std::equal(a.learns.begin(), a.learns.end(), b.learns.begin(), b.learns.end(),
+                  [](const auto& x, const auto& y) { return x.key == y.key && x.port == y.port; }))
+    return "learn";
   if (a.rules != b.rules) return "rules";
   return "";
 }
@@ -131,7 +132,7 @@ TEST_SUITE("translate") {
     CHECK(result.rules[0]->priority == 9);
     CHECK(result.version == bridge.config.version());
     CHECK(result.bridge == bridge.id);
-    CHECK_FALSE(result.learn);
+    CHECK(result.learns.empty());
     CHECK(text(bridge.run(eth(1, kA, kB))) == "2 3");
   }
 
@@ -274,9 +275,9 @@ TEST_SUITE("translate") {
     const Translation unknown = bridge.run(eth(1, kA, kB));
     CHECK(text(unknown) == "2 3");
     CHECK(equal(unknown.mask, mask_of({FieldId::kEthSrc, FieldId::kEthDst}, kVlanBits)));
-    REQUIRE(unknown.learn);
-    CHECK(unknown.learn->key == FdbKey{VlanId{0}, MacAddr::from_number(kA)});
-    CHECK(unknown.learn->port == PortNo{1});
+    REQUIRE(unknown.learns.size() == 1);
+    CHECK(unknown.learns.at(0).key == FdbKey{VlanId{0}, MacAddr::from_number(kA)});
+    CHECK(unknown.learns.at(0).port == PortNo{1});
     REQUIRE(unknown.fdb_dependencies.size() == 2);
     CHECK(unknown.fdb_dependencies[0].key.mac == MacAddr::from_number(kA));
     CHECK(unknown.fdb_dependencies[1].key.mac == MacAddr::from_number(kB));
@@ -295,7 +296,7 @@ TEST_SUITE("translate") {
     OneBridge bridge;
     bridge.port(1);
     bridge.port(2);
-    CHECK_FALSE(bridge.run(eth(1, 0x010000000001, kB)).learn);
+    CHECK(bridge.run(eth(1, 0x010000000001, kB)).learns.empty());
   }
 
   TEST_CASE("normal on a bridge's only port has no way out") {
@@ -313,7 +314,7 @@ TEST_SUITE("translate") {
     for (std::uint64_t last = 0; last < 16; ++last)
       CHECK(text(bridge.run(eth(1, kA, 0x0180c2000000 + last))) == "drop:reserved-mac");
     CHECK(text(bridge.run(eth(1, kA, 0x0180c2000010))) == "2");
-    CHECK_FALSE(bridge.run(eth(1, kA, 0x0180c2000000)).learn);
+    CHECK(bridge.run(eth(1, kA, 0x0180c2000000)).learns.empty());
     bridge.rule("priority=9,actions=output:2");  // a rule that names the port may
     CHECK(text(bridge.run(eth(1, kA, 0x0180c2000000))) == "2");
   }
@@ -326,7 +327,7 @@ TEST_SUITE("translate") {
     bridge.port(4, trunk({10, 20}));
     bridge.port(5);  // trunk of all
     CHECK(text(bridge.run(eth(1, kA, kB))) == "2 push:8100000a 4 5");
-    CHECK(bridge.run(eth(1, kA, kB)).learn->key.vlan == VlanId{10});
+    CHECK(bridge.run(eth(1, kA, kB)).learns.at(0).key.vlan == VlanId{10});
     CHECK(text(bridge.run(eth(3, kA, kB))) == "push:81000014 4 5");
     CHECK(text(bridge.run(tagged(eth(4, kA, kB), 10))) == "5 pop 1 2");
     CHECK(text(bridge.run(tagged(eth(4, kA, kB), 20))) == "5 pop 3");
@@ -352,7 +353,7 @@ TEST_SUITE("translate") {
       const Translation result = bridge.run(key);
       CHECK(text(result) == "drop:vlan-not-allowed");
       CHECK(equal(result.mask, tag_only));
-      CHECK_FALSE(result.learn);
+      CHECK(result.learns.empty());
     }
   }
 
