@@ -188,13 +188,13 @@ void Translator::send_in_vlan(std::span<const BridgePort* const> ports, const Br
 // Makes the outer tag, which is there, read `tag`. Only what differs, for it was examined, or is the packet's own.
 void Translator::write_tag(const FrameTag& tag) {
   const FrameTag now = frame_tag(working_.vlan[0]);
+  if (now.tpid != tag.tpid) {  // no edit reaches a TPID
+    pop_tag();
+    return push_tag(tag.tpid, tci_of(tag));
+  }
   Match set;
   flow_part(set.mask) = vlan_mask(static_cast<std::uint16_t>(kVidBits | (now.pcp != tag.pcp ? 0x7 << kPcpShift : 0)));
   set.value.vlan[0].tci = be16{static_cast<std::uint16_t>(tci_of(tag) & set.mask.vlan[0].tci.host())};
-  if (now.tpid != tag.tpid) {
-    set.mask.vlan[0].tpid = be16{0xffff};
-    set.value.vlan[0].tpid = be16{tag.tpid};
-  }
   write(set);
 }
 

@@ -182,6 +182,12 @@ TEST_SUITE("normal") {
     CHECK(bridge.sent(untagged(2)) == "3 push:8100000a 1 4");
   }
 
+  TEST_CASE("a priority tag that a port makes is a C-tag, whatever the frame came with") {
+    NormalBridge bridge({access(10), with_priority(access(10), PriorityTags::kIfNonzero), trunk()});
+    CHECK(bridge.sent(tagged(1, 0xa000, 0x88a8)) == "pop push:8100a000 2 pop push:88a8a00a 3");
+    CHECK(bridge.sent(tagged(3, 0xa00a, 0x88a8)) == "pop push:8100a000 2 pop 1");
+  }
+
   TEST_CASE("nothing passes between two protected ports") {
     NormalBridge bridge({trunk(), trunk(), trunk(), trunk()});
     bridge.at(1).protected_port = bridge.at(2).protected_port = true;
