@@ -341,6 +341,7 @@ std::string ActionWriter::rare() {
       return fmt::format("bundle(eth_src,0,active_backup,ofport,members:{},{})", random_.of(choices_.ports),
                          random_.of(choices_.ports));
     case 6:
+      if (!choices_.checks_length || table_ != 0 || depth_ > 0) return output();
       return fmt::format("check_pkt_larger({})->reg0[{}]", 60 + random_.below(100), random_.below(4));
     case 7:
       return "controller(max_len=64)";
@@ -401,7 +402,7 @@ std::string ActionWriter::rule() {
   std::vector<std::string> words;
   words.push_back(list(random_.one_in(8) ? 0 : 1 + random_.below(4)));
   if (random_.one_in(12)) words.emplace_back("clear_actions");
-  if (random_.one_in(5)) words.push_back(write_actions());
+  if (random_.one_in(5) && !choices_.checks_length) words.push_back(write_actions());
   if (random_.one_in(8)) {
     const std::uint64_t mask = random_.one_in(2) ? 3 : 0xffff;
     words.push_back(fmt::format("write_metadata:{:#x}/{:#x}", random_.below(4) & mask, mask));

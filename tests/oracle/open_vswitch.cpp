@@ -182,7 +182,7 @@ OpenVswitch::~OpenVswitch() { stop(); }
 
 bool OpenVswitch::alive() {
   if (daemons_.size() < 2) return false;
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 200; ++i) {
     if (::waitpid(daemons_.back(), nullptr, WNOHANG) != 0) {
       daemons_.pop_back();
       return false;

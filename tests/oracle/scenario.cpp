@@ -115,6 +115,7 @@ Scenario random_scenario(std::uint64_t seed, std::uint64_t number, std::size_t f
   choices.learn = kind == 3;
   choices.tables = kTables;
   choices.clones = random.one_in(2);
+  choices.checks_length = random.one_in(3);
 
   if (kind == 1 || kind == 3) {
     // A group may name those with greater numbers: no loops.

@@ -50,45 +50,73 @@ std::string describe(const Translation& translation) {
   return text;
 }
 
-struct Depth {
-  unsigned tags = 0, labels = 0;
-};
+bool is_present(const shunt_vlan& tag) { return (tag.tci.host() & SHUNT_VLAN_PRESENT) != 0; }
+bool is_empty(const shunt_vlan& tag) { return tag.tci.host() == SHUNT_VLAN_PRESENT; }
 
-Depth depth_of(const Bytes& frame) {
-  const auto byte = [&](std::size_t at) { return at < frame.size() ? std::to_integer<unsigned>(frame[at]) : 0u; };
-  const auto type = [&](std::size_t at) { return byte(at) << 8 | byte(at + 1); };
-  Depth depth;
-  std::size_t at = 12;
-  for (; type(at) == 0x8100 || type(at) == 0x88a8; at += 4) ++depth.tags;
-  if (type(at) != 0x8847 && type(at) != 0x8848) return depth;
-  bool bottom = false;
-  for (at += 2; at + 4 <= frame.size() && !bottom; at += 4, ++depth.labels) bottom = (byte(at + 2) & 1) != 0;
-  return depth;
-}
-
-// The most tags and labels that the frame has on its way.
-Depth deepest(const Bytes& frame, const DpActions& actions) {
-  Depth now = depth_of(frame), most = now;
-  std::vector<Depth> saved;
-  for (const shunt_action& action : actions) {
-    if (action.type == SHUNT_ACT_PUSH_VLAN) ++now.tags;
-    if (action.type == SHUNT_ACT_POP_VLAN && now.tags > 0) --now.tags;
-    if (action.type == SHUNT_ACT_PUSH_MPLS) ++now.labels;
-    if (action.type == SHUNT_ACT_POP_MPLS && now.labels > 0) --now.labels;
-    if (action.type == SHUNT_ACT_SAVE) saved.push_back(now);
-    if (action.type == SHUNT_ACT_RESTORE) {
-      now = saved.back();
-      saved.pop_back();
-    }
-    most.tags = std::max(most.tags, now.tags);
-    most.labels = std::max(most.labels, now.labels);
-  }
-  return most;
+bool has_three_labels(const PipelineKey& key) {
+  constexpr std::uint32_t kBottom = 0x100;
+  const std::uint16_t type = key.eth_type.host();
+  return (type == 0x8847 || type == 0x8848) &&
+         std::none_of(key.mpls_lse, key.mpls_lse + 2, [](be32 label) { return (label.host() & kBottom) != 0; });
 }
 
 }  // namespace
 
 DpPort dp_port(PortNo port) { return DpPort{port == kPortLocal ? kLocalDp : port.value}; }
+
+// Sees each action before it runs.
+class ShuntSwitch::Watcher final : public TranslationObserver {
+ public:
+  explicit Watcher(const Layout& layout) : layout_{layout} {}
+  Met met;
+
+  void entered_table(std::uint8_t, const PipelineKey&, const Rule*, unsigned) override {}
+  void entered_group(const Group&, const Bucket*, unsigned) override {}
+  void note(std::string, unsigned) override {}
+  void before_action(const Action& action, const PipelineKey& key, unsigned) override {
+    std::visit([&](const auto& concrete) { before(concrete, key); }, static_cast<const Action::variant&>(action));
+  }
+
+ private:
+  const Layout& layout_;
+  bool set_holds_ = false;
+
+  template <typename Other>
+  void before(const Other&, const PipelineKey&) {}
+  void before(const PushVlanAction&, const PipelineKey& key) { met.third_tags += is_present(key.vlan[1]) ? 1 : 0; }
+  void before(const PushMplsAction&, const PipelineKey& key) {
+    met.push_mpls = true;
+    met.fourth_label = met.fourth_label || has_three_labels(key);
+  }
+  void before(const PopMplsAction&, const PipelineKey&) { met.pop_mpls = true; }
+  void before(const DecTtlAction&, const PipelineKey&) { met.dec_ttl = true; }
+  void before(const WriteActionsAction&, const PipelineKey&) { set_holds_ = true; }
+  void before(const ExitAction&, const PipelineKey&) { met.exit_before_set = met.exit_before_set || set_holds_; }
+  void before(const OutputAction& output, const PipelineKey& key) {
+    if (output.port == kPortNormal) return before_normal(key);
+    if (output.max_len == 0) return;
+    met.max_len = true;
+    met.max_len_unsent = met.max_len_unsent || output.port.value == key.in_port || !takes(output.port, key);
+  }
+  void before_normal(const PipelineKey& key) {
+    met.normal = true;
+    const PortSetting* ingress = find(PortNo{key.in_port});
+    const bool tunnel = ingress != nullptr && ingress->vlan.mode == VlanMode::kDot1qTunnel;
+    met.normal_two_tags = met.normal_two_tags || is_present(key.vlan[tunnel ? 0 : 1]);
+    met.normal_empty_tag = met.normal_empty_tag || is_empty(key.vlan[0]) || is_empty(key.vlan[1]);
+    met.third_tags += tunnel && is_present(key.vlan[1]) ? 1 : 0;
+  }
+  [[nodiscard]] const PortSetting* find(PortNo number) const {
+    for (const PortSetting& port : layout_.ports)
+      if (port.number == number) return &port;
+    return nullptr;
+  }
+  [[nodiscard]] bool takes(PortNo number, const PipelineKey& key) const {
+    const PortSetting* port = find(number);
+    const PortSetting* ingress = find(PortNo{key.in_port});
+    return port == nullptr || (port->up && !(port->is_protected && ingress != nullptr && ingress->is_protected));
+  }
+};
 
 // Takes what is sent, and gives the frames back at once.
 struct ShuntSwitch::Sink final : FrameSink {
@@ -126,6 +154,7 @@ ShuntSwitch::ShuntSwitch(std::uint32_t port_count)
 }
 
 void ShuntSwitch::configure(const Layout& layout) {
+  layout_ = layout;
   for (const PortSetting& setting : layout.ports) {
     BridgePort port;
     port.number = setting.number;
@@ -172,7 +201,7 @@ ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
     return result;
   }
   const FlowKey key = executor_.key();
-  const Translation fresh = translate_frame(key, frame);
+  const Translation fresh = translate_frame(key, frame, result.met);
   const Translation* used = find_cached(key, result.fault);
   result.cached = used != nullptr;
   if (used == nullptr) used = &fresh;
@@ -180,9 +209,6 @@ ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
     result.fault = fmt::format("a cached flow covers too much: it has {}\n    but the frame gets {}", describe(*used),
                                describe(fresh));
   result.explanation = fmt::format("{}\n    {}", result.cached ? "cached flow" : "translated", describe(*used));
-  const Depth most = deepest(frame, used->actions);
-  result.tags = most.tags;
-  result.labels = most.labels;
   const shunt_drop_reason outcome = executor_.run(*used, sink);
   result.outputs = std::move(sink.outputs);
   if (!result.cached && !fresh.needs_packet) cache_.push_back({key & fresh.mask, fresh});
@@ -192,12 +218,15 @@ ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
   return result;
 }
 
-Translation ShuntSwitch::translate_frame(const FlowKey& key, const Bytes& frame) const {
+Translation ShuntSwitch::translate_frame(const FlowKey& key, const Bytes& frame, Met& met) const {
   const PacketView view{{reinterpret_cast<const std::uint8_t*>(frame.data()), frame.size()},
                         static_cast<std::uint32_t>(frame.size())};
   const SwitchStateRef state = switch_.state();
   Translation translation = translate(*state, key);
-  return translation.needs_packet ? translate(*state, key, &view) : translation;
+  Watcher watcher{layout_};
+  const Translation watched = translate(*state, key, translation.needs_packet ? &view : nullptr, &watcher);
+  met = watcher.met;
+  return watched;
 }
 
 // Any of those that cover the key: if two do, they must say the same.

@@ -28,11 +28,20 @@ class ShuntSwitch {
   // Forgets rules, groups, MACs and cached flows, and installs these. Throws Error.
   void load(const std::vector<std::string>& groups, const std::vector<std::string>& rules);
 
+  // What of the actions that ran over a frame is done otherwise by Open vSwitch (known_differences.cpp).
+  struct Met {
+    unsigned third_tags = 0;      // tags put in front of two
+    bool fourth_label = false;    // a label pushed onto three
+    bool normal = false;
+    bool normal_empty_tag = false, normal_two_tags = false;  // what the frame had then, or in the bridge; empty: VID and priority 0
+    bool max_len = false, max_len_unsent = false;            // unsent: to a port that takes nothing
+    bool exit_before_set = false;                            // while the action set held something
+    bool dec_ttl = false, push_mpls = false, pop_mpls = false;
+  };
   struct Result {
     Outputs outputs;
-    bool cached = false;      // an earlier frame's translation was used
-    unsigned tags = 0;        // VLAN tags that the frame had at most, on its way
-    unsigned labels = 0;      // likewise MPLS labels
+    bool cached = false;  // an earlier frame's translation was used
+    Met met;
     std::string fault;        // a cache that contradicts itself
     std::string explanation;  // key, mask and actions, for messages
   };
@@ -42,6 +51,7 @@ class ShuntSwitch {
 
  private:
   struct Sink;
+  class Watcher;
   struct CachedFlow {
     FlowKey masked;
     Translation translation;
@@ -50,13 +60,14 @@ class ShuntSwitch {
   Switch switch_;
   BridgeId bridge_;
   std::uint32_t port_count_;
+  Layout layout_;
   std::vector<CachedFlow> cache_;
   Umem umem_{64, false};
   std::vector<shunt_port> ports_;
   FrameCache frames_;
   Executor executor_;
 
-  [[nodiscard]] Translation translate_frame(const FlowKey& key, const Bytes& frame) const;
+  [[nodiscard]] Translation translate_frame(const FlowKey& key, const Bytes& frame, Met& met) const;
   [[nodiscard]] const Translation* find_cached(const FlowKey& key, std::string& fault) const;
   void follow_up(const Translation& translation);
 };
