@@ -61,6 +61,17 @@ send a "${UDP[@]}" --count 3 --rate 100 >/dev/null
 sleep 0.3
 equal "misses of a table that drops" 0 "$(json 'len(d["packets"])' packet-in br0)"
 
+note "a TTL that runs out, where nothing is sent behind it: the kernel drops what has TTL left"
+shunt flow replace br0 --file - <<'RULES'
+table=0,priority=2,udp,tp_dst=9,cookie=0x77,actions=mod_nw_ttl:1,dec_ttl(3)
+table=0,priority=1,udp,cookie=0x78,actions=dec_ttl
+RULES
+send a "${UDP[@]}" --dport 9 --count 10 --rate 100 >/dev/null
+send a "${UDP[@]}" --dport 10 --count 3 --rate 100 >/dev/null
+equal "expired" "{('invalid_ttl', '0x77', 3)}" \
+  "$(sent_up 10 '{(p["reason"], p["cookie"], p["controller_id"]) for p in d}')"
+equal "of the others" 0 "$(json 'len(d["packets"])' packet-in br0)"
+
 note "the last 256 wait; what was lost is counted"
 shunt flow replace br0 'udp,actions=controller'
 send a "${UDP[@]}" --count 300 --rate 500 >/dev/null

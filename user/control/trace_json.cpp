@@ -32,6 +32,13 @@ Json rule_json(const Rule& rule, const PortNames& names) {
           {"packets", rule.counters.packets()}};
 }
 
+// What becomes of the packet: actions, and what ends it where they send it nowhere.
+std::string actions_of(const Translation& made, const PortPlaces& places) {
+  if (made.actions.empty()) return fmt::format("drop({})", name_of(made.drop));
+  const std::string actions = format_dp_actions(made.actions, namer(places));
+  return made.is_drop() ? fmt::format("{},drop({})", actions, name_of(made.drop)) : actions;
+}
+
 }  // namespace
 
 PortPlaces port_places(InstanceApi& instance) {
@@ -87,11 +94,11 @@ Json trace_json(const Trace& trace, const PortNames& names, const PortPlaces& pl
                {"steps", std::move(steps)},
                {"rules", std::move(rules)},
                {"mask", format_mask(made.mask)},
-               {"actions", made.actions.empty() ? fmt::format("drop({})", name_of(made.drop))
-                                                : format_dp_actions(made.actions, namer(places))},
+               {"actions", actions_of(made, places)},
                {"drop", nullptr},
                {"nearest", nullptr}};
-  if (made.actions.empty()) json["drop"] = {{"reason", name_of(made.drop)}, {"help", help_of(made.drop)}};
+  if (made.actions.empty() || made.is_drop())
+    json["drop"] = {{"reason", name_of(made.drop)}, {"help", help_of(made.drop)}};
   if (trace.near_miss) {
     json["nearest"] = rule_json(*trace.near_miss->rule, names);
     json["nearest"]["differences"] = trace.near_miss->differences;

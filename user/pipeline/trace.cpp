@@ -120,7 +120,7 @@ Trace trace_packet(const SwitchState& state, const FlowKey& key, const PacketVie
   Recorder recorder{bridge, names, trace.steps};
   trace.translation = translate(state, key, packet, &recorder);
   add_consequences(trace.translation, names, trace.steps);
-  if (bridge != nullptr && trace.translation.actions.empty())
+  if (bridge != nullptr && trace.translation.is_drop())
     trace.near_miss = find_near_miss(state, *bridge, key, trace.translation, recorder.visits(), names);
   return trace;
 }

@@ -27,6 +27,22 @@ bool is_effect(const shunt_action& action) {
   }
 }
 
+// A TTL that is used up there is for controllers to hear of.
+bool is_decrement(const shunt_action& action) {
+  return action.type == SHUNT_ACT_DEC_TTL || action.type == SHUNT_ACT_DEC_MPLS_TTL;
+}
+
+bool is_output(const shunt_action& action) { return action.type == SHUNT_ACT_OUTPUT; }
+
+// A decrement from `start` on, behind all that is sent: the kernel side would have run its list when it came to it.
+bool ends_in_decrement(const DpActions& actions, std::size_t start) {
+  for (std::size_t i = actions.size(); i-- > start;) {
+    if (is_decrement(actions[i])) return true;
+    if (is_output(actions[i]) || actions[i].type == SHUNT_ACT_CONTROLLER) return false;
+  }
+  return false;
+}
+
 // What an output after the scope must not see. A meter's verdict holds for the scope, like an edit.
 bool is_edit(const shunt_action& action) {
   switch (action.type) {
@@ -71,17 +87,43 @@ shunt_action* same_field_before(DpActions& actions, std::size_t from, std::size_
   return nullptr;
 }
 
+// What `first` looked at, `second` hangs on too.
+void add_examined(const Translation& first, Translation& second) {
+  second.needs_packet = second.needs_packet || first.needs_packet;
+  add_mask(second.mask, first.mask);
+  second.dependencies.tables |= first.dependencies.tables;
+  add_mask(second.dependencies.rewritten, first.dependencies.rewritten);
+  second.dependencies.tags |= first.dependencies.tags;
+  second.fdb_dependencies.insert(second.fdb_dependencies.end(), first.fdb_dependencies.begin(),
+                                 first.fdb_dependencies.end());
+}
+
+// `run` takes a Translator. Only behind a translation is it known whether each decrement of a TTL has something sent
+// behind it; where one has not, another is made that looks at the TTLs. The observer sees one translation.
+template <typename Run>
+Translation translate_with(const SwitchState& state, const FlowKey& key, const PacketView* packet,
+                           TranslationObserver* observer, Run run) {
+  Translator first{state, key, packet, nullptr, false};
+  Translation result = run(first);
+  if (observer == nullptr && !first.hides_ttl()) return result;
+  Translator second{state, key, packet, observer, first.hides_ttl()};
+  Translation seen = run(second);
+  if (first.hides_ttl()) add_examined(result, seen);
+  return seen;
+}
+
 }  // namespace
 
 Translation translate(const SwitchState& state, const FlowKey& key, const PacketView* packet,
                       TranslationObserver* observer) {
-  return Translator{state, key, packet, observer}.run();
+  return translate_with(state, key, packet, observer, [](Translator& translator) { return translator.run(); });
 }
 
 Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
                               std::span<const Action> actions, const PacketView* packet,
                               TranslationObserver* observer) {
-  return Translator{state, key, packet, observer}.run(bridge, in_port, actions);
+  return translate_with(state, key, packet, observer,
+                        [&](Translator& translator) { return translator.run(bridge, in_port, actions); });
 }
 
 FlowMask eth_dst_mask() {
@@ -114,8 +156,8 @@ std::uint16_t load16(const __u8* at) {
 }
 
 Translator::Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet,
-                       TranslationObserver* observer)
-    : state_{state}, packet_{key}, view_{packet}, observer_{observer} {
+                       TranslationObserver* observer, bool looks_at_ttl)
+    : state_{state}, packet_{key}, view_{packet}, observer_{observer}, looks_at_ttl_{looks_at_ttl} {
   working_ = to_pipeline(key);
   result_.version = state.version;
   result_.mask.in_port = ~std::uint32_t{0};
@@ -278,7 +320,8 @@ void Translator::open_scope() {
 void Translator::close_scope() {
   const Scope& scope = scopes_.back();
   DpActions& actions = result_.actions;
-  trim(scope.start);
+  if (ends_in_decrement(actions, scope.start)) hides_ttl_ = true;
+  trim(scope.start, false);
   const std::size_t edit = first_edit(actions, scope.start);
   if (edit != kNoPlace) {
     actions.insert(actions.begin() + static_cast<std::ptrdiff_t>(edit), of_type(SHUNT_ACT_SAVE));
@@ -292,10 +335,13 @@ void Translator::close_scope() {
   scopes_.pop_back();
 }
 
-void Translator::trim(std::size_t start) {
+void Translator::trim(std::size_t start, bool decrements_count) {
   DpActions& actions = result_.actions;
   std::size_t end = actions.size();
-  while (end > start && !is_effect(actions[end - 1])) --end;
+  const auto counts = [&](const shunt_action& action) {
+    return is_effect(action) || (decrements_count && is_decrement(action));
+  };
+  while (end > start && !counts(actions[end - 1])) --end;
   // What would have been put back behind `end` need not be saved.
   unsigned restored = 0;
   for (std::size_t i = end; i-- > start;) {
@@ -368,6 +414,7 @@ void Translator::give_up(shunt_drop_reason reason) {
 Translation Translator::finish() {
   DpActions& actions = result_.actions;
   if (stop_) {
+    hides_ttl_ = false;
     actions.clear();
     // Nothing follows from half a translation.
     result_.controllers.clear();
@@ -376,9 +423,9 @@ Translation Translator::finish() {
     result_.learned.clear();
     result_.fin_timeouts.clear();
   } else {
-    trim(0);
-    const bool goes_out = std::any_of(actions.begin(), actions.end(),
-                                      [](const shunt_action& each) { return each.type == SHUNT_ACT_OUTPUT; });
+    const bool goes_out = std::any_of(actions.begin(), actions.end(), is_output);
+    if (goes_out && ends_in_decrement(actions, 0)) hides_ttl_ = true;
+    trim(0, !goes_out && !looks_at_ttl_);
     if (goes_out)
       result_.drop = SHUNT_DROP_NONE;
     else if (!result_.controllers.empty())

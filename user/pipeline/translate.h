@@ -55,9 +55,12 @@ struct PacketView {
 struct Translation {
   std::uint64_t version = 0;  // SwitchState::version it was made under
   FlowMask mask{};
-  // Without an OUTPUT: a drop for the reason in `drop`, whatever it still counts or reports (METER, SAMPLE, CONTROLLER).
+  // Without an OUTPUT: a drop for the reason in `drop`, whatever it still counts or reports (METER, SAMPLE, CONTROLLER,
+  // and DEC_TTL or DEC_MPLS_TTL to those who hear of a TTL that runs out).
   DpActions actions;
   shunt_drop_reason drop = SHUNT_DROP_NONE;
+  // The packet goes nowhere: neither to a port nor, unless its TTL runs out, to a controller.
+  [[nodiscard]] bool is_drop() const { return drop != SHUNT_DROP_NONE && drop != SHUNT_DROP_CONTROLLER; }
   bool needs_packet = false;
   std::vector<RuleRef> rules;               // met, in order: their counters rise with the flow's
   // What else counts with the flow: tables (look-ups and matches), groups, buckets. They point into objects kept alive.

@@ -146,12 +146,13 @@ void Translator::pop_to_payload(std::uint16_t eth_type, bool bottom) {
   reveal_payload(eth_type, tags);
 }
 
-// Whatever the TTL is: whoever runs the action finds out whether it expires, so that the flow serves every TTL. But that
-// ends the packet, so that where other lists go on behind this one, the TTL is looked at here: it ends its own list only
-// (as Open vSwitch has it).
+// Whatever the TTL is: whoever runs the action finds out whether it expires, so that the flow serves every TTL. But
+// that ends the packet, so that where other lists go on behind this one, the TTL is looked at here: it ends its own
+// list only (as Open vSwitch has it). So it is where something is sent, but nothing behind the decrement, which the
+// kernel would not come to; where nothing at all is sent, the decrement stays for its controllers.
 void Translator::run(const DecTtlAction& dec) {
   if (!has(Prerequisite::kIp)) return note([] { return "the packet is not IP"; });
-  if (!list_is_last()) {
+  if (looks_at_ttl_ || !list_is_last()) {
     FlowMask proof{};
     proof.nw_ttl = ttl_proof(working_.nw_ttl);
     examine(proof);
@@ -171,7 +172,7 @@ void Translator::run(const DecTtlAction& dec) {
 
 void Translator::run(const DecMplsTtlAction&) {
   if (!has(Prerequisite::kMpls)) return note([] { return "the packet has no label"; });
-  if (!list_is_last()) {
+  if (looks_at_ttl_ || !list_is_last()) {
     const auto top = static_cast<std::uint8_t>(working_.mpls_lse[0].host());
     examine(label_mask(0, ttl_proof(top)));
     if (top <= 1) return expire({});

@@ -68,9 +68,13 @@ struct WorkingPacket {
 
 class Translator : private WorkingPacket {
  public:
-  Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet, TranslationObserver* observer);
+  // looks_at_ttl: whether a TTL runs out is found out here, not by who runs the actions.
+  Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet, TranslationObserver* observer,
+             bool looks_at_ttl);
   Translation run();
   Translation run(BridgeId bridge, PortNo in_port, std::span<const Action> actions);
+  // Behind run(), without looks_at_ttl: a TTL that runs out would not be noticed by who runs these actions.
+  [[nodiscard]] bool hides_ttl() const { return hides_ttl_; }
 
  private:
   // A list longer than this is a configuration error, and no packet may cost what running it would.
@@ -98,6 +102,7 @@ class Translator : private WorkingPacket {
   const FlowKey& packet_;
   const PacketView* const view_;
   TranslationObserver* const observer_;
+  const bool looks_at_ttl_;
   const BridgeState* bridge_ = nullptr;
   std::uint32_t original_in_port_ = 0;  // the OpenFlow number of the port that the packet came in on
   Translation result_;
@@ -113,6 +118,7 @@ class Translator : private WorkingPacket {
   bool leave_list_ = false;  // the list that runs ends here; those around it go on
   bool exit_ = false;        // all lists end here
   bool stop_ = false;        // translation is over
+  bool hides_ttl_ = false;
   bool in_action_set_ = false, in_group_ = false, in_packet_out_ = false;
   ActionSet action_set_;
   std::vector<StackEntry> stack_;
@@ -274,7 +280,9 @@ class Translator : private WorkingPacket {
   }
 
   void begin(const BridgeState& bridge, PortNo in_port);
-  void trim(std::size_t start);  // takes off result_.actions, from `start` on, what changes nothing that is sent
+  // Takes off result_.actions, from `start` on, what changes nothing that is sent; nor, where decrements count, says
+  // that a TTL has run out.
+  void trim(std::size_t start, bool decrements_count);
   Translation finish();
 };
 

@@ -24,6 +24,7 @@ struct Output {
 // The translation's actions taken apart.
 struct Parts {
   std::vector<Output> outputs;
+  Edits edits;                       // all but what is put back
   std::vector<shunt_action> meters;  // without outputs they still count
   std::vector<shunt_action> samples;
   std::optional<shunt_action> last_word;  // an explicit DROP or USERSPACE
@@ -33,7 +34,7 @@ struct Parts {
 Parts take_apart(const DpActions& actions) {
   Parts parts;
   std::vector<Edits> saved;
-  Edits edits;
+  Edits& edits = parts.edits;
   std::uint16_t truncate = 0;
   for (const shunt_action& action : actions) {
     switch (action.type) {
@@ -81,15 +82,6 @@ shunt_action make_action(shunt_action_type type, std::uint8_t field, std::uint32
   action.field = field;
   action.arg = static_cast<__u16>(arg);
   return action;
-}
-
-Encoded drop(const Parts& parts, shunt_drop_reason reason) {
-  Encoded encoded;
-  encoded.actions = parts.samples;
-  encoded.actions.insert(encoded.actions.end(), parts.meters.begin(), parts.meters.end());
-  encoded.actions.push_back(make_action(SHUNT_ACT_DROP, static_cast<std::uint8_t>(reason), 0));
-  if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
-  return encoded;
 }
 
 bool all_ports_differ(std::vector<Output> outputs) {
@@ -178,7 +170,7 @@ bool runs_in_kernel(const Edits& edits) {
   return true;
 }
 
-Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, const shunt_action& output,
+Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, const shunt_action& last,
                GroupPorts group) {
   // Each meter counts the packet, once: those behind the last output too, and those of a clone apart.
   const auto meters =
@@ -190,13 +182,28 @@ Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, c
   encoded.actions.insert(encoded.actions.end(), edits.begin(), edits.end());
   if (std::any_of(edits.begin(), edits.end(), is_edit)) encoded.flags |= SHUNT_FLOW_EDITS;
   if (truncate != 0) encoded.actions.push_back(make_action(SHUNT_ACT_TRUNCATE, 0, truncate));
-  encoded.actions.push_back(output);
+  encoded.actions.push_back(last);
   if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   encoded.group = std::move(group);
-  if (encoded.actions.size() == 1 && output.type == SHUNT_ACT_OUTPUT && output.field == 0) {
+  if (encoded.actions.size() == 1 && last.type == SHUNT_ACT_OUTPUT && last.field == 0) {
     encoded.flags |= SHUNT_FLOW_SINGLE_OUTPUT;
-    encoded.output = DpPort{output.arg};
+    encoded.output = DpPort{last.arg};
   }
+  return encoded;
+}
+
+Encoded drop(const Parts& parts, shunt_drop_reason reason) {
+  const shunt_action drop = make_action(SHUNT_ACT_DROP, static_cast<std::uint8_t>(reason), 0);
+  const auto decrements = [](const shunt_action& action) {
+    return action.type == SHUNT_ACT_DEC_TTL || action.type == SHUNT_ACT_DEC_MPLS_TTL;
+  };
+  // A packet whose TTL runs out there goes up.
+  if (std::any_of(parts.edits.begin(), parts.edits.end(), decrements)) return finish(parts, parts.edits, 0, drop, {});
+  Encoded encoded;
+  encoded.actions = parts.samples;
+  encoded.actions.insert(encoded.actions.end(), parts.meters.begin(), parts.meters.end());
+  encoded.actions.push_back(drop);
+  if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   return encoded;
 }
 

@@ -38,6 +38,8 @@ std::size_t last_that_counts(const DpActions& actions) noexcept {
       case SHUNT_ACT_METER:
       case SHUNT_ACT_SAMPLE:
       case SHUNT_ACT_CONTROLLER:
+      case SHUNT_ACT_DEC_TTL:
+      case SHUNT_ACT_DEC_MPLS_TTL:
         return i;
       default:
         break;

@@ -511,7 +511,7 @@ FlowSnapshot Revalidator::Impl::snapshot(std::uint32_t slot) const {
   snapshot.mask = table.mask(slot);
   // What was decided, port by port: the kernel's form may name an output group, or just say "to userspace".
   snapshot.actions = flow.translation->actions;
-  if (snapshot.actions.empty()) {
+  if (snapshot.actions.empty() || flow.translation->is_drop()) {
     shunt_action drop{};
     drop.type = SHUNT_ACT_DROP;
     drop.field = static_cast<__u8>(flow.translation->drop);

@@ -244,6 +244,42 @@ TEST_SUITE("translate") {
     CHECK(result.ttl_controllers.size() == 1);
   }
 
+  // A decrement was once left out where nothing was sent behind it, and no controller heard of the TTL.
+  TEST_CASE("controllers hear of a TTL that runs out, whatever is sent behind it") {
+    OneBridge bridge;
+    bridge.port(1);
+    bridge.port(2);
+    const auto with = [&](const std::string& actions, unsigned ttl) {
+      bridge.rule("priority=9,actions=" + actions);
+      FlowKey key = tcp();
+      key.nw_ttl = static_cast<__u8>(ttl);
+      return bridge.run(key);
+    };
+    for (const unsigned ttl : {1u, 64u}) {
+      CAPTURE(ttl);
+      const Translation result = with("dec_ttl,mod_dl_dst:02:00:00:00:00:09", ttl);
+      CHECK(text(result) == "ttl drop:rule");
+      CHECK(result.is_drop());
+      CHECK(result.ttl_controllers.size() == 1);
+      CHECK(result.mask.nw_ttl == 0);  // who runs it finds out
+      CHECK(text(with("dec_ttl,output:1", ttl)) == "ttl drop:same-port");
+    }
+    // The kernel sends last of all.
+    for (const std::string actions : {"output:2,dec_ttl", "clone(dec_ttl),output:2"}) {
+      CAPTURE(actions);
+      Translation result = with(actions, 1);
+      const bool sent_first = actions.front() == 'o';
+      CHECK(text(result) == (sent_first ? "2 up:0" : "up:0 2"));
+      CHECK(result.controllers.at(0).action.reason == PacketInReason::kInvalidTtl);
+      CHECK(result.mask.nw_ttl == 0xfe);
+      result = with(actions, 64);
+      CHECK(text(result) == "2");
+      CHECK(result.mask.nw_ttl == 0x40);
+    }
+    // One that something is sent behind serves every TTL.
+    CHECK(with("clone(dec_ttl,output:2),output:2", 64).mask.nw_ttl == 0);
+  }
+
   TEST_CASE("VLAN tags are pushed, popped and written") {
     OneBridge bridge;
     bridge.port(1);

@@ -240,6 +240,17 @@ TEST_SUITE("encode") {
     CHECK((features_of(FlowMask{}, encoded) & SHUNT_FEATURE_METER) != 0);
   }
 
+  // Packets of a dropped flow were once dropped before their TTL was looked at.
+  TEST_CASE("a TTL that runs out goes up from a flow that is dropped") {
+    const Encoded encoded = encode_actions({simple(SHUNT_ACT_METER, 3), set_eth_dst(1), simple(SHUNT_ACT_DEC_TTL)});
+    REQUIRE(encoded.actions.size() == 4);
+    CHECK(encoded.actions[0].type == SHUNT_ACT_METER);
+    CHECK(encoded.actions[2].type == SHUNT_ACT_DEC_TTL);
+    CHECK(encoded.actions[3].type == SHUNT_ACT_DROP);
+    CHECK(encoded.actions[3].field == SHUNT_DROP_RULE);
+    CHECK((features_of(FlowMask{}, encoded) & SHUNT_FEATURE_L3) != 0);
+  }
+
   TEST_CASE("one sample is the kernel's dice, wherever it stands; several go up") {
     for (const DpActions& actions : {DpActions{simple(SHUNT_ACT_SAMPLE, 100), output_to(2), output_to(3)},
                                      DpActions{output_to(2), simple(SHUNT_ACT_SAMPLE, 100), output_to(3)},

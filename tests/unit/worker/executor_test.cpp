@@ -405,6 +405,12 @@ TEST_SUITE("executor") {
     CHECK(f.reports.packet_ins[1].frame == frame);
     CHECK(f.run(udp(100), {simple(SHUNT_ACT_DEC_TTL), output_to(2)}) == SHUNT_DROP_NONE);
     CHECK(f.reports.packet_ins.size() == 2);
+    f.translation.drop = SHUNT_DROP_RULE;
+    const DpActions unsent{simple(SHUNT_ACT_METER, 9999), simple(SHUNT_ACT_DEC_TTL)};
+    CHECK(f.run(frame, unsent) == SHUNT_DROP_TTL_EXPIRED);
+    CHECK(f.reports.packet_ins.size() == 4);
+    CHECK(f.run(udp(100), unsent) == SHUNT_DROP_RULE);
+    CHECK(f.reports.packet_ins.size() == 4);
     f.check_frames();
   }
 
