@@ -74,7 +74,7 @@ constexpr std::array<Field, kFieldCount> kFields{{
     {I::kNdTll,       "nd_tll",       "",            AT(arp_tha),      6,  0,  48, 0, F::kMac, P::kNdAdvert, kSet},
     {I::kMplsLabel,   "mpls_label",   "",            AT(mpls_lse),     4, 12,  20, 0, F::kDecimal, P::kMpls, kSet},
     {I::kMplsTc,      "mpls_tc",      "",            AT(mpls_lse),     4,  9,   3, 0, F::kDecimal, P::kMpls, kSet},
-    {I::kMplsBos,     "mpls_bos",     "",            AT(mpls_lse),     4,  8,   1, 0, F::kDecimal, P::kMpls, kGet},
+    {I::kMplsBos,     "mpls_bos",     "",            AT(mpls_lse),     4,  8,   1, 0, F::kDecimal, P::kMpls, kSet},
     {I::kMplsTtl,     "mpls_ttl",     "",            AT(mpls_lse),     4,  0,   8, 0, F::kDecimal, P::kMpls, kSet},
     {I::kMplsLse1,    "mpls_lse1",    "",            AT(mpls_lse) + 4, 4,  0,  32, 0, F::kHex, P::kMpls2, kGet},
     {I::kMplsLse2,    "mpls_lse2",    "",            AT(mpls_lse) + 8, 4,  0,  32, 0, F::kHex, P::kMpls3, kGet},

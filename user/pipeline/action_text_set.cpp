@@ -12,6 +12,11 @@ void add_set(Scope& scope, const Field& f, FieldText text) {
   write_field(f, action.set.value, text.value);
   write_field(f, action.set.mask, text.mask);
   scope.add(action);
+  // Whether there is a label below, which fields of the next one hang on.
+  if (f.id == FieldId::kMplsBos) {
+    write_field(f, scope.state.value, text.value);
+    write_field(f, scope.state.mask, text.mask);
+  }
 }
 
 void add_checked_set(Scope& scope, const Field& f, FieldText text, const ActionToken& token) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "bpf/datapath/act.h"
 #include "bpf/datapath/parse.h"
 
 namespace shunt {
@@ -17,6 +18,9 @@ constexpr std::size_t kUsualHeaders = 512;
 
 // What stands in front of a payload that is looked at by itself: an Ethernet header and up to two tags.
 constexpr std::size_t kMaxHead = kEthernetSize + 2 * sizeof(shunt_vlan_header);
+
+// Room for what actions push.
+constexpr std::size_t kHeadroom = 1024;
 
 struct Parsed {
   FlowKey key{};
@@ -59,6 +63,25 @@ Reparsed summarise(const Parsed& parsed, std::size_t head_size, std::uint32_t of
   return result;
 }
 
+bool changes_frame(const shunt_action& action) noexcept {
+  switch (action.type) {
+    case SHUNT_ACT_SET_FIELD:
+    case SHUNT_ACT_PUSH_VLAN:
+    case SHUNT_ACT_POP_VLAN:
+    case SHUNT_ACT_DEC_TTL:
+    case SHUNT_ACT_PUSH_MPLS:
+    case SHUNT_ACT_POP_MPLS:
+    case SHUNT_ACT_PUSH_PBB:
+    case SHUNT_ACT_POP_PBB:
+    case SHUNT_ACT_DEC_MPLS_TTL:
+    case SHUNT_ACT_COPY_TTL_OUT:
+    case SHUNT_ACT_COPY_TTL_IN:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 Reparsed reparse_frame(const PacketView& packet, std::uint32_t offset) {
@@ -79,6 +102,25 @@ Reparsed reparse_payload(const PacketView& packet, std::uint32_t offset, std::ui
   }
   add16(eth_type);
   return summarise(parse_behind(std::span{head}.first(size), packet, offset), size, offset);
+}
+
+std::vector<std::uint8_t> edited_frame(const PacketView& packet, std::span<const shunt_action> actions) {
+  std::vector<std::uint8_t> buffer(kHeadroom + packet.frame.size() + SHUNT_MIN_FRAME);
+  std::ranges::copy(packet.frame, buffer.begin() + kHeadroom);
+  shunt_frame frame{buffer.data() + kHeadroom, static_cast<std::uint32_t>(packet.frame.size()), kHeadroom,
+                    SHUNT_MIN_FRAME};
+  Parsed parsed;
+  if (shunt_parse(&frame, std::max(packet.length, frame.len), 0, SHUNT_FEATURE_ALL, &parsed.key, &parsed.headers) !=
+      SHUNT_DROP_NONE)
+    return {};
+  unsigned saved = 0;
+  for (const shunt_action& action : actions) {
+    if (action.type == SHUNT_ACT_SAVE) ++saved;
+    if (action.type == SHUNT_ACT_RESTORE) --saved;
+    // One that cannot be run here ends the packet, or leaves it as it is, whoever runs it.
+    if (saved == 0 && changes_frame(action)) (void)shunt_act(&frame, &parsed.headers, &action);
+  }
+  return {frame.data, frame.data + frame.len};
 }
 
 }  // namespace shunt

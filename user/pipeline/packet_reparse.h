@@ -3,10 +3,14 @@
 // read from the packet, by the datapath's parser (bpf/datapath/parse.h) over a frame that is built anew in front of
 // them.
 //
+// Where edits decide what the bytes below a header mean, the packet is edited first, by the datapath's code, too.
+//
 // Threads: any; nothing is kept between calls.
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "user/flow/flow_key.h"
 #include "user/pipeline/translate.h"
@@ -28,5 +32,8 @@ struct Reparsed {
 // `offset` carries nothing.
 [[nodiscard]] Reparsed reparse_payload(const PacketView& packet, std::uint32_t offset, std::uint16_t eth_type,
                                        unsigned tags_in_front = 0);
+
+// The first bytes of the packet behind these actions' edits. Not those between SAVE and RESTORE, nor a meter's.
+[[nodiscard]] std::vector<std::uint8_t> edited_frame(const PacketView& packet, std::span<const shunt_action> actions);
 
 }  // namespace shunt

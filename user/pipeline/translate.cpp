@@ -266,6 +266,8 @@ bool Translator::has(Prerequisite prerequisite) {
 }
 
 void Translator::write(const Match& set) {
+  const bool was_bottom = (working_.mpls_lse[0].host() & kLabelBottom) != 0;
+  if ((set.mask.mpls_lse[0].host() & kLabelBottom) != 0) examine(label_mask(0, kLabelBottom));
   Match edit = set;
   DpActions& actions = result_.actions;
   merge_into_push(edit);
@@ -302,6 +304,7 @@ void Translator::write(const Match& set) {
   working_ = from_words(words);
   add_mask(known_, set.mask);
   add_mask(rewritten_, flow_part(set.mask));
+  if (((working_.mpls_lse[0].host() & kLabelBottom) != 0) != was_bottom) bottom_changed();
 }
 
 const PacketView* Translator::need_packet() {

@@ -75,7 +75,7 @@ void Translator::run(const PopMplsAction& pop) {
   const std::uint16_t below = !layers_.labels.empty()      ? layers_.labels.back().eth_type
                               : layers_.covered != nullptr ? layers_.covered->working_.eth_type.host()
                                                            : std::uint16_t{0};
-  if (below == pop.eth_type && result_.actions.size() > merge_from_ &&
+  if (below != 0 && below == pop.eth_type && result_.actions.size() > merge_from_ &&
       result_.actions.back().type == SHUNT_ACT_PUSH_MPLS) {
     result_.actions.pop_back();
   } else {
@@ -235,6 +235,8 @@ void Translator::run(const CopyTtlInAction&) {
   if ((working_.mpls_lse[0].host() & kLabelBottom) == 0) {
     working_.mpls_lse[1] = be32{with_ttl(working_.mpls_lse[1], ttl)};
     known ? know(label_mask(1, kLabelTtl)) : hide(label_mask(1, kLabelTtl));
+    // Where that is a label because the bottom-of-stack bit was cleared, pops may find something else there.
+    if (layers_.remade != nullptr && layers_.labels.empty()) (void)remake_packet();
   } else if (layers_.covered == nullptr) {
     if (packet_inner_ttl() != nullptr) layers_.inner_ttl = ttl;
   } else {
@@ -256,7 +258,7 @@ bool Translator::has_inner_ttl() const {
 const std::uint8_t* Translator::packet_inner_ttl() {
   if (view_ == nullptr) return nullptr;
   const std::uint32_t at = payload_at() + kLabelSize;
-  const auto& frame = view_->frame;
+  const auto frame = packet_at_hand().frame;
   // By the version, for a label does not say what lies below it.
   const unsigned version = at < frame.size() ? frame[at] >> 4 : 0;
   if (version == 4 && at + kIpv4HeaderSize <= frame.size()) return &frame[at + 8];
@@ -265,7 +267,7 @@ const std::uint8_t* Translator::packet_inner_ttl() {
 }
 
 be32 Translator::label_at(std::uint32_t offset) const {
-  const auto& frame = view_->frame;
+  const auto frame = packet_at_hand().frame;
   return offset + kLabelSize <= frame.size() ? be32{load32(frame.data() + offset)} : be32{0};
 }
 

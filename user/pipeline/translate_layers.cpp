@@ -2,6 +2,7 @@
 // Headers that the working key has no place for: what lies below a pushed label or service tag, and what pops bring to
 // light of the packet. The latter are read from the packet where it is at hand, and are hidden either way: an answer
 // that depends on them is for this packet alone.
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <utility>
@@ -99,13 +100,42 @@ void Translator::set_payload(const FlowKey& key) {
 }
 
 std::uint32_t Translator::payload_at() {
-  if (!layers_.payload_at) layers_.payload_at = reparse_frame(*view_, 0).payload;
+  if (!layers_.payload_at) layers_.payload_at = reparse_frame(packet_at_hand(), 0).payload;
   return *layers_.payload_at;
+}
+
+PacketView Translator::packet_at_hand() const {
+  if (layers_.remade == nullptr) return *view_;
+  const std::vector<std::uint8_t>& frame = *layers_.remade;
+  const std::size_t left_out = std::max<std::size_t>(view_->length, view_->frame.size()) - view_->frame.size();
+  return {frame, static_cast<std::uint32_t>(frame.size() + left_out)};
+}
+
+// Of what was pushed and edited so far only the bytes count now, as a parser would read them.
+void Translator::bottom_changed() {
+  const bool bottom = (working_.mpls_lse[0].host() & kLabelBottom) != 0;
+  layers_.labels.clear();
+  layers_.covered.reset();
+  layers_.inner_ttl.reset();
+  layers_.payload_at.reset();
+  FlowKey found{};
+  if (view_ != nullptr) found = remake_packet();
+  for (const unsigned entry : {1u, 2u}) {
+    working_.mpls_lse[entry] = bottom ? be32{0} : found.mpls_lse[entry];
+    bottom ? know(label_mask(entry, ~std::uint32_t{0})) : hide(label_mask(entry, ~std::uint32_t{0}));
+  }
+}
+
+FlowKey Translator::remake_packet() {
+  layers_.remade = std::make_shared<const std::vector<std::uint8_t>>(edited_frame(*view_, result_.actions));
+  const Reparsed found = reparse_frame(packet_at_hand(), 0);
+  layers_.payload_at = found.payload;
+  return found.key;
 }
 
 void Translator::reveal_payload(std::uint16_t eth_type, unsigned tags_in_front) {
   Reparsed found;
-  if (view_ != nullptr) found = reparse_payload(*view_, payload_at(), eth_type, tags_in_front);
+  if (view_ != nullptr) found = reparse_payload(packet_at_hand(), payload_at(), eth_type, tags_in_front);
   if (found.is_ip && layers_.inner_ttl) found.key.nw_ttl = *layers_.inner_ttl;
   layers_.inner_ttl.reset();
   layers_.payload_at = found.payload;
@@ -126,14 +156,14 @@ void Translator::reveal_payload(std::uint16_t eth_type, unsigned tags_in_front) 
 
 void Translator::reveal_frame() {
   Reparsed found;
-  if (view_ != nullptr) found = reparse_frame(*view_, payload_at() + kServiceTagSize);
+  if (view_ != nullptr) found = reparse_frame(packet_at_hand(), payload_at() + kServiceTagSize);
   FlowMask frame{};
   std::memset(&frame, 0xff, sizeof frame);
   frame.in_port = frame.dp_hash = 0;
   copy_bits(working_, found.key, frame);
   hide(frame);
   ttl_decremented_ = label_ttl_decremented_ = false;
-  layers_ = {{}, {}, nullptr, found.payload, std::nullopt, layers_.length_change - kPbbSize};
+  layers_ = {{}, {}, nullptr, found.payload, std::nullopt, layers_.remade, layers_.length_change - kPbbSize};
 }
 
 void Translator::cover() {
@@ -159,6 +189,7 @@ void Translator::uncover() {
   layers_.labels = below->layers_.labels;
   layers_.payload_at = below->layers_.payload_at;
   layers_.inner_ttl = below->layers_.inner_ttl;
+  layers_.remade = below->layers_.remade;
   layers_.covered = below->layers_.covered;
 }
 

@@ -44,7 +44,9 @@ struct Layers {
   // Where, in the packet at hand, what its own tags, or the labels that were popped so far, are in front of begins.
   std::optional<std::uint32_t> payload_at;
   std::optional<std::uint8_t> inner_ttl;  // copied to the IP header below the packet's own last label
-  int length_change = 0;                  // bytes that pushes added and pops took
+  // The packet at hand as edits had left it when what its bytes mean last changed; null: as it was received.
+  std::shared_ptr<const std::vector<std::uint8_t>> remade;
+  int length_change = 0;  // bytes that pushes added and pops took
 };
 
 // The packet as edited so far: what a scope (open_scope) saves and brings back.
@@ -217,7 +219,11 @@ class Translator : private WorkingPacket {
   void uncover();       // and comes back from below a label stack, but for addresses and tags, which stayed
   void lose_payload(std::uint16_t eth_type);  // it is called what it is not
   [[nodiscard]] std::uint32_t payload_at();   // there is a packet at hand
-  void merge_into_push(Match& edit);          // what a push at the end of the actions may push at once
+  // It, as pops and looks below labels find it.
+  [[nodiscard]] PacketView packet_at_hand() const;
+  FlowKey remake_packet();  // from the packet at hand and the edits so far; its key
+  void bottom_changed();  // the bottom-of-stack bit, by a write that is emitted: below the label is something else now
+  void merge_into_push(Match& edit);  // what a push at the end of the actions may push at once
 
   // --- translate_spread.cpp.
   void run(const MultipathAction& multipath);

@@ -251,6 +251,12 @@ TEST_SUITE("act: set a field") {
     becomes(packet().eth(kA, kB).mpls(16, 0, 64).payload(50),
             set_field(SHUNT_FIELD_MPLS_LSE, {0, 0x01, 0x10, 0}, {0xff, 0xff, 0xf0, 0}),
             packet().eth(kA, kB).mpls(17, 0, 64).payload(50));
+    // Its bottom-of-stack bit.
+    Bytes open = packet().eth(kA, kB).mpls(16, 0, 64).payload(50).build();
+    Frame f{open};
+    f.act(set_field(SHUNT_FIELD_MPLS_LSE, {0, 0, 0, 0}, {0, 0, 1, 0}));
+    open[16] &= std::byte{0xfe};
+    CHECK(f.bytes() == open);
     stays(v4().udp(1, 2), set_field(SHUNT_FIELD_MPLS_LSE, {1, 2, 3, 4}));
   }
 

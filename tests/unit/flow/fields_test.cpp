@@ -284,6 +284,7 @@ TEST_SUITE("fields") {
                                   {FieldId::kNdTll, nd_packet(136)},
                                   {FieldId::kMplsLabel, mpls},
                                   {FieldId::kMplsTc, mpls},
+                                  {FieldId::kMplsBos, mpls},
                                   {FieldId::kMplsTtl, mpls}};
     for (const Case& c : cases) {
       CAPTURE(std::string{field(c.id).name});

@@ -271,6 +271,8 @@ TEST_SUITE("rule actions as text") {
     CHECK(refusal("actions=pop_mpls:0x0800,set_field:1.2.3.4->ip_src").find("ip_src needs ip") != std::string::npos);
     CHECK(refusal("mpls,actions=pop_mpls:0x8847,set_field:5->mpls_tc") == "accepted");
     CHECK(refusal("mpls,actions=push:mpls_lse1").find("mpls_bos=0") != std::string::npos);
+    CHECK(refusal("mpls,mpls_bos=0,actions=set_field:1->mpls_bos,push:mpls_lse1").find("mpls_bos=0") !=
+          std::string::npos);
     CHECK(refusal("mpls,actions=push_mpls:0x8847,push:mpls_lse1") == "accepted");
     CHECK(refusal("ip,actions=push_mpls:0x8847,push:mpls_lse1").find("mpls_bos=0") != std::string::npos);
     CHECK(refusal("ip,actions=push_pbb,set_field:5->ip_dscp").find("ip_dscp needs") != std::string::npos);

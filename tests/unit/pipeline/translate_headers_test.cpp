@@ -210,6 +210,43 @@ TEST_SUITE("translate: headers") {
     }
   }
 
+  // It was once read-only.
+  TEST_CASE("the bottom-of-stack bit is written, and says what lies below") {
+    for (const Payload payload : kPayloads) {
+      const Bytes frame = with_payload(ethernet().mpls(100, 3, 64), payload).build();
+      Bytes open = frame;
+      open[16] &= std::byte{0xfe};
+      CHECK(made_of(frame, {set_field(FieldId::kMplsBos, 0)}) == open);
+      CHECK(made_of(open, {set_field(FieldId::kMplsBos, 1)}) == frame);
+      CHECK(made_of(open, {set_field(FieldId::kMplsTtl, 64), set_field(FieldId::kMplsBos, 1)}) == frame);
+      CHECK(made_of(frame, {set_field(FieldId::kMplsBos, 1)}) == frame);
+    }
+    const Bytes two = with_payload(ethernet().mpls(1).mpls(2), Payload::kIpv4).build();
+    const Match second = ethertype(0x8847) && match_on(FieldId::kMplsBos, 0);
+    // Of a label that was the last one, only the packet says which one is below. Of one that is the last, all know.
+    TwoTables found{{set_field(FieldId::kMplsBos, 1), set_field(FieldId::kMplsBos, 0)},
+                    second && match_on(FieldId::kMplsLse1, 2u << 12, 0xfffff000),
+                    {}};
+    CHECK(found.sw.run(key_of(two)).needs_packet);
+    EndToEnd outcome = run(found.sw, two, key_of(two));
+    CHECK(outcome.result.drop == SHUNT_DROP_NONE);
+    CHECK(outcome.frame == two);
+    TwoTables last{{set_field(FieldId::kMplsBos, 1)}, ethertype(0x8847) && match_on(FieldId::kMplsBos, 1), {}};
+    const Translation served = last.sw.run(key_of(two));
+    CHECK(served.drop == SHUNT_DROP_NONE);
+    CHECK_FALSE(served.needs_packet);
+    CHECK(served.mask.mpls_lse[0] == be32{0x100});
+    CHECK(served.mask.mpls_lse[1] == be32{0});
+    // What an edit had made of the label below is what the pop finds.
+    TwoTables popped{
+        {SetMplsTtlAction{9}, PushMplsAction{0x8847}, set_field(FieldId::kMplsBos, 1), PopMplsAction{0x8847}},
+        ethertype(0x8847) && match_on(FieldId::kMplsTtl, 9),
+        {}};
+    outcome = run(popped.sw, two, key_of(two));
+    CHECK(outcome.result.drop == SHUNT_DROP_NONE);
+    CHECK(hex_of(outcome.thought) == hex_of(outcome.made));
+  }
+
   TEST_CASE("TTLs are copied outwards and inwards") {
     for (const Payload payload : {Payload::kIpv4, Payload::kIpv6}) {
       const Bytes frame = with_payload(ethernet().mpls(100, 3, 64), payload, 32).build();
@@ -382,7 +419,7 @@ TEST_SUITE("translate: headers") {
         const bool two_tags = (key.vlan[1].tci.host() & SHUNT_VLAN_PRESENT) != 0;
         const bool bottom = (key.mpls_lse[0].host() & 0x100) != 0;
         std::optional<Action> action;
-        switch (below(14)) {
+        switch (below(15)) {
           case 0:
             if (!two_tags) action = PushVlanAction{0x88a8};
             break;
@@ -424,6 +461,9 @@ TEST_SUITE("translate: headers") {
           case 12:
             action = below(2) == 0 ? Action{set_field(FieldId::kMplsLabel, below(1000))}
                                    : Action{SetMplsTtlAction{static_cast<std::uint8_t>(60 + below(60))}};
+            break;
+          case 13:
+            action = set_field(FieldId::kMplsBos, below(2));
             break;
           default:
             action = below(2) == 0 ? Action{set_field(FieldId::kIpDst, below(1000))}
