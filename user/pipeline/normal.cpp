@@ -107,14 +107,13 @@ shunt_drop_reason Translator::refusal(const BridgePort& ingress, const BridgePor
 // Where the frame goes; if nowhere, says why.
 std::vector<const BridgePort*> Translator::choose_outputs(const BridgePort& ingress, BridgedFrame& frame, bool learns) {
   const FdbKey dst{frame.vlan, MacAddr::from_wire(working_.eth_dst)};
-  if (learns && dst.mac == MacAddr::from_wire(working_.eth_src) && !dst.mac.is_multicast()) {
-    note([] { return "to its own sender"; });  // who was learned to be where it came from, before this look-up
-    fail(SHUNT_DROP_SAME_PORT);
-    return {};
-  }
   if (learns && !dst.mac.is_multicast()) {
     result_.fdb_dependencies.push_back({bridge_->id, dst});
-    if (const auto number = bridge_->fdb->lookup(dst)) {
+    // What this packet itself taught was learned before this look-up: it may be to its own sender.
+    const auto own = std::find_if(result_.learns.begin(), result_.learns.end(),
+                                  [&](const Translation::Learn& learn) { return learn.key == dst; });
+    const auto number = own != result_.learns.end() ? std::optional{own->port} : bridge_->fdb->lookup(dst);
+    if (number) {
       const BridgePort* port = find_port(*number);
       const shunt_drop_reason why_not = port == nullptr ? SHUNT_DROP_NO_OUTPUT_PORT : refusal(ingress, *port, frame);
       if (why_not == SHUNT_DROP_NONE) {
