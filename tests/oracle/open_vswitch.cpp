@@ -233,8 +233,13 @@ void OpenVswitch::connect_control() {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) throw Error("{}: too long for a socket", path);
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  if (::connect(control_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    throw Error("{}: {}", path, std::strerror(errno));
+  // The file is there a moment before anyone listens.
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (::connect(control_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno != ECONNREFUSED || std::chrono::steady_clock::now() > end)
+      throw Error("{}: {}", path, std::strerror(errno));
+    std::this_thread::sleep_for(5ms);
+  }
 }
 
 void OpenVswitch::configure(const std::vector<std::string>& words) {

@@ -72,7 +72,9 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
 
   void entered_table(std::uint8_t, const PipelineKey&, const Rule*, unsigned) override {}
   void entered_group(const Group&, const Bucket*, unsigned) override {}
-  void note(std::string, unsigned) override {}
+  void note(std::string text, unsigned) override {
+    if (text.starts_with("the TTL has run out")) met.expired = false;  // seen by the translation: a list ends, and no more
+  }
   void before_action(const Action& action, const PipelineKey& key, unsigned) override {
     std::visit([&](const auto& concrete) { before(concrete, key); }, static_cast<const Action::variant&>(action));
   }
@@ -89,7 +91,12 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
     met.fourth_label = met.fourth_label || has_three_labels(key);
   }
   void before(const PopMplsAction&, const PipelineKey&) { met.pop_mpls = true; }
-  void before(const DecTtlAction&, const PipelineKey&) { met.dec_ttl = true; }
+  void before(const DecTtlAction&, const PipelineKey& key) {
+    met.dec_ttl = true;
+    const bool is_ip = key.eth_type.host() == 0x0800 || key.eth_type.host() == 0x86dd;
+    met.expired = met.expired || (is_ip && key.nw_ttl <= 1);
+  }
+  void before(const LearnAction&, const PipelineKey&) { met.learn_actions += met.expired ? 0 : 1; }
   void before(const WriteActionsAction&, const PipelineKey&) { set_holds_ = true; }
   void before(const ExitAction&, const PipelineKey&) { met.exit_before_set = met.exit_before_set || set_holds_; }
   void before(const OutputAction& output, const PipelineKey& key) {
@@ -100,6 +107,7 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
   }
   void before_normal(const PipelineKey& key) {
     met.normal = true;
+    met.normals += met.expired ? 0 : 1;
     const PortSetting* ingress = find(PortNo{key.in_port});
     const bool tunnel = ingress != nullptr && ingress->vlan.mode == VlanMode::kDot1qTunnel;
     met.normal_two_tags = met.normal_two_tags || is_present(key.vlan[tunnel ? 0 : 1]);
@@ -209,12 +217,10 @@ ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
     result.fault = fmt::format("a cached flow covers too much: it has {}\n    but the frame gets {}", describe(*used),
                                describe(fresh));
   result.explanation = fmt::format("{}\n    {}", result.cached ? "cached flow" : "translated", describe(*used));
-  const shunt_drop_reason outcome = executor_.run(*used, sink);
+  (void)executor_.run(*used, sink);
   result.outputs = std::move(sink.outputs);
   if (!result.cached && !fresh.needs_packet) cache_.push_back({key & fresh.mask, fresh});
-  // Open vSwitch translates no further than to where the TTL runs out. Here a flow serves every TTL, and what follows
-  // in it is learned of the expired packet, too; that is left out, so that both know the same.
-  if (outcome != SHUNT_DROP_TTL_EXPIRED) follow_up(fresh);
+  follow_up(fresh, result.met);
   return result;
 }
 
@@ -226,6 +232,7 @@ Translation ShuntSwitch::translate_frame(const FlowKey& key, const Bytes& frame,
   Watcher watcher{layout_};
   const Translation watched = translate(*state, key, translation.needs_packet ? &view : nullptr, &watcher);
   met = watcher.met;
+  met.gave_up = watched.drop == SHUNT_DROP_TRANSLATION || watched.drop == SHUNT_DROP_RESUBMIT_LIMIT;
   return watched;
 }
 
@@ -245,8 +252,11 @@ const Translation* ShuntSwitch::find_cached(const FlowKey& key, std::string& fau
 
 // What the revalidator and control do with a packet's translation: MACs and rules are learned, and flows that a change
 // touches go.
-void ShuntSwitch::follow_up(const Translation& translation) {
-  for (const Translation::Learn& learn : translation.learns) {
+void ShuntSwitch::follow_up(const Translation& translation, const Met& met) {
+  const auto first = [&](const auto& all, std::size_t count) {
+    return std::span{all}.first(met.expired ? std::min(all.size(), count) : all.size());
+  };
+  for (const Translation::Learn& learn : first(translation.learns, met.normals)) {
     const auto outcome = switch_.find_bridge("br0")->fdb->learn(learn.key, learn.port, kNow).outcome;
     if (outcome == Fdb::Learned::kAdded || outcome == Fdb::Learned::kMoved)
       std::erase_if(cache_, [&](const CachedFlow& flow) {
@@ -254,7 +264,7 @@ void ShuntSwitch::follow_up(const Translation& translation) {
                            [&](const FdbDependency& each) { return each.key == learn.key; });
       });
   }
-  for (const Translation::LearnedRule& learned : translation.learned) {
+  for (const Translation::LearnedRule& learned : first(translation.learned, met.learn_actions)) {
     const Change change = switch_.learn(bridge_, learned.mod, learned.limit, learned.by, learned.delete_learned, kNow);
     if (change.empty()) continue;
     std::erase_if(cache_, [&](const CachedFlow& flow) {

@@ -37,6 +37,11 @@ class ShuntSwitch {
     bool max_len = false, max_len_unsent = false;            // unsent: to a port that takes nothing
     bool exit_before_set = false;                            // while the action set held something
     bool dec_ttl = false, push_mpls = false, pop_mpls = false;
+    bool gave_up = false;  // translation failed
+    // Where the TTL runs out and the flow serves every TTL: what it learned until there. Open vSwitch translates no
+    // further.
+    bool expired = false;
+    std::size_t normals = 0, learn_actions = 0;
   };
   struct Result {
     Outputs outputs;
@@ -69,7 +74,7 @@ class ShuntSwitch {
 
   [[nodiscard]] Translation translate_frame(const FlowKey& key, const Bytes& frame, Met& met) const;
   [[nodiscard]] const Translation* find_cached(const FlowKey& key, std::string& fault) const;
-  void follow_up(const Translation& translation);
+  void follow_up(const Translation& translation, const Met& met);
 };
 
 [[nodiscard]] DpPort dp_port(PortNo port);
