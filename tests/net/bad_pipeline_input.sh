@@ -50,34 +50,51 @@ caret 9
 flow_error OFPBAC_BAD_SET_ARGUMENT 'tcp,actions=set_field:99999->tcp_dst,output:b'
 flow_error OFPBAC_MATCH_INCONSISTENT 'ip,actions=set_field:80->tcp_dst,output:b'
 flow_error OFPBAC_BAD_OUT_GROUP 'actions=group:77'
+caret 9
 flow_error 'OFPMMFC_UNKNOWN_METER|OFPBAC_BAD_METER' 'actions=meter:77,output:b'
+caret 9
+flow_error OFPBAC_BAD_OUT_GROUP 'ip,actions=output:b,clone(dec_ttl,group:77)'
+caret 35
+flow_error OFPBAC_BAD_OUT_GROUP 'actions=write_actions(group:77)'
+caret 23
 
 note "tables and instructions"
 flow_error OFPBIC_BAD_TABLE_ID 'table=5,actions=goto_table:5'
+caret 28
 flow_error OFPFMFC_TABLE_FULL 'table=9,arp,actions=drop'
+caret 1
 flow_error OFPFMFC_OVERLAP 'check_overlap,priority=10,in_port=a,actions=drop'
+caret 1
 refused 1 'OFPET_' shunt flow add br0 'table=254,actions=drop'
 
 note "files: the line, and nothing of the file is in force"
 printf '# rules\npriority=5,arp,actions=drop\npriority=6,tp_dst=80,actions=drop\n' >"$RUNDIR/rules"
 refused 1 'refused \(OFPET_BAD_MATCH/OFPBMC_BAD_PREREQ\): line 3, column 12: ' shunt flow add br0 --file "$RUNDIR/rules"
-printf 'priority=5,arp,actions=drop\ntable=9,ip,actions=drop\n' >"$RUNDIR/rules"
-refused 1 'OFPFMFC_TABLE_FULL\): line 2: ' shunt flow add br0 --file "$RUNDIR/rules"
+printf 'priority=5,arp,actions=drop\n add table=9,ip,actions=drop\n' >"$RUNDIR/rules"
+refused 1 'OFPFMFC_TABLE_FULL\): line 2, column 6: ' shunt flow add br0 --file "$RUNDIR/rules"
+caret 6
+printf 'priority=5,arp,actions=drop\nadd ip,actions=output:b,group:77\n' >"$RUNDIR/rules"
+refused 1 'OFPBAC_BAD_OUT_GROUP\): line 2, column 25: ' shunt flow replace br0 --file "$RUNDIR/rules"
 
 note "groups"
 group_error() { refused 1 "refused \(OFPET_[A-Z_]*/$1\): " shunt group "${@:3}" br0 "$2"; }
 group_error OFPGMFC_GROUP_EXISTS 'group_id=1,type=all,bucket=actions=output:b' add
+caret 1
 group_error OFPGMFC_UNKNOWN_GROUP 'group_id=9,type=all,bucket=actions=output:b' mod
 group_error OFPGMFC_LOOP 'group_id=1,type=indirect,bucket=actions=group:2' mod
+caret 26
 group_error OFPGMFC_BAD_TYPE 'group_id=9,type=some,bucket=actions=output:b' add
 caret 17
 group_error OFPGMFC_INVALID_GROUP 'group_id=9,type=indirect,bucket=actions=output:a,bucket=actions=output:b' add
 group_error OFPBAC_BAD_OUT_GROUP 'group_id=9,type=all,bucket=actions=group:55' add
+caret 36
 group_error OFPGMFC_UNKNOWN_BUCKET 'group_id=2,command_bucket_id=55' remove-bucket
+caret 12
 
 note "meters"
 meter_error() { refused 1 "refused \(OFPET_[A-Z_]*/$1\): " shunt meter "$3" br0 "$2"; }
 meter_error OFPMMFC_METER_EXISTS 'meter=1,kbps,bands=type=drop,rate=1' add
+caret 1
 meter_error OFPMMFC_UNKNOWN_METER 'meter=7,kbps,bands=type=drop,rate=1' mod
 meter_error OFPMMFC_BAD_RATE 'meter=7,kbps,bands=type=drop,rate=0' add
 meter_error OFPMMFC_BAD_BAND 'meter=7,kbps,bands=type=fly,rate=1' add

@@ -4,10 +4,13 @@
 // One list makes the enum, its name and the numbers that the protocol sends.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "user/base/error.h"
 
@@ -83,7 +86,9 @@ struct OfErrorNumbers {
   return kNumbers[static_cast<std::size_t>(code)];
 }
 
-// A change that was refused. `line` is that of the text it came from (FlowMod::line), 0 where there is none.
+// A change that was refused. `line` is that of the text it came from (FlowMod::line), `column` where in it stands what
+// was refused; 0 where there is none. Whoever refuses knows no text, and says what it is by path() or item(); who has
+// the text sets the column (locate_flow() and its like).
 class OfError : public Error {
  public:
   template <typename... Args>
@@ -91,11 +96,27 @@ class OfError : public Error {
       : Error(format, std::forward<Args>(args)...), code_{code} {}
   [[nodiscard]] OfErrorCode code() const { return code_; }
   [[nodiscard]] std::size_t line() const { return line_; }
+  [[nodiscard]] std::size_t column() const { return column_; }
   void set_line(std::size_t line) { line_ = line; }
+  void set_column(std::size_t column) { column_ = column; }
+
+  // The action, by its place in each list around it, the outermost first; of a group, by its bucket before these.
+  // Empty: no single one.
+  [[nodiscard]] std::span<const std::size_t> path() const { return path_; }
+  // What path() leads to so far is inside of number `index` of a list.
+  void inside(std::size_t index) { path_.insert(path_.begin(), index); }
+  // A setting, by its key in text, which outlives this. Empty: none.
+  [[nodiscard]] std::string_view item() const { return item_; }
+  OfError&& about(std::string_view item) && {
+    item_ = item;
+    return std::move(*this);
+  }
 
  private:
   OfErrorCode code_;
-  std::size_t line_ = 0;
+  std::size_t line_ = 0, column_ = 0;
+  std::vector<std::size_t> path_;
+  std::string_view item_;
 };
 
 }  // namespace shunt

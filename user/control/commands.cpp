@@ -31,8 +31,12 @@ Json error_data(std::optional<OfErrorCode> code, std::size_t line, std::size_t c
   return data.empty() ? Json(nullptr) : data;
 }
 
-std::string with_line(const OfError& error) {
-  return error.line() == 0 ? std::string{error.what()} : fmt::format("line {}: {}", error.line(), error.what());
+// As LineError and TextError say it.
+std::string with_place(const OfError& error) {
+  if (error.column() == 0)
+    return error.line() == 0 ? std::string{error.what()} : fmt::format("line {}: {}", error.line(), error.what());
+  if (error.line() == 0) return fmt::format("column {}: {}", error.column(), error.what());
+  return fmt::format("line {}, column {}: {}", error.line(), error.column(), error.what());
 }
 
 }  // namespace
@@ -49,7 +53,8 @@ std::string Commands::handle(std::string_view line) {
   } catch (const TextError& error) {
     return format_error(id, RpcCode::kRefused, error.what(), error_data(error.code(), 0, error.column()));
   } catch (const OfError& error) {
-    return format_error(id, RpcCode::kRefused, with_line(error), error_data(error.code(), error.line(), 0));
+    return format_error(id, RpcCode::kRefused, with_place(error),
+                        error_data(error.code(), error.line(), error.column()));
   } catch (const Error& error) {
     return format_error(id, RpcCode::kRefused, error.what());
   } catch (const std::system_error& error) {

@@ -25,22 +25,37 @@ std::vector<FlowMod> parse_mods(const Arguments& arguments, Command command, con
   return {parse_flow(arguments.optional_text("rule").value_or(""), command, names)};
 }
 
+// Makes a change; the switch's refusals point into the text, too.
+template <typename Make>
+void make(const Arguments& arguments, Command command, const PortNames& names, Make&& make_change) {
+  try {
+    make_change();
+  } catch (OfError& error) {
+    const bool file = arguments.has("rules");
+    const std::string text = file ? arguments.text("rules") : arguments.optional_text("rule").value_or("");
+    if (file == (error.line() != 0)) locate_flow(error, text, command, names);
+    throw;
+  }
+}
+
 // Each change is all or nothing: a text that is refused anywhere changes nothing.
 template <Command kCommand>
 Json change(const CommandContext& context, const Arguments& arguments) {
   const std::string& bridge = arguments.text("bridge");
-  const std::vector<FlowMod> mods = parse_mods(arguments, kCommand, context.instance.port_names(bridge));
-  context.instance.flow_mod(bridge, mods);
+  const PortNames names = context.instance.port_names(bridge);
+  const std::vector<FlowMod> mods = parse_mods(arguments, kCommand, names);
+  make(arguments, kCommand, names, [&] { context.instance.flow_mod(bridge, mods); });
   return {{"rules", mods.size()}};
 }
 
 Json replace(const CommandContext& context, const Arguments& arguments) {
   const std::string& bridge = arguments.text("bridge");
-  const std::vector<FlowMod> rules = parse_mods(arguments, Command::kAdd, context.instance.port_names(bridge));
+  const PortNames names = context.instance.port_names(bridge);
+  const std::vector<FlowMod> rules = parse_mods(arguments, Command::kAdd, names);
   for (const FlowMod& rule : rules)
     if (rule.command != Command::kAdd)
       throw Error("a replacement is the list of the rules to be: 'delete' and 'modify' have no place in it");
-  context.instance.flow_replace(bridge, rules);
+  make(arguments, Command::kAdd, names, [&] { context.instance.flow_replace(bridge, rules); });
   return {{"rules", rules.size()}};
 }
 

@@ -29,8 +29,16 @@ std::vector<GroupMod> parse_mods(const Arguments& arguments, Command command, co
 template <Command kCommand>
 Json change(const CommandContext& context, const Arguments& arguments) {
   const std::string& bridge = arguments.text("bridge");
-  const std::vector<GroupMod> mods = parse_mods(arguments, kCommand, context.instance.port_names(bridge));
-  context.instance.group_mod(bridge, mods);
+  const PortNames names = context.instance.port_names(bridge);
+  const std::vector<GroupMod> mods = parse_mods(arguments, kCommand, names);
+  try {
+    context.instance.group_mod(bridge, mods);
+  } catch (OfError& error) {  // the switch's refusals point into the text, too
+    const bool file = arguments.has("groups");
+    const std::string text = file ? arguments.text("groups") : arguments.optional_text("group").value_or("");
+    if (file == (error.line() != 0)) locate_group(error, text, kCommand, names);
+    throw;
+  }
   return {{"groups", mods.size()}};
 }
 

@@ -27,7 +27,14 @@ std::vector<MeterMod> parse_mods(const Arguments& arguments, Command command) {
 template <Command kCommand>
 Json change(const CommandContext& context, const Arguments& arguments) {
   const std::vector<MeterMod> mods = parse_mods(arguments, kCommand);
-  context.instance.meter_mod(arguments.text("bridge"), mods);
+  try {
+    context.instance.meter_mod(arguments.text("bridge"), mods);
+  } catch (OfError& error) {  // the switch's refusals point into the text, too
+    const bool file = arguments.has("meters");
+    const std::string text = file ? arguments.text("meters") : arguments.optional_text("meter").value_or("");
+    if (file == (error.line() != 0)) locate_meter(error, text);
+    throw;
+  }
   return {{"meters", mods.size()}};
 }
 

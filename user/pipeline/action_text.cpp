@@ -216,6 +216,13 @@ void check_in_set(const Scope& scope, std::size_t before, const ActionToken& tok
                       OfErrorCode::kBadType);
 }
 
+// The token has added the actions from `before` on. Of lists inside it, what was found there stays.
+void note_wanted(const Scope& scope, std::size_t before, const ActionToken& token) {
+  if (scope.wanted == nullptr || scope.wanted->column != 0 || scope.wanted->path.size() <= scope.depth) return;
+  const std::size_t index = scope.wanted->path[scope.depth];
+  if (index >= before && index < scope.actions.size()) scope.wanted->column = token.name_column;
+}
+
 // A rule with conjunction says only that: what happens is said by the rule for its conj_id.
 void check_conjunctions(const Scope& scope, std::span<const std::size_t> columns) {
   const auto is_conjunction = [](const Action& a) { return std::holds_alternative<ConjunctionAction>(a); };
@@ -268,6 +275,7 @@ void parse_list(Scope& scope, std::string_view text, std::size_t column) {
     take(scope, *token);
     if (scope.kind == ListKind::kActionSet) check_in_set(scope, before, *token);
     columns.resize(scope.actions.size(), token->name_column);
+    note_wanted(scope, before, *token);
   }
   if (scope.kind == ListKind::kRule) check_conjunctions(scope, columns);
 }
@@ -278,6 +286,9 @@ ActionList parse_inner_list(const Scope& outer, const ActionToken& token, ListKi
                     OfErrorCode::kTooManyActions);
   Scope inner = {.names = outer.names, .kind = kind, .depth = outer.depth + 1, .left = outer.left};
   if (kind != ListKind::kActionSet) inner.state = outer.state;
+  const bool leads_on = outer.wanted != nullptr && outer.wanted->path.size() > inner.depth &&
+                        outer.wanted->path[outer.depth] == outer.actions.size();
+  if (leads_on) inner.wanted = outer.wanted;
   parse_list(inner, token.argument, token.argument_column);
   return std::move(inner.actions);
 }
@@ -349,15 +360,15 @@ ActionList parse_actions(std::string_view text, const Match& match, const PortNa
 }
 
 ActionList parse_rule_actions(std::string_view text, const Match& match, std::uint8_t table, const PortNames& names,
-                              std::size_t column) {
-  action_text::Scope scope{.names = names, .table = table, .state = match};
+                              std::size_t column, WantedAction* wanted) {
+  action_text::Scope scope{.names = names, .table = table, .state = match, .wanted = wanted};
   ActionList actions = parse(text, scope, column);
   if (actions.empty()) actions.emplace_back(DropAction{});
   return actions;
 }
 
-ActionList parse_action_set(std::string_view text, const PortNames& names, std::size_t column) {
-  action_text::Scope scope{.names = names, .kind = action_text::ListKind::kActionSet};
+ActionList parse_action_set(std::string_view text, const PortNames& names, std::size_t column, WantedAction* wanted) {
+  action_text::Scope scope{.names = names, .kind = action_text::ListKind::kActionSet, .wanted = wanted};
   return parse(text, scope, column);
 }
 

@@ -17,6 +17,7 @@
 #include "user/flow/field_text.h"
 #include "user/flow/fields.h"
 #include "user/pipeline/action.h"
+#include "user/pipeline/action_text.h"
 #include "user/pipeline/action_text_fields.h"
 #include "user/pipeline/port_names.h"
 
@@ -62,9 +63,10 @@ struct Scope {
   const PortNames& names;
   ListKind kind = ListKind::kRule;
   std::optional<std::uint8_t> table{};  // of the rule
-  Match state{};                // what is known of the packet: the rule's match, and what the actions made of it
-  unsigned depth = 0;           // lists around this one
-  std::size_t* left = nullptr;  // actions that the rule may still have
+  Match state{};                   // what is known of the packet: the rule's match, and what the actions made of it
+  unsigned depth = 0;              // lists around this one
+  std::size_t* left = nullptr;     // actions that the rule may still have
+  WantedAction* wanted = nullptr;  // of this list, or of one inside
   ActionList actions{};
 
   template <typename A>

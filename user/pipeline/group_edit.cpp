@@ -15,10 +15,24 @@ namespace {
 constexpr std::uint32_t kMaxBucketId = 0xffffff00;  // OFPG_BUCKET_MAX
 
 template <typename Visit>
+void follow_bucket(const Bucket& bucket, Visit&& visit) {
+  for_each_group(bucket.actions, visit);
+  if (bucket.watch_group) visit(*bucket.watch_group);
+}
+
+template <typename Visit>
 void for_each_chain(const Group& group, Visit&& visit) {
-  for (const BucketRef& bucket : group.buckets) {
-    for_each_group(bucket->actions, visit);
-    if (bucket->watch_group) visit(*bucket->watch_group);
+  for (const BucketRef& bucket : group.buckets) follow_bucket(*bucket, visit);
+}
+
+// Whatever `check` refuses is in the change's bucket number `index`. One that the change does not hold is none of it.
+template <typename Check>
+void naming(std::size_t index, Check&& check) {
+  try {
+    check();
+  } catch (OfError& error) {
+    error.inside(index);
+    throw;
   }
 }
 
@@ -101,7 +115,8 @@ void GroupEdit::apply_unlined(const GroupMod& mod) {
   const Group* before = found != groups_->end() ? found->second.get() : nullptr;
   switch (mod.command) {
     case Command::kAdd:
-      if (before != nullptr) throw OfError(OfErrorCode::kGroupExists, "group {} exists already", mod.group);
+      if (before != nullptr)
+        throw OfError(OfErrorCode::kGroupExists, "group {} exists already", mod.group).about("group_id");
       return put(make_group(mod, nullptr, edit_.now()));
     case Command::kModify:
       return put(make_group(mod, &get(mod.group), edit_.now()));
@@ -117,8 +132,6 @@ void GroupEdit::apply_unlined(const GroupMod& mod) {
 }
 
 void GroupEdit::finish() {
-  if (groups_->size() > kMaxGroups)
-    throw OfError(OfErrorCode::kOutOfGroups, "{} groups: at most {}", groups_->size(), kMaxGroups);
   edit_.bridge().groups = groups_;
   const bool used = std::any_of(deleted_.begin(), deleted_.end(),
                                 [&](std::uint32_t id) { return edit_.index().group_references(id) > 0; });
@@ -147,7 +160,8 @@ void GroupEdit::remove(std::uint32_t id) {
   if (found == groups_->end()) return;
   if (chained_[id] > 0)
     throw OfError(OfErrorCode::kChainedGroup, "group {} is forwarded to, or watched, by {} other buckets", id,
-                  chained_[id]);
+                  chained_[id])
+        .about("group_id");
   count_chains(*found->second, -1);
   groups_->erase(found);
   deleted_.insert(id);
@@ -163,20 +177,26 @@ void GroupEdit::insert_buckets(const GroupMod& mod) {
   } else if (mod.command_bucket <= kMaxBucketId) {
     const auto after = find_bucket(group->buckets, mod.command_bucket);
     if (after == group->buckets.end())
-      throw OfError(OfErrorCode::kUnknownBucket, "group {} has no bucket {}", mod.group, mod.command_bucket);
+      throw OfError(OfErrorCode::kUnknownBucket, "group {} has no bucket {}", mod.group, mod.command_bucket)
+          .about("command_bucket_id");
     at = group->buckets.begin() + (after - group->buckets.begin()) + 1;
   } else if (mod.command_bucket != kBucketLast) {
-    throw OfError(OfErrorCode::kUnknownBucket, "insert_bucket: first, last, or after a bucket");
+    throw OfError(OfErrorCode::kUnknownBucket, "insert_bucket: first, last, or after a bucket")
+        .about("command_bucket_id");
   }
   std::vector<BucketRef> beside = group->buckets, fresh;
-  for (const Bucket& bucket : mod.buckets) {
-    if (find_bucket(beside, bucket.id) != beside.end())
-      throw OfError(OfErrorCode::kBucketExists, "group {} has a bucket {} already", mod.group, bucket.id);
+  for (std::size_t i = 0; i < mod.buckets.size(); ++i) {
+    const Bucket& bucket = mod.buckets[i];
+    naming(i, [&] {
+      if (find_bucket(beside, bucket.id) != beside.end())
+        throw OfError(OfErrorCode::kBucketExists, "group {} has a bucket {} already", mod.group, bucket.id);
+    });
     fresh.push_back(make_bucket(bucket, {}, beside));
     beside.push_back(fresh.back());
   }
+  const auto first = static_cast<std::size_t>(at - group->buckets.begin());
   group->buckets.insert(at, fresh.begin(), fresh.end());
-  put(std::move(group));
+  put(std::move(group), first);
 }
 
 void GroupEdit::remove_buckets(const GroupMod& mod) {
@@ -191,17 +211,20 @@ void GroupEdit::remove_buckets(const GroupMod& mod) {
               : mod.command_bucket == kBucketLast
                   ? buckets.end()
                   : buckets.begin() + (find_bucket(buckets, mod.command_bucket) - buckets.begin());
-    if (at == buckets.end()) throw OfError(OfErrorCode::kUnknownBucket, "group {} has no such bucket", mod.group);
+    if (at == buckets.end())
+      throw OfError(OfErrorCode::kUnknownBucket, "group {} has no such bucket", mod.group).about("command_bucket_id");
     buckets.erase(at);
   }
   put(std::move(group));
 }
 
 // Checks the group whole and puts it in its place; counters go on.
-void GroupEdit::put(std::shared_ptr<Group> group) {
-  check(*group);
+void GroupEdit::put(std::shared_ptr<Group> group, std::size_t first_given) {
+  check(*group, first_given);
   if (group->type == GroupType::kSelect) group->slots = make_slots(group->buckets);
   const auto [at, is_new] = groups_->try_emplace(group->id);
+  if (groups_->size() > kMaxGroups)
+    throw OfError(OfErrorCode::kOutOfGroups, "{} groups: at most {}", groups_->size(), kMaxGroups);
   const GroupRef before = at->second;
   if (before != nullptr) {
     group->counters = before->counters;
@@ -217,7 +240,7 @@ void GroupEdit::count_chains(const Group& group, int by) {
   for_each_chain(group, [&](std::uint32_t id) { chained_[id] += static_cast<std::uint32_t>(by); });
 }
 
-void GroupEdit::check(const Group& group) const {
+void GroupEdit::check(const Group& group, std::size_t first_given) const {
   if (group.id > kGroupMax)
     throw OfError(OfErrorCode::kInvalidGroup, "group {}: groups are 0 to {}", group.id, kGroupMax);
   if (group.buckets.size() > kMaxBuckets)
@@ -229,39 +252,49 @@ void GroupEdit::check(const Group& group) const {
     throw OfError(OfErrorCode::kInvalidGroup, "group {}: an indirect group has one bucket, not {}", group.id,
                   group.buckets.size());
   std::set<std::uint32_t> ids;
-  for (const BucketRef& bucket : group.buckets) {
-    if (bucket->id > kMaxBucketId)
-      throw OfError(OfErrorCode::kBadBucket, "group {}: bucket {:#x} is reserved", group.id, bucket->id);
-    if (!ids.insert(bucket->id).second)
-      throw OfError(OfErrorCode::kBucketExists, "group {}: two buckets {}", group.id, bucket->id);
-    check_watch(group, *bucket);
-  }
-  refuse_loop(group);  // before what follows: to itself a group that is new is no unknown one
-  for (const BucketRef& bucket : group.buckets) {
-    if (bucket->watch_group && !groups_->contains(*bucket->watch_group))
-      throw OfError(OfErrorCode::kBadWatch, "group {}: bucket {} watches group {}, which is not there", group.id,
-                    bucket->id, *bucket->watch_group);
-    check_bucket_actions({*groups_, *edit_.bridge().meters}, bucket->actions);
-  }
+  for (std::size_t i = 0; i < group.buckets.size(); ++i)
+    naming(i - first_given, [&] {
+      const Bucket& bucket = *group.buckets[i];
+      if (bucket.id > kMaxBucketId)
+        throw OfError(OfErrorCode::kBadBucket, "group {}: bucket {:#x} is reserved", group.id, bucket.id);
+      if (!ids.insert(bucket.id).second)
+        throw OfError(OfErrorCode::kBucketExists, "group {}: two buckets {}", group.id, bucket.id);
+      check_watch(group, bucket);
+    });
+  refuse_loop(group, first_given);  // before what follows: to itself a group that is new is no unknown one
+  for (std::size_t i = 0; i < group.buckets.size(); ++i)
+    naming(i - first_given, [&] {
+      const Bucket& bucket = *group.buckets[i];
+      if (bucket.watch_group && !groups_->contains(*bucket.watch_group))
+        throw OfError(OfErrorCode::kBadWatch, "group {}: bucket {} watches group {}, which is not there", group.id,
+                      bucket.id, *bucket.watch_group);
+      check_bucket_actions({*groups_, *edit_.bridge().meters}, bucket.actions);
+    });
 }
 
-void GroupEdit::refuse_loop(const Group& group) const {
-  std::vector<const Group*> next{&group};
+void GroupEdit::refuse_loop(const Group& group, std::size_t first_given) const {
   std::set<std::uint32_t> seen;
-  while (!next.empty()) {
-    const Group* at = next.back();
-    next.pop_back();
-    for_each_chain(*at, [&](std::uint32_t id) {
+  for (std::size_t i = 0; i < group.buckets.size(); ++i) {
+    std::vector<const Group*> next;
+    const auto follow = [&](std::uint32_t id) {
       if (id == group.id) throw OfError(OfErrorCode::kGroupLoop, "group {} would lead back to itself", group.id);
       const auto found = groups_->find(id);
       if (found != groups_->end() && seen.insert(id).second) next.push_back(found->second.get());
+    };
+    naming(i - first_given, [&] {
+      follow_bucket(*group.buckets[i], follow);
+      while (!next.empty()) {
+        const Group* at = next.back();
+        next.pop_back();
+        for_each_chain(*at, follow);
+      }
     });
   }
 }
 
 const Group& GroupEdit::get(std::uint32_t id) const {
   const auto found = groups_->find(id);
-  if (found == groups_->end()) throw OfError(OfErrorCode::kUnknownGroup, "no group {}", id);
+  if (found == groups_->end()) throw OfError(OfErrorCode::kUnknownGroup, "no group {}", id).about("group_id");
   return *found->second;
 }
 

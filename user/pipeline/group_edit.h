@@ -3,7 +3,7 @@
 //
 // A group that another one forwards to cannot be deleted (OpenFlow: CHAINED_GROUP); rules that use it go with it.
 // Groups never forward in a loop, nor watch each other in one. What is refused throws OfError with the line of its
-// GroupMod. Thread: control.
+// GroupMod, and its path leads to a bucket of that, or to an action in it. Thread: control.
 #pragma once
 
 #include <cstdint>
@@ -48,10 +48,11 @@ class GroupEdit {
   void remove(std::uint32_t id);
   void insert_buckets(const GroupMod& mod);
   void remove_buckets(const GroupMod& mod);
-  void put(std::shared_ptr<Group> group);
+  // first_given: where in the group the change's buckets begin, by whose number refusals name them.
+  void put(std::shared_ptr<Group> group, std::size_t first_given = 0);
   void count_chains(const Group& group, int by);
-  void check(const Group& group) const;
-  void refuse_loop(const Group& group) const;
+  void check(const Group& group, std::size_t first_given) const;
+  void refuse_loop(const Group& group, std::size_t first_given) const;
   [[nodiscard]] const Group& get(std::uint32_t id) const;
 };
 

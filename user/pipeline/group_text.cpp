@@ -82,14 +82,14 @@ class BucketParser {
       : type_{type}, type_is_known_{type_is_known}, names_{names} {}
 
   // The text behind "bucket=": parameters, then the actions, with or without "actions=" before them.
-  Bucket parse(std::string_view text, std::size_t column) {
+  Bucket parse(std::string_view text, std::size_t column, WantedAction* wanted) {
     bucket_.id = kBucketAll;
     Items items{text, column};
     while (const auto item = items.next()) {
       if (take(*item)) continue;
       const bool named = (item->key == "actions" || item->key == "action") && item->has_value;
       const std::size_t begin = (named ? item->value_column : item->column) - column;
-      bucket_.actions = parse_action_set(text.substr(begin), names_, column + begin);
+      bucket_.actions = parse_action_set(text.substr(begin), names_, column + begin, wanted);
       break;
     }
     if (type_is_known_ && type_ == GroupType::kFastFailover && !bucket_.watch_port && !bucket_.watch_group)
@@ -145,10 +145,14 @@ class BucketParser {
 
 class GroupParser {
  public:
-  GroupParser(Command command, const PortNames& names) : names_{names} {
+  // Notes where what `refused`, if there is one, is about begins.
+  GroupParser(Command command, const PortNames& names, const OfError* refused = nullptr)
+      : names_{names}, refused_{refused} {
     mod_.command = command;
     mod_.group = kGroupAll;
   }
+
+  [[nodiscard]] std::size_t refused_column() const { return refused_column_; }  // 0: it is about all of the group
 
   GroupMod parse(std::string_view text) {
     const std::size_t buckets = find_bucket(text, 0);
@@ -175,6 +179,7 @@ class GroupParser {
                                                        {"fields", &GroupParser::set_fields}}};
     for (std::size_t i = 0; i < kSettings.size(); ++i) {
       if (item.key != kSettings[i].key) continue;
+      if (refused_ != nullptr && refused_->item() == item.key) refused_column_ = item.column;
       if (!item.has_value) refuse(item.column, fmt::format("{0} wants a value: {0}=...", item.key));
       if (std::exchange(columns_[i], item.column) != 0)
         refuse(item.column, fmt::format("{} was given already", item.key));
@@ -261,7 +266,11 @@ class GroupParser {
     const std::size_t begin = at + kBucketKey.size() + 1;
     const std::size_t end = find_bucket(text, begin);
     BucketParser parser{mod_.type, has_type(mod_.command), names_};
-    mod_.buckets.push_back(parser.parse(text.substr(begin, end - begin), begin + 1));
+    const std::span<const std::size_t> path = refused_ != nullptr ? refused_->path() : std::span<const std::size_t>{};
+    const bool is_refused = !path.empty() && path.front() == mod_.buckets.size();
+    WantedAction wanted{is_refused ? path.subspan(1) : path};
+    mod_.buckets.push_back(parser.parse(text.substr(begin, end - begin), begin + 1, is_refused ? &wanted : nullptr));
+    if (is_refused) refused_column_ = wanted.column != 0 ? wanted.column : at + 1;
     const std::uint32_t id = mod_.buckets.back().id;
     if (id != kBucketAll && !ids_.insert(id).second)
       refuse(at + 1, fmt::format("two buckets have the id {}", id), OfErrorCode::kBucketExists);
@@ -277,6 +286,8 @@ class GroupParser {
   }
 
   const PortNames& names_;
+  const OfError* refused_;
+  std::size_t refused_column_ = 0;
   GroupMod mod_;
   std::array<std::size_t, 6> columns_{};  // of the settings; 0: not given
   std::set<std::uint32_t> ids_;
@@ -343,6 +354,16 @@ std::vector<GroupMod> parse_groups(std::string_view text, GroupMod::Command defa
     }
   }
   return mods;
+}
+
+void locate_group(OfError& error, std::string_view text, GroupMod::Command default_command, const PortNames& names) {
+  const std::string_view line = line_of(text, error.line());
+  const auto [command, offset] = error.line() == 0 ? std::pair{default_command, std::size_t{0}}
+                                                   : leading_command(line, kCommandWords, default_command);
+  const std::string_view group = line.substr(offset);
+  GroupParser parser{command, names, &error};
+  (void)parser.parse(group);
+  error.set_column(offset + (parser.refused_column() != 0 ? parser.refused_column() : first_column(group)));
 }
 
 std::string format_group_spec(const GroupMod& mod, const PortNames& names) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "user/base/clock.h"
+#include "user/base/of_error.h"
 #include "user/pipeline/group.h"
 #include "user/pipeline/port_names.h"
 
@@ -27,6 +28,10 @@ GroupMod parse_group(std::string_view text, GroupMod::Command command, const Por
 // insert_bucket or remove_bucket; without, it is `default_command`. Sets GroupMod::line. Throws LineError
 // (rule_text.h).
 std::vector<GroupMod> parse_groups(std::string_view text, GroupMod::Command default_command, const PortNames& names);
+
+// Sets the column of a refusal of what `text` asks for: a group that parse_group() took, or, where the error has a
+// line, a file that parse_groups() took. Of the action, bucket or setting that the error is about; else of the group.
+void locate_group(OfError& error, std::string_view text, GroupMod::Command command, const PortNames& names);
 
 // What parse_group() takes with the mod's command.
 std::string format_group_spec(const GroupMod& mod, const PortNames& names = {});

@@ -68,11 +68,13 @@ void MeterEdit::apply_unlined(const MeterMod& mod) {
   switch (mod.command) {
     case MeterMod::Command::kAdd:
       check(mod.config);
-      if (found != meters_->end()) throw OfError(OfErrorCode::kMeterExists, "meter {} exists already", mod.config.id);
+      if (found != meters_->end())
+        throw OfError(OfErrorCode::kMeterExists, "meter {} exists already", mod.config.id).about("meter");
       return put(mod.config, edit_.now());
     case MeterMod::Command::kModify: {
       check(mod.config);
-      if (found == meters_->end()) throw OfError(OfErrorCode::kUnknownMeter, "no meter {}", mod.config.id);
+      if (found == meters_->end())
+        throw OfError(OfErrorCode::kUnknownMeter, "no meter {}", mod.config.id).about("meter");
       const TimePoint created = found->second->created;
       retired_.push_back(found->second->slot);
       return put(mod.config, created);

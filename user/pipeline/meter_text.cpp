@@ -215,6 +215,19 @@ std::vector<MeterMod> parse_meters(std::string_view text, MeterMod::Command defa
   return mods;
 }
 
+// Bands are refused as text.
+void locate_meter(OfError& error, std::string_view text) {
+  const std::string_view line = line_of(text, error.line());
+  std::size_t column = 0;
+  if (!error.item().empty()) {
+    Items items{line, 1};
+    while (const auto item = items.next())
+      if (column == 0 && item->key == error.item()) column = item->column;
+  }
+  const std::size_t offset = error.line() == 0 ? 0 : leading_command(line, kCommandWords, Command::kAdd).second;
+  error.set_column(column != 0 ? column : offset + first_column(line.substr(offset)));
+}
+
 std::string format_meter_spec(const MeterMod& mod) {
   if (mod.command == Command::kDelete) return "meter=" + meter_name(mod.config.id);
   return format_config(mod.config, " ");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "user/base/clock.h"
+#include "user/base/of_error.h"
 #include "user/pipeline/meter.h"
 
 namespace shunt {
@@ -22,6 +23,10 @@ MeterMod parse_meter(std::string_view text, MeterMod::Command command);
 // line may begin with add, modify or delete; without, it is `default_command`. Sets MeterMod::line. Throws LineError
 // (rule_text.h).
 std::vector<MeterMod> parse_meters(std::string_view text, MeterMod::Command default_command);
+
+// Sets the column of a refusal of what `text` asks for: a meter that parse_meter() took, or, where the error has a
+// line, a file that parse_meters() took. Of the setting that the error is about; else of the meter.
+void locate_meter(OfError& error, std::string_view text);
 
 // What parse_meter() takes with the mod's command.
 std::string format_meter_spec(const MeterMod& mod);

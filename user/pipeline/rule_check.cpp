@@ -50,25 +50,34 @@ class ActionCheck {
     count_ += actions.size();
     if (count_ > kMaxRuleActions) throw OfError(OfErrorCode::kTooManyActions, "more than {} actions", kMaxRuleActions);
     Instruction reached = Instruction::kApply;
-    for (const Action& action : actions) {
-      std::visit(
-          [&](const auto& concrete) {
-            using A = std::decay_t<decltype(concrete)>;
-            may_stand<A>(place, reached, actions.size());
-            if constexpr (std::is_same_v<A, WriteActionsAction>)
-              list(concrete.actions, Place::kActionSet, depth + 1);
-            else if constexpr (std::is_same_v<A, CloneAction>)
-              list(concrete.actions, Place::kClone, depth + 1);
-            else if constexpr (std::is_same_v<A, OutputAction>)
-              output(concrete, place);
-            else
-              check(concrete);
-          },
-          action);
+    for (std::size_t i = 0; i < actions.size(); ++i) {
+      try {
+        one(actions[i], place, reached, actions.size(), depth);
+      } catch (OfError& error) {
+        error.inside(i);
+        throw;
+      }
     }
   }
 
  private:
+  void one(const Action& action, Place place, Instruction& reached, std::size_t list_size, std::size_t depth) {
+    std::visit(
+        [&](const auto& concrete) {
+          using A = std::decay_t<decltype(concrete)>;
+          may_stand<A>(place, reached, list_size);
+          if constexpr (std::is_same_v<A, WriteActionsAction>)
+            list(concrete.actions, Place::kActionSet, depth + 1);
+          else if constexpr (std::is_same_v<A, CloneAction>)
+            list(concrete.actions, Place::kClone, depth + 1);
+          else if constexpr (std::is_same_v<A, OutputAction>)
+            output(concrete, place);
+          else
+            check(concrete);
+        },
+        action);
+  }
+
   template <typename A>
   void may_stand(Place place, Instruction& reached, std::size_t list_size) const {
     constexpr Instruction kind = kInstructionOf<A>;
@@ -241,9 +250,12 @@ class ActionCheck {
 void check_conjunctions(const FlowMod& mod) {
   const auto is = [](const Action& action) { return std::holds_alternative<ConjunctionAction>(action); };
   if (std::none_of(mod.actions.begin(), mod.actions.end(), is)) return;
-  for (const Action& action : mod.actions)
-    if (!is(action) && !std::holds_alternative<NoteAction>(action))
-      throw OfError(OfErrorCode::kBadArgument, "conjunction stands beside conjunction and note only");
+  for (std::size_t i = 0; i < mod.actions.size(); ++i) {
+    if (is(mod.actions[i]) || std::holds_alternative<NoteAction>(mod.actions[i])) continue;
+    OfError error{OfErrorCode::kBadArgument, "conjunction stands beside conjunction and note only"};
+    error.inside(i);
+    throw error;
+  }
   if (is_subset(field_mask(field(FieldId::kConjId)), mod.match.mask))
     throw OfError(OfErrorCode::kBadMatchField, "a rule with conjunction cannot match conj_id");
 }

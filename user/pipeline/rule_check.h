@@ -29,7 +29,7 @@ struct CheckContext {
   const std::map<std::uint32_t, MeterRef>& meters;
 };
 
-// Each throws OfError, without a line.
+// Each throws OfError, without a line; its path leads to the action.
 void check_rule(const CheckContext& context, const FlowMod& mod, std::uint8_t table);
 void check_bucket_actions(const CheckContext& context, const ActionList& actions);
 // True for the numbers that a port can have (LOCAL too), whether it is there or not.

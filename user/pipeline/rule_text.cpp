@@ -66,7 +66,7 @@ class FlowParser {
  public:
   FlowParser(Command command, const PortNames& names) : names_{names} { mod_.command = command; }
 
-  FlowMod parse(std::string_view text) {
+  FlowMod parse(std::string_view text, WantedAction* wanted = nullptr) {
     Tokenizer tokenizer{text};
     RuleSettings settings{mod_, names_};
     std::optional<MatchToken> actions;
@@ -83,7 +83,7 @@ class FlowParser {
       if (!actions) throw TextError(text.size() + 1, "the actions are missing (actions=...)");
       if (!actions->has_value) throw TextError(actions->key_column, "actions wants a value: actions=...");
       mod_.actions =
-          parse_rule_actions(actions->value, mod_.match, mod_.table.value_or(0), names_, actions->value_column);
+          parse_rule_actions(actions->value, mod_.match, mod_.table.value_or(0), names_, actions->value_column, wanted);
     }
     return std::move(mod_);
   }
@@ -126,6 +126,16 @@ std::vector<FlowMod> parse_flows(std::string_view text, FlowMod::Command default
     }
   }
   return mods;
+}
+
+void locate_flow(OfError& error, std::string_view text, FlowMod::Command default_command, const PortNames& names) {
+  const std::string_view line = line_of(text, error.line());
+  const auto [command, offset] = error.line() == 0 ? std::pair{default_command, std::size_t{0}}
+                                                   : leading_command(line, kCommandWords, default_command);
+  const std::string_view rule = line.substr(offset);
+  WantedAction wanted{error.path()};
+  if (!wanted.path.empty()) (void)FlowParser{command, names}.parse(rule, &wanted);
+  error.set_column(offset + (wanted.column != 0 ? wanted.column : first_column(rule)));
 }
 
 }  // namespace shunt

@@ -15,6 +15,7 @@
 
 #include "user/base/clock.h"
 #include "user/base/error.h"
+#include "user/base/of_error.h"
 #include "user/pipeline/port_names.h"
 #include "user/pipeline/rule.h"
 
@@ -48,6 +49,10 @@ FlowMod parse_flow(std::string_view text, FlowMod::Command command, const PortNa
 // A file of at most a million rules: a rule a line, '#' comments, blank lines. A line may begin with add, modify,
 // modify_strict, delete or delete_strict; without, it is `default_command`. Throws LineError.
 std::vector<FlowMod> parse_flows(std::string_view text, FlowMod::Command default_command, const PortNames& names);
+
+// Sets the column of a refusal of what `text` asks for: a rule that parse_flow() took, or, where the error has a line,
+// a file that parse_flows() took. Of the action that the error is about; else of the rule.
+void locate_flow(OfError& error, std::string_view text, FlowMod::Command command, const PortNames& names);
 
 // "tcp,in_port=1,nw_dst=10.0.0.0/8"; empty where every packet matches. Ports that `names` knows are shown by name.
 std::string format_match(const Match& match, const PortNames& names = {});

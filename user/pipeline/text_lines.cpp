@@ -30,6 +30,19 @@ std::optional<TextLine> LineReader::next() {
   return {};
 }
 
+std::string_view line_of(std::string_view text, std::size_t number) {
+  if (number == 0) return text;
+  LineReader lines{text};
+  while (const auto line = lines.next())
+    if (line->number == number) return line->text;
+  return {};
+}
+
+std::size_t first_column(std::string_view line) {
+  const std::size_t first = line.find_first_not_of(", \t\r\n");
+  return first == std::string_view::npos ? 1 : first + 1;
+}
+
 LeadingWord leading_word(std::string_view line) {
   const std::size_t begin = std::min(line.find_first_not_of(" \t\r\n"), line.size());
   const std::size_t end = std::min(line.find_first_of(", \t\r\n", begin), line.size());

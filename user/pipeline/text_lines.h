@@ -27,6 +27,11 @@ class LineReader {
   std::size_t begin_ = 0, number_ = 0;
 };
 
+// Line `number` of them, without its comment; the whole text where that is 0, for it is no file then.
+std::string_view line_of(std::string_view text, std::size_t number);
+// Where what a line says begins, from 1.
+std::size_t first_column(std::string_view line);
+
 // The word that a line begins with, and where what follows it begins.
 struct LeadingWord {
   std::string_view word;

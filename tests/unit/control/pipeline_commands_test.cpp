@@ -154,14 +154,50 @@ TEST_SUITE("refusals with OpenFlow's names") {
     daemon.with_ports();
     daemon.instance.refusal = OfError(OfErrorCode::kTableFull, "table 0 is full");
     daemon.instance.refusal->set_line(3);
-    const Json error = daemon.error("flow.add", with(kBridge, "rules", "arp,actions=drop\n"));
+    const Json error = daemon.error("flow.add", with(kBridge, "rules", "arp,actions=drop\n\nadd  ip,actions=drop\n"));
     CHECK(error.at("code") == static_cast<int>(RpcCode::kRefused));
-    CHECK(error.at("message") == "line 3: table 0 is full");
+    CHECK(error.at("message") == "line 3, column 6: table 0 is full");
     CHECK(error.at("data").at("of_error") == "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL");
     CHECK(error.at("data").at("type") == 5);
     CHECK(error.at("data").at("code") == 1);
     CHECK(error.at("data").at("line") == 3);
-    CHECK_FALSE(error.at("data").contains("column"));
+    CHECK(error.at("data").at("column") == 6);
+  }
+
+  // They once had a line and no column.
+  TEST_CASE("the switch's refusal points at the action, bucket or setting that it is about") {
+    Daemon daemon;
+    daemon.with_ports();
+    const auto column = [&](const std::string& method, const char* key, const std::string& text,
+                            const OfError& refusal) {
+      daemon.instance.refusal = refusal;
+      return daemon.error(method, with(kBridge, key, text)).at("data").at("column").get<std::size_t>();
+    };
+    const auto at = [](std::initializer_list<std::size_t> path) {
+      OfError error{OfErrorCode::kBadOutGroup, "no"};
+      for (auto index = std::rbegin(path); index != std::rend(path); ++index) error.inside(*index);
+      return error;
+    };
+    const std::string rule = "arp actions=apply_actions(eth1,clone(eth2,mod_vlan_vid:3,eth1),eth2),write_actions(eth1)";
+    const auto place = [&](std::string_view word, std::size_t from = 0) { return rule.find(word, from) + 1; };
+    CHECK(column("flow.add", "rule", rule, at({})) == 1);
+    CHECK(column("flow.add", "rule", rule, at({0})) == place("eth1"));
+    CHECK(column("flow.add", "rule", rule, at({1})) == place("clone"));
+    CHECK(column("flow.add", "rule", rule, at({1, 1})) == place("mod_vlan"));
+    CHECK(column("flow.add", "rule", rule, at({2})) == place("eth2", place("),")));
+    CHECK(column("flow.add", "rule", rule, at({3})) == place("write_actions"));
+    CHECK(column("flow.add", "rule", rule, at({3, 0})) == rule.rfind("eth1") + 1);
+
+    const std::string group = "group_id=1,type=all,bucket=bucket_id:3,eth1,bucket=actions=eth1,eth2";
+    CHECK(column("group.add", "group", group, at({})) == 1);
+    CHECK(column("group.add", "group", group, at({0})) == group.find("bucket=") + 1);
+    CHECK(column("group.add", "group", group, at({1, 1})) == group.rfind("eth2") + 1);
+    CHECK(column("group.add", "group", "type=all group_id=1",
+                 OfError(OfErrorCode::kGroupExists, "no").about("group_id")) == 10);
+    OfError exists = OfError(OfErrorCode::kMeterExists, "no").about("meter");
+    CHECK(column("meter.add", "meter", "kbps meter=1 bands=type=drop rate=1", exists) == 6);
+    exists.set_line(2);
+    CHECK(column("meter.add", "meters", "# two\nadd meter=1 kbps bands=type=drop rate=1\n", exists) == 5);
   }
 
   TEST_CASE("an error of the text carries them with its column") {

@@ -148,6 +148,30 @@ TEST_SUITE("groups") {
     }
   }
 
+  TEST_CASE("a refusal says which of the change's buckets it is about, and which action of it") {
+    OneBridge bridge;
+    using Path = std::vector<std::size_t>;
+    const auto path = [](auto&& change) {
+      try {
+        change();
+      } catch (const OfError& error) {
+        return Path{error.path().begin(), error.path().end()};
+      }
+      return Path{99};
+    };
+    bridge.add(1, {bucket(0, {}), bucket(1, {})});
+    bridge.add(2, {bucket(0, {GroupAction{1}})});
+    CHECK(path([&] { bridge.add(3, {bucket(0, {}), bucket(1, {OutputAction{kOne}, GroupAction{9}})}); }) == Path{1, 1});
+    CHECK(path([&] { bridge.add(3, {bucket(0, {}), bucket(0, {})}); }) == Path{1});
+    const auto insert = [&](std::uint32_t behind, const std::vector<Bucket>& buckets) {
+      return path([&] { bridge.buckets(Command::kInsertBucket, 1, behind, buckets); });
+    };
+    CHECK(insert(kBucketLast, {bucket(5, {GroupAction{9}})}) == Path{0, 0});
+    CHECK(insert(0, {bucket(5, {}), bucket(6, {GroupAction{2}})}) == Path{1});  // a loop
+    CHECK(insert(kBucketFirst, {bucket(5, {}), bucket(1, {})}) == Path{1});
+    CHECK(insert(7, {bucket(5, {})}).empty());
+  }
+
   TEST_CASE("there are at most 65536 groups") {
     OneBridge bridge;
     std::vector<GroupMod> mods(GroupEdit::kMaxGroups + 1);

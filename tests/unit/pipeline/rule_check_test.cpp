@@ -48,6 +48,24 @@ const OutputAction kOutput{kOne};
 }  // namespace
 
 TEST_SUITE("rule check") {
+  TEST_CASE("a refusal says which action it is about, through the lists around it") {
+    const Known known;
+    const auto path = [&](ActionList actions) {
+      try {
+        check_rule({known.groups, known.meters}, rule(std::move(actions)), 3);
+      } catch (const OfError& error) {
+        return std::vector<std::size_t>{error.path().begin(), error.path().end()};
+      }
+      return std::vector<std::size_t>{99};
+    };
+    using Path = std::vector<std::size_t>;
+    CHECK(path({kOutput, GroupAction{4}}) == Path{1});
+    CHECK(path({kOutput, CloneAction{{kOutput, kOutput, CloneAction{{GroupAction{4}}}}}}) == Path{1, 2, 0});
+    CHECK(path({kOutput, WriteActionsAction{{kOutput, GroupAction{4}}}}) == Path{1, 1});
+    CHECK(path({GotoTableAction{4}, kOutput}) == Path{1});
+    CHECK(path({ConjunctionAction{1, 0, 2}, kOutput}) == Path{1});
+  }
+
   TEST_CASE("what a rule names must be there") {
     CHECK(refusal({GroupAction{5}, MeterAction{6}}) == std::nullopt);
     CHECK(refusal({GroupAction{4}}) == OfErrorCode::kBadOutGroup);
