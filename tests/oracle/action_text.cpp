@@ -50,6 +50,7 @@ class ActionWriter {
   std::string push_vlan();
   std::string resubmit();
   std::string group();
+  [[nodiscard]] bool may_name_group() const;
   std::string clone();
   std::string stack();
   std::string mpls();
@@ -244,13 +245,19 @@ std::optional<std::string> ActionWriter::goto_table() {
 std::string ActionWriter::resubmit() {
   const auto table = goto_table();
   if (!table) return output();
-  promise_.no_tag = false;  // what is met there may push one
+  promise_.no_tag = promise_.last_label = false;  // what is met there may push one
   if (random_.one_in(6)) return fmt::format("resubmit({},{})", random_.of(choices_.ports), *table);
   return fmt::format("resubmit(,{})", *table);
 }
 
+// Buckets resubmit to the last table: that may be a loop, which ends translation. What was learned until there stays
+// learned in Open vSwitch.
+bool ActionWriter::may_name_group() const {
+  return choices_.group_count != 0 && !(choices_.learn && table_ + 1 == choices_.tables);
+}
+
 std::string ActionWriter::group() {
-  if (choices_.group_count == 0) return output();
+  if (!may_name_group()) return output();
   return fmt::format("group:{}", choices_.first_group + random_.below(choices_.group_count));
 }
 
@@ -286,11 +293,16 @@ std::string ActionWriter::mpls() {
   promise_.l4 = L4::kNone;
   if (promise_.l3 == L3::kMpls) {
     // Not in clones: Open vSwitch aborts when it looks below a label in there.
+    // To an EtherType that is none of MPLS, Open vSwitch takes all labels off; OpenFlow: the outermost.
     switch (depth_ > 0 ? 2 + random_.below(2) : random_.below(4)) {
       case 0:
-        promise_.l3 = L3::kIpv4;
-        return "pop_mpls:0x0800";
+        if (promise_.last_label) {
+          promise_.l3 = L3::kIpv4;
+          return "pop_mpls:0x0800";
+        }
+        [[fallthrough]];
       case 1:
+        promise_.last_label = false;
         return "pop_mpls:0x8847";
       case 2:
         return "dec_mpls_ttl";
@@ -302,6 +314,7 @@ std::string ActionWriter::mpls() {
   // the traffic class comes from the DSCP, and the TTL is 64.
   const bool has_ttl = promise_.is_ip();
   promise_.l3 = L3::kMpls;
+  promise_.last_label = true;
   std::string text = fmt::format("push_mpls:0x8847,set_field:{}->mpls_label,set_field:{}->mpls_tc",
                                  random_label(random_), random_.below(8));
   if (!has_ttl || random_.one_in(2)) text += fmt::format(",set_mpls_ttl:{}", 1 + random_.below(255));
@@ -379,7 +392,7 @@ std::string ActionWriter::list(std::size_t count) {
 std::string ActionWriter::write_actions() {
   std::vector<std::string> words;
   const Promise before = promise_;
-  promise_.no_tag = false;  // the set runs last: who knows what is pushed until then
+  promise_.no_tag = promise_.last_label = false;  // the set runs last: who knows what is pushed until then
   if (promise_.tags < 2 && random_.one_in(4)) {
     words.push_back(push_vlan());
   }
@@ -389,7 +402,7 @@ std::string ActionWriter::write_actions() {
   }
   if (promise_.is_ip() && random_.one_in(5)) words.emplace_back("dec_ttl");
   if (!random_.one_in(6)) words.push_back(fmt::format("output:{}", random_.of(choices_.ports)));
-  if (choices_.group_count != 0 && random_.one_in(4)) words.push_back(group());
+  if (may_name_group() && random_.one_in(4)) words.push_back(group());
   promise_ = before;
   if (words.empty()) words.push_back(fmt::format("output:{}", random_.of(choices_.ports)));
   std::shuffle(words.begin() + (words.front().starts_with("push") ? 1 : 0), words.end(),

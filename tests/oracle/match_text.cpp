@@ -182,7 +182,10 @@ void MatchBuilder::mpls() {
   const FrameSpec::Label& top = spec_.labels.front();
   if (some(40)) number("mpls_label", top.label, 20, Format::kDecimal);
   if (some(20)) number("mpls_tc", top.tc, 3, Format::kDecimal);
-  if (some(30)) number("mpls_bos", spec_.labels.size() == 1 ? 1 : 0, 1, Format::kDecimal);
+  if (some(50)) {
+    match_.promise.last_label = spec_.labels.size() == 1;
+    number("mpls_bos", match_.promise.last_label ? 1 : 0, 1, Format::kDecimal);
+  }
   if (some(15)) number("mpls_ttl", top.ttl, 8, Format::kDecimal);
 }
 
