@@ -69,6 +69,11 @@ class Headers {
     const unsigned size = (byte(l4 + 12) >> 4) * 4;
     return size < 20 || l4 + size > end;
   }
+  [[nodiscard]] bool has_dei() const {
+    for (unsigned i = 0; i < tags; ++i)
+      if ((word(14 + i * 4) & 0x1000) != 0) return true;
+    return false;
+  }
   // With a routing header that has segments left.
   [[nodiscard]] bool is_source_routed() const { return is_ipv6 && extensions().is_source_routed; }
 
@@ -138,14 +143,16 @@ bool differ_by_checksum(const Bytes& a, const Bytes& b) {
   return first >= headers.l3 + (headers.is_ipv4 ? 20u : 40u) && equal_outside(a, b, first, first + 4);
 }
 
-bool differ_by_label_ttl(const Bytes& a, const Bytes& b) {
-  const Headers headers{a};
-  const auto ttl_of_each = [&](Bytes bytes) {
-    for (unsigned i = 0; i < headers.labels(); ++i)
-      if (headers.l3 + i * 4 + 3 < bytes.size()) bytes[headers.l3 + i * 4 + 3] = std::byte{0};
-    return bytes;
-  };
-  return headers.labels() > 0 && ttl_of_each(a) == ttl_of_each(b);
+Bytes without_label_ttls(Bytes frame) {
+  const unsigned labels = Headers{frame}.labels();
+  for (std::size_t i = 0, at = Headers{frame}.l3 + 3; i < labels; ++i, at += 4) frame[at] = std::byte{0};
+  return frame;
+}
+
+Bytes without_dei(Bytes frame) {
+  const unsigned tags = Headers{frame}.tags;
+  for (std::size_t i = 0, at = 14; i < tags; ++i, at += 4) frame[at] &= ~std::byte{0x10};
+  return frame;
 }
 
 bool one_begins_other(Bytes a, Bytes b) {
@@ -225,9 +232,9 @@ const char* why_tags_differ(const Layout& layout, PortNo to, const Met& met, con
 }
 
 // Null: nothing that is known.
-const char* why_frames_differ(const Layout& layout, PortNo to, const Headers& input, const Met& met, const Bytes& sent,
-                              const Bytes& theirs) {
-  // Tags that theirs may have lost go first: why else do they differ?
+const char* why_these_differ(const Layout& layout, PortNo to, const Headers& input, const Met& met, const Bytes& sent,
+                             const Bytes& theirs) {
+  // But for tags that theirs may have lost.
   const unsigned their_tags = Headers{theirs}.tags;
   const bool may_lose = Headers{sent}.tags <= their_tags + met.third_tags;
   const Bytes ours = may_lose ? without_tags(sent, their_tags) : sent;
@@ -242,8 +249,6 @@ const char* why_frames_differ(const Layout& layout, PortNo to, const Headers& in
     return "Open vSwitch counts max_len before tags and labels that it has yet to push or pop, not on what it sends";
   if (met.max_len_unsent && theirs.size() < ours.size() && one_begins_other(ours, theirs))
     return "Open vSwitch cuts the next output where the one to be cut is to a port that takes nothing";
-  if (met.push_mpls && (input.has_ttl_0() || input.is_cut()) && differ_by_label_ttl(ours, theirs))
-    return "Open vSwitch gives a label the TTL 64 where IP's is 0, or cannot be read; OpenFlow: a copy, else 0";
   if (met.push_mpls && met.pop_mpls && equal_outside(ours, theirs, headers.eth_type(), headers.eth_type() + 2))
     return "Open vSwitch leaves out a label that is pushed and popped, and the EtherType that the pop says";
   if (constexpr unsigned kNoType = 0x05ff; met.push_mpls && Headers{theirs}.word(headers.eth_type()) == kNoType &&
@@ -252,6 +257,24 @@ const char* why_frames_differ(const Layout& layout, PortNo to, const Headers& in
   if (input.has_protocol_0() && equal_outside(ours, theirs, headers.l3, headers.l3 + kIpv6Size))
     return "Open vSwitch edits no IP header whose protocol is 0";
   return why_tags_differ(layout, to, met, sent, theirs);
+}
+
+const char* why_frames_differ(const Layout& layout, PortNo to, const Headers& input, const Met& met, const Bytes& sent,
+                              const Bytes& theirs) {
+  // What shows along with other differences goes first, from both.
+  Bytes mine = sent, yours = theirs;
+  if (input.has_dei()) {
+    mine = without_dei(std::move(mine));
+    yours = without_dei(std::move(yours));
+    if (mine == yours) return "Open vSwitch loses the DEI of a tag that it takes off and puts on again";
+  }
+  if (met.push_mpls && (input.has_ttl_0() || input.is_cut())) {
+    mine = without_label_ttls(std::move(mine));
+    yours = without_label_ttls(std::move(yours));
+    if (mine == yours)
+      return "Open vSwitch gives a label the TTL 64 where IP's is 0, or cannot be read; OpenFlow: a copy, else 0";
+  }
+  return why_these_differ(layout, to, input, met, mine, yours);
 }
 
 // --- All that is sent.
@@ -302,6 +325,10 @@ std::optional<std::string> known_difference(const Scenario& scenario, const Inpu
     return "Open vSwitch reads no ports of a TCP header whose data offset is none; here it is its first 20 bytes";
   if (met.gave_up && met.expired && is_part_of(ours.outputs, theirs))
     return "here a loop behind dec_ttl drops every packet, as it does there, but also one whose TTL runs out before";
+  if (met.gave_up && met.dp_hash && is_part_of(ours.outputs, theirs))
+    return "a loop drops the packet whole; in Open vSwitch not what it sent before a select group by dp_hash";
+  if (met.dp_hash_inside && is_part_of(theirs, ours.outputs))
+    return "Open vSwitch forgets what follows a select group by dp_hash inside of another group";
   if (met.exit_before_set && is_part_of(theirs, ours.outputs))
     return "exit of Open vSwitch drops the action set, too; by its manual the set still runs";
 

@@ -37,7 +37,8 @@ class ShuntSwitch {
     bool max_len = false, max_len_unsent = false;            // unsent: to a port that takes nothing
     bool exit_before_set = false;                            // while the action set held something
     bool dec_ttl = false, push_mpls = false, pop_mpls = false;
-    bool gave_up = false;  // translation failed
+    bool dp_hash = false, dp_hash_inside = false;  // a select group by dp_hash; one in a group's bucket
+    bool gave_up = false;                          // translation failed
     // Where the TTL runs out and the flow serves every TTL: what it learned until there. Open vSwitch translates no
     // further.
     bool expired = false;
