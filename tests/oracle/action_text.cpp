@@ -37,6 +37,7 @@ class ActionWriter {
   Promise promise_;
   std::uint8_t table_;
   int depth_ = 0;
+  bool in_bucket_ = false;
   int pushed_ = 0;  // onto the stack and not taken off: an empty stack is an error of both, but not the same one
 
   std::string action();
@@ -231,8 +232,12 @@ std::string ActionWriter::vlan() {
   if (promise_.tags == 0 || (die < 2 && promise_.tags < 2)) {
     return push_vlan();
   }
+  // In a bucket ovs-ofctl makes a push_vlan and a set_field of the older actions, and the last push counts.
+  if (die < 3 && in_bucket_) return fmt::format("set_field:{:#x}->vlan_vid", 0x1000 | random_vid(random_));
   if (die < 3) return fmt::format("mod_vlan_vid:{}", random_vid(random_));
-  if (die < 4) return fmt::format("mod_vlan_pcp:{}", random_.below(8));
+  if (die < 4)
+    return (in_bucket_ ? "set_field:" : "mod_vlan_pcp:") + std::to_string(random_.below(8)) +
+           (in_bucket_ ? "->vlan_pcp" : "");
   --promise_.tags;
   return "strip_vlan";
 }
@@ -427,6 +432,7 @@ std::string ActionWriter::rule() {
 }
 
 std::string ActionWriter::bucket() {
+  in_bucket_ = true;
   std::vector<std::string> words;
   for (auto left = 1 + random_.below(3); left > 0; --left) {
     const auto die = random_.below(10);
@@ -436,6 +442,8 @@ std::string ActionWriter::bucket() {
       words.push_back(set_field());
     else if (die < 8)
       words.push_back(vlan());
+    else if (!choices_.buckets_lead_on)
+      words.push_back(set_field());
     else if (die < 9 && choices_.group_count != 0)
       words.push_back(group());
     else

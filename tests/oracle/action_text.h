@@ -17,8 +17,9 @@ struct ActionChoices {
   bool learn = false;
   bool mpls = false;
   bool clones = true;
-  // check_pkt_larger, instead of write_actions: behind it Open vSwitch runs an action set twice, and the lists around it
-  // over the packet as it came there. So it stands in first tables only, outside of clones.
+  bool buckets_lead_on = true;  // to other groups and tables
+  // check_pkt_larger, instead of write_actions: behind it Open vSwitch runs an action set twice, and the lists around
+  // it over the packet as it came there. So it stands in first tables only, outside of clones.
   bool checks_length = false;
   std::uint8_t tables = 5;  // 0 to tables - 1
 };

@@ -10,8 +10,8 @@
 namespace shunt::test {
 
 struct Promise {
-  bool no_tag = false;  // came without any
-  int tags = 0;         // that the packet has at least, or that actions pushed
+  bool no_tag = false;      // came without any
+  int tags = 0;             // that the packet has at least, or that actions pushed
   bool last_label = false;  // of kMpls: the outermost is the only one
   FrameSpec::L3 l3 = FrameSpec::L3::kOther;
   FrameSpec::L4 l4 = FrameSpec::L4::kNone;

@@ -237,11 +237,11 @@ Scenario Oracle::shrink(Scenario scenario, std::size_t at) {
         std::size_t end = start + 1;
         // Without these, what is a difference already known would take the place of the one that is looked for.
         const std::string word = text.substr(start + 1, 60);
-        const bool is_a_push_or_says_what =
-            word.starts_with("push_") || word.starts_with("set_mpls_ttl") ||
+        const bool belongs_together =
+            word.starts_with("bucket=") || word.starts_with("push_") || word.starts_with("set_mpls_ttl") ||
             (word.starts_with("set_field") && (word.substr(0, word.find(',')).find("->vlan_") != std::string::npos ||
                                                word.substr(0, word.find(',')).find("->mpls_") != std::string::npos));
-        if (is_a_push_or_says_what) {
+        if (belongs_together) {
           from = start + 1;
           continue;
         }

@@ -65,8 +65,10 @@ std::string random_group(Random& random, const ActionChoices& choices, std::uint
   static const std::vector<std::string> kTypes{"all", "all", "indirect", "select", "ff"};
   const std::string type = random.of(kTypes);
   std::string text = fmt::format("group_id={},type={}", id, type);
-  // By dp_hash theirs sends the packet through the datapath again, and forgets what follows a clone with such a group.
-  if (type == "select" && (choices.clones || random.one_in(2))) text += ",selection_method=hash,fields(eth_src,ip_src)";
+  // By dp_hash theirs sends the packet through the datapath again, and forgets what follows a clone or a bucket with
+  // such a group.
+  const bool may_be_inside = choices.clones || choices.buckets_lead_on;
+  if (type == "select" && (may_be_inside || random.one_in(2))) text += ",selection_method=hash,fields(eth_src,ip_src)";
   // A group of one live bucket: which one a select group takes is each switch's own choice.
   const auto buckets = type == "indirect" || type == "select" ? 1 : 1 + random.below(3);
   for (std::size_t i = 0; i < buckets; ++i) {
@@ -116,6 +118,7 @@ Scenario random_scenario(std::uint64_t seed, std::uint64_t number, std::size_t f
   choices.tables = kTables;
   choices.clones = random.one_in(2);
   choices.checks_length = random.one_in(3);
+  choices.buckets_lead_on = !random.one_in(3);
 
   if (kind == 1 || kind == 3) {
     // A group may name those with greater numbers: no loops.

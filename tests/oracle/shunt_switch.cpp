@@ -71,26 +71,18 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
   Met met;
 
   void entered_table(std::uint8_t, const PipelineKey&, const Rule*, unsigned) override {}
-  void entered_group(const Group& group, const Bucket*, unsigned depth) override {
-    const bool inside = group_depth_ && *group_depth_ < depth;
-    if (group.type == GroupType::kSelect && group.selection.method == Selection::Method::kDpHash) {
-      met.dp_hash = true;
-      met.dp_hash_inside = met.dp_hash_inside || inside;
-    }
-    if (!inside) group_depth_ = depth;
-  }
+  void entered_group(const Group&, const Bucket*, unsigned) override {}
   void note(std::string text, unsigned) override {
-    if (text.starts_with("the TTL has run out")) met.expired = false;  // seen by the translation: a list ends, and no more
+    if (text.starts_with("the TTL has run out"))
+      met.expired = false;  // seen by the translation: a list ends, and no more
   }
-  void before_action(const Action& action, const PipelineKey& key, unsigned depth) override {
-    if (group_depth_ && depth <= *group_depth_) group_depth_.reset();
+  void before_action(const Action& action, const PipelineKey& key, unsigned) override {
     std::visit([&](const auto& concrete) { before(concrete, key); }, static_cast<const Action::variant&>(action));
   }
 
  private:
   const Layout& layout_;
   bool set_holds_ = false;
-  std::optional<unsigned> group_depth_;  // of the outermost group whose bucket runs
 
   template <typename Other>
   void before(const Other&, const PipelineKey&) {}

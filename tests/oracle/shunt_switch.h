@@ -30,15 +30,15 @@ class ShuntSwitch {
 
   // What of the actions that ran over a frame is done otherwise by Open vSwitch (known_differences.cpp).
   struct Met {
-    unsigned third_tags = 0;      // tags put in front of two
-    bool fourth_label = false;    // a label pushed onto three
+    unsigned third_tags = 0;    // tags put in front of two
+    bool fourth_label = false;  // a label pushed onto three
     bool normal = false;
-    bool normal_empty_tag = false, normal_two_tags = false;  // what the frame had then, or in the bridge; empty: VID and priority 0
-    bool max_len = false, max_len_unsent = false;            // unsent: to a port that takes nothing
-    bool exit_before_set = false;                            // while the action set held something
+    bool normal_empty_tag = false,
+         normal_two_tags = false;  // what the frame had then, or in the bridge; empty: VID and priority 0
+    bool max_len = false, max_len_unsent = false;  // unsent: to a port that takes nothing
+    bool exit_before_set = false;                  // while the action set held something
     bool dec_ttl = false, push_mpls = false, pop_mpls = false;
-    bool dp_hash = false, dp_hash_inside = false;  // a select group by dp_hash; one in a group's bucket
-    bool gave_up = false;                          // translation failed
+    bool gave_up = false;  // translation failed
     // Where the TTL runs out and the flow serves every TTL: what it learned until there. Open vSwitch translates no
     // further.
     bool expired = false;

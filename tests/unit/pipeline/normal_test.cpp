@@ -236,8 +236,7 @@ TEST_SUITE("normal") {
   TEST_CASE("a frame to its own sender goes nowhere: who sent it is learned first") {
     NormalBridge bridge({trunk(), trunk()});
     CHECK(bridge.sent(eth_key(1, kA, kA)) == "drop:same-port");
-    bridge.rule(0, 5, {},
-                {OutputAction{kPortNormal}, set_field(FieldId::kEthSrc, kB), OutputAction{kPortNormal}});
+    bridge.rule(0, 5, {}, {OutputAction{kPortNormal}, set_field(FieldId::kEthSrc, kB), OutputAction{kPortNormal}});
     CHECK(bridge.sent(eth_key(1, kA, kA)) == "drop:same-port");  // also when it is the sender no more
     bridge.bridge.flood_vlans = vlans({0});
     CHECK(bridge.sent(eth_key(1, kA, kA)).starts_with("2 "));
