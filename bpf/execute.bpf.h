@@ -248,7 +248,9 @@ static __always_inline int execute_output(struct shunt_packet* packet, const str
 }
 
 static __always_inline int execute(struct shunt_packet* packet, const struct shunt_flow* flow) {
-  if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key))
+  /* Where no daemon listens nothing is on its way, whatever one that died has left uncounted. */
+  if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key) &&
+      has_socket(packet->ctx, packet->in_port))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_ORDER);
   if (!(flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT))
     return shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);

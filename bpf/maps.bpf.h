@@ -18,6 +18,15 @@
 /* What the program is specialised to; the verifier removes what it rules out. */
 const volatile struct shunt_config shunt_config;
 
+/* For a daemon that takes the maps over; no program reads it. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_layout);
+} layout SEC(".maps");
+
 /* The flow table. A miss: no such flow (asked only where an index bucket overflowed). */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);

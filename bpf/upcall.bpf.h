@@ -65,6 +65,13 @@ static __always_inline int in_userspace(const struct shunt_flow_key* key) {
   return order && order->handed_up != order->finished;
 }
 
+/* Whether somebody listens to this queue of the port. */
+static __always_inline int has_socket(const struct xdp_md* ctx, __u32 in_port) {
+  __u32 at = SHUNT_XSK_INDEX(in_port, ctx->rx_queue_index);
+
+  return ctx->rx_queue_index < SHUNT_MAX_QUEUES && bpf_map_lookup_elem(&xsks, &at);
+}
+
 /*
  * Metadata in front of the frame. A driver may have no room for it: the frame then goes up without, and uncounted;
  * userspace knows the port by the socket.

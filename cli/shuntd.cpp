@@ -42,6 +42,7 @@ struct Settings {
   std::string rundir;
   InstanceOptions instance;
   spdlog::level::level_enum log_level = spdlog::level::info;
+  bool keep_forwarding = false;
 };
 
 po::options_description option_descriptions() {
@@ -65,6 +66,7 @@ po::options_description option_descriptions() {
     ("upcall-burst", number(defaults.upcall_burst), "misses that it may send at once, 1 to 1000000")
     ("umem-frames", number(defaults.umem_frames), "packet buffers of 4096 bytes, 1024 to 4194304")
     ("busy-poll", po::bool_switch(), "workers poll their sockets without sleeping")
+    ("keep-forwarding", po::bool_switch(), "at the end ports and cached flows stay, and go on forwarding")
     ("log-level", text("LEVEL")->default_value("info"), "trace, debug, info, warning, error, critical or off")
     ("version", po::bool_switch(), "show the version and end")
     ("help,h", po::bool_switch(), "show this text and end");
@@ -117,6 +119,8 @@ Settings settings_of(const po::variables_map& values) {
   instance.upcall_burst = number_in(values, "upcall-burst", 1, 1'000'000);
   instance.umem_frames = number_in(values, "umem-frames", 1'024, 4'194'304);
   instance.busy_poll = values["busy-poll"].as<bool>();
+  instance.counter_file = fmt::format("{}/{}.counters", settings.rundir, instance.name);
+  settings.keep_forwarding = values["keep-forwarding"].as<bool>();
   return settings;
 }
 
@@ -169,8 +173,10 @@ void run(const Settings& settings) {
   Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}};
   const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);
   const ControlSocket socket{loop, socket_path, [&commands](std::string_view line) { return commands.handle(line); }};
+  instance.start();
   spdlog::info("ready: instance '{}' on {}", settings.instance.name, socket_path);
   loop.run();
+  if (settings.keep_forwarding) instance.keep_forwarding();
 }
 
 }  // namespace

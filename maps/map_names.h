@@ -8,6 +8,7 @@
 #define SHUNT_BPFFS "/sys/fs/bpf"
 #define SHUNT_PIN_ROOT "/sys/fs/bpf/shunt"
 
+#define SHUNT_MAP_LAYOUT "layout"               /* ARRAY, mmap-able: one shunt_layout */
 #define SHUNT_MAP_MEGAFLOWS "megaflows"         /* HASH: shunt_megaflow_key -> shunt_megaflow */
 #define SHUNT_MAP_FLOWS "flows"                 /* ARRAY, mmap-able: slot -> shunt_flow */
 #define SHUNT_MAP_FLOW_INDEX "flow_index"       /* ARRAY, mmap-able: shunt_index_bucket */

@@ -99,4 +99,15 @@ struct shunt_config {
 };
 SHUNT_MAP_TYPE(struct shunt_config, 40);
 
+/*
+ * layout: one element. A daemon that finds pinned maps takes them over where version and sizes are its own, with the
+ * configuration that they were made for; else it makes new ones.
+ */
+struct shunt_layout {
+	__u32 version; /* SHUNT_LAYOUT_VERSION */
+	__u32 zero;
+	struct shunt_config config; /* features: what flows may rely on */
+};
+SHUNT_MAP_TYPE(struct shunt_layout, 48);
+
 #endif

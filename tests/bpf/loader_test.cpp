@@ -111,6 +111,7 @@ struct Quiet {
 };
 
 Datapath::Options small(std::string instance) { return {std::move(instance), 1024, SHUNT_FEATURE_ALL}; }
+Datapath::Options lean(std::string instance) { return {std::move(instance), 1024, 0}; }
 
 }  // namespace
 
@@ -136,7 +137,66 @@ TEST_SUITE("loader") {
     CHECK(Datapath::query(veth.ifindex()).id == 0);
   }
 
-  TEST_CASE("pins of a daemon that died are replaced, its programs detached") {
+  TEST_CASE("a daemon that died has an heir: maps, configuration, links and program go on") {
+    const std::string instance = new_instance_name();
+    const Veth veth{"ld6"}, other{"ld7"};
+    std::uint32_t program = 0;
+    std::uint64_t seed = 0;
+    {
+      Datapath first{lean(instance)};
+      CHECK(!first.inherited());
+      first.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      first.attach(other.ifindex(), other.name, XdpMode::kNative);
+      first.flows[7].head.mask = 42;
+      program = Datapath::query(veth.ifindex()).id;
+      seed = first.config().hash_seed;
+      first.keep();
+    }
+    REQUIRE(Datapath::query(veth.ifindex()).id == program);
+    SUBCASE("of the same build: nothing is swapped") {
+      Datapath second{lean(instance)};
+      CHECK(second.inherited());
+      CHECK(second.config().hash_seed == seed);
+      CHECK(second.flows[7].head.mask == 42);
+      CHECK(second.holds_link(veth.ifindex()));
+      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      CHECK(Datapath::query(veth.ifindex()).id == program);
+      second.drop_inherited_links();
+      CHECK(Datapath::query(veth.ifindex()).id == program);
+      CHECK(Datapath::query(other.ifindex()).id == 0);
+      CHECK(!second.holds_link(other.ifindex()));
+    }
+    SUBCASE("with more features: the program is swapped, the maps stay") {
+      Datapath second{lean(instance)};
+      second.require_features(second.features() | SHUNT_FEATURE_MPLS);
+      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      CHECK(Datapath::query(veth.ifindex()).id != program);
+      CHECK(second.flows[7].head.mask == 42);
+    }
+    SUBCASE("with another flow limit, or layout: new maps, the same link") {
+      Datapath::Options options = lean(instance);
+      SUBCASE("limit") { options.flow_limit *= 2; }
+      SUBCASE("layout") {
+        const UniqueFd layout{
+            check(bpf_obj_get((fs::path{SHUNT_PIN_ROOT} / instance / SHUNT_MAP_LAYOUT).c_str()), "layout")};
+        MappedArray<shunt_layout>{layout.get(), 1, "layout"}[0].version += 1;
+      }
+      Datapath second{options};
+      CHECK(!second.inherited());
+      CHECK(second.flows[7].head.mask == 0);
+      CHECK(Datapath::query(veth.ifindex()).id == program);  // until the new maps are ready
+      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      CHECK(Datapath::query(veth.ifindex()).id != program);
+      CHECK(Datapath::query(veth.ifindex()).id != 0);
+    }
+    SUBCASE("in another mode: attached anew") {
+      Datapath second{lean(instance)};
+      second.attach(veth.ifindex(), veth.name, XdpMode::kGeneric);
+      CHECK(Datapath::query(veth.ifindex()).generic);
+    }
+  }
+
+  TEST_CASE("pins of a daemon that died and cannot be taken over are replaced, its programs detached") {
     const std::string instance = new_instance_name();
     const Veth veth{"ld2"};
     // What kill -9 leaves: a pinned map and a pinned link that nobody holds.
@@ -153,8 +213,14 @@ TEST_SUITE("loader") {
     }
     REQUIRE(Datapath::query(veth.ifindex()).id != 0);
     Datapath datapath{small(instance)};
-    CHECK(Datapath::query(veth.ifindex()).id == 0);
-    datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+    SUBCASE("where it has the port again") {
+      datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      CHECK(Datapath::query(veth.ifindex()).name == "shunt_switch");
+    }
+    SUBCASE("where nobody wants the port") {
+      datapath.drop_inherited_links();
+      CHECK(Datapath::query(veth.ifindex()).id == 0);
+    }
     CHECK(datapath.flows.size() == 1024);
   }
 

@@ -13,7 +13,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <exception>
 #include <map>
+#include <optional>
 
 #include "user/base/capabilities.h"
 #include "user/base/error.h"
@@ -58,6 +60,40 @@ shunt_config checked_config(const Datapath::Options& options) {
   return config;
 }
 
+// What an earlier daemon left pinned.
+struct Inheritance {
+  MapFds maps;
+  std::uint32_t features;  // its flows rely on these; programs at its links have them
+};
+
+// Where it can be taken over: then `config` becomes what it was made for.
+std::optional<Inheritance> find_inheritance(const PinDirectory& pins, shunt_config& config) {
+  MapFds maps;
+  for (const char* name : SwitchObject::map_names()) {
+    UniqueFd fd{bpf_obj_get(fmt::format("{}/{}", pins.path(), name).c_str())};
+    if (fd) maps.emplace(name, std::move(fd));
+  }
+  if (maps.empty()) return std::nullopt;
+  std::string difference = SwitchObject::differs_from(config, maps);
+  shunt_layout layout{};
+  if (difference.empty()) {
+    const __u32 zero = 0;
+    check_libbpf(bpf_map_lookup_elem(maps.at(SHUNT_MAP_LAYOUT).get(), &zero, &layout), "read the layout");
+    if (layout.version != SHUNT_LAYOUT_VERSION)
+      difference = fmt::format("their layout is version {}, here {}", layout.version, SHUNT_LAYOUT_VERSION);
+    else if (layout.config.cpu_count != config.cpu_count)
+      difference = fmt::format("they are for {} possible CPUs, here are {}", layout.config.cpu_count, config.cpu_count);
+  }
+  if (!difference.empty()) {
+    spdlog::warn("the maps of an earlier daemon do not fit ({}): cached flows are learned anew", difference);
+    return std::nullopt;
+  }
+  const std::uint32_t features = config.features;
+  config = layout.config;
+  config.features |= features;
+  return Inheritance{std::move(maps), layout.config.features};
+}
+
 // An update of a map of maps waits for all readers, as membarrier does; for kernels booted with nohz_full, where
 // membarrier refuses.
 void wait_by_map_of_maps() {
@@ -76,9 +112,19 @@ struct Datapath::Impl {
   explicit Impl(const Options& options)
       : config{checked_config(options)},
         pins{options.instance},
-        maps{
-            load_or_generic(config, refusal, [](const shunt_config& c) { return std::make_unique<SwitchObject>(c); })} {
-    maps->pin_maps(pins.path());
+        inherited{find_inheritance(pins, config)},
+        maps{load_or_generic(config, refusal, [this](const shunt_config& c) {
+          return inherited ? std::make_unique<SwitchObject>(c, inherited->maps) : std::make_unique<SwitchObject>(c);
+        })} {
+    if (!inherited) {
+      pins.remove_maps();
+      maps->pin_maps(pins.path());
+    }
+    for (const std::string& path : pins.link_paths()) {
+      auto link = std::make_unique<XdpLink>(path);
+      if (const Ifindex ifindex = link->ifindex(); ifindex != Ifindex{})
+        inherited_links.emplace(ifindex, std::move(link));  // else it goes here: its interface is gone
+    }
     groups_fd = maps->map_fd(SHUNT_MAP_FLOOD_GROUPS);
   }
 
@@ -87,10 +133,11 @@ struct Datapath::Impl {
   shunt_config config;
   std::string refusal;  // the verifier's log of the last program that it refused
   PinDirectory pins;
+  std::optional<Inheritance> inherited;
   std::unique_ptr<SwitchObject> maps;         // the first copy: owns the maps and the egress program
   int groups_fd = -1;                         // flood_groups: asked for by set_group, which does not throw
   std::unique_ptr<SwitchObject> specialised;  // the copy in force, where it is not the first
-  std::map<Ifindex, std::unique_ptr<XdpLink>> links;
+  std::map<Ifindex, std::unique_ptr<XdpLink>> links, inherited_links;
 };
 
 Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(options)} {
@@ -108,9 +155,24 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(port_by_ifindex, SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_IFINDEX_SLOTS);
   map_array(order, SHUNT_MAP_UPCALL_ORDER, SHUNT_ORDER_BUCKETS);
   map_array(meters, SHUNT_MAP_METERS, SHUNT_MAX_METERS);
+  map_array(layout, SHUNT_MAP_LAYOUT, 1);
+  if (!inherited()) layout[0] = {SHUNT_LAYOUT_VERSION, 0, c};
 }
 
 Datapath::~Datapath() = default;
+
+bool Datapath::inherited() const { return impl_->inherited.has_value(); }
+
+void Datapath::drop_inherited_links() {
+  impl_->inherited_links.clear();
+  layout[0].config.features = features();  // every link has a program with these by now
+}
+
+void Datapath::keep() noexcept {
+  impl_->pins.keep();
+  for (auto* links : {&impl_->links, &impl_->inherited_links})
+    for (auto& [ifindex, link] : *links) link->keep();
+}
 
 const shunt_config& Datapath::config() const { return impl_->config; }
 std::uint32_t Datapath::features() const { return impl_->config.features; }
@@ -123,7 +185,24 @@ BpfMap<shunt_megaflow_key, shunt_megaflow> Datapath::megaflows() const {
 
 void Datapath::attach(Ifindex ifindex, const std::string& name, XdpMode mode) {
   if (impl_->links.contains(ifindex)) throw Error("interface '{}': it has the program of this instance already", name);
+  if (auto link = impl_->inherited_links.extract(ifindex); !link.empty() && take_over(*link.mapped(), ifindex, mode)) {
+    impl_->links.insert(std::move(link));
+    return;
+  }
   impl_->links.emplace(ifindex, std::make_unique<XdpLink>(program_fd(), ifindex, name, mode, impl_->pins.path()));
+}
+
+// False: it cannot serve, and goes.
+bool Datapath::take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const {
+  if (query(ifindex).generic != (mode == XdpMode::kGeneric)) return false;
+  // Over maps that are not ours, or with less than flows rely on, programs are the same in name only.
+  if (inherited() && features() == impl_->inherited->features && link.runs(program_fd())) return true;
+  try {
+    return link.update(program_fd());
+  } catch (const std::exception& e) {  // of another kind than ours: with or without multi-buffer support, say
+    spdlog::warn("{}; it is detached, and ours attached", e.what());
+    return false;
+  }
 }
 
 void Datapath::detach(Ifindex ifindex) noexcept { impl_->links.erase(ifindex); }
@@ -142,6 +221,10 @@ AttachedProgram Datapath::query(Ifindex ifindex) {
   const UniqueFd fd{bpf_prog_get_fd_by_id(program.id)};
   if (fd && bpf_obj_get_info_by_fd(fd.get(), &info, &length) == 0) program.name = info.name;
   return program;
+}
+
+bool Datapath::holds_link(Ifindex ifindex) const {
+  return impl_->links.contains(ifindex) || impl_->inherited_links.contains(ifindex);
 }
 
 void Datapath::remove_foreign(Ifindex ifindex) {
@@ -186,6 +269,13 @@ void Datapath::set_tx_port(DpPort port, Ifindex ifindex) {
   check_libbpf(bpf_map_update_elem(fd, &port.value, &value, BPF_ANY), fmt::format("tx_ports[{}]", port.value));
 }
 
+void Datapath::clear_port(DpPort port) {
+  for (shunt_ifindex_slot& slot : port_by_ifindex.span())
+    if (slot.port == port.value && slot.ifindex != 0) set_ifindex(Ifindex{slot.ifindex}, DpPort{0});
+  set_tx_port(port, Ifindex{0});
+  ports[port.value].ifindex = 0;
+}
+
 void Datapath::set_xsk(DpPort port, QueueId queue, int socket_fd) {
   if (queue.value >= SHUNT_MAX_QUEUES) throw Error("queue {}: at most {} are used", queue.value, SHUNT_MAX_QUEUES);
   const int fd = impl_->maps->map_fd(SHUNT_MAP_XSKS);
@@ -222,6 +312,22 @@ int Datapath::set_group(std::uint16_t group, std::span<const GroupMember> member
   return bpf_map_update_elem(groups, &key, &fd, BPF_ANY);
 }
 
+std::vector<GroupMember> Datapath::group_members(std::uint16_t group) const {
+  const __u32 key = group;
+  __u32 id = 0;
+  if (bpf_map_lookup_elem(impl_->groups_fd, &key, &id) != 0) return {};
+  const UniqueFd devmap{bpf_map_get_fd_by_id(id)};
+  bpf_map_info info{};
+  __u32 length = sizeof info;
+  if (!devmap || bpf_obj_get_info_by_fd(devmap.get(), &info, &length) != 0) return {};
+  std::vector<GroupMember> members;
+  bpf_devmap_val value{};
+  for (__u32 at = 0; at < info.max_entries; ++at)  // members that vanished leave holes
+    if (bpf_map_lookup_elem(devmap.get(), &at, &value) == 0)
+      members.push_back({Ifindex{value.ifindex}, value.bpf_prog.id != 0});
+  return members;
+}
+
 shunt_port_stats Datapath::port_stats(DpPort port) const {
   constexpr std::size_t kWords = sizeof(shunt_port_stats) / sizeof(std::uint64_t);
   using Words = std::array<std::uint64_t, kWords>;
@@ -254,6 +360,7 @@ void Datapath::require_features(std::uint32_t features) {
       spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
   impl_->specialised = std::move(larger);
   impl_->config.features = config.features;
+  layout[0].config.features = config.features;
   spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", before, config.features);
   if (!impl_->links.empty()) wait_grace_period();
 }

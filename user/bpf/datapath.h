@@ -25,6 +25,8 @@
 
 namespace shunt {
 
+class XdpLink;
+
 enum class XdpMode { kNative, kGeneric };
 
 // An interface's XDP program as the kernel reports it.
@@ -48,15 +50,23 @@ class Datapath {
     std::uint32_t features = SHUNT_FEATURE_ALL;
   };
 
-  // Mounts bpffs where it is missing, loads, creates the maps and pins them. Throws Error naming what is missing
-  // (kernel feature, capability, memory) or that another daemon owns this instance's pins.
+  // Mounts bpffs where it is missing and loads. Maps that an earlier daemon of this instance left pinned are taken over
+  // where this build lays them out alike (inherited()); else they are made and pinned. Throws Error naming what is
+  // missing: kernel feature, capability, memory.
   explicit Datapath(const Options& options);
-  // Detaches every link and removes the pins. Not run by kill -9: links and maps are pinned, forwarding goes on.
+  // Detaches every link and removes the pins, unless keep() was called. Not run by kill -9: links and maps are pinned,
+  // forwarding goes on.
   ~Datapath();
   Datapath(const Datapath&) = delete;
   Datapath& operator=(const Datapath&) = delete;
 
   [[nodiscard]] const shunt_config& config() const;
+
+  // The maps are those of an earlier daemon, with ports and flows in them.
+  [[nodiscard]] bool inherited() const;
+  // What the earlier daemon's links still hold, of which no attach() has taken over its own: detached.
+  void drop_inherited_links();
+  void keep() noexcept;  // links and pins stay when this object goes
 
   MappedArray<shunt_flow> flows;
   MappedArray<shunt_index_bucket> index;
@@ -66,22 +76,27 @@ class Datapath {
   MappedArray<shunt_port> ports;
   MappedArray<shunt_ifindex_slot> port_by_ifindex;
   MappedArray<shunt_order> order;
-  MappedArray<shunt_meter> meters;  // by Meter::slot; see user/worker/meters.h
+  MappedArray<shunt_meter> meters;   // by Meter::slot; see user/worker/meters.h
+  MappedArray<shunt_layout> layout;  // one
   [[nodiscard]] BpfMap<shunt_megaflow_key, shunt_megaflow> megaflows() const;
 
-  // XDP on an interface. attach() throws where the kernel refuses: the text names the MTU that would work (ERANGE), or
-  // the mode (EOPNOTSUPP: --mode generic).
+  // XDP on an interface. An inherited link of this interface and mode is taken over, with its program where it is the
+  // same; else the program is swapped, atomically. attach() throws where the kernel refuses: the text names the MTU
+  // that would work (ERANGE), or the mode (EOPNOTSUPP: --mode generic).
   void attach(Ifindex ifindex, const std::string& name, XdpMode mode);
   void detach(Ifindex ifindex) noexcept;                        // also when the interface is gone
   [[nodiscard]] static AttachedProgram query(Ifindex ifindex);  // id 0: none
+  [[nodiscard]] bool holds_link(Ifindex ifindex) const;         // of its own, or inherited
   // Detaches somebody else's program (--force). Throws where a link holds it.
   static void remove_foreign(Ifindex ifindex);
 
   void set_ifindex(Ifindex ifindex, DpPort port);           // port_by_ifindex; port 0 clears
   void set_tx_port(DpPort port, Ifindex ifindex);           // DEVMAP; ifindex 0 clears
+  void clear_port(DpPort port);                             // of an earlier daemon's: nothing leads to it any more
   void set_xsk(DpPort port, QueueId queue, int socket_fd);  // fd -1 clears
   // Builds a DEVMAP of the members and puts it at `group`. Returns 0 or -errno.
   [[nodiscard]] int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept;
+  [[nodiscard]] std::vector<GroupMember> group_members(std::uint16_t group) const;  // as they were set
 
   [[nodiscard]] shunt_port_stats port_stats(DpPort port) const;  // summed over CPUs
   void reset_port_stats(DpPort port);
@@ -100,6 +115,8 @@ class Datapath {
   [[nodiscard]] int program_fd() const;
 
  private:
+  [[nodiscard]] bool take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const;
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -27,6 +27,17 @@ unsigned interface_mtu(Ifindex ifindex) {
   return static_cast<unsigned>(request.ifr_mtu);
 }
 
+// A hash of its instructions, before what the verifier folds away. 0: cannot be told.
+std::uint64_t program_tag(int fd) {
+  bpf_prog_info info{};
+  __u32 length = sizeof info;
+  if (bpf_obj_get_info_by_fd(fd, &info, &length) != 0) return 0;
+  std::uint64_t tag = 0;
+  static_assert(sizeof info.tag == sizeof tag);
+  std::memcpy(&tag, info.tag, sizeof tag);
+  return tag;
+}
+
 std::string describe(const AttachedProgram& program) {
   if (program.id == 0) return "another XDP program";
   return fmt::format("the XDP program '{}' (id {}) of somebody else", program.name, program.id);
@@ -55,7 +66,12 @@ XdpLink::XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMo
   check_libbpf(bpf_obj_pin(fd, path_.c_str()), "pin " + path_);
 }
 
+XdpLink::XdpLink(const std::string& path) : fd_{bpf_obj_get(path.c_str())}, path_{path} {
+  if (!fd_) throw_errno(errno, "open the pinned link " + path);
+}
+
 XdpLink::~XdpLink() {
+  if (keep_) return;
   // Detached by hand first: someone who looks at the link right now (bpftool) would keep it alive.
   bpf_link_detach(fd_.get());
   ::unlink(path_.c_str());
@@ -66,6 +82,20 @@ bool XdpLink::update(int program_fd) {
   if (error == -ENOLINK || error == -ENODEV) return false;
   check_libbpf(error, "swap the XDP program at " + path_);
   return true;
+}
+
+bpf_link_info XdpLink::info() const {
+  bpf_link_info info{};
+  __u32 length = sizeof info;
+  check_libbpf(bpf_obj_get_info_by_fd(fd_.get(), &info, &length), "look at the link " + path_);
+  return info;
+}
+
+Ifindex XdpLink::ifindex() const { return Ifindex{info().xdp.ifindex}; }
+
+bool XdpLink::runs(int program_fd) const {
+  const UniqueFd attached{bpf_prog_get_fd_by_id(info().prog_id)};
+  return attached && program_tag(attached.get()) == program_tag(program_fd);
 }
 
 std::string explain_attach_error(int error, const std::string& name, XdpMode mode, unsigned mtu,

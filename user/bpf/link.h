@@ -4,6 +4,8 @@
 // Threads: control. Interfaces are looked up in the thread's network namespace.
 #pragma once
 
+#include <linux/bpf.h>
+
 #include <string>
 
 #include "user/base/strong_types.h"
@@ -16,16 +18,25 @@ class XdpLink {
  public:
   // Attaches and pins at `directory`/link-`name`. Throws Error with the remedy where the kernel refuses.
   XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMode mode, const std::string& directory);
-  ~XdpLink();  // detaches and unpins
+  // Takes over the link that is pinned at `path`.
+  explicit XdpLink(const std::string& path);
+  ~XdpLink();  // detaches and unpins, unless keep() was called
   XdpLink(const XdpLink&) = delete;
   XdpLink& operator=(const XdpLink&) = delete;
 
   // Swaps the program, atomically. False: the interface is gone, and with it the link's hold on it.
   bool update(int program_fd);
 
+  [[nodiscard]] Ifindex ifindex() const;          // 0: the interface is gone
+  [[nodiscard]] bool runs(int program_fd) const;  // that program, or one of the same instructions
+  void keep() noexcept { keep_ = true; }          // stays, pinned, when this object goes
+
  private:
+  [[nodiscard]] bpf_link_info info() const;
+
   UniqueFd fd_;
   std::string path_;
+  bool keep_ = false;
 };
 
 // The largest MTU at which a driver without multi-buffer XDP takes a program, on 4 KiB pages: what page, headroom

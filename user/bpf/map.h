@@ -8,10 +8,12 @@
 #include <bpf/bpf.h>
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "user/base/error.h"
 #include "user/base/unique_fd.h"
@@ -36,6 +38,22 @@ class BpfMap {
     Value value;
     if (bpf_map_lookup_elem(fd_, &key, &value) != 0) return std::nullopt;
     return value;
+  }
+  // Every element of a hash map, in any order, while nobody else changes it.
+  template <typename Visit>
+  void for_each(Visit&& visit) const {
+    constexpr __u32 kBatch = 1024;
+    std::vector<Key> keys(kBatch);
+    std::vector<Value> values(kBatch);
+    __u32 position = 0, count = kBatch;
+    bool first = true;
+    for (int error = 0; error == 0; first = false) {
+      count = kBatch;
+      error = bpf_map_lookup_batch(fd_, first ? nullptr : &position, &position, keys.data(), values.data(), &count,
+                                   nullptr);
+      if (error != 0 && error != -ENOENT) throw_errno(-error, "map " + name_ + ": read");
+      for (__u32 i = 0; i < count; ++i) visit(keys[i], values[i]);
+    }
   }
   [[nodiscard]] int fd() const { return fd_; }
 

@@ -60,6 +60,23 @@ void set_sizes(const switch_bpf& object, const shunt_config& config) {
   set(object.maps.flow_deltas, config.flow_limit * config.cpu_count);
 }
 
+switch_bpf* open_object() {
+  switch_bpf* object = switch_bpf__open();
+  if (object == nullptr) throw_errno(errno, "open the built-in XDP program");
+  return object;
+}
+
+// `fd_of`: -1 for a map that is the copy's own.
+void reuse_maps(const switch_bpf& object, const std::function<int(const char*)>& fd_of) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object.obj) {
+    if (bpf_map__is_internal(map)) continue;
+    const char* name = bpf_map__name(map);
+    if (const int fd = fd_of(name); fd >= 0)
+      check_libbpf(bpf_map__reuse_fd(map, fd), fmt::format("map {}: share", name));
+  }
+}
+
 LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log) {
   LoadFailure failure{error, log.kept(),
                       fmt::format("load the XDP program: {}", std::generic_category().message(error))};
@@ -77,28 +94,60 @@ LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log
 
 }  // namespace
 
-SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_of) : object_{switch_bpf__open()} {
-  if (object_ == nullptr) throw_errno(errno, "open the built-in XDP program");
+SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_of) : object_{open_object()} {
   try {
-    // Through memcpy: bpftool declares the section's variable const.
-    std::memcpy(const_cast<void*>(static_cast<const void*>(&object_->rodata->shunt_config)), &config, sizeof config);
     if (maps_of == nullptr) {
       set_sizes(*object_, config);
     } else {
       bpf_program__set_autoload(object_->progs.shunt_egress_pop_vlan, false);
-      bpf_map* map = nullptr;
-      bpf_object__for_each_map(map, object_->obj) {
-        if (bpf_map__is_internal(map)) continue;
-        const char* name = bpf_map__name(map);
-        check_libbpf(bpf_map__reuse_fd(map, maps_of->map_fd(name)), fmt::format("map {}: share", name));
-      }
+      reuse_maps(*object_, [maps_of](const char* name) { return maps_of->map_fd(name); });
     }
-    CaptureLog log;
-    if (const int error = switch_bpf__load(object_); error != 0) throw explain(-error, config, log);
+    load(config);
   } catch (...) {
     switch_bpf__destroy(object_);
     throw;
   }
+}
+
+SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps) : object_{open_object()} {
+  try {
+    set_sizes(*object_, config);
+    reuse_maps(*object_, [&maps](const char* name) {
+      const auto found = maps.find(name);
+      return found == maps.end() ? -1 : found->second.get();
+    });
+    load(config);
+  } catch (...) {
+    switch_bpf__destroy(object_);
+    throw;
+  }
+}
+
+void SwitchObject::load(const shunt_config& config) {
+  // Through memcpy: bpftool declares the section's variable const.
+  std::memcpy(const_cast<void*>(static_cast<const void*>(&object_->rodata->shunt_config)), &config, sizeof config);
+  CaptureLog log;
+  if (const int error = switch_bpf__load(object_); error != 0) throw explain(-error, config, log);
+}
+
+std::string SwitchObject::differs_from(const shunt_config& config, const MapFds& maps) {
+  const std::unique_ptr<switch_bpf, void (*)(switch_bpf*)> object{open_object(), switch_bpf__destroy};
+  set_sizes(*object, config);
+  for (const char* name : map_names()) {
+    const auto found = maps.find(name);
+    if (found == maps.end()) return fmt::format("map {} is missing", name);
+    const bpf_map* wanted = bpf_object__find_map_by_name(object->obj, name);
+    bpf_map_info info{};
+    __u32 length = sizeof info;
+    check_libbpf(bpf_obj_get_info_by_fd(found->second.get(), &info, &length), fmt::format("map {}: look at it", name));
+    if (info.type != bpf_map__type(wanted)) return fmt::format("map {} is of another type", name);
+    if (info.key_size != bpf_map__key_size(wanted) || info.value_size != bpf_map__value_size(wanted))
+      return fmt::format("map {} has elements of {} bytes, here {}", name, info.value_size,
+                         bpf_map__value_size(wanted));
+    if (info.max_entries != bpf_map__max_entries(wanted))
+      return fmt::format("map {} has room for {}, here for {}", name, info.max_entries, bpf_map__max_entries(wanted));
+  }
+  return {};
 }
 
 SwitchObject::~SwitchObject() { switch_bpf__destroy(object_); }
@@ -119,10 +168,11 @@ void SwitchObject::pin_maps(const std::string& directory) const {
 
 const std::vector<const char*>& SwitchObject::map_names() {
   static const std::vector<const char*> names{
-      SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,           SHUNT_MAP_FLOW_INDEX,    SHUNT_MAP_FLOW_HINTS,
-      SHUNT_MAP_FLOW_COUNTERS, SHUNT_MAP_FLOW_DELTAS,     SHUNT_MAP_MASKS,         SHUNT_MAP_PORTS,
-      SHUNT_MAP_PORT_STATS,    SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_MAP_UPCALL_BUDGET, SHUNT_MAP_UPCALL_ORDER,
-      SHUNT_MAP_TX_PORTS,      SHUNT_MAP_METERS,          SHUNT_MAP_XSKS,          SHUNT_MAP_FLOOD_GROUPS};
+      SHUNT_MAP_LAYOUT,       SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,           SHUNT_MAP_FLOW_INDEX,
+      SHUNT_MAP_FLOW_HINTS,   SHUNT_MAP_FLOW_COUNTERS, SHUNT_MAP_FLOW_DELTAS,     SHUNT_MAP_MASKS,
+      SHUNT_MAP_PORTS,        SHUNT_MAP_PORT_STATS,    SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_MAP_UPCALL_BUDGET,
+      SHUNT_MAP_UPCALL_ORDER, SHUNT_MAP_TX_PORTS,      SHUNT_MAP_METERS,          SHUNT_MAP_XSKS,
+      SHUNT_MAP_FLOOD_GROUPS};
   return names;
 }
 

@@ -7,12 +7,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "maps/port.h"
 #include "user/base/error.h"
+#include "user/base/unique_fd.h"
 
 struct switch_bpf;
 
@@ -32,11 +34,15 @@ class LoadFailure : public Error {
   std::string log_;
 };
 
+using MapFds = std::map<std::string, UniqueFd>;  // by name
+
 class SwitchObject {
  public:
   // With `maps_of`, shares the maps of that copy, which must stay alive; otherwise makes them, for config.flow_limit
   // flows.
   explicit SwitchObject(const shunt_config& config, const SwitchObject* maps_of = nullptr);
+  // Over maps that are there, all of them, for which differs_from() said nothing.
+  SwitchObject(const shunt_config& config, const MapFds& maps);
   ~SwitchObject();
   SwitchObject(const SwitchObject&) = delete;
   SwitchObject& operator=(const SwitchObject&) = delete;
@@ -46,10 +52,16 @@ class SwitchObject {
   [[nodiscard]] int map_fd(const char* name) const;
   void pin_maps(const std::string& directory) const;
 
+  // Why `maps` cannot be those of a copy for this configuration ("map flows: elements of 448 bytes, here 456"); empty:
+  // they can.
+  [[nodiscard]] static std::string differs_from(const shunt_config& config, const MapFds& maps);
+
   // The names of the maps that are pinned and shared.
   static const std::vector<const char*>& map_names();
 
  private:
+  void load(const shunt_config& config);
+
   switch_bpf* object_;
 };
 

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <system_error>
 #include <vector>
@@ -20,21 +21,22 @@ namespace fs = std::filesystem;
 
 bool is_link(const fs::path& path) { return path.filename().string().starts_with("link-"); }
 
-void remove_pin(const fs::path& path) {
-  if (is_link(path)) {
-    if (const UniqueFd link{bpf_obj_get(path.c_str())}; link) bpf_link_detach(link.get());
-  }
-  std::error_code ignored;
-  fs::remove(path, ignored);
-}
-
-void remove_pins(const std::string& directory) {
+std::vector<fs::path> pins_in(const std::string& directory) {
   std::error_code error;
   std::vector<fs::path> pins;
   for (fs::directory_iterator at{directory, error}; !error && at != fs::directory_iterator{}; at.increment(error))
     pins.push_back(at->path());
-  std::stable_partition(pins.begin(), pins.end(), is_link);
-  for (const auto& pin : pins) remove_pin(pin);
+  return pins;
+}
+
+void remove_pin(const fs::path& path) {
+  std::error_code ignored;
+  fs::remove(path, ignored);
+}
+
+// By hand: someone who looks at the link right now (bpftool) would keep it alive.
+void detach_link(const fs::path& path) {
+  if (const UniqueFd link{bpf_obj_get(path.c_str())}; link) bpf_link_detach(link.get());
 }
 
 void check_instance_name(const std::string& instance) {
@@ -49,17 +51,33 @@ void check_instance_name(const std::string& instance) {
 PinDirectory::PinDirectory(const std::string& instance) : path_{std::string{SHUNT_PIN_ROOT} + "/" + instance} {
   check_instance_name(instance);
   mount_bpffs();
-  remove_pins(path_);
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) throw std::system_error(error, "make " + path_);
 }
 
 PinDirectory::~PinDirectory() {
-  remove_pins(path_);
+  if (keep_) return;
+  for (const std::string& link : link_paths()) {
+    detach_link(link);
+    remove_pin(link);
+  }
+  remove_maps();
   std::error_code ignored;
   fs::remove(path_, ignored);
   fs::remove(SHUNT_PIN_ROOT, ignored);  // only where it is empty
+}
+
+std::vector<std::string> PinDirectory::link_paths() const {
+  std::vector<std::string> paths;
+  for (const fs::path& pin : pins_in(path_))
+    if (is_link(pin)) paths.push_back(pin);
+  return paths;
+}
+
+void PinDirectory::remove_maps() const {
+  for (const fs::path& pin : pins_in(path_))
+    if (!is_link(pin)) remove_pin(pin);
 }
 
 }  // namespace shunt

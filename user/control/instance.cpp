@@ -50,6 +50,7 @@ Instance::Impl::Impl(const InstanceOptions& o)
       maps{datapath},
       features_wanted{check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")},
       expiry{check(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")},
+      saving{check(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")},
       events{worker_count(o) + 1},
       revalidator{sw,
                   maps,
@@ -59,19 +60,27 @@ Instance::Impl::Impl(const InstanceOptions& o)
                    .events = &events}},
       workers{{o.cores, o.busy_poll}, worker_context(sw, umem, datapath, revalidator, events, worker_count(o))},
       epoll{check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")} {
-  sw.on_meter([this](const Meter& meter) { write_meter(datapath.meters.span(), meter); });
-  for (const int fd : {monitor.fd(), features_wanted.get(), expiry.get(), events.fd()}) {
+  sw.on_meter([this](const Meter& meter) {
+    // What flows of an earlier daemon run over goes on where it is the same.
+    if (!started && datapath.inherited() && is_as_configured(datapath.meters.span(), meter)) return;
+    write_meter(datapath.meters.span(), meter);
+  });
+  for (const int fd : {monitor.fd(), features_wanted.get(), expiry.get(), saving.get(), events.fd()}) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = fd;
     check(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
   }
   revalidator.set_features(datapath.features());
-  revalidator.start();
-  workers.start();
 }
 
 Instance::Impl::~Impl() {
+  save_counters();
+  if (kept) {
+    datapath.keep();
+    for (auto& [dp, port] : ports)
+      if (port.attachment) port.attachment->keep();
+  }
   ports.clear();
   workers.stop();
   revalidator.stop();
@@ -287,6 +296,7 @@ void Instance::handle_events() {
     impl_->take_events();
     std::uint64_t expirations = 0;
     if (::read(impl_->expiry.get(), &expirations, sizeof expirations) > 0) impl_->expire_rules();
+    if (::read(impl_->saving.get(), &expirations, sizeof expirations) > 0) impl_->save_counters();
   } catch (const std::exception& e) {
     spdlog::error("rules that packets and time change: {}", e.what());
   }

@@ -29,6 +29,7 @@ struct InstanceOptions {
   std::uint32_t upcall_burst = 1'024;
   std::uint32_t umem_frames = 32'768;  // of 4096 bytes
   bool busy_poll = false;
+  std::string counter_file;  // where counters outlive the daemon (saved_counters.h); empty: nowhere
 };
 
 // Who hears of what packets and time have done, as it happens: controllers, exporters. Any of them may be unset.
@@ -41,7 +42,7 @@ struct InstanceListener {
 class Instance final : public InstanceApi {
  public:
   explicit Instance(const InstanceOptions& options);
-  ~Instance() override;  // detaches all ports, restores what they changed, removes pins
+  ~Instance() override;  // detaches all ports, restores what they changed, removes pins; but see keep_forwarding()
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
 
@@ -84,6 +85,13 @@ class Instance final : public InstanceApi {
   void fdb_set(const std::string& bridge, std::optional<std::chrono::seconds> ageing,
                std::optional<std::size_t> limit) override;
   [[nodiscard]] FdbSettings fdb_settings(const std::string& bridge) override;
+
+  // Packets that no cached flow answers are served from here on. What an earlier daemon of this name left in the kernel
+  // is taken over for the ports and rules that there are by then: its cached flows go on forwarding, and are replaced
+  // where they would be decided otherwise today.
+  void start();
+  // The destructor leaves ports, programs and flows as they are, for a later daemon.
+  void keep_forwarding();
 
   // For the daemon's event loop: the file descriptor to poll, and what to call when it is readable.
   [[nodiscard]] int event_fd() const;

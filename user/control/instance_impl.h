@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inside of an Instance: what it joins, and in which order that comes up. instance.cpp has the configuration, the
 // rules, the cache and the FDB; instance_ports.cpp has the ports and what becomes of their interfaces;
-// instance_pipeline.cpp has groups, meters, tables and traces, and what packets ask for: rules to learn, packet-ins.
+// instance_pipeline.cpp has groups, meters, tables and traces, and what packets ask for: rules to learn, packet-ins;
+// instance_restart.cpp has what outlives a daemon.
 //
 // Threads: control.
 #pragma once
@@ -17,6 +18,7 @@
 
 #include "user/control/instance.h"
 #include "user/control/port_attachment.h"
+#include "user/control/saved_counters.h"
 #include "user/control/text.h"
 #include "user/net/link_monitor.h"
 #include "user/pipeline/switch.h"
@@ -50,6 +52,12 @@ struct Instance::Impl {
   void settle(bool kernel_changed) const {
     if (kernel_changed) Datapath::wait_grace_period();
   }
+  void start();
+  void inherit();
+  void save_counters();
+  void restore_counters();
+  [[nodiscard]] bool is_inherited(DpPort dp, Ifindex ifindex) const;
+
   void load_features(std::uint32_t wanted);  // those too
   void load_rule_features(std::span<const FlowMod> rules);
   void arm_expiry();    // wakes up when the next rule may end
@@ -61,13 +69,16 @@ struct Instance::Impl {
   [[nodiscard]] const BridgeState& bridge(const std::string& name) const;
   [[nodiscard]] Port& port(const std::string& bridge_name, const std::string& interface);
   [[nodiscard]] PortStatus status(const Port& port) const;
+  [[nodiscard]] PortCounters worker_counters(DpPort dp) const;  // those of earlier daemons too
 
   [[nodiscard]] DpPort free_dp() const;
   [[nodiscard]] PortNo choose_number(const BridgeState& bridge, std::optional<PortNo> wanted) const;
   [[nodiscard]] PortAttachment::Context context() {
     return {datapath, umem, revalidator, workers, options.upcall_rate, options.upcall_burst, options.busy_poll};
   }
-  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device);
+  // `known`: the datapath port that it was in an earlier daemon.
+  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device,
+                 std::optional<DpPort> known = {});
   void remove_port(Port& port);
 
   void on_link(const LinkEvent& event);
@@ -83,6 +94,7 @@ struct Instance::Impl {
   DatapathMaps maps;
   UniqueFd features_wanted;  // eventfd: a flow needs a larger program than the one loaded
   UniqueFd expiry;           // timerfd: a rule may have ended
+  UniqueFd saving;           // timerfd: counters are to be saved
   EventQueue events;         // from the workers and, last, the revalidator
   Revalidator revalidator;
   WorkerPool workers;
@@ -93,6 +105,9 @@ struct Instance::Impl {
   InstanceListener listener;
   std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
   std::uint64_t packet_ins_lost = 0;
+  bool started = false, kept = false;
+  SavedCounters saved;                     // as they are in the file
+  std::map<DpPort, PortCounters> earlier;  // what workers of earlier daemons counted
 };
 
 inline constexpr std::size_t kPacketInsKept = 256;  // of a bridge

@@ -52,12 +52,15 @@ PortNo Instance::Impl::choose_number(const BridgeState& bridge, std::optional<Po
   return *wanted;
 }
 
-Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request,
-                               PortDevice device) {
-  const DpPort dp = free_dp();
-  datapath.reset_port_stats(dp);
-  workers.reset_counters(dp);
-  revalidator.add_port(dp, {device.ifindex(), device.xdp_transmit()});
+Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device,
+                               std::optional<DpPort> known) {
+  const DpPort dp = known.value_or(free_dp());
+  const bool inherited = is_inherited(dp, device.ifindex());
+  if (!inherited) {
+    datapath.reset_port_stats(dp);
+    workers.reset_counters(dp);
+  }
+  revalidator.add_port(dp, {device.ifindex(), device.xdp_transmit()}, inherited);
   try {
     Port port{.bridge = bridge.id,
               .bridge_name = bridge.name,
@@ -93,6 +96,7 @@ void Instance::Impl::remove_port(Port& port) {
   commit(sw.remove_port(id, number));
   settle(revalidator.change_fdb(id, [number](Fdb& fdb) { return fdb.remove_port(number); }));
   settle(revalidator.remove_port(dp));
+  earlier.erase(dp);
   ports.erase(dp);
 }
 
@@ -197,7 +201,7 @@ PortStatus Instance::Impl::status(const Port& port) const {
     s.changes = device.changes();
   }
   s.stats = datapath.port_stats(s.dp);
-  const PortCounters worker = workers.counters(s.dp);
+  const PortCounters worker = worker_counters(s.dp);
   add_counters(s.stats, worker);
   const PortTraffic kernel = revalidator.transmitted(s.dp);
   s.tx_packets = kernel.packets + worker.tx_packets;
@@ -249,7 +253,7 @@ std::vector<PortStatus> Instance::ports(const std::string& bridge) const {
 
 shunt_port_stats Instance::stray_stats() const {
   shunt_port_stats stats = impl_->datapath.port_stats(DpPort{0});
-  add_counters(stats, impl_->workers.counters(DpPort{0}));
+  add_counters(stats, impl_->worker_counters(DpPort{0}));
   return stats;
 }
 

@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -12,13 +13,26 @@
 
 namespace shunt {
 
+namespace {
+
+// The word's other flags are the revalidator's.
+void set_local_stack(shunt_port& entry, bool on) {
+  std::atomic_ref<__u32> flags{entry.flags};
+  if (on)
+    flags.fetch_or(SHUNT_PORT_LOCAL_STACK, std::memory_order_release);
+  else
+    flags.fetch_and(~__u32{SHUNT_PORT_LOCAL_STACK}, std::memory_order_release);
+}
+
+}  // namespace
+
 PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice device, XdpMode mode, bool force)
     : context_{context}, dp_{dp}, device_{std::move(device)}, ifindex_{device_.ifindex()}, mode_{mode} {
   refuse_foreign_program(force);
   try {
     Datapath& datapath = context_.datapath;
     shunt_port& entry = datapath.ports[dp_.value];
-    entry.flags = device_.has_local_stack() ? SHUNT_PORT_LOCAL_STACK : 0;
+    set_local_stack(entry, device_.has_local_stack());
     entry.queue_count = static_cast<__u16>(device_.queues());
     entry.upcall_rate = context_.upcall_rate;
     entry.upcall_burst = context_.upcall_burst;
@@ -41,6 +55,7 @@ PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice dev
 PortAttachment::~PortAttachment() { leave(); }
 
 void PortAttachment::refuse_foreign_program(bool force) const {
+  if (context_.datapath.holds_link(ifindex_)) return;
   const AttachedProgram foreign = Datapath::query(ifindex_);
   if (foreign.id == 0) return;
   const std::string& name = device_.link().name;
@@ -76,7 +91,13 @@ void PortAttachment::open_sockets() {
   context_.workers.add_port(dp_, std::move(sockets));
 }
 
+void PortAttachment::keep() noexcept {
+  kept_ = true;
+  device_.keep_changes();
+}
+
 void PortAttachment::leave() noexcept {
+  if (kept_) return;
   Datapath& datapath = context_.datapath;
   try {
     if (attached_) datapath.detach(ifindex_);

@@ -46,6 +46,8 @@ class PortAttachment {
   // The interface, or what is behind it, changed: looks again. True where what depends on the port must follow.
   bool recheck();
   void set_mtu(std::uint32_t mtu);  // bytes without the Ethernet header
+  // What was joined and changed stays when this object goes, for a later daemon to take over.
+  void keep() noexcept;
 
  private:
   void refuse_foreign_program(bool force) const;
@@ -60,6 +62,7 @@ class PortAttachment {
   bool zero_copy_ = false;
   bool at_workers_ = false;
   bool attached_ = false;
+  bool kept_ = false;
 };
 
 }  // namespace shunt

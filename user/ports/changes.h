@@ -22,6 +22,7 @@ class Changes {
 
   [[nodiscard]] std::vector<std::string> texts() const;  // oldest first
   void undo_all() noexcept;                              // newest first; nothing is left
+  void forget() noexcept { changes_.clear(); }
 
  private:
   struct Change {

@@ -87,6 +87,8 @@ class PortDevice {
 
   // Undoes every change that it can reach, newest first, and forgets them all. The second call does nothing.
   void restore() noexcept;
+  // Forgets them, without undoing any.
+  void keep_changes() noexcept { changes_.forget(); }
 
  private:
   PortDevice() = default;

@@ -23,6 +23,15 @@ int DatapathMaps::set_group(std::uint16_t group, std::span<const GroupMember> me
   return datapath_.set_group(group, members);
 }
 
+void DatapathMaps::for_each_megaflow(
+    const std::function<void(const shunt_megaflow_key&, const shunt_megaflow&)>& visit) const {
+  megaflows_.for_each(visit);
+}
+
+std::vector<GroupMember> DatapathMaps::group_members(std::uint16_t group) const {
+  return datapath_.group_members(group);
+}
+
 void DatapathMaps::wait_grace_period() { Datapath::wait_grace_period(); }
 
 }  // namespace shunt

@@ -24,6 +24,25 @@ std::uint16_t GroupTable::acquire(const GroupPorts& members, const PortOutputs& 
   return group;
 }
 
+bool GroupTable::inherit(std::uint16_t group, const PortOutputs& outputs) {
+  if (group == 0 || group >= entries_.size()) return false;
+  if (!entries_[group].members.empty()) {
+    if (entries_[group].references++ == 0) ++count_;
+    return true;
+  }
+  GroupPorts members;
+  for (const GroupMember& member : maps_.group_members(group)) {
+    const auto port = std::ranges::find(outputs, member.ifindex, &PortOutput::ifindex);
+    if (port == outputs.end()) return false;
+    members.push_back({DpPort{static_cast<std::uint32_t>(port - outputs.begin())}, member.pop_vlan});
+  }
+  if (members.empty() || !numbers_.emplace(members, group).second) return false;
+  std::erase(free_, group);
+  entries_[group] = Entry{std::move(members), 1, 0};
+  ++count_;
+  return true;
+}
+
 void GroupTable::release(std::uint16_t group, std::uint64_t epoch) {
   Entry& entry = entries_[group];
   if (--entry.references > 0) return;

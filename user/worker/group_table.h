@@ -21,6 +21,8 @@ class GroupTable {
 
   // Takes a reference to the group with these members; 0 when there is no number left or the kernel refuses.
   [[nodiscard]] std::uint16_t acquire(const GroupPorts& members, const PortOutputs& outputs);
+  // Takes a reference to a group that an earlier daemon numbered. False: what it holds cannot be told.
+  [[nodiscard]] bool inherit(std::uint16_t group, const PortOutputs& outputs);
   void release(std::uint16_t group, std::uint64_t epoch);
   void reclaim(std::uint64_t epoch);
   [[nodiscard]] bool has_retired(std::uint64_t epoch) const { return retired_.has(epoch); }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/worker/mask_table.h"
 
+#include <algorithm>
+
 #include "bpf/datapath/mask.h"
 
 namespace shunt {
@@ -14,6 +16,31 @@ MaskTable::MaskTable(std::span<shunt_mask> masks) : masks_{masks}, entries_(mask
   exact.bits = from_words(ones);
   shunt_mask_from_bits(&exact.bits, &masks_[SHUNT_MASK_EXACT]);
   write_union({});
+}
+
+void MaskTable::inherit() {
+  free_.clear();
+  for (std::size_t at = masks_.size(); at-- > SHUNT_MASK_FIRST;) {
+    const auto number = static_cast<std::uint16_t>(at);
+    const shunt_mask& layout = masks_[number];
+    KeyWords words{};
+    for (std::size_t i = 0; i < std::min<std::size_t>(layout.word_count, words.size()); ++i)
+      if (layout.word[i] < words.size()) words[layout.word[i]] = layout.bits[i];
+    if (layout.word_count == 0 || !numbers_.emplace(words, number).second) {
+      free_.push_back(number);
+      continue;
+    }
+    entries_[number] = Entry{from_words(words), 0, true, 0};
+  }
+}
+
+void MaskTable::forget_unused(std::uint64_t epoch) {
+  for (const auto& [words, number] : numbers_) {
+    Entry& entry = entries_[number];
+    if (entry.references > 0) continue;
+    entry.retired_in = epoch;
+    retired_.add(epoch, number);
+  }
 }
 
 std::optional<std::uint16_t> MaskTable::acquire(const FlowMask& mask) {

@@ -23,6 +23,11 @@ class MaskTable {
  public:
   explicit MaskTable(std::span<shunt_mask> masks);
 
+  // Takes over the masks that an earlier daemon numbered, before any other call; then acquire() those in use, and
+  // forget_unused().
+  void inherit();
+  void forget_unused(std::uint64_t epoch);
+
   // Takes a reference; nothing when all numbers are taken. SHUNT_MASK_EXACT is number 0 and always there.
   [[nodiscard]] std::optional<std::uint16_t> acquire(const FlowMask& mask);
   void release(std::uint16_t number, std::uint64_t epoch);
@@ -30,6 +35,9 @@ class MaskTable {
   [[nodiscard]] bool has_retired(std::uint64_t epoch) const { return retired_.has(epoch); }
 
   [[nodiscard]] std::optional<std::uint16_t> find(const FlowMask& mask) const;
+  [[nodiscard]] bool has_number(std::uint32_t number) const {  // a flow may have it
+    return number == SHUNT_MASK_EXACT || (number < entries_.size() && entries_[number].named);
+  }
   [[nodiscard]] const FlowMask& bits(std::uint16_t number) const { return entries_[number].bits; }
   [[nodiscard]] const shunt_mask& layout(std::uint16_t number) const { return masks_[number]; }
   [[nodiscard]] std::uint32_t count() const { return count_; }  // in use, exact included where a flow has it

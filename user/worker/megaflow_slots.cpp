@@ -238,26 +238,31 @@ void MegaflowTable::Impl::unlink_dependencies(const Translation& translation) {
   });
 }
 
-// Credits what the slot counted since it was read last; returns the packets.
-std::uint64_t MegaflowTable::Impl::collect(std::uint32_t slot) {
-  Flow& flow = flows[slot];
-  std::uint64_t packets = 0, bytes = 0, lost = 0, delta = 0;
+MegaflowTable::Impl::Sums MegaflowTable::Impl::sums(std::uint32_t slot) const {
+  Sums sums;
   for (std::size_t cpu = 0; cpu < maps.config.cpu_count; ++cpu) {
     const std::size_t at = cpu * limit + slot;
     // The kernel writes them in the other order: what is read here was counted there.
-    lost += load(maps.deltas[at].lost);
-    delta += load(maps.deltas[at].bytes);
+    sums.lost += load(maps.deltas[at].lost);
+    sums.delta += load(maps.deltas[at].bytes);
     std::atomic_thread_fence(std::memory_order_acquire);
-    packets += load(maps.counters[at].packets);
-    bytes += load(maps.counters[at].bytes);
+    sums.packets += load(maps.counters[at].packets);
+    sums.bytes += load(maps.counters[at].bytes);
   }
-  const Counted counted{packets - flow.seen_packets, bytes - flow.seen_bytes, lost - flow.seen_lost,
-                        static_cast<std::int64_t>(delta - flow.seen_delta)};
+  return sums;
+}
+
+// Credits what the slot counted since it was read last; returns the packets.
+std::uint64_t MegaflowTable::Impl::collect(std::uint32_t slot) {
+  Flow& flow = flows[slot];
+  const Sums now = sums(slot);
+  const Counted counted{now.packets - flow.seen_packets, now.bytes - flow.seen_bytes, now.lost - flow.seen_lost,
+                        static_cast<std::int64_t>(now.delta - flow.seen_delta)};
   if (counted.packets == 0 && counted.lost == 0 && counted.delta == 0) return 0;
-  flow.seen_packets = packets;
-  flow.seen_bytes = bytes;
-  flow.seen_lost = lost;
-  flow.seen_delta = delta;
+  flow.seen_packets = now.packets;
+  flow.seen_bytes = now.bytes;
+  flow.seen_lost = now.lost;
+  flow.seen_delta = now.delta;
   flow.packets += counted.packets;
   flow.bytes += counted.bytes;
   if (credit) credit(flow, counted);

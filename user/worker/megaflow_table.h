@@ -71,7 +71,7 @@ class MegaflowTable {
   };
   using Credit = std::function<void(const Flow& flow, const Counted& counted)>;
 
-  explicit MegaflowTable(FlowMaps& maps);  // borrows; the maps are empty
+  explicit MegaflowTable(FlowMaps& maps);  // borrows; the maps are empty, or inherit() comes first
   ~MegaflowTable();
   MegaflowTable(const MegaflowTable&) = delete;
   MegaflowTable& operator=(const MegaflowTable&) = delete;
@@ -81,9 +81,18 @@ class MegaflowTable {
   // Ports. add_port gives it a generation of its own; remove_port retires its flows. update_outputs tells how a port is
   // reached and rebuilds the groups it is in.
   void add_port(DpPort port);
+  void inherit_port(DpPort port);  // instead of add_port(): with the generation and masks that it has in the maps
   void remove_port(DpPort port);
   void update_output(DpPort port, const PortOutput& output);
   [[nodiscard]] const PortOutputs& outputs() const;
+
+  // Takes over the flows that an earlier daemon left in the maps; before any is published, after the ports and their
+  // outputs are known. `seen` may say what that daemon had credited of a flow already (packets, bytes, seen_*,
+  // created), else all that its slot counted is credited anew. Returns how many were not whole, and are gone. Each flow
+  // must be confirmed before any other call: with what it would be today, which update() then makes of it.
+  using Seen = std::function<void(std::uint32_t slot, Flow& flow)>;
+  std::uint32_t inherit(const Seen& seen, TimePoint now);
+  bool confirm(std::uint32_t slot, TranslationRef translation, TimePoint now);
 
   // Publishes the flow of a packet with `key`.
   Publish publish(const FlowKey& key, TranslationRef translation, TimePoint now);

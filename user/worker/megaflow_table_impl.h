@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What MegaflowTable is made of: its public steps are in megaflow_table.cpp, how a flow gets into the maps and out of
-// them in megaflow_slots.cpp. Included by these two alone.
+// them in megaflow_slots.cpp, how those of an earlier daemon are taken over in megaflow_inherit.cpp. Included by these
+// alone.
 #pragma once
 
 #include <algorithm>
@@ -60,7 +61,14 @@ struct MegaflowTable::Impl {
   void refresh(std::uint32_t slot, TranslationRef translation);
   void link_dependencies(std::uint32_t slot);
   void unlink_dependencies(const Translation& translation);
+  // What a slot counted since it was written, over all CPUs.
+  struct Sums {
+    std::uint64_t packets = 0, bytes = 0, lost = 0, delta = 0;
+  };
+  [[nodiscard]] Sums sums(std::uint32_t slot) const;
   std::uint64_t collect(std::uint32_t slot);
+  bool inherit(const shunt_megaflow_key& key, std::uint32_t slot, const Seen& seen, TimePoint now);
+  void inherit_index();
   std::vector<std::uint32_t> least_used(std::size_t count) const;
 
   [[nodiscard]] std::uint32_t bucket_of(std::uint64_t hash) const {

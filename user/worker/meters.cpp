@@ -2,6 +2,7 @@
 #include "user/worker/meters.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -27,6 +28,21 @@ std::vector<std::size_t> places_of(const std::vector<MeterBand>& bands) {
 void write_meter(std::span<shunt_meter> meters, const Meter& meter) {
   if (meter.slot == 0 || meter.slot >= meters.size()) throw Error("meter slot {} is out of range", meter.slot);
   meters[meter.slot] = encode_meter(meter.config);
+}
+
+bool is_as_configured(std::span<const shunt_meter> meters, const Meter& meter) {
+  if (meter.slot >= meters.size()) return false;
+  shunt_meter there = meters[meter.slot];
+  const shunt_meter wanted = encode_meter(meter.config);
+  // But for what it has measured.
+  there.packets = wanted.packets;
+  there.bytes = wanted.bytes;
+  for (std::size_t i = 0; i < SHUNT_METER_BANDS; ++i) {
+    there.bands[i].next = wanted.bands[i].next;
+    there.bands[i].packets = wanted.bands[i].packets;
+    there.bands[i].bytes = wanted.bands[i].bytes;
+  }
+  return std::memcmp(&there, &wanted, sizeof there) == 0;
 }
 
 MeterStats read_meter(std::span<const shunt_meter> meters, const Meter& meter) {

@@ -14,6 +14,9 @@ namespace shunt {
 // Into the meter's slot, with nothing counted. Nothing may use the slot at the time.
 void write_meter(std::span<shunt_meter> meters, const Meter& meter);
 
+// Whether its slot holds that configuration already.
+[[nodiscard]] bool is_as_configured(std::span<const shunt_meter> meters, const Meter& meter);
+
 // Its counters; bands in the order of the configuration. How many rules name it, the caller knows.
 [[nodiscard]] MeterStats read_meter(std::span<const shunt_meter> meters, const Meter& meter);
 

@@ -19,8 +19,29 @@ void PortMasks::add_port(DpPort port) {
   list.exists = true;
   list.exact_flows = 0;
   list.masks.clear();
+  list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
   publish(port);
   raise_generation(port);
+}
+
+void PortMasks::inherit_port(DpPort port) {
+  const shunt_port& element = ports_[port.value];
+  if (element.generation == 0) return add_port(port);
+  List& list = lists_[port.value];
+  list = List{};
+  list.exists = true;
+  list.generation = element.generation;
+  for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i)
+    list.masks.push_back({element.masks[i], 0, 0});
+}
+
+void PortMasks::forget_unused() {
+  for (std::uint32_t number = 0; number < lists_.size(); ++number) {
+    List& list = lists_[number];
+    if (!list.exists) continue;
+    std::erase_if(list.masks, [](const Listed& listed) { return listed.flows == 0; });
+    publish(DpPort{number});
+  }
 }
 
 void PortMasks::remove_port(DpPort port) {

@@ -25,7 +25,10 @@ class PortMasks {
  public:
   explicit PortMasks(std::span<shunt_port> ports) : ports_{ports}, lists_(ports.size()) {}
 
-  void add_port(DpPort port);     // empty list, next generation
+  void add_port(DpPort port);  // empty list, next generation
+  // With the list and generation that an earlier daemon left; then add_flow() for each flow, and forget_unused().
+  void inherit_port(DpPort port);
+  void forget_unused();
   void remove_port(DpPort port);  // likewise; the port is none from here on
   [[nodiscard]] bool exists(DpPort port) const { return port.value < lists_.size() && lists_[port.value].exists; }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <thread>
 #include <type_traits>
+#include <unordered_map>
 
 #include "user/worker/affected.h"
 #include "user/worker/credit.h"
@@ -86,6 +87,7 @@ struct Revalidator::Impl {
   bool retranslate(std::uint32_t slot);
   bool affects(const Change& change, std::uint32_t slot) const;
   bool revalidate(const Change& change);
+  Inherited inherit(std::span<const FlowCredit> credited);
   void credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
   void count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
   void refresh_macs();
@@ -147,9 +149,12 @@ void Revalidator::stop() {
   impl_->mailbox.close();
 }
 
-void Revalidator::add_port(DpPort port, const PortOutput& output) {
-  impl_->call([impl = impl_.get(), port, output] {
-    impl->table.add_port(port);
+void Revalidator::add_port(DpPort port, const PortOutput& output, bool inherited) {
+  impl_->call([impl = impl_.get(), port, output, inherited] {
+    if (inherited)
+      impl->table.inherit_port(port);
+    else
+      impl->table.add_port(port);
     impl->table.update_output(port, output);
     impl->transmitted[port.value].packets = 0;
     impl->transmitted[port.value].bytes = 0;
@@ -181,6 +186,25 @@ bool Revalidator::remove_port(DpPort port) {
     impl->table.remove_port(port);
     impl->table.update_output(port, PortOutput{});
     return impl->needs_grace_period(impl->table.size() != before);
+  });
+}
+
+Revalidator::Inherited Revalidator::inherit(std::span<const FlowCredit> credited) {
+  return impl_->call([impl = impl_.get(), credited] { return impl->inherit(credited); });
+}
+
+std::vector<FlowCredit> Revalidator::credited(const std::function<void()>& also) {
+  return impl_->call([impl = impl_.get(), also] {
+    impl->sweep(false);
+    also();
+    std::vector<FlowCredit> credited;
+    for (std::uint32_t slot = 0; slot < impl->table.slot_end(); ++slot) {
+      const MegaflowTable::Flow* flow = impl->table.flow(slot);
+      if (flow == nullptr || flow->packets == 0) continue;
+      credited.push_back({slot, flow->hash, flow->packets, flow->bytes, flow->seen_packets, flow->seen_bytes,
+                          flow->seen_lost, flow->seen_delta, flow->created.time_since_epoch().count()});
+    }
+    return credited;
   });
 }
 
@@ -253,6 +277,12 @@ RevalidatorStats Revalidator::stats() {
 PortTraffic Revalidator::transmitted(DpPort port) const noexcept {
   const Impl::Transmitted& figures = impl_->transmitted[port.value];
   return {figures.packets.load(std::memory_order_relaxed), figures.bytes.load(std::memory_order_relaxed)};
+}
+
+void Revalidator::add_transmitted(DpPort port, const PortTraffic& traffic) noexcept {
+  Impl::Transmitted& figures = impl_->transmitted[port.value];
+  figures.packets.fetch_add(traffic.packets, std::memory_order_relaxed);
+  figures.bytes.fetch_add(traffic.bytes, std::memory_order_relaxed);
 }
 
 std::uint32_t Revalidator::wanted_features() const noexcept { return impl_->wanted.load(std::memory_order_relaxed); }
@@ -452,6 +482,45 @@ bool Revalidator::Impl::revalidate(const Change& change) {
     serve_requests();
   }
   return needs_grace_period(changed);
+}
+
+Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> credited) {
+  now = Clock::now();
+  refresh_state();
+  std::unordered_map<std::uint64_t, const FlowCredit*> by_slot;
+  for (const FlowCredit& credit : credited) by_slot.emplace(credit.slot, &credit);
+  Inherited result;
+  result.broken = table.inherit(
+      [&by_slot](std::uint32_t slot, MegaflowTable::Flow& flow) {
+        const auto found = by_slot.find(slot);
+        if (found == by_slot.end() || found->second->hash != flow.hash) return;
+        const FlowCredit& credit = *found->second;
+        flow.packets = credit.packets;
+        flow.bytes = credit.bytes;
+        flow.seen_packets = credit.seen_packets;
+        flow.seen_bytes = credit.seen_bytes;
+        flow.seen_lost = credit.seen_lost;
+        flow.seen_delta = credit.seen_delta;
+        flow.created = TimePoint{TimePoint::duration{credit.created}};
+      },
+      now);
+  // MACs first: what they decide must not depend on the order of the flows.
+  for (std::uint32_t slot = 0; slot < table.slot_end(); ++slot) {
+    if (table.flow(slot) == nullptr) continue;
+    const TranslationRef translation = translate_now(table.key(slot));
+    const BridgeState* bridge = bridge_of(*translation);
+    if (bridge == nullptr) continue;
+    for (const Translation::Learn& learned : translation->learns)
+      if (!bridge->fdb->lookup(learned.key)) bridge->fdb->learn(learned.key, learned.port, now);
+  }
+  // Those that confirm() moves to another slot are behind it then, or in a gap that was passed: each is met once.
+  std::vector<std::uint32_t> slots;
+  for (std::uint32_t slot = 0; slot < table.slot_end(); ++slot)
+    if (table.flow(slot) != nullptr) slots.push_back(slot);
+  for (const std::uint32_t slot : slots)
+    if (table.confirm(slot, translate_now(table.key(slot)), now)) ++result.changed;
+  result.flows = static_cast<std::uint32_t>(slots.size());
+  return result;
 }
 
 // Who runs a packet credits it: a flow that userspace answers counts for its own age only.

@@ -30,6 +30,7 @@
 #include "user/pipeline/switch.h"
 #include "user/worker/encode.h"
 #include "user/worker/flow_maps.h"
+#include "user/worker/megaflow_table.h"
 #include "user/worker/upcall.h"
 
 namespace shunt {
@@ -58,6 +59,14 @@ struct PortTraffic {
   std::uint64_t packets = 0, bytes = 0;
 };
 
+// Of a cached flow: how much of what its slot counted has been credited.
+struct FlowCredit {
+  std::uint64_t slot = 0, hash = 0;      // hash: of its masked key and mask
+  std::uint64_t packets = 0, bytes = 0;  // in its whole life
+  std::uint64_t seen_packets = 0, seen_bytes = 0, seen_lost = 0, seen_delta = 0;
+  TimePoint::rep created = 0;
+};
+
 class Revalidator {
  public:
   struct Options {
@@ -84,11 +93,23 @@ class Revalidator {
 
   // A datapath port, before its XDP program is attached: a fresh generation in the `ports` map. Also tells how it is
   // reached.
-  void add_port(DpPort port, const PortOutput& output);
+  // `inherited`: the port and its flows are in the maps already, left by an earlier daemon.
+  void add_port(DpPort port, const PortOutput& output, bool inherited = false);
   // The port's interface changed (gone, came back, other index): groups and flows that output to it follow.
   bool update_port(DpPort port, const PortOutput& output);
   // After its last packet: its flows are retired. What outputs to it is found by revalidate() with the Change.
   bool remove_port(DpPort port);
+
+  // Before start(), when the whole configuration stands: takes over the flows of the inherited ports. They are
+  // translated under the rules of today, and repaired where that differs; MACs that they were made for and that no FDB
+  // knows are learned from them.
+  struct Inherited {
+    std::uint32_t flows = 0, changed = 0, broken = 0;
+  };
+  // `credited`: what the earlier daemon had credited already; the rest of what the kernel counted is credited now.
+  Inherited inherit(std::span<const FlowCredit> credited);
+  // The same of this one, counters being up to date; `also` runs in the same moment, before anything more is credited.
+  [[nodiscard]] std::vector<FlowCredit> credited(const std::function<void()>& also);
 
   bool revalidate(const Change& change);
   // Runs `change` over a bridge's FDB in the thread that may write it, and revalidates the flows that depend on the
@@ -106,6 +127,7 @@ class Revalidator {
   [[nodiscard]] RevalidatorStats stats();
   // What the kernel sent out of a port by cached flows, as it left. Any thread.
   [[nodiscard]] PortTraffic transmitted(DpPort port) const noexcept;
+  void add_transmitted(DpPort port, const PortTraffic& traffic) noexcept;  // by an earlier daemon's flows
 
   // Features that flows need from the program (maps/port.h); control loads a larger program and says so.
   [[nodiscard]] std::uint32_t wanted_features() const noexcept;

@@ -51,6 +51,18 @@ class MemoryMaps final : public FlowMaps {
     groups[group].assign(members.begin(), members.end());
     return 0;
   }
+  void for_each_megaflow(
+      const std::function<void(const shunt_megaflow_key&, const shunt_megaflow&)>& visit) const override {
+    for (const auto& [bytes, value] : table) {
+      shunt_megaflow_key key;
+      std::memcpy(&key, bytes.data(), sizeof key);
+      visit(key, value);
+    }
+  }
+  [[nodiscard]] std::vector<GroupMember> group_members(std::uint16_t group) const override {
+    const auto found = groups.find(group);
+    return found == groups.end() ? std::vector<GroupMember>{} : found->second;
+  }
   void wait_grace_period() override {
     while (hold_grace_periods) std::this_thread::sleep_for(std::chrono::milliseconds{1});
     ++grace_periods;

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of an Instance outlives a daemon: its ports and flows in the kernel, its counters in a file.
+#include <spdlog/spdlog.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <map>
+
+#include "user/base/error.h"
+#include "user/control/instance_impl.h"
+
+namespace shunt {
+namespace {
+
+constexpr std::chrono::seconds kSaveInterval{1};
+// Saving takes at most this part of the time, however many counters there are.
+constexpr int kSaveShare = 50;
+
+void arm(const UniqueFd& timer, Clock::duration wait) {
+  itimerspec when{};
+  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(wait);
+  when.it_value.tv_sec = whole.count();
+  when.it_value.tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(wait - whole).count();
+  check(::timerfd_settime(timer.get(), 0, &when, nullptr), "timerfd_settime");
+}
+
+bool same(const SavedCounters& a, const SavedCounters& b) {
+  const auto equal_bytes = [](const auto& x, const auto& y) {
+    return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof x[0]) == 0);
+  };
+  return equal_bytes(a.flows, b.flows) && equal_bytes(a.values, b.values) && equal_bytes(a.ports, b.ports);
+}
+
+}  // namespace
+
+void Instance::start() { impl_->start(); }
+void Instance::keep_forwarding() { impl_->kept = true; }
+
+void Instance::Impl::start() {
+  restore_counters();
+  if (datapath.inherited()) inherit();
+  datapath.drop_inherited_links();
+  started = true;
+  revalidator.start();
+  workers.start();
+  if (!options.counter_file.empty()) arm(saving, kSaveInterval);
+}
+
+void Instance::Impl::inherit() {
+  for (std::uint32_t dp = 0; dp < SHUNT_MAX_PORTS; ++dp) {
+    const auto port = ports.find(DpPort{dp});
+    const bool attached = port != ports.end() && port->second.attachment;
+    if (datapath.ports[dp].ifindex != 0 && !attached) datapath.clear_port(DpPort{dp});
+  }
+  const Revalidator::Inherited result = revalidator.inherit(saved.flows);
+  if (result.changed > 0) Datapath::wait_grace_period();
+  spdlog::info("{} cached flows taken over, {} of them changed; {} were not whole", result.flows, result.changed,
+               result.broken);
+}
+
+// The port's flows, counters and program are an earlier daemon's. (Not any more once this one has had a port there.)
+bool Instance::Impl::is_inherited(DpPort dp, Ifindex ifindex) const {
+  return !started && datapath.inherited() && datapath.ports[dp.value].ifindex == ifindex.value;
+}
+
+PortCounters Instance::Impl::worker_counters(DpPort dp) const {
+  PortCounters counters = workers.counters(dp);
+  if (const auto found = earlier.find(dp); found != earlier.end()) {
+    counters.tx_packets += found->second.tx_packets;
+    counters.tx_bytes += found->second.tx_bytes;
+    for (std::size_t reason = 0; reason < SHUNT_DROP_COUNTERS; ++reason)
+      counters.drops[reason] += found->second.drops[reason];
+  }
+  return counters;
+}
+
+void Instance::Impl::save_counters() {
+  if (options.counter_file.empty() || !started) return;
+  const TimePoint begin = Clock::now();
+  SavedCounters counters;
+  counters.flows = revalidator.credited([this, &counters] {
+    for (const auto& bridge : sw.state()->bridges)
+      for_each_counter(sw, *bridge, [&counters](const CounterName& name, const FlowCounters& value) {
+        if (value.packets() != 0)
+          counters.values.push_back({name, value.packets(), value.bytes(), value.used().time_since_epoch().count()});
+      });
+    counters.ports.push_back({0, {}, worker_counters(DpPort{0})});
+    for (const auto& [dp, port] : ports)
+      counters.ports.push_back({dp.value, revalidator.transmitted(dp), worker_counters(dp)});
+  });
+  if (!same(counters, saved)) {
+    try {
+      write_saved_counters(options.counter_file, counters);
+      saved = std::move(counters);
+    } catch (const std::exception& e) {
+      spdlog::warn("counters are not saved: {}; a crash would lose them", e.what());
+    }
+  }
+  arm(saving, std::max<Clock::duration>(kSaveInterval, (Clock::now() - begin) * kSaveShare));
+}
+
+void Instance::Impl::restore_counters() {
+  if (options.counter_file.empty()) return;
+  std::optional<SavedCounters> counters = read_saved_counters(options.counter_file);
+  if (!counters) return;
+  std::map<CounterName, const SavedCounters::Value*> by_name;
+  for (const SavedCounters::Value& value : counters->values) by_name.emplace(value.name, &value);
+  for (const auto& bridge : sw.state()->bridges)
+    for_each_counter(sw, *bridge, [&by_name](const CounterName& name, const FlowCounters& fresh) {
+      if (const auto found = by_name.find(name); found != by_name.end())
+        fresh.add(found->second->packets, found->second->bytes, TimePoint{TimePoint::duration{found->second->used}});
+    });
+  for (const SavedCounters::Port& port : counters->ports) {
+    const DpPort dp{static_cast<std::uint32_t>(port.dp)};
+    if (dp.value != 0 && !ports.contains(dp)) continue;
+    revalidator.add_transmitted(dp, port.transmitted);
+    earlier[dp] = port.workers;
+  }
+  saved = std::move(*counters);
+}
+
+}  // namespace shunt
