@@ -56,6 +56,8 @@ po::options_description option_descriptions() {
   // clang-format off
   options.add_options()
     ("rundir", text("DIR")->default_value("/run/shunt"), "holds the control socket and the lock")
+    ("statedir", text("DIR")->default_value("/var/lib/shunt"), "keeps what was set by command, in NAME.db")
+    ("no-state", po::bool_switch(), "keep nothing: start empty, and forget all at the end")
     ("instance", text("NAME")->default_value(defaults.name), "name of this switch; several run side by side")
     ("cores", text("LIST"), "a worker pinned on each of these, as in 0,2-3; default: one worker, not pinned")
     ("flow-limit", number(defaults.flow_limit), "cached flows, 1 to 2000000")
@@ -121,6 +123,10 @@ Settings settings_of(const po::variables_map& values) {
   instance.busy_poll = values["busy-poll"].as<bool>();
   instance.counter_file = fmt::format("{}/{}.counters", settings.rundir, instance.name);
   settings.keep_forwarding = values["keep-forwarding"].as<bool>();
+  if (!values["no-state"].as<bool>())
+    instance.state_directory = values["statedir"].as<std::string>();
+  else if (!values["statedir"].defaulted())
+    throw UsageError("--no-state keeps nothing, and --statedir says where: give one of them");
   return settings;
 }
 

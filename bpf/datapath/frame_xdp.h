@@ -50,11 +50,14 @@ SHUNT_INLINE __s64 shunt_sum_chunk(struct shunt_sum_buffer* buffer, __u32 size, 
   result = sum;
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_SUM_CHUNK; i += SHUNT_SUM_SMALL_CHUNK) {
-    __u32 left = size - i;
+    __be32* at = (__be32*)(buffer->bytes + i);
 
+    /* A call for each case: Linux 6.1 does not see that the smaller of two numbers is bounded. */
     if (i >= size) break;
-    if (left > SHUNT_SUM_SMALL_CHUNK) left = SHUNT_SUM_SMALL_CHUNK;
-    result = bpf_csum_diff(0, 0, (__be32*)(buffer->bytes + i), left, (__u32)result);
+    if (size - i >= SHUNT_SUM_SMALL_CHUNK)
+      result = bpf_csum_diff(0, 0, at, SHUNT_SUM_SMALL_CHUNK, (__u32)result);
+    else
+      result = bpf_csum_diff(0, 0, at, (size - i) & (SHUNT_SUM_SMALL_CHUNK - 4), (__u32)result);
     if (result < 0) return result;
   }
   return result;

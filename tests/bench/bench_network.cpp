@@ -235,7 +235,7 @@ Daemon::Daemon(const std::vector<std::string>& options) : command_{program("SHUN
   instance_ = fmt::format("bench{}", ::getpid());
   std::vector<std::string> arguments{
       program("SHUNTD", "shuntd"),   "--rundir",    directory_, "--instance", instance_, "--cores",
-      std::to_string(daemon_core()), "--log-level", "warn"};
+      std::to_string(daemon_core()), "--log-level", "warn",     "--no-state"};
   arguments.insert(arguments.end(), options.begin(), options.end());
   pid_ = ::fork();
   if (pid_ < 0) throw_errno(errno, "fork");

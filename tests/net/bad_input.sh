@@ -7,14 +7,14 @@ add_guest a 10.0.0.1/24
 add_guest b 10.0.0.2/24
 
 note "the daemon's options"
-refused 2 'flow-limit' host "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" --flow-limit 0
-refused 2 'flow-limit' host "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" --flow-limit 2000001
-refused 2 'CPU' host "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" --cores 0,x
+refused 2 'flow-limit' host "$SHUNTD" --no-state --rundir "$RUNDIR" --instance "$INSTANCE" --flow-limit 0
+refused 2 'flow-limit' host "$SHUNTD" --no-state --rundir "$RUNDIR" --instance "$INSTANCE" --flow-limit 2000001
+refused 2 'CPU' host "$SHUNTD" --no-state --rundir "$RUNDIR" --instance "$INSTANCE" --cores 0,x
 refused 2 'unknown-option|unrecogni' host "$SHUNTD" --unknown-option
 refused 1 'CAP_' \
-  host setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE"
+  host setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$SHUNTD" --no-state --rundir "$RUNDIR" --instance "$INSTANCE"
 daemon_refused() { # STATUS PATTERN OPTION…
-  refused "$1" "$2" host timeout 10 "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" "${@:3}"
+  refused "$1" "$2" host timeout 10 "$SHUNTD" --no-state --rundir "$RUNDIR" --instance "$INSTANCE" "${@:3}"
 }
 daemon_refused 2 'umem-frames' --umem-frames 100000000
 no_memory() (
@@ -22,11 +22,11 @@ no_memory() (
   daemon_refused 1 'umem-frames' --umem-frames 2000000
 )
 no_memory
-refused 1 'parent directory' host timeout 10 "$SHUNTD" --rundir "$RUNDIR/no/such" --instance "$INSTANCE"
-refused 2 'instance' host timeout 10 "$SHUNTD" --rundir "$RUNDIR" --instance ../x
+refused 1 'parent directory' host timeout 10 "$SHUNTD" --no-state --rundir "$RUNDIR/no/such" --instance "$INSTANCE"
+refused 2 'instance' host timeout 10 "$SHUNTD" --no-state --rundir "$RUNDIR" --instance ../x
 note "no bpffs, and no right to mount it"
 refused 1 'mount -t bpf' host unshare -m sh -c "umount -l /sys/fs/bpf; exec timeout 10 setpriv \\
-  --bounding-set=-sys_admin --inh-caps=-sys_admin '$SHUNTD' --rundir '$RUNDIR' --instance '$INSTANCE'"
+  --bounding-set=-sys_admin --inh-caps=-sys_admin '$SHUNTD' --no-state --rundir '$RUNDIR' --instance '$INSTANCE'"
 equal "what the refused daemons left" "" "$(ls -A "$RUNDIR" | grep -v refused || true)"
 note "no daemon"
 refused 1 'running|connect|daemon' shunt bridge list

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 of the daemon: cached flows go on forwarding. A new daemon of the same name starts over, cleanly.
+# kill -9 of the daemon: cached flows go on forwarding. A new daemon of the same name has the bridge and its ports again.
 . "$(dirname "$0")/../support/netns.sh"
 begin ping
 add_guest a 10.0.0.1/24
@@ -26,5 +26,5 @@ refused 1 'running|connect|daemon' shunt bridge list
 
 DAEMON=
 start_switch
-bridge_of a b
+equal "ports" "['a', 'b', 'br0']" "$(json 'sorted(p["name"] for p in d["ports"])' port list br0)"
 expect_ping a 10.0.0.2

@@ -113,7 +113,8 @@ make_link() { # the veth of add_guest: also for one that comes back
 mac_of() { guest "$1" cat /sys/class/net/eth0/address; }
 
 start_switch() {
-  (exec nsenter --net="/run/netns/$TAG-host" -- "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" "$@" \
+  (exec nsenter --net="/run/netns/$TAG-host" -- "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" \
+    --statedir "$RUNDIR/state" "$@" \
     2>>"$RUNDIR/shuntd.log") &
   DAEMON=$!
   wait_until 20 "shuntd answers" daemon_answers

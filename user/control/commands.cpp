@@ -8,6 +8,7 @@
 
 #include "user/base/of_error.h"
 #include "user/pipeline/rule_text.h"
+#include "user/state/state_store.h"
 
 namespace shunt {
 
@@ -45,7 +46,9 @@ std::string Commands::handle(std::string_view line) {
   Json id;
   try {
     const RpcRequest request = parse_request(line, id);
-    return format_result(id, call(request));
+    const Json result = call(request);
+    instance_.store_changes();
+    return format_result(id, result);
   } catch (const RpcError& error) {
     return format_error(id, error.code(), error.what());
   } catch (const LineError& error) {
@@ -55,6 +58,8 @@ std::string Commands::handle(std::string_view line) {
   } catch (const OfError& error) {
     return format_error(id, RpcCode::kRefused, with_place(error),
                         error_data(error.code(), error.line(), error.column()));
+  } catch (const NotStored& error) {
+    return format_error(id, RpcCode::kNotStored, error.what());
   } catch (const Error& error) {
     return format_error(id, RpcCode::kRefused, error.what());
   } catch (const std::system_error& error) {

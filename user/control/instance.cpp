@@ -45,12 +45,14 @@ WorkerPool::Context worker_context(const Switch& sw, Umem& umem, Datapath& datap
 
 Instance::Impl::Impl(const InstanceOptions& o)
     : options{o},
+      store{o.state_directory.empty() ? nullptr : std::make_unique<StateStore>(o.state_directory, o.name)},
+      recorder{store ? std::make_unique<StateRecorder>(*store) : nullptr},
       datapath{datapath_options(o)},
       umem{o.umem_frames},
       maps{datapath},
       features_wanted{check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")},
       expiry{check(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")},
-      saving{check(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")},
+      tick{check(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")},
       events{worker_count(o) + 1},
       revalidator{sw,
                   maps,
@@ -65,17 +67,17 @@ Instance::Impl::Impl(const InstanceOptions& o)
     if (!started && datapath.inherited() && is_as_configured(datapath.meters.span(), meter)) return;
     write_meter(datapath.meters.span(), meter);
   });
-  for (const int fd : {monitor.fd(), features_wanted.get(), expiry.get(), saving.get(), events.fd()}) {
+  for (const int fd : {monitor.fd(), features_wanted.get(), expiry.get(), tick.get(), events.fd()}) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = fd;
     check(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
   }
-  revalidator.set_features(datapath.features());
 }
 
 Instance::Impl::~Impl() {
   save_counters();
+  close_state();
   if (kept) {
     datapath.keep();
     for (auto& [dp, port] : ports)
@@ -147,6 +149,12 @@ const BridgeState& Instance::Impl::bridge(const std::string& name) const {
   const BridgeState* found = sw.find_bridge(name);
   if (found == nullptr) throw Error("no bridge '{}'; `shunt bridge list` shows those there are", name);
   return *found;
+}
+
+const BridgeState& Instance::Impl::bridge(BridgeId id) const {
+  for (const auto& found : sw.state()->bridges)
+    if (found->id == id) return *found;
+  throw Error("no bridge with id {}", id.value);
 }
 
 Instance::Instance(const InstanceOptions& options) : impl_{std::make_unique<Impl>(options)} {}
@@ -246,6 +254,7 @@ void Instance::fdb_add(const std::string& bridge, FdbKey key, const std::string&
     fdb.add_static(key, number);
     return std::vector{key};
   }));
+  impl_->store_macs();
 }
 
 void Instance::fdb_del(const std::string& bridge, FdbKey key) {
@@ -254,6 +263,7 @@ void Instance::fdb_del(const std::string& bridge, FdbKey key) {
       throw Error("bridge '{}' has no entry for {} in VLAN {}", bridge, format_mac(key.mac), key.vlan.value);
     return std::vector{key};
   }));
+  impl_->store_macs();
 }
 
 void Instance::fdb_flush(const std::string& bridge, std::optional<std::string> interface) {
@@ -261,6 +271,7 @@ void Instance::fdb_flush(const std::string& bridge, std::optional<std::string> i
   if (interface) number = impl_->port(bridge, *interface).config.number;
   impl_->settle(
       impl_->revalidator.change_fdb(impl_->bridge(bridge).id, [number](Fdb& fdb) { return fdb.flush(number); }));
+  impl_->store_macs();
 }
 
 void Instance::fdb_set(const std::string& bridge, std::optional<std::chrono::seconds> ageing,
@@ -269,6 +280,9 @@ void Instance::fdb_set(const std::string& bridge, std::optional<std::chrono::sec
     if (ageing) fdb.set_ageing(*ageing);
     return limit ? fdb.set_limit(*limit) : std::vector<FdbKey>{};
   }));
+  if (!impl_->recorder) return;
+  const FdbSettings settings = fdb_settings(bridge);
+  impl_->recorder->set_fdb(impl_->bridge(bridge).id, settings.limit, settings.ageing);
 }
 
 FdbSettings Instance::fdb_settings(const std::string& bridge) {
@@ -296,10 +310,11 @@ void Instance::handle_events() {
     impl_->take_events();
     std::uint64_t expirations = 0;
     if (::read(impl_->expiry.get(), &expirations, sizeof expirations) > 0) impl_->expire_rules();
-    if (::read(impl_->saving.get(), &expirations, sizeof expirations) > 0) impl_->save_counters();
+    if (::read(impl_->tick.get(), &expirations, sizeof expirations) > 0) impl_->on_tick();
   } catch (const std::exception& e) {
     spdlog::error("rules that packets and time change: {}", e.what());
   }
+  impl_->submit_changes();
 }
 
 }  // namespace shunt

@@ -29,7 +29,8 @@ struct InstanceOptions {
   std::uint32_t upcall_burst = 1'024;
   std::uint32_t umem_frames = 32'768;  // of 4096 bytes
   bool busy_poll = false;
-  std::string counter_file;  // where counters outlive the daemon (saved_counters.h); empty: nowhere
+  std::string counter_file;     // where counters outlive the daemon (saved_counters.h); empty: nowhere
+  std::string state_directory;  // keeps what was set by command; empty: nothing is kept
 };
 
 // Who hears of what packets and time have done, as it happens: controllers, exporters. Any of them may be unset.
@@ -92,6 +93,8 @@ class Instance final : public InstanceApi {
   void start();
   // The destructor leaves ports, programs and flows as they are, for a later daemon.
   void keep_forwarding();
+
+  void store_changes() override;
 
   // For the daemon's event loop: the file descriptor to poll, and what to call when it is readable.
   [[nodiscard]] int event_fd() const;

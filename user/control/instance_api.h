@@ -180,6 +180,10 @@ class InstanceApi {
                        std::optional<std::size_t> limit) = 0;
   [[nodiscard]] virtual FdbSettings fdb_settings(const std::string& bridge) = 0;
 
+  // Returns when what was changed so far is on the disk. Throws NotStored where that cannot be: it is in force all the
+  // same. Who does not call it has its changes stored within a second.
+  virtual void store_changes() = 0;
+
  protected:
   InstanceApi() = default;
   InstanceApi(const InstanceApi&) = default;

@@ -2,7 +2,7 @@
 // The inside of an Instance: what it joins, and in which order that comes up. instance.cpp has the configuration, the
 // rules, the cache and the FDB; instance_ports.cpp has the ports and what becomes of their interfaces;
 // instance_pipeline.cpp has groups, meters, tables and traces, and what packets ask for: rules to learn, packet-ins;
-// instance_restart.cpp has what outlives a daemon.
+// instance_state.cpp has what is kept over a restart, instance_restart.cpp what outlives a daemon in the kernel.
 //
 // Threads: control.
 #pragma once
@@ -19,10 +19,12 @@
 #include "user/control/instance.h"
 #include "user/control/port_attachment.h"
 #include "user/control/saved_counters.h"
+#include "user/control/state_recorder.h"
 #include "user/control/text.h"
 #include "user/net/link_monitor.h"
 #include "user/pipeline/switch.h"
 #include "user/ports/port_watcher.h"
+#include "user/state/state_store.h"
 #include "user/worker/events.h"
 #include "user/worker/flow_maps.h"
 #include "user/worker/meters.h"
@@ -35,8 +37,13 @@ struct Port {
   std::string bridge_name;
   BridgePort config;
   PortRequest request;
+  bool makes_tap = false;  // its interface is a TAP that attach made, and detach removes
   std::unique_ptr<PortAttachment> attachment;
 };
+
+// What a port's settings are besides its VLANs, both ways.
+[[nodiscard]] BridgePort with_flags(BridgePort port, const PortFlags& flags);
+[[nodiscard]] PortFlags flags_of(const BridgePort& port);
 
 // Userspace's drops are the ingress port's too.
 inline void add_counters(shunt_port_stats& sum, const PortCounters& worker) {
@@ -56,7 +63,7 @@ struct Instance::Impl {
   void inherit();
   void save_counters();
   void restore_counters();
-  [[nodiscard]] bool is_inherited(DpPort dp, Ifindex ifindex) const;
+  [[nodiscard]] bool is_inherited(DpPort dp) const;
 
   void load_features(std::uint32_t wanted);  // those too
   void load_rule_features(std::span<const FlowMod> rules);
@@ -67,6 +74,7 @@ struct Instance::Impl {
   void learn_rules(std::span<const TranslationRef> translations);
 
   [[nodiscard]] const BridgeState& bridge(const std::string& name) const;
+  [[nodiscard]] const BridgeState& bridge(BridgeId id) const;  // one that is there
   [[nodiscard]] Port& port(const std::string& bridge_name, const std::string& interface);
   [[nodiscard]] PortStatus status(const Port& port) const;
   [[nodiscard]] PortCounters worker_counters(DpPort dp) const;  // those of earlier daemons too
@@ -76,9 +84,7 @@ struct Instance::Impl {
   [[nodiscard]] PortAttachment::Context context() {
     return {datapath, umem, revalidator, workers, options.upcall_rate, options.upcall_burst, options.busy_poll};
   }
-  // `known`: the datapath port that it was in an earlier daemon.
-  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device,
-                 std::optional<DpPort> known = {});
+  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device);
   void remove_port(Port& port);
 
   void on_link(const LinkEvent& event);
@@ -86,15 +92,33 @@ struct Instance::Impl {
   void vanish(Port& port);
   void come_back(Port& port, const Link& link);
   void update(Port& port, const BridgePort& config);
+  void join(Port& port, PortDevice device);  // the interface that the port has from now on
+
+  // What is kept over a restart; without a state directory these do nothing.
+  void restore();          // all but the ports' interfaces
+  void attach_restored();  // then those that are there; the others wait for theirs
+  void restore_port(BridgeId id, DpPort dp, StoredPort stored);
+  [[nodiscard]] PortDevice prepare_restored(const Port& port, const StoredPort& stored) const;
+  void store_port(const Port& port);
+  void store_macs();      // of bridges whose FDB has changed
+  void submit_changes();  // all that has changed since the last time
+  void store_everything();
+  void on_tick();      // each second
+  void close_state();  // ports go: what a daemon that stops in order leaves behind
 
   const InstanceOptions options;
+  std::unique_ptr<StateStore> store;  // null: nothing is kept
+  std::unique_ptr<StateRecorder> recorder;
+  std::map<DpPort, StoredPort> restored_ports;    // between restore() and attach_restored()
+  std::map<BridgeId, std::uint64_t> stored_fdbs;  // versions
+  unsigned ticks = 0;
   Datapath datapath;
   Umem umem;
   Switch sw;
   DatapathMaps maps;
   UniqueFd features_wanted;  // eventfd: a flow needs a larger program than the one loaded
   UniqueFd expiry;           // timerfd: a rule may have ended
-  UniqueFd saving;           // timerfd: counters are to be saved
+  UniqueFd tick;             // timerfd: each second
   EventQueue events;         // from the workers and, last, the revalidator
   Revalidator revalidator;
   WorkerPool workers;
@@ -106,6 +130,7 @@ struct Instance::Impl {
   std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
   std::uint64_t packet_ins_lost = 0;
   bool started = false, kept = false;
+  TimePoint next_save{};
   SavedCounters saved;                     // as they are in the file
   std::map<DpPort, PortCounters> earlier;  // what workers of earlier daemons counted
 };

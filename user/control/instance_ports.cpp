@@ -10,7 +10,6 @@
 #include "user/control/rule_features.h"
 
 namespace shunt {
-namespace {
 
 BridgePort with_flags(BridgePort port, const PortFlags& flags) {
   port.flood = flags.flood;
@@ -21,7 +20,9 @@ BridgePort with_flags(BridgePort port, const PortFlags& flags) {
   return port;
 }
 
-}  // namespace
+PortFlags flags_of(const BridgePort& port) {
+  return {port.flood, port.receive, port.forward, port.packet_in, port.protected_port};
+}
 
 Port& Instance::Impl::port(const std::string& bridge_name, const std::string& interface) {
   const BridgeId id = bridge(bridge_name).id;
@@ -52,15 +53,12 @@ PortNo Instance::Impl::choose_number(const BridgeState& bridge, std::optional<Po
   return *wanted;
 }
 
-Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device,
-                               std::optional<DpPort> known) {
-  const DpPort dp = known.value_or(free_dp());
-  const bool inherited = is_inherited(dp, device.ifindex());
-  if (!inherited) {
-    datapath.reset_port_stats(dp);
-    workers.reset_counters(dp);
-  }
-  revalidator.add_port(dp, {device.ifindex(), device.xdp_transmit()}, inherited);
+Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request,
+                               PortDevice device) {
+  const DpPort dp = free_dp();
+  datapath.reset_port_stats(dp);
+  workers.reset_counters(dp);
+  revalidator.add_port(dp, {device.ifindex(), device.xdp_transmit()});
   try {
     Port port{.bridge = bridge.id,
               .bridge_name = bridge.name,
@@ -69,6 +67,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
               .request = request,
               .attachment = nullptr};
     if (number == kPortLocal) port.config.name = bridge.name;
+    port.makes_tap = request.create_tap;
     port.request.create_tap = port.request.force = false;  // for when the interface comes back
     port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), request.mode, request.force);
     const Link& link = port.attachment->device().link();
@@ -80,6 +79,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     settle(revalidator.update_port(dp, added.attachment->output()));
     commit(change);
     watcher.adopt(dp, link);
+    store_port(added);
     return added;
   } catch (...) {
     revalidator.remove_port(dp);
@@ -97,6 +97,7 @@ void Instance::Impl::remove_port(Port& port) {
   settle(revalidator.change_fdb(id, [number](Fdb& fdb) { return fdb.remove_port(number); }));
   settle(revalidator.remove_port(dp));
   earlier.erase(dp);
+  if (recorder) recorder->remove_port(id, dp);
   ports.erase(dp);
 }
 
@@ -105,6 +106,7 @@ void Instance::Impl::update(Port& port, const BridgePort& config) {
   const Change change = sw.update_port(port.bridge, config);
   port.config = config;
   commit(change);
+  store_port(port);
 }
 
 void Instance::Impl::on_link(const LinkEvent& event) {
@@ -146,6 +148,7 @@ void Instance::Impl::carry_out(const PortAction& action) {
     case PortAction::Kind::kPeer:
       if (port.attachment && port.attachment->recheck())
         settle(revalidator.update_port(config.dp, port.attachment->output()));
+      store_port(port);
       break;
   }
 }
@@ -166,6 +169,11 @@ void Instance::Impl::come_back(Port& port, const Link& link) {
                                            .queues = port.request.queues,
                                            .create_tap = false,
                                            .generic = port.request.mode == XdpMode::kGeneric});
+  join(port, std::move(device));
+  spdlog::info("port '{}' of bridge '{}': its interface is back", port.config.name, port.bridge_name);
+}
+
+void Instance::Impl::join(Port& port, PortDevice device) {
   port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), port.request.mode,
                                                      /*force=*/false);
   const Link now = port.attachment->device().link();
@@ -175,7 +183,6 @@ void Instance::Impl::come_back(Port& port, const Link& link) {
   BridgePort config = port.config;
   config.up = is_usable(now);
   update(port, config);
-  spdlog::info("port '{}' of bridge '{}': its interface is back", config.name, port.bridge_name);
 }
 
 PortStatus Instance::Impl::status(const Port& port) const {
@@ -186,8 +193,7 @@ PortStatus Instance::Impl::status(const Port& port) const {
   s.dp = port.config.dp;
   s.up = port.config.up;
   s.vlan = port.config.vlan;
-  s.flags = {port.config.flood, port.config.receive, port.config.forward, port.config.packet_in,
-             port.config.protected_port};
+  s.flags = flags_of(port.config);
   s.mode = port.request.mode;
   if (port.attachment) {
     const PortDevice& device = port.attachment->device();

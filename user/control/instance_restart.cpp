@@ -14,17 +14,8 @@
 namespace shunt {
 namespace {
 
-constexpr std::chrono::seconds kSaveInterval{1};
 // Saving takes at most this part of the time, however many counters there are.
 constexpr int kSaveShare = 50;
-
-void arm(const UniqueFd& timer, Clock::duration wait) {
-  itimerspec when{};
-  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(wait);
-  when.it_value.tv_sec = whole.count();
-  when.it_value.tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(wait - whole).count();
-  check(::timerfd_settime(timer.get(), 0, &when, nullptr), "timerfd_settime");
-}
 
 bool same(const SavedCounters& a, const SavedCounters& b) {
   const auto equal_bytes = [](const auto& x, const auto& y) {
@@ -38,14 +29,19 @@ bool same(const SavedCounters& a, const SavedCounters& b) {
 void Instance::start() { impl_->start(); }
 void Instance::keep_forwarding() { impl_->kept = true; }
 
+// Threads last: what they would do to half of a configuration is not to be thought of.
 void Instance::Impl::start() {
+  restore();
+  revalidator.set_features(datapath.features());
+  attach_restored();
   restore_counters();
   if (datapath.inherited()) inherit();
   datapath.drop_inherited_links();
   started = true;
   revalidator.start();
   workers.start();
-  if (!options.counter_file.empty()) arm(saving, kSaveInterval);
+  const itimerspec each_second{{1, 0}, {1, 0}};
+  check(::timerfd_settime(tick.get(), 0, &each_second, nullptr), "timerfd_settime");
 }
 
 void Instance::Impl::inherit() {
@@ -60,9 +56,9 @@ void Instance::Impl::inherit() {
                result.broken);
 }
 
-// The port's flows, counters and program are an earlier daemon's. (Not any more once this one has had a port there.)
-bool Instance::Impl::is_inherited(DpPort dp, Ifindex ifindex) const {
-  return !started && datapath.inherited() && datapath.ports[dp.value].ifindex == ifindex.value;
+// The port's flows and counters are an earlier daemon's. (Not any more once this one has had a port there.)
+bool Instance::Impl::is_inherited(DpPort dp) const {
+  return !started && datapath.inherited() && datapath.ports[dp.value].ifindex != 0;
 }
 
 PortCounters Instance::Impl::worker_counters(DpPort dp) const {
@@ -98,7 +94,7 @@ void Instance::Impl::save_counters() {
       spdlog::warn("counters are not saved: {}; a crash would lose them", e.what());
     }
   }
-  arm(saving, std::max<Clock::duration>(kSaveInterval, (Clock::now() - begin) * kSaveShare));
+  next_save = Clock::now() + (Clock::now() - begin) * kSaveShare;
 }
 
 void Instance::Impl::restore_counters() {

@@ -20,7 +20,8 @@ namespace shunt {
 
 using Json = nlohmann::ordered_json;  // replies keep the order in which their fields are documented
 
-// Codes of JSON-RPC 2.0 section 5.1; kRefused is ours: the request was understood, the switch says no.
+// Codes of JSON-RPC 2.0 section 5.1, and ours. kRefused: the request was understood, the switch says no. kNotStored: it
+// was carried out, but a restart forgets it.
 enum class RpcCode : int {
   kParse = -32700,
   kInvalidRequest = -32600,
@@ -28,6 +29,7 @@ enum class RpcCode : int {
   kInvalidParams = -32602,
   kInternal = -32603,
   kRefused = 1,
+  kNotStored = 2,
 };
 
 class RpcError : public Error {

@@ -6,6 +6,8 @@
 #include <list>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 namespace shunt {
 
@@ -120,11 +122,21 @@ struct Fdb::Impl {
   std::set<std::pair<std::size_t, std::uint32_t>> ports_by_count;  // (learned entries, port)
   std::size_t limit;
   std::chrono::seconds ageing;
+  std::optional<std::unordered_set<Word, KeyHash>> kept_changes;  // none: nobody asked yet
+  bool too_many_changes = false;
 
   Impl(std::size_t the_limit, std::chrono::seconds the_ageing) : limit{the_limit}, ageing{the_ageing} { grow(1024); }
 
   SlotTable& table() { return *tables.back(); }
   void changed() { version.fetch_add(1, std::memory_order_release); }
+
+  void keep_change(Word key) {
+    if (!kept_changes || too_many_changes) return;
+    kept_changes->insert(key);
+    if (kept_changes->size() <= kKeptChanges) return;
+    kept_changes->clear();
+    too_many_changes = true;
+  }
 
   void grow(std::size_t capacity) {
     auto bigger = std::make_unique<SlotTable>(capacity);
@@ -156,6 +168,7 @@ struct Fdb::Impl {
     if ((entries.size() + 1) * 8 > table().capacity() * 3) grow(table().capacity() * 2);
     Entry& added = entries.insert_or_assign(key, entry).first->second;
     if (!added.is_static) link(key, added);
+    keep_change(key);
     table().put(key, entry.port);
     size.store(entries.size(), std::memory_order_relaxed);
     return added;
@@ -165,6 +178,7 @@ struct Fdb::Impl {
     const auto at = entries.find(key);
     if (!at->second.is_static) unlink(at->second);
     entries.erase(at);
+    keep_change(key);
     table().erase(key);
     size.store(entries.size(), std::memory_order_relaxed);
   }
@@ -219,6 +233,7 @@ Fdb::LearnResult Fdb::learn(FdbKey key, PortNo port, TimePoint now) {
     entry.port = port;
     entry.seen = std::max(entry.seen, now);
     impl_->link(word, entry);
+    impl_->keep_change(word);
     impl_->table().put(word, port);
     impl_->changed();
     return {Learned::kMoved, old_port, {}};
@@ -241,6 +256,7 @@ void Fdb::add_static(FdbKey key, PortNo port) {
     Entry& entry = impl_->entries.at(word);
     if (!entry.is_static) impl_->unlink(entry);
     entry = Entry{port, true, {}, {}};
+    impl_->keep_change(word);
     impl_->table().put(word, port);
   } else {
     impl_->add(word, Entry{port, true, {}, {}});
@@ -300,6 +316,24 @@ std::vector<FdbEntry> Fdb::list() const {
   for (const auto& [key, entry] : impl_->entries) all.push_back({unpack(key), entry.port, entry.is_static, entry.seen});
   std::sort(all.begin(), all.end(), [](const FdbEntry& a, const FdbEntry& b) { return a.key < b.key; });
   return all;
+}
+
+FdbChanges Fdb::take_changes() {
+  const bool first = !impl_->kept_changes;
+  FdbChanges changes;
+  changes.everything = first || std::exchange(impl_->too_many_changes, false);
+  if (changes.everything) {
+    for (const FdbEntry& entry : list()) changes.changes.push_back({entry.key, entry});
+  } else {
+    for (const Word key : *impl_->kept_changes) {
+      FdbChanges::Change change{unpack(key), {}};
+      if (const auto at = impl_->entries.find(key); at != impl_->entries.end())
+        change.now = {change.key, at->second.port, at->second.is_static, at->second.seen};
+      changes.changes.push_back(std::move(change));
+    }
+  }
+  impl_->kept_changes.emplace();
+  return changes;
 }
 
 }  // namespace shunt

@@ -33,6 +33,17 @@ struct FdbEntry {
   TimePoint seen{};  // last refresh; meaningless where static
 };
 
+// What changed of an FDB since it was last asked: entries that came or moved as they are now, nothing for those that
+// went. More than it keeps: `everything`, and all entries there are.
+struct FdbChanges {
+  struct Change {
+    FdbKey key;
+    std::optional<FdbEntry> now;
+  };
+  bool everything = false;
+  std::vector<Change> changes{};
+};
+
 class Fdb {
  public:
   static constexpr std::chrono::seconds kDefaultAgeing{300};
@@ -41,8 +52,8 @@ class Fdb {
   enum class Learned { kRefreshed, kAdded, kMoved, kIgnored /* static entry, or limit 0 */ };
   struct LearnResult {
     Learned outcome;
-    std::optional<PortNo> old_port;   // where it moved from
-    std::optional<FdbKey> evicted;    // what had to go for it
+    std::optional<PortNo> old_port;  // where it moved from
+    std::optional<FdbKey> evicted;   // what had to go for it
   };
 
   explicit Fdb(std::size_t limit = kDefaultLimit, std::chrono::seconds ageing = kDefaultAgeing);
@@ -57,16 +68,19 @@ class Fdb {
 
   // Writer. Functions that remove entries return their keys, so that flows that depended on them are revalidated.
   LearnResult learn(FdbKey key, PortNo port, TimePoint now);
-  void add_static(FdbKey key, PortNo port);             // replaces a learned entry
-  bool remove(FdbKey key);                              // false: there was none
+  void add_static(FdbKey key, PortNo port);               // replaces a learned entry
+  bool remove(FdbKey key);                                // false: there was none
   std::vector<FdbKey> flush(std::optional<PortNo> port);  // learned entries (of a port); static ones stay
-  std::vector<FdbKey> remove_port(PortNo port);         // all entries of a port that goes, static too
+  std::vector<FdbKey> remove_port(PortNo port);           // all entries of a port that goes, static too
   std::vector<FdbKey> expire(TimePoint now);
   void set_ageing(std::chrono::seconds ageing);
   std::vector<FdbKey> set_limit(std::size_t limit);
   [[nodiscard]] std::chrono::seconds ageing() const;
   [[nodiscard]] std::size_t limit() const;
   [[nodiscard]] std::vector<FdbEntry> list() const;  // writer's thread; sorted by VLAN, MAC
+  // Writer's thread. From the first call on changes are kept, at most kKeptChanges; ages are none.
+  static constexpr std::size_t kKeptChanges = 16'384;
+  [[nodiscard]] FdbChanges take_changes();
 
  private:
   struct Impl;

@@ -40,12 +40,14 @@ struct Rule : std::enable_shared_from_this<Rule> {
   FlowCounters counters;
   mutable std::atomic<std::uint16_t> idle_timeout{0}, hard_timeout{0};  // s; 0: none
   mutable std::atomic<TimePoint::rep> modified{0};                      // hard_timeout counts from here
+  mutable std::int64_t row = 0;  // its id where the state is kept (RuleObserver); 0: none. Control alone
 };
 using RuleRef = std::shared_ptr<const Rule>;
 
-// kAdd takes the place of the rule of the same match and priority, whose counters go with it (ovs-ofctl add-flow). kModify
-// gives rules new actions and leaves timeouts, flags, importance and counters as they are; their hard timeouts start again.
-// Where none matches, nothing happens (OpenFlow 1.1 and later; ovs-ofctl's default, OpenFlow 1.0, would add one).
+// kAdd takes the place of the rule of the same match and priority, whose counters go with it (ovs-ofctl add-flow).
+// kModify gives rules new actions and leaves timeouts, flags, importance and counters as they are; their hard timeouts
+// start again. Where none matches, nothing happens (OpenFlow 1.1 and later; ovs-ofctl's default, OpenFlow 1.0, would
+// add one).
 struct FlowMod {
   enum class Command { kAdd, kModify, kModifyStrict, kDelete, kDeleteStrict };
   Command command = Command::kAdd;
@@ -58,10 +60,20 @@ struct FlowMod {
   ActionList actions;
   std::uint16_t idle_timeout = 0, hard_timeout = 0;  // s
   std::uint16_t importance = 0;
-  std::uint16_t flags = 0;              // FlowFlags
-  std::optional<PortNo> out_port;       // kDelete: only rules that output there
+  std::uint16_t flags = 0;         // FlowFlags
+  std::optional<PortNo> out_port;  // kDelete: only rules that output there
   std::optional<std::uint32_t> out_group;
-  std::size_t line = 0;                 // of the text it came from, for messages; 0: none
+  std::size_t line = 0;  // of the text it came from, for messages; 0: none
+};
+
+// The request that would add the rule as it is.
+[[nodiscard]] FlowMod flow_mod_of(const Rule& rule);
+
+// A rule as it was before a restart.
+struct RestoredRule {
+  FlowMod mod;
+  TimePoint created{}, modified{}, used{};  // used at the epoch: never
+  std::int64_t row = 0;
 };
 
 }  // namespace shunt

@@ -57,6 +57,20 @@ bool is_as_asked(const Rule& rule, const FlowMod& mod) {
 
 }  // namespace
 
+FlowMod flow_mod_of(const Rule& rule) {
+  FlowMod mod;
+  mod.table = rule.table;
+  mod.priority = rule.priority;
+  mod.flags = rule.flags;
+  mod.importance = rule.importance;
+  mod.cookie = rule.cookie;
+  mod.match = rule.match;
+  mod.actions = rule.actions;
+  mod.idle_timeout = rule.idle_timeout.load(std::memory_order_relaxed);
+  mod.hard_timeout = rule.hard_timeout.load(std::memory_order_relaxed);
+  return mod;
+}
+
 std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filter, bool strict,
                                   std::uint64_t version) {
   std::vector<RuleRef> selected;
@@ -149,6 +163,18 @@ void RuleEdit::replace(std::span<const FlowMod> rules) {
   }
 }
 
+void RuleEdit::restore(const RestoredRule& restored) {
+  const std::uint8_t number = table_of(restored.mod);
+  check_rule({*bridge_.groups, *bridge_.meters}, restored.mod, number);
+  if (const RuleRef old_rule = find(number, restored.mod.match, restored.mod.priority))
+    take_out(old_rule, std::nullopt);
+  const auto rule = make_rule(restored.mod, number, restored.created);
+  rule->modified.store(restored.modified.time_since_epoch().count(), std::memory_order_relaxed);
+  rule->counters.touch(restored.used);
+  rule->row = restored.row;
+  insert(rule);
+}
+
 void RuleEdit::remove(const RuleRef& rule, RemovedReason reason) { take_out(rule, reason); }
 
 void RuleEdit::remove_if(const std::function<bool(const Rule&)>& test, RemovedReason reason) {
@@ -233,15 +259,9 @@ void RuleEdit::modify(const FlowMod& mod, const RuleRef& rule) {
     touched_.push_back(rule);
     return;
   }
-  FlowMod changed;
-  changed.priority = rule->priority;
-  changed.flags = rule->flags;
-  changed.importance = rule->importance;
+  FlowMod changed = flow_mod_of(*rule);
   changed.cookie = cookie;
-  changed.match = rule->match;
   changed.actions = mod.actions;
-  changed.idle_timeout = rule->idle_timeout.load(std::memory_order_relaxed);
-  changed.hard_timeout = rule->hard_timeout.load(std::memory_order_relaxed);
   auto successor = make_rule(changed, rule->table, rule->created);
   successor->modified.store(now_.time_since_epoch().count(), std::memory_order_relaxed);
   if (!reset) {

@@ -44,6 +44,8 @@ class RuleEdit {
 
   void apply(const FlowMod& mod);
   void replace(std::span<const FlowMod> rules);
+  // Adds a rule that was there before: it overlaps and needs room as it did then.
+  void restore(const RestoredRule& rule);
   void remove(const RuleRef& rule, RemovedReason reason);
   // Removes the rules that `test` says yes to.
   void remove_if(const std::function<bool(const Rule&)>& test, RemovedReason reason);
@@ -58,6 +60,7 @@ class RuleEdit {
   [[nodiscard]] Change change() const;
   [[nodiscard]] const std::vector<Modified>& modified() const { return modified_; }
   [[nodiscard]] const std::vector<Event>& events() const { return events_; }
+  [[nodiscard]] const std::vector<RuleRef>& touched() const { return touched_; }
 
   // For edits of what else a bridge has: mark_changed() publishes it, and revalidates what depends on the tags.
   [[nodiscard]] BridgeState& bridge() { return bridge_; }

@@ -85,17 +85,22 @@ SwitchStateRef Switch::state() const {
   return state_;
 }
 
-BridgeId Switch::add_bridge(const std::string& name) {
+BridgeState Switch::make_bridge(BridgeId id, const std::string& name) const {
   if (name.empty()) throw Error("a bridge needs a name");
   if (find_bridge(name) != nullptr) throw Error("bridge '{}' exists already", name);
   BridgeState added;
-  added.id = BridgeId{next_bridge_};
+  added.id = id;
   added.name = name;
   added.fdb = std::make_shared<Fdb>();
   added.table_configs = std::make_shared<const std::map<std::uint8_t, TableConfig>>();
   added.table_counters = std::make_shared<const std::array<TableCounters, kTableCount>>();
   added.groups = std::make_shared<const std::map<std::uint32_t, GroupRef>>();
   added.meters = std::make_shared<const std::map<std::uint32_t, MeterRef>>();
+  return added;
+}
+
+BridgeId Switch::add_bridge(const std::string& name) {
+  const BridgeState added = make_bridge(BridgeId{next_bridge_}, name);
   auto index = std::make_unique<RuleIndex>();
   RuleEdit edit{added, *index, version() + 1, TimePoint{Clock::now()}};
   FlowMod normal;
@@ -109,6 +114,22 @@ BridgeId Switch::add_bridge(const std::string& name) {
   note(edit);
   ++next_bridge_;
   return added.id;
+}
+
+void Switch::restore_bridge(BridgeId id, const std::string& name) {
+  if (indexes_.contains(id)) throw Error("bridge '{}': its id {} is taken", name, id.value);
+  auto bridges = state_->bridges;
+  bridges.push_back(std::make_shared<BridgeState>(make_bridge(id, name)));
+  indexes_[id] = std::make_unique<RuleIndex>();
+  publish(std::move(bridges));
+  next_bridge_ = std::max(next_bridge_, id.value + 1);
+}
+
+void Switch::restore_rules(BridgeId id, std::span<const RestoredRule> rules) {
+  RuleEdit edit{bridge(id), index(id), version() + 1, TimePoint{Clock::now()}};
+  for (const RestoredRule& rule : rules) edit.restore(rule);
+  publish(edit.commit());
+  note(edit);
 }
 
 Change Switch::del_bridge(const std::string& name) {
@@ -282,6 +303,7 @@ Change Switch::learn(BridgeId id, const FlowMod& mod, std::uint32_t limit, const
   if (there != nullptr) {
     if (there->actions == mod.actions && there->cookie == mod.cookie) {
       there->modified.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+      if (observer_ != nullptr) observer_->rule_touched(id, there);
       return nothing;
     }
     learned.command = FlowMod::Command::kModifyStrict;
@@ -306,6 +328,7 @@ Change Switch::commit(RuleEdit& edit, const GroupEdit* groups) {
   edit.finish();
   if (!edit.changed()) {
     (void)edit.commit();  // rules that were modified to what they are
+    note(edit);
     return Change{.version = version(), .bridge = edit.bridge().id};
   }
   publish(edit.commit());
@@ -328,7 +351,14 @@ void Switch::note(const RuleEdit& edit) {
       rules.add(event.rule, edit.now());
     else
       rules.remove(*event.rule);
+    if (observer_ == nullptr) continue;
+    if (event.added)
+      observer_->rule_added(edit.bridge().id, event.rule);
+    else
+      observer_->rule_removed(edit.bridge().id, *event.rule);
   }
+  if (observer_ != nullptr)
+    for (const RuleRef& rule : edit.touched()) observer_->rule_touched(edit.bridge().id, rule);
   for (const RuleEdit::Modified& rule : edit.modified())
     successors_.push_back({version(),
                            rule.old_rule,

@@ -123,6 +123,20 @@ struct Change {
   [[nodiscard]] bool empty() const { return !all && rules.empty() && tags == 0; }
 };
 
+// Hears of every rule that comes, goes or is refreshed, whoever asked for it, after it was published. Control thread.
+class RuleObserver {
+ public:
+  virtual ~RuleObserver() = default;
+  virtual void rule_added(BridgeId bridge, const RuleRef& rule) = 0;
+  virtual void rule_removed(BridgeId bridge, const Rule& rule) = 0;
+  virtual void rule_touched(BridgeId bridge, const RuleRef& rule) = 0;  // its hard timeout starts again
+
+ protected:
+  RuleObserver() = default;
+  RuleObserver(const RuleObserver&) = default;
+  RuleObserver& operator=(const RuleObserver&) = default;
+};
+
 class GroupEdit;
 class MeterSlots;
 class RuleEdit;
@@ -140,6 +154,9 @@ class Switch {
   // Control thread only, from here on. Each throws Error and changes nothing where it refuses.
   BridgeId add_bridge(const std::string& name);  // with the default rule: priority 0, actions NORMAL
   Change del_bridge(const std::string& name);    // its ports must be gone
+  // As they were before a restart: a bridge without rules, under the id that it had; its rules, all or nothing.
+  void restore_bridge(BridgeId id, const std::string& name);
+  void restore_rules(BridgeId bridge, std::span<const RestoredRule> rules);
   Change add_port(BridgeId bridge, const BridgePort& port);
   Change remove_port(BridgeId bridge, PortNo number);
   Change update_port(BridgeId bridge, const BridgePort& port);                  // by number: all but its datapath port
@@ -173,6 +190,7 @@ class Switch {
   // Called with each meter that has a slot of its own from now on, before the state that names it is published: writes
   // encode_meter() there. No program uses the slot then.
   void on_meter(std::function<void(const Meter&)> write) { write_meter_ = std::move(write); }
+  void observe_rules(RuleObserver* observer) { observer_ = observer; }  // null: nobody
   // Passes on what was credited, since the last time, to rules and groups that others have taken the place of. list()
   // and expire() do it by themselves.
   void settle_counters() const;
@@ -202,6 +220,7 @@ class Switch {
   std::map<BridgeId, std::unique_ptr<RuleIndex>> indexes_;
   std::unique_ptr<MeterSlots> meter_slots_;
   std::function<void(const Meter&)> write_meter_;
+  RuleObserver* observer_ = nullptr;
 
   [[nodiscard]] const BridgeState& bridge(BridgeId id) const;
   [[nodiscard]] RuleIndex& index(BridgeId id) const { return *indexes_.at(id); }
@@ -209,6 +228,7 @@ class Switch {
   void publish(BridgeState bridge);  // in place of the one with its id
   Change commit(RuleEdit& edit, const GroupEdit* groups = nullptr);
   void note(const RuleEdit& edit);  // what came and went, once it is published
+  BridgeState make_bridge(BridgeId id, const std::string& name) const;
 };
 
 }  // namespace shunt

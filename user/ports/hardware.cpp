@@ -41,8 +41,7 @@ void turn_off(const Link& link, const Unwanted& unwanted, Changes& changes, std:
     warnings.push_back(fmt::format("{} cannot be turned off: {}", feature_label(name), unwanted.consequence));
   }
   if (before.requested && !now.requested) {
-    changes.record(name, fmt::format("{} off", feature_label(name)), link.index,
-                   [name](Netlink&, const Link& later) { Ethtool{}.set_feature(later.name, name, true); });
+    changes.record(name, fmt::format("{} off", feature_label(name)), link.index, SetFeature{name, true});
   }
 }
 
@@ -53,8 +52,7 @@ std::vector<std::string> cure_hardware(const Link& link, Changes& changes) {
   for (const Unwanted& unwanted : kUnwanted) turn_off(link, unwanted, changes, warnings);
   if (!link.promiscuous) {
     Netlink{}.set_promiscuous(link.index, true);
-    changes.record("promiscuous", "promiscuous mode on", link.index,
-                   [](Netlink& netlink, const Link& later) { netlink.set_promiscuous(later.index, false); });
+    changes.record("promiscuous", "promiscuous mode on", link.index, LeavePromiscuous{});
   }
   return warnings;
 }

@@ -65,13 +65,14 @@ MacAddr local_mac(std::string_view seed) {
   return mac;
 }
 
-PortDevice PortDevice::prepare_local(const std::string& instance, const std::string& bridge) {
+PortDevice PortDevice::prepare_local(const std::string& instance, const std::string& bridge, const Changes& changed) {
   check_link_name(bridge);
   Netlink netlink;
   PortDevice device;
   device.kind_ = DeviceKind::kLocal;
   auto port = find_left_behind(netlink, instance, bridge);
   const bool is_new = !port;
+  if (!is_new) device.changes_ = changed;
   if (is_new) {
     const auto seed = fmt::format("{}/{}/{}/{}", machine_id(), current_namespace().id.inode, instance, bridge);
     const std::string name =
@@ -81,8 +82,7 @@ PortDevice PortDevice::prepare_local(const std::string& instance, const std::str
     if (!port) throw Error("the interface of bridge '{}' went away as soon as it was made", bridge);
   }
   device.link_ = *port;
-  device.changes_.record("local", fmt::format("interface {} created", bridge), port->index,
-                         [](Netlink& later, const Link& link) { later.remove(link.index); });
+  device.changes_.record("local", fmt::format("interface {} created", bridge), port->index, RemoveLink{});
   if (is_new) {
     netlink.set_alias(port->index, host_alias(instance, bridge));
     netlink.set_alias(port->peer, host_alias(instance, bridge));

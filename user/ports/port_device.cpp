@@ -48,14 +48,6 @@ std::optional<VethPeer> try_reach(const Link& veth) {
   }
 }
 
-// The peer as it is reached today: by our end, else where it was.
-VethPeer find_again(Ifindex own, const PeerPlace& place) {
-  if (const auto link = Netlink{}.find(own); link && link->kind == "veth" && link->peer != Ifindex{}) {
-    return VethPeer::reach(*link);
-  }
-  return VethPeer::reach(place);
-}
-
 }  // namespace
 
 std::string_view to_string(DeviceKind kind) {
@@ -75,6 +67,7 @@ std::string_view to_string(DeviceKind kind) {
 PortDevice PortDevice::prepare(const DeviceRequest& request) {
   PortDevice device;
   device.generic_ = request.generic;
+  device.changes_ = request.changed;
   if (request.create_tap) device.make_tap(request);
   device.inspect(request.interface);
   device.choose_queues(request.queues);
@@ -124,8 +117,7 @@ void PortDevice::make_tap(const DeviceRequest& request) {
   create_tap(request.interface);
   const auto link = Netlink{}.find(request.interface);
   if (!link) throw Error("TAP '{}' went away as soon as it was made", request.interface);
-  changes_.record("tap", "TAP created", link->index,
-                  [](Netlink& netlink, const Link& tap) { netlink.remove(tap.index); });
+  changes_.record("tap", "TAP created", link->index, RemoveLink{});
 }
 
 void PortDevice::inspect(const std::string& name) {
@@ -192,14 +184,14 @@ void PortDevice::set_receive_queues(const Channels& now, unsigned count) {
   }
   Ethtool{}.set_channels(link_.name, chosen);
   changes_.record("queues", fmt::format("{} receive queues instead of {}", count, now.receive()), link_.index,
-                  [now](Netlink&, const Link& link) { Ethtool{}.set_channels(link.name, now); });
+                  SetChannels{now});
 }
 
 void PortDevice::bring_up() {
   Netlink netlink;
   if (!link_.up) {
     netlink.set_up(link_.index, true);
-    changes_.record("up", "up", link_.index, [](Netlink& later, const Link& link) { later.set_up(link.index, false); });
+    changes_.record("up", "up", link_.index, SetDown{});
   }
   if (auto link = netlink.find(link_.index)) link_ = std::move(*link);
 }
@@ -239,12 +231,8 @@ void PortDevice::cure_peer_feature(const VethPeer& peer, std::string_view featur
     changed = true;
   });
   if (!changed) return;
-  const auto undo = [own = link_.index, place = peer.place(), name, on] {
-    const VethPeer later = find_again(own, place);
-    later.run([&](Ethtool& ethtool) { ethtool.set_feature(later.name(), name, !on); });
-  };
   changes_.record("peer " + name, fmt::format("{}: {} {}", peer.describe(), feature_label(feature), on ? "on" : "off"),
-                  undo);
+                  link_.index, SetPeerFeature{peer.place(), name, !on});
 }
 
 // Where the kernel tells whether it redirects here (since 6.3) it has the last word: it refuses otherwise.

@@ -44,6 +44,7 @@ struct DeviceRequest {
   std::optional<unsigned> queues;  // receive queues at most; none: all, up to SHUNT_MAX_QUEUES
   bool create_tap = false;         // makes a persistent TAP of that name; restore() removes it
   bool generic = false;            // XDP will be attached in generic mode
+  Changes changed{};               // what an earlier daemon changed, and did not live to restore
 };
 
 class PortDevice {
@@ -55,7 +56,8 @@ class PortDevice {
   // The LOCAL port of `bridge`: a veth pair whose host end is named as the bridge, and left down for the user to set
   // up; the port is the other end. A pair that a killed daemon of the same instance left behind is taken over,
   // addresses and all. Throws Error where the name is taken. restore() removes the pair.
-  [[nodiscard]] static PortDevice prepare_local(const std::string& instance, const std::string& bridge);
+  [[nodiscard]] static PortDevice prepare_local(const std::string& instance, const std::string& bridge,
+                                                const Changes& changed = {});
 
   PortDevice(PortDevice&& other) noexcept = default;
   PortDevice& operator=(PortDevice&& other) noexcept;  // restores what it held before
@@ -79,6 +81,8 @@ class PortDevice {
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
   // "peer veth1: gro on", oldest first.
   [[nodiscard]] std::vector<std::string> changes() const { return changes_.texts(); }
+  // The same, with what restores them: DeviceRequest::changed of a later daemon, by Changes::parse().
+  [[nodiscard]] std::string stored_changes() const { return changes_.format(); }
 
   // Looks again, and cures again what came undone (the peer moved to another namespace, say). To be called after XDP
   // was attached, and when PortWatcher says kPeer. True where xdp_transmit(), the MTU or the warnings changed. Never

@@ -233,6 +233,15 @@ std::vector<FdbEntry> Revalidator::fdb_list(BridgeId bridge) {
   });
 }
 
+FdbChanges Revalidator::take_fdb_changes(BridgeId bridge) {
+  return impl_->call([impl = impl_.get(), bridge]() -> FdbChanges {
+    impl->refresh_state();
+    const BridgeState* found = impl->find_bridge(bridge);
+    if (found == nullptr) return {};
+    return found->fdb->take_changes();
+  });
+}
+
 bool Revalidator::flush() {
   return impl_->call([impl = impl_.get()] {
     const bool any = impl->table.size() > 0;

@@ -116,7 +116,8 @@ class Revalidator {
   // MACs it returns; flows from those MACs go, so that they are learned again.
   bool change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(Fdb&)> change);
   [[nodiscard]] std::vector<FdbEntry> fdb_list(BridgeId bridge);
-  bool flush();  // every cached flow
+  [[nodiscard]] FdbChanges take_fdb_changes(BridgeId bridge);  // see Fdb::take_changes()
+  bool flush();                                                // every cached flow
 
   // Brings the counters of rules, tables, groups and ports up to date: after a change's grace period those of what the
   // change removed are final.

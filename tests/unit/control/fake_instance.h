@@ -201,6 +201,13 @@ class FakeInstance : public InstanceApi {
     settings.size = at(bridge).macs.size();
     return settings;
   }
+
+  std::size_t times_stored = 0;
+  std::optional<std::string> storing_fails;  // why
+  void store_changes() override {
+    ++times_stored;
+    if (storing_fails) throw NotStored("in force, but not stored: {}", *storing_fails);
+  }
 };
 
 }  // namespace shunt::test
