@@ -244,7 +244,7 @@ def main():
     receiver = commands.add_parser("receive")
     receiver.add_argument("interface", help="a name, or any")
     receiver.add_argument("--ready", help="file made when the receiver listens")
-    receiver.add_argument("--seconds", type=float, default=30)
+    receiver.add_argument("--seconds", type=float, default=180)
     receiver.add_argument("--count", type=number, default=0)
     receiver.add_argument("--type", type=number)
     receiver.add_argument("--dport", type=number, default=0)
