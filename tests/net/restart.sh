@@ -81,6 +81,7 @@ guest a python3 "$FRAMES" send eth0 --src "$(mac_of a)" --dst "$mac" --dport 500
 sleep 0.3
 before=$(counted)
 stop_switch
+refused 1 'running|connect|daemon' shunt bridge list
 listen b kept --dport 5001
 send a --src "$(mac_of a)" --dst "$mac" --dport 5001 --sport 10000 --flows $flows \
   --count 3000 --rate 3000 >/dev/null
