@@ -60,6 +60,13 @@ StateDatabase::StateDatabase(const std::string& path) : path_{path} {
   check_version();
   // FULL: a commit is on the disk when it returns, not only in the page cache.
   execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;");
+  sqlite3_wal_hook(  // in place of SQLite's own, which would write back at once
+      db,
+      [](void* self, sqlite3*, const char*, int pages) {
+        static_cast<StateDatabase*>(self)->log_pages_ = pages;
+        return SQLITE_OK;
+      },
+      this);
   if (number("PRAGMA user_version") == 0)
     make_schema();
   else
@@ -135,6 +142,14 @@ void StateDatabase::commit(std::span<const StateBatch> batches, std::int64_t now
     sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);  // where SQLite has not done so by itself
     throw;
   }
+}
+
+void StateDatabase::tidy() {
+  constexpr int kMaxLogPages = 1000;
+  if (log_pages_ <= kMaxLogPages) return;
+  log_pages_ = 0;
+  const int code = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (code != SQLITE_OK) fail(code);
 }
 
 void StateDatabase::run(const StateOp& op) {

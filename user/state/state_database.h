@@ -48,6 +48,9 @@ class StateDatabase {
   // All batches, in order, in one transaction; throws StateError, and none of it happened.
   void commit(std::span<const StateBatch> batches, std::int64_t now);
 
+  // Writes a log that has grown back into the file. Commits do not, so that nobody waits for it.
+  void tidy();
+
   // Notes about the state as a whole; none: never written.
   [[nodiscard]] std::optional<std::string> note(std::string_view name);
   void set_note(std::string_view name, const std::string& value);
@@ -76,6 +79,7 @@ class StateDatabase {
   std::unique_ptr<sqlite3, Close> db_;
   std::array<Statement, kStateTables.size()> put_, remove_, remove_bridge_;
   Statement set_note_;
+  int log_pages_ = 0;
 };
 
 // Puts a damaged file, and its log, out of the way: FILE.corrupt-N. Returns the new name.

@@ -174,6 +174,18 @@ void StateStore::run() {
     }
     handled_ = upto;
     done_.notify_all();
+    lock.unlock();
+    tidy();
+    lock.lock();
+  }
+}
+
+// What was committed is safe in the log: where the file has no room for it, that is tried again after the next commit.
+void StateStore::tidy() {
+  try {
+    if (database_) database_->tidy();
+  } catch (const StateError& error) {
+    spdlog::warn("{}", error.what());
   }
 }
 

@@ -81,6 +81,7 @@ class StateStore {
   void enqueue(bool replaces_all);
   void run();
   void commit(std::vector<StateBatch>& batches);
+  void tidy();
 
   std::string path_;
   std::unique_ptr<StateDatabase> database_;  // the thread's own once it runs; null: could not be opened
