@@ -49,7 +49,12 @@ Json Client::call(std::string_view method, const Json& params) {
   } catch (const Json::exception&) {
     throw Error("the daemon's reply is no JSON: do client and daemon have the same version? See 'shunt version'");
   }
-  if (reply.contains("error")) throw refused(reply["error"]);
+  if (reply.contains("error")) {
+    constexpr int kNotStored = 2;  // docs/cli.md, "The control socket"
+    const Json& error = reply["error"];
+    if (error.value("code", 0) == kNotStored) throw NotStored(error.value("message", "not stored"));
+    throw refused(error);
+  }
   if (!reply.contains("result")) throw Error("the daemon's reply has no result");
   return std::move(reply["result"]);
 }

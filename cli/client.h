@@ -25,12 +25,18 @@ class Refused : public Error {
   std::optional<std::size_t> line, column;
 };
 
+// The daemon has done it, and could not write it down.
+class NotStored : public Error {
+ public:
+  explicit NotStored(const std::string& message) : Error("{}", message) {}
+};
+
 class Client {
  public:
   // Connects at the first call. `timeout` is for each call as a whole.
   Client(const std::string& rundir, const std::string& instance, std::chrono::milliseconds timeout);
 
-  // Throws Refused, or Error where no answer comes.
+  // Throws Refused, NotStored, or Error where no answer comes.
   Json call(std::string_view method, const Json& params = Json::object());
 
  private:

@@ -18,7 +18,7 @@ namespace shunt::cli {
 
 namespace po = boost::program_options;
 
-inline constexpr int kDone = 0, kRefusedStatus = 1, kUsageStatus = 2;  // exit statuses
+inline constexpr int kDone = 0, kRefusedStatus = 1, kUsageStatus = 2, kNotStoredStatus = 3;  // exit statuses
 
 // A command line that cannot be right.
 class UsageError : public Error {
@@ -70,6 +70,7 @@ std::span<const Command> bridge_commands();
 std::span<const Command> port_commands();
 std::span<const Command> flow_commands();
 std::span<const Command> cache_commands();
+std::span<const Command> config_commands();
 std::span<const Command> fdb_commands();
 std::span<const Command> group_commands();
 std::span<const Command> meter_commands();

@@ -65,6 +65,8 @@ _shunt() {
     'packet-in '*) options+=" --json" ;;
     'cache why') options+=" --bridge --json" ;;
     'cache list') options+=" --limit" ;;
+    'config load' | 'config undo') options+=" --dry-run --json" ;;
+    'config diff') options+=" --json" ;;
     'fdb add' | 'fdb del') options+=" --vlan" ;;
     'fdb flush') options+=" --port" ;;
     'fdb set') options+=" --ageing --limit" ;;
@@ -102,7 +104,7 @@ _shunt() {
   fi
 
   case ${#words[@]} in
-    0) _shunt_reply "bridge port flow group meter table trace cache fdb drops stats version packet-in" "$current" ;;
+    0) _shunt_reply "bridge port flow group meter table config trace cache fdb drops stats version packet-in" "$current" ;;
     1)
       case ${words[0]} in
         bridge) _shunt_reply "add del list show set" "$current" ;;
@@ -111,6 +113,7 @@ _shunt() {
         group) _shunt_reply "add mod add-or-mod del insert-bucket remove-bucket list stats" "$current" ;;
         meter) _shunt_reply "add mod del list stats" "$current" ;;
         table) _shunt_reply "list set" "$current" ;;
+        config) _shunt_reply "show diff load undo" "$current" ;;
         cache) _shunt_reply "list stats flush why" "$current" ;;
         fdb) _shunt_reply "list add del flush set" "$current" ;;
         drops | trace | packet-in) _shunt_reply "$(_shunt_bridges)" "$current" ;;
@@ -118,7 +121,8 @@ _shunt() {
       ;;
     2)
       case $verb in
-        'bridge add' | 'bridge list' | cache\ * | drops\ * | stats\ * | version\ * | trace\ * | packet-in\ *) ;;
+        'config diff' | 'config load') mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        'bridge add' | 'bridge list' | config\ * | cache\ * | drops\ * | stats\ * | version\ * | trace\ * | packet-in\ *) ;;
         *) _shunt_reply "$(_shunt_bridges)" "$current" ;;
       esac
       ;;

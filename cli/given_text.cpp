@@ -69,6 +69,8 @@ std::optional<GivenText> given_text(const Invocation& invocation, const char* ar
   return std::nullopt;
 }
 
+GivenText read_text(const std::string& file) { return {read_file(file), file}; }
+
 Json call_with_text(const Invocation& invocation, std::string_view method, Json params,
                     const std::optional<GivenText>& text, const char* one, const char* many) {
   if (text) params[text->file.empty() ? one : many] = text->text;

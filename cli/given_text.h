@@ -19,6 +19,9 @@ struct GivenText {
 // The argument `argument` ("RULE") or --file, never both; nothing where neither was given.
 std::optional<GivenText> given_text(const Invocation& invocation, const char* argument);
 
+// A file that is always one; - is standard input.
+GivenText read_text(const std::string& file);
+
 // Calls with `params` and the text as `one` (an argument) or `many` (a file).
 Json call_with_text(const Invocation& invocation, std::string_view method, Json params,
                     const std::optional<GivenText>& text, const char* one, const char* many);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // shunt, the command: finds what its words mean in the tables of cli/commands/, speaks to the daemon, and ends with 0,
-// 1 (refused, the reason on stderr) or 2 (usage).
+// 1 (refused, the reason on stderr), 2 (usage) or 3 (done, and not stored).
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -26,9 +26,10 @@ struct Globals {
   bool json = false, help = false, version = false;
 };
 
-std::array<std::span<const Command>, 11> all_commands() {
-  return {bridge_commands(), port_commands(),  flow_commands(), group_commands(), meter_commands(),    table_commands(),
-          trace_commands(),  cache_commands(), fdb_commands(),  stats_commands(), packet_in_commands()};
+std::array<std::span<const Command>, 12> all_commands() {
+  return {bridge_commands(), port_commands(),  flow_commands(),   group_commands(),
+          meter_commands(),  table_commands(), config_commands(), trace_commands(),
+          cache_commands(),  fdb_commands(),   stats_commands(),  packet_in_commands()};
 }
 
 po::options_description global_options() {
@@ -231,6 +232,9 @@ int main(int argc, char** argv) {
   } catch (const po::error& error) {
     std::cerr << "shunt: " << error.what() << "\nTry 'shunt --help'.\n";
     return kUsageStatus;
+  } catch (const NotStored& error) {
+    std::cerr << "shunt: " << error.what() << '\n';
+    return kNotStoredStatus;
   } catch (const std::exception& error) {
     std::cout.flush();
     std::cerr << "shunt: " << error.what() << '\n';

@@ -7,24 +7,29 @@
 #include <unistd.h>
 
 #include <boost/program_options.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <exception>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <optional>
 #include <string>
 
 #include "user/base/capabilities.h"
 #include "user/base/cpu_list.h"
 #include "user/base/error.h"
+#include "user/config/config_load.h"
 #include "user/control/commands.h"
 #include "user/control/control_socket.h"
 #include "user/control/event_loop.h"
 #include "user/control/instance.h"
 #include "user/control/instance_lock.h"
 #include "user/control/text.h"
+#include "user/state/state_store.h"
 
 namespace po = boost::program_options;
 using namespace shunt;
@@ -40,6 +45,7 @@ class UsageError : public Error {
 
 struct Settings {
   std::string rundir;
+  std::optional<std::string> config;  // a file
   InstanceOptions instance;
   spdlog::level::level_enum log_level = spdlog::level::info;
   bool keep_forwarding = false;
@@ -58,6 +64,7 @@ po::options_description option_descriptions() {
     ("rundir", text("DIR")->default_value("/run/shunt"), "holds the control socket and the lock")
     ("statedir", text("DIR")->default_value("/var/lib/shunt"), "keeps what was set by command, in NAME.db")
     ("no-state", po::bool_switch(), "keep nothing: start empty, and forget all at the end")
+    ("config", text("FILE"), "a configuration (docs/config.md) that the switch is to have from the start")
     ("instance", text("NAME")->default_value(defaults.name), "name of this switch; several run side by side")
     ("cores", text("LIST"), "a worker pinned on each of these, as in 0,2-3; default: one worker, not pinned")
     ("flow-limit", number(defaults.flow_limit), "cached flows, 1 to 2000000")
@@ -105,6 +112,7 @@ spdlog::level::level_enum log_level(const std::string& name) {
 Settings settings_of(const po::variables_map& values) {
   Settings settings;
   settings.rundir = values["rundir"].as<std::string>();
+  if (values.count("config") != 0) settings.config = values["config"].as<std::string>();
   settings.log_level = log_level(values["log-level"].as<std::string>());
   InstanceOptions& instance = settings.instance;
   instance.name = values["instance"].as<std::string>();
@@ -160,6 +168,26 @@ void start_log(spdlog::level::level_enum level) {
   spdlog::set_default_logger(std::move(log));
 }
 
+std::string read_file(const std::string& name) {
+  std::ifstream file{name, std::ios::binary};
+  if (!file) throw_errno(errno, "cannot be opened");
+  std::string text{std::istreambuf_iterator<char>{file}, {}};
+  if (file.bad()) throw Error("cannot be read");
+  return text;
+}
+
+// What is wrong with the file is told, and the switch goes on with what it has.
+void load_config_file(Instance& instance, const std::string& name) {
+  try {
+    for (const std::string& change : load_config(instance, read_file(name))) spdlog::info("{}: {}", name, change);
+    instance.store_changes();
+  } catch (const NotStored& error) {
+    spdlog::error("configuration '{}': {}", name, error.what());
+  } catch (const std::exception& error) {
+    spdlog::error("configuration '{}' is not loaded: {}", name, error.what());
+  }
+}
+
 void run(const Settings& settings) {
   const TimePoint started = Clock::now();
   check_kernel(running_kernel());
@@ -174,6 +202,7 @@ void run(const Settings& settings) {
   });
   const InstanceLock lock{settings.rundir, settings.instance.name};
   Instance instance{settings.instance};
+  if (settings.config) load_config_file(instance, *settings.config);
   loop.add(instance.event_fd(), EPOLLIN, [&instance](std::uint32_t) { instance.handle_events(); });
 
   Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}};

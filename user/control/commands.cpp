@@ -13,10 +13,12 @@
 namespace shunt {
 
 Commands::Commands(InstanceApi& instance, DaemonInfo daemon)
-    : instance_{instance}, daemon_{std::move(daemon)}, methods_{bridge_methods(), port_methods(),     flow_methods(),
-                                                                group_methods(),  meter_methods(),    table_methods(),
-                                                                trace_methods(),  cache_methods(),    fdb_methods(),
-                                                                stats_methods(),  packet_in_methods()} {}
+    : instance_{instance}, daemon_{std::move(daemon)}, methods_{bridge_methods(),    port_methods(),
+                                                                flow_methods(),      group_methods(),
+                                                                meter_methods(),     table_methods(),
+                                                                trace_methods(),     cache_methods(),
+                                                                fdb_methods(),       stats_methods(),
+                                                                packet_in_methods(), config_methods()} {}
 
 namespace {
 

@@ -42,6 +42,7 @@ std::span<const Method> bridge_methods();
 std::span<const Method> port_methods();
 std::span<const Method> flow_methods();
 std::span<const Method> cache_methods();
+std::span<const Method> config_methods();
 std::span<const Method> fdb_methods();
 std::span<const Method> group_methods();
 std::span<const Method> meter_methods();
@@ -65,7 +66,7 @@ class Commands {
 
   InstanceApi& instance_;
   DaemonInfo daemon_;
-  std::array<std::span<const Method>, 11> methods_;
+  std::array<std::span<const Method>, 12> methods_;
 };
 
 }  // namespace shunt

@@ -95,6 +95,9 @@ class Instance final : public InstanceApi {
   void keep_forwarding();
 
   void store_changes() override;
+  void push_undo(const std::string& config) override;
+  [[nodiscard]] std::optional<std::string> last_undo() const override;
+  void pop_undo() override;
 
   // For the daemon's event loop: the file descriptor to poll, and what to call when it is readable.
   [[nodiscard]] int event_fd() const;

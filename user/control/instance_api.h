@@ -44,6 +44,7 @@ struct PortRequest {
   std::optional<unsigned> queues;  // AF_XDP sockets; none: one for each receive queue
   bool create_tap = false;         // makes the interface, a TAP; detach removes it
   bool force = false;              // removes somebody else's XDP program
+  bool may_wait = false;           // where there is no such interface, the port waits for it
   PortFlags flags;
 };
 
@@ -58,6 +59,8 @@ struct PortStatus {
   XdpMode mode = XdpMode::kNative;
   bool zero_copy = false;
   unsigned queues = 0;
+  std::optional<unsigned> queues_wanted;  // as in PortRequest
+  bool makes_tap = false;                 // attach made the interface
   std::uint32_t mtu = 0;
   bool xdp_transmit = true;  // false: the kernel cannot redirect to it; output goes through userspace
   VlanConfig vlan;
@@ -183,6 +186,11 @@ class InstanceApi {
   // Returns when what was changed so far is on the disk. Throws NotStored where that cannot be: it is in force all the
   // same. Who does not call it has its changes stored within a second.
   virtual void store_changes() = 0;
+
+  // Configurations that `config undo` brings back, the last one first; a few, kept over restarts.
+  virtual void push_undo(const std::string& config) = 0;
+  [[nodiscard]] virtual std::optional<std::string> last_undo() const = 0;
+  virtual void pop_undo() = 0;
 
  protected:
   InstanceApi() = default;

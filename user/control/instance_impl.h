@@ -86,6 +86,8 @@ struct Instance::Impl {
   }
   Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device);
   void remove_port(Port& port);
+  // A port that is known to the switch, without an interface yet: it can have one by join(), or wait for it.
+  Port& add_waiting_port(BridgeId id, PortNo number, DpPort dp, const PortRequest& request);
 
   void on_link(const LinkEvent& event);
   void carry_out(const PortAction& action);
@@ -97,7 +99,6 @@ struct Instance::Impl {
   // What is kept over a restart; without a state directory these do nothing.
   void restore();          // all but the ports' interfaces
   void attach_restored();  // then those that are there; the others wait for theirs
-  void restore_port(BridgeId id, DpPort dp, StoredPort stored);
   [[nodiscard]] PortDevice prepare_restored(const Port& port, const StoredPort& stored) const;
   void store_port(const Port& port);
   void store_macs();      // of bridges whose FDB has changed
@@ -109,8 +110,9 @@ struct Instance::Impl {
   const InstanceOptions options;
   std::unique_ptr<StateStore> store;  // null: nothing is kept
   std::unique_ptr<StateRecorder> recorder;
-  std::map<DpPort, StoredPort> restored_ports;    // between restore() and attach_restored()
-  std::map<BridgeId, std::uint64_t> stored_fdbs;  // versions
+  std::map<DpPort, StoredPort> restored_ports;     // between restore() and attach_restored()
+  std::map<BridgeId, std::uint64_t> stored_fdbs;   // versions
+  std::map<std::int64_t, std::string> undo_texts;  // by their ids where they are stored
   unsigned ticks = 0;
   Datapath datapath;
   Umem umem;

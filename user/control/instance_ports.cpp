@@ -87,6 +87,25 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
   }
 }
 
+Port& Instance::Impl::add_waiting_port(BridgeId id, PortNo number, DpPort dp, const PortRequest& request) {
+  Port port{.bridge = id,
+            .bridge_name = bridge(id).name,
+            .config = with_flags({.number = number, .dp = dp, .name = request.interface, .vlan = request.vlan},
+                                 request.flags),
+            .request = request,
+            .makes_tap = request.create_tap,
+            .attachment = nullptr};
+  port.config.up = false;
+  port.request.create_tap = port.request.force = false;
+  const Change change = sw.add_port(id, port.config);
+  const bool inherited = is_inherited(dp);
+  if (!inherited) datapath.reset_port_stats(dp);
+  workers.reset_counters(dp);
+  revalidator.add_port(dp, {Ifindex{0}, true}, inherited);
+  commit(change);
+  return ports.emplace(dp, std::move(port)).first->second;
+}
+
 void Instance::Impl::remove_port(Port& port) {
   const DpPort dp = port.config.dp;
   const BridgeId id = port.bridge;
@@ -195,6 +214,8 @@ PortStatus Instance::Impl::status(const Port& port) const {
   s.vlan = port.config.vlan;
   s.flags = flags_of(port.config);
   s.mode = port.request.mode;
+  s.queues_wanted = port.request.queues;
+  s.makes_tap = port.makes_tap;
   if (port.attachment) {
     const PortDevice& device = port.attachment->device();
     s.ifindex = device.ifindex();
@@ -222,6 +243,13 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
       throw Error("'{}' is already a port of bridge '{}'; detach it there first (shunt port detach {} {})",
                   request.interface, port.bridge_name, port.bridge_name, request.interface);
   const PortNo number = impl_->choose_number(state, request.number);
+  if (request.may_wait && !request.create_tap && !Netlink{}.find(request.interface)) {
+    const Port& port = impl_->add_waiting_port(state.id, number, impl_->free_dp(), request);
+    impl_->watcher.await(port.config.dp, request.interface);
+    impl_->store_port(port);
+    spdlog::info("port '{}' of bridge '{}' waits for its interface", request.interface, bridge);
+    return impl_->status(port);
+  }
   PortDevice device = PortDevice::prepare({.interface = request.interface,
                                            .queues = request.queues,
                                            .create_tap = request.create_tap,

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "user/base/error.h"
@@ -14,7 +15,8 @@
 namespace shunt {
 namespace {
 
-constexpr unsigned kRetrySeconds = 5;       // until everything is stored anew, after a failure
+constexpr unsigned kRetrySeconds = 5;  // until everything is stored anew, after a failure
+constexpr std::size_t kUndoLevels = 8;
 constexpr unsigned kHeartbeatSeconds = 60;  // a daemon that changes nothing says that it is alive
 
 std::span<const StateRow> rows_of(const StateImage& image, StateTable table, BridgeId bridge) {
@@ -158,9 +160,13 @@ void Instance::Impl::restore() {
           attempt(port, "port", [&] {
             StoredPort stored_port = parse_stored_port(port.text);
             features |= features_of(stored_port.request.vlan);
-            restore_port(id, DpPort{static_cast<std::uint32_t>(port.id)}, std::move(stored_port));
+            const DpPort dp{static_cast<std::uint32_t>(port.id)};
+            add_waiting_port(id, *stored_port.request.number, dp, stored_port.request);
+            restored_ports.emplace(dp, std::move(stored_port));
           });
       });
+  if (const auto texts = image.find(StateTable::kHistory); texts != image.end())
+    for (const StateRow& row : texts->second) undo_texts[row.id] = row.text;
   recorder->begin(sw.state(), next_rule);
   sw.observe_rules(recorder.get());
   if (sw.state()->bridges.empty()) return;
@@ -172,26 +178,6 @@ void Instance::Impl::restore() {
   sw.collect(sw.version());
   spdlog::info("restored {} bridges, {} ports, {} rules from '{}'", sw.state()->bridges.size(), ports.size(),
                rule_count, store->path());
-}
-
-// Known to the switch, without an interface yet.
-void Instance::Impl::restore_port(BridgeId id, DpPort dp, StoredPort stored) {
-  const PortRequest& request = stored.request;
-  Port port{.bridge = id,
-            .bridge_name = bridge(id).name,
-            .config = with_flags({.number = *request.number, .dp = dp, .name = request.interface, .vlan = request.vlan},
-                                 request.flags),
-            .request = request,
-            .makes_tap = request.create_tap,
-            .attachment = nullptr};
-  port.config.up = false;
-  port.request.create_tap = false;
-  sw.add_port(id, port.config);
-  const bool inherited = is_inherited(dp);
-  if (!inherited) datapath.reset_port_stats(dp);
-  revalidator.add_port(dp, {Ifindex{0}, true}, inherited);
-  ports.emplace(dp, std::move(port));
-  restored_ports.emplace(dp, std::move(stored));
 }
 
 void Instance::Impl::attach_restored() {
@@ -272,6 +258,27 @@ void Instance::store_changes() {
   impl_->store->wait();
 }
 
+void Instance::push_undo(const std::string& config) {
+  auto& texts = impl_->undo_texts;
+  const std::int64_t id = texts.empty() ? 1 : texts.rbegin()->first + 1;
+  texts[id] = config;
+  if (impl_->store) impl_->store->put(StateTable::kHistory, 0, id, config);
+  if (texts.size() <= kUndoLevels) return;
+  if (impl_->store) impl_->store->remove(StateTable::kHistory, 0, texts.begin()->first);
+  texts.erase(texts.begin());
+}
+
+std::optional<std::string> Instance::last_undo() const {
+  if (impl_->undo_texts.empty()) return std::nullopt;
+  return impl_->undo_texts.rbegin()->second;
+}
+
+void Instance::pop_undo() {
+  const auto last = std::prev(impl_->undo_texts.end());
+  if (impl_->store) impl_->store->remove(StateTable::kHistory, 0, last->first);
+  impl_->undo_texts.erase(last);
+}
+
 void Instance::Impl::store_everything() {
   recorder->forget();
   recorder->record(sw.state());
@@ -283,6 +290,7 @@ void Instance::Impl::store_everything() {
     for (const FdbEntry& entry : revalidator.fdb_list(bridge->id)) recorder->put_mac(bridge->id, entry);
   }
   for (const auto& [dp, port] : ports) store_port(port);
+  for (const auto& [id, text] : undo_texts) store->put(StateTable::kHistory, 0, id, text);
   store->rewrite();
 }
 

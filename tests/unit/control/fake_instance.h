@@ -14,6 +14,7 @@
 #include "user/base/error.h"
 #include "user/base/of_error.h"
 #include "user/control/instance_api.h"
+#include "user/state/state_store.h"
 
 namespace shunt::test {
 
@@ -68,6 +69,9 @@ class FakeInstance : public InstanceApi {
     port.up = true;
     port.vlan = request.vlan;
     port.flags = request.flags;
+    port.mode = request.mode;
+    port.queues_wanted = request.queues;
+    port.makes_tap = request.create_tap;
     at(bridge).ports.push_back(port);
     return port;
   }
@@ -201,6 +205,14 @@ class FakeInstance : public InstanceApi {
     settings.size = at(bridge).macs.size();
     return settings;
   }
+
+  std::vector<std::string> undo_texts;
+  void push_undo(const std::string& config) override { undo_texts.push_back(config); }
+  std::optional<std::string> last_undo() const override {
+    if (undo_texts.empty()) return std::nullopt;
+    return undo_texts.back();
+  }
+  void pop_undo() override { undo_texts.pop_back(); }
 
   std::size_t times_stored = 0;
   std::optional<std::string> storing_fails;  // why
