@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 
 #include "bpf/datapath/parse.h"
+#include "maps/capture.h"
 #include "maps/flow.h"
 #include "maps/map_names.h"
 #include "maps/meter.h"
@@ -162,14 +163,71 @@ struct {
   __array(values, struct shunt_group_devmap);
 } flood_groups SEC(".maps");
 
+/* Those of captures: maps/capture.h. A capture is on where bits of capture_ports are set for it. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_PORTS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, __u64);
+} capture_ports SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_CAPTURES);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_capture);
+} captures SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_CAPTURES* SHUNT_FILTER_INSNS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_filter_insn);
+} capture_filters SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, SHUNT_MAX_CAPTURES);
+  __type(key, __u32);
+  __type(value, struct shunt_capture_counts);
+} capture_counts SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_MAX_CAPTURES);
+  __type(key, __u32);
+  __type(value, struct shunt_budget);
+} capture_budgets SEC(".maps");
+
+/* A miss: nobody reads what the capture sees. */
+struct shunt_capture_ring {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, SHUNT_MAX_CAPTURES);
+  __uint(key_size, sizeof(__u32));
+  __array(values, struct shunt_capture_ring);
+} capture_rings SEC(".maps");
+
 /*
  * What one packet needs and a 512-byte stack cannot hold, or cannot be indexed there. Per CPU: XDP programs do not
  * nest. The key is read by word number, which the verifier allows in a map value only.
  */
+enum { SHUNT_OUTCOME_UP, SHUNT_OUTCOME_DROP, SHUNT_OUTCOME_PORT, SHUNT_OUTCOME_GROUP };
+
 struct shunt_scratch {
   struct shunt_flow_key key;
   struct shunt_headers headers;
   struct shunt_megaflow_key masked; /* the key under one mask, for `megaflows` */
+  /* What became of the packet, for captures: SHUNT_OUTCOME_*, and the reason, port or group. */
+  __u32 outcome;
+  __u32 outcome_arg;
 };
 
 struct {

@@ -19,6 +19,7 @@ static __always_inline int output_to_port(struct shunt_port_stats* stats, __u32 
   if (!port || port->ifindex == 0) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
   if (len > port->mtu + sizeof(struct shunt_eth_header) + tags * 4) return drop(stats, SHUNT_DROP_FRAME_TOO_LONG);
   if (bpf_redirect_map(&tx_ports, output, XDP_DROP) != XDP_REDIRECT) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
+  note_outcome(SHUNT_OUTCOME_PORT, output);
   return XDP_REDIRECT;
 }
 
@@ -27,6 +28,7 @@ static __always_inline int output_to_group(struct shunt_port_stats* stats, __u32
 
   if (!devmap || bpf_redirect_map(devmap, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS) != XDP_REDIRECT)
     return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
+  note_outcome(SHUNT_OUTCOME_GROUP, group);
   return XDP_REDIRECT;
 }
 

@@ -16,8 +16,21 @@ struct shunt_packet {
   __u32 len; /* bytes in all buffers, as received */
 };
 
+/* Leaves word for the tap at the packet's end; nothing where no capture runs. */
+static __always_inline void note_outcome(__u32 outcome, __u32 arg) {
+  struct shunt_scratch* mine;
+  __u32 zero = 0;
+
+  if (!(shunt_config.features & SHUNT_FEATURE_CAPTURE)) return;
+  mine = bpf_map_lookup_elem(&scratch, &zero);
+  if (!mine) return;
+  mine->outcome = outcome;
+  mine->outcome_arg = arg;
+}
+
 /* Ends a packet: the one place where drops are counted. */
 static __always_inline int drop(struct shunt_port_stats* stats, __u32 reason) {
+  note_outcome(SHUNT_OUTCOME_DROP, reason);
   stats->drops[reason & (SHUNT_DROP_COUNTERS - 1)]++;
   return XDP_DROP;
 }

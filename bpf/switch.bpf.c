@@ -7,6 +7,7 @@
 #include "bpf/datapath/checksum.h"
 #include "bpf/datapath/hash.h"
 #include "bpf/datapath/parse.h"
+#include "bpf/capture.bpf.h"
 #include "bpf/exact_match.bpf.h"
 #include "bpf/execute.bpf.h"
 #include "bpf/maps.bpf.h"
@@ -57,12 +58,33 @@ static __always_inline struct shunt_flow* lookup(struct shunt_packet* packet) {
   return flow;
 }
 
+/* From a packet that came in on a port to its verdict. */
+static __always_inline int forward(struct shunt_packet* packet) {
+  struct shunt_headers* headers = &packet->scratch->headers;
+  struct xdp_md* ctx = packet->ctx;
+  enum shunt_drop_reason reason;
+  struct shunt_flow* flow;
+
+  reason = shunt_parse(ctx, packet->len, packet->in_port, shunt_config.features, &packet->scratch->key, headers);
+  if (reason != SHUNT_DROP_NONE) return drop(packet->stats, reason);
+  if (SHUNT_UNLIKELY(headers->flags & SHUNT_HEADERS_CUT))
+    return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_DEEP_HEADER);
+  if (shunt_config.features & SHUNT_FEATURE_HASH)
+    packet->scratch->key.dp_hash =
+        shunt_dp_hash(&packet->scratch->key, shunt_config.hash_seed, shunt_config.hash_multiplier);
+  if ((shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet->port->flags & SHUNT_PORT_LOCAL_STACK) &&
+      headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
+    return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_CHECKSUM);
+  flow = lookup(packet);
+  if (flow) return execute(packet, flow);
+  packet->stats->misses++;
+  return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_MISS);
+}
+
 SEC("xdp.frags")
 int shunt_switch(struct xdp_md* ctx) {
   struct shunt_packet packet = {.ctx = ctx};
-  struct shunt_headers* headers;
-  enum shunt_drop_reason reason;
-  struct shunt_flow* flow;
+  int verdict;
 
   if (!find_port(&packet)) {
     struct shunt_port_stats* nobody = stats_of(0);
@@ -71,21 +93,10 @@ int shunt_switch(struct xdp_md* ctx) {
   }
   packet.len = (__u32)bpf_xdp_get_buff_len(ctx);
   count_received(&packet);
-  headers = &packet.scratch->headers;
-  reason = shunt_parse(ctx, packet.len, packet.in_port, shunt_config.features, &packet.scratch->key, headers);
-  if (reason != SHUNT_DROP_NONE) return drop(packet.stats, reason);
-  if (SHUNT_UNLIKELY(headers->flags & SHUNT_HEADERS_CUT))
-    return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_DEEP_HEADER);
-  if (shunt_config.features & SHUNT_FEATURE_HASH)
-    packet.scratch->key.dp_hash =
-        shunt_dp_hash(&packet.scratch->key, shunt_config.hash_seed, shunt_config.hash_multiplier);
-  if ((shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet.port->flags & SHUNT_PORT_LOCAL_STACK) &&
-      headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
-    return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_CHECKSUM);
-  flow = lookup(&packet);
-  if (flow) return execute(&packet, flow);
-  packet.stats->misses++;
-  return shunt_upcall(ctx, packet.in_port, SHUNT_UPCALL_MISS);
+  if (shunt_config.features & SHUNT_FEATURE_CAPTURE) shunt_tap_ingress(ctx, packet.in_port);
+  verdict = forward(&packet);
+  if (shunt_config.features & SHUNT_FEATURE_CAPTURE) shunt_tap_outcome(ctx, packet.in_port);
+  return verdict;
 }
 
 /*

@@ -15,28 +15,32 @@
 #define SHUNT_LONGEST_REFILL (1 << 20)
 
 /* Adds what the time since the last refill is worth. One CPU a jiffy does it: the one whose exchange wins. */
-static __always_inline void refill(struct shunt_budget* budget, const struct shunt_port* port) {
-  __s64 most = (__s64)port->upcall_burst * SHUNT_TOKEN;
+static __always_inline void refill(struct shunt_budget* budget, __u32 rate, __u32 burst) {
+  __s64 most = (__s64)burst * SHUNT_TOKEN;
   __u64 now = bpf_jiffies64(), before = budget->refilled, elapsed;
   __s64 tokens, added;
 
   if (now == before || __sync_val_compare_and_swap(&budget->refilled, before, now) != before) return;
   elapsed = now - before;
   if (elapsed > SHUNT_LONGEST_REFILL) elapsed = SHUNT_LONGEST_REFILL;
-  added = (__s64)(elapsed * port->upcall_rate * SHUNT_TOKEN / shunt_config.jiffies_per_second);
+  added = (__s64)(elapsed * rate * SHUNT_TOKEN / shunt_config.jiffies_per_second);
   tokens = budget->tokens;
   if (added > most - tokens) added = most - tokens;
   __sync_fetch_and_add(&budget->tokens, added);
+}
+
+static __always_inline int take(struct shunt_budget* budget) {
+  if (__sync_fetch_and_add(&budget->tokens, -SHUNT_TOKEN) >= SHUNT_TOKEN) return 1;
+  __sync_fetch_and_add(&budget->tokens, SHUNT_TOKEN);
+  return 0;
 }
 
 static __always_inline int take_token(__u32 in_port, const struct shunt_port* port) {
   struct shunt_budget* budget = bpf_map_lookup_elem(&upcall_budget, &in_port);
 
   if (!budget || port->upcall_rate == 0) return 0;
-  refill(budget, port);
-  if (__sync_fetch_and_add(&budget->tokens, -SHUNT_TOKEN) >= SHUNT_TOKEN) return 1;
-  __sync_fetch_and_add(&budget->tokens, SHUNT_TOKEN);
-  return 0;
+  refill(budget, port->upcall_rate, port->upcall_burst);
+  return take(budget);
 }
 
 /*
@@ -108,6 +112,7 @@ __noinline int shunt_upcall(struct xdp_md* ctx, __u32 in_port, __u32 reason) {
   if (!take_token(in_port, port)) return drop(stats, SHUNT_DROP_UPCALL_BUDGET);
   if (queue >= SHUNT_MAX_QUEUES || bpf_redirect_map(&xsks, SHUNT_XSK_INDEX(in_port, queue), XDP_DROP) != XDP_REDIRECT)
     return drop(stats, SHUNT_DROP_UPCALL_NO_SOCKET);
+  note_outcome(SHUNT_OUTCOME_UP, reason);
   describe(ctx, in_port, reason, order_bucket(&mine->key));
   stats->upcalls[reason & (SHUNT_UPCALL_COUNTERS - 1)]++;
   return XDP_REDIRECT;

@@ -26,4 +26,12 @@
 #define SHUNT_MAP_XSKS "xsks"                   /* XSKMAP: SHUNT_XSK_INDEX -> AF_XDP socket */
 #define SHUNT_MAP_FLOOD_GROUPS "flood_groups"   /* ARRAY_OF_MAPS: group -> DEVMAP of its ports, from index 0 on */
 
+/* Not pinned: captures end with the daemon. Layouts in maps/capture.h. */
+#define SHUNT_MAP_CAPTURES "captures"               /* ARRAY, mmap-able: shunt_capture */
+#define SHUNT_MAP_CAPTURE_PORTS "capture_ports"     /* ARRAY, mmap-able: datapath port -> SHUNT_CAPTURE_BIT */
+#define SHUNT_MAP_CAPTURE_FILTERS "capture_filters" /* ARRAY, mmap-able: shunt_filter_insn */
+#define SHUNT_MAP_CAPTURE_COUNTS "capture_counts"   /* PERCPU_ARRAY: shunt_capture_counts */
+#define SHUNT_MAP_CAPTURE_BUDGETS "capture_budgets" /* ARRAY: shunt_budget */
+#define SHUNT_MAP_CAPTURE_RINGS "capture_rings"     /* ARRAY_OF_MAPS: capture -> RINGBUF of shunt_capture_record */
+
 #endif

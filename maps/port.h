@@ -85,7 +85,8 @@ enum {
 	SHUNT_FEATURE_HASH = 1 << 9,     /* select groups look at dp_hash */
 	SHUNT_FEATURE_METER = 1 << 10,   /* some flow is metered */
 	SHUNT_FEATURE_SAMPLE = 1 << 11,  /* some flow is sampled */
-	SHUNT_FEATURE_ALL = (1 << 12) - 1,
+	SHUNT_FEATURE_ALL = (1 << 12) - 1, /* what forwarding may need */
+	SHUNT_FEATURE_CAPTURE = 1 << 30,   /* some capture runs: loaded with the first, given back with the last */
 };
 
 struct shunt_config {

@@ -78,6 +78,7 @@ int main() {
     shunt::test::measure_all(SHUNT_FEATURE_HINTS, "L2 only");
     shunt::test::measure_all(SHUNT_FEATURE_ALL & ~SHUNT_FEATURE_HASH, "all features but select groups' hash");
     shunt::test::measure_all(SHUNT_FEATURE_ALL, "all features");
+    shunt::test::measure_all(SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE, "all features, and the tap of captures");
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;

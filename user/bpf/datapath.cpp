@@ -36,7 +36,7 @@ shunt_config make_config(const Datapath::Options& options) {
   if (options.flow_limit == 0 || options.flow_limit > kMostFlows)
     throw Error("flow limit {}: between 1 and {}", options.flow_limit, kMostFlows);
   shunt_config config{};
-  config.features = options.features & SHUNT_FEATURE_ALL;
+  config.features = options.features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE);
   config.flow_limit = options.flow_limit;
   config.index_mask = index_buckets(options.flow_limit) - 1;
   config.cpu_count = static_cast<std::uint32_t>(check_libbpf(libbpf_num_possible_cpus(), "count the possible CPUs"));
@@ -90,7 +90,7 @@ std::optional<Inheritance> find_inheritance(const PinDirectory& pins, shunt_conf
   }
   const std::uint32_t features = config.features;
   config = layout.config;
-  config.features |= features;
+  config.features = (config.features & SHUNT_FEATURE_ALL) | features;  // captures end with their daemon
   return Inheritance{std::move(maps), layout.config.features};
 }
 
@@ -129,6 +129,7 @@ struct Datapath::Impl {
   }
 
   [[nodiscard]] const SwitchObject& current() const { return specialised ? *specialised : *maps; }
+  void load_program(std::uint32_t features);
 
   shunt_config config;
   std::string refusal;  // the verifier's log of the last program that it refused
@@ -347,23 +348,35 @@ void Datapath::reset_port_stats(DpPort port) {
 }
 
 void Datapath::require_features(std::uint32_t features) {
-  shunt_config config = impl_->config;
-  if ((features & SHUNT_FEATURE_ALL & ~config.features) == 0) return;
-  const std::uint32_t before = config.features;
-  config.features |= features & SHUNT_FEATURE_ALL;
-  auto larger = load_or_generic(config, impl_->refusal, [this](const shunt_config& c) {
-    return std::make_unique<SwitchObject>(c, impl_->maps.get());
-  });
-  // A program with more features is always a correct stand-in: where one swap fails, those made so far may stay.
-  for (auto& [ifindex, link] : impl_->links)
-    if (!link->update(larger->program_fd()))
-      spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
-  impl_->specialised = std::move(larger);
-  impl_->config.features = config.features;
-  layout[0].config.features = config.features;
-  spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", before, config.features);
-  if (!impl_->links.empty()) wait_grace_period();
+  const std::uint32_t wanted = impl_->config.features | (features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE));
+  if (wanted == impl_->config.features) return;
+  impl_->load_program(wanted);
+  layout[0].config.features = this->features();
 }
+
+void Datapath::release_features(std::uint32_t features) {
+  const std::uint32_t wanted = impl_->config.features & ~features;
+  if (wanted == impl_->config.features) return;
+  impl_->load_program(wanted);
+  layout[0].config.features = this->features();
+}
+
+void Datapath::Impl::load_program(std::uint32_t features) {
+  shunt_config next = config;
+  next.features = features;
+  auto object = load_or_generic(
+      next, refusal, [this](const shunt_config& c) { return std::make_unique<SwitchObject>(c, maps.get()); });
+  // A program with more features is always a correct stand-in: where one swap fails, those made so far may stay.
+  for (auto& [ifindex, link] : links)
+    if (!link->update(object->program_fd()))
+      spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
+  specialised = std::move(object);
+  spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", config.features, next.features);
+  config.features = next.features;
+  if (!links.empty()) wait_grace_period();
+}
+
+int Datapath::map_fd(const char* name) const { return impl_->maps->map_fd(name); }
 
 void Datapath::wait_grace_period() {
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) wait_by_map_of_maps();

@@ -101,7 +101,8 @@ class Datapath {
   [[nodiscard]] shunt_port_stats port_stats(DpPort port) const;  // summed over CPUs
   void reset_port_stats(DpPort port);
 
-  void require_features(std::uint32_t features);  // a superset of what is loaded, or nothing happens
+  void require_features(std::uint32_t features);  // those too; nothing happens where they are loaded
+  void release_features(std::uint32_t features);  // those no more: nothing may need them
   [[nodiscard]] std::uint32_t features() const;
 
   // Returns when every program that ran at the time of the call has ended (membarrier: synchronize_rcu). Takes 8-20 ms.
@@ -110,6 +111,8 @@ class Datapath {
   // libbpf's and the verifier's log of the last program that was refused (the generic one is used instead); empty:
   // none.
   [[nodiscard]] const std::string& verifier_log() const;
+
+  [[nodiscard]] int map_fd(const char* name) const;  // of any map of the programs
 
   // The pinned programs' run over one frame, for tests: see tests/bpf.
   [[nodiscard]] int program_fd() const;

@@ -186,9 +186,9 @@ std::unique_ptr<SwitchObject> load_or_generic(
       refusal = failure.log();
       spdlog::warn("{}; its log:\n{}", failure.what(), failure.log());
     }
-    if (!failure.by_verifier() || config.features == SHUNT_FEATURE_ALL) throw;
+    if (!failure.by_verifier() || (config.features & SHUNT_FEATURE_ALL) == SHUNT_FEATURE_ALL) throw;
   }
-  config.features = SHUNT_FEATURE_ALL;
+  config.features |= SHUNT_FEATURE_ALL;
   spdlog::warn("the generic XDP program is used instead");
   return load(config);
 }
