@@ -4,8 +4,10 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <cerrno>
 #include <chrono>
@@ -22,6 +24,7 @@
 #include "user/base/capabilities.h"
 #include "user/base/cpu_list.h"
 #include "user/base/error.h"
+#include "user/base/privileges.h"
 #include "user/config/config_load.h"
 #include "user/control/commands.h"
 #include "user/control/control_socket.h"
@@ -48,7 +51,8 @@ struct Settings {
   std::optional<std::string> config;  // a file
   InstanceOptions instance;
   spdlog::level::level_enum log_level = spdlog::level::info;
-  bool keep_forwarding = false;
+  bool keep_forwarding = false, detach = false;
+  std::optional<std::string> group;
 };
 
 po::options_description option_descriptions() {
@@ -75,6 +79,8 @@ po::options_description option_descriptions() {
     ("upcall-burst", number(defaults.upcall_burst), "misses that it may send at once, 1 to 1000000")
     ("umem-frames", number(defaults.umem_frames), "packet buffers of 4096 bytes, 1024 to 4194304")
     ("busy-poll", po::bool_switch(), "workers poll their sockets without sleeping")
+    ("group", text("NAME"), "what is made (control socket, state) belongs to this group, whose members may command")
+    ("detach", po::bool_switch(), "take over what an earlier daemon left forwarding, detach it all in order, and end")
     ("keep-forwarding", po::bool_switch(), "at the end ports and cached flows stay, and go on forwarding")
     ("log-level", text("LEVEL")->default_value("info"), "trace, debug, info, warning, error, critical or off")
     ("version", po::bool_switch(), "show the version and end")
@@ -131,6 +137,10 @@ Settings settings_of(const po::variables_map& values) {
   instance.busy_poll = values["busy-poll"].as<bool>();
   instance.counter_file = fmt::format("{}/{}.counters", settings.rundir, instance.name);
   settings.keep_forwarding = values["keep-forwarding"].as<bool>();
+  settings.detach = values["detach"].as<bool>();
+  if (settings.detach && settings.keep_forwarding)
+    throw UsageError("--detach and --keep-forwarding are opposites: give one of them");
+  if (values.count("group") != 0) settings.group = values["group"].as<std::string>();
   if (!values["no-state"].as<bool>())
     instance.state_directory = values["statedir"].as<std::string>();
   else if (!values["statedir"].defaulted())
@@ -188,10 +198,24 @@ void load_config_file(Instance& instance, const std::string& name) {
   }
 }
 
+// Tells a service manager of Type=notify, and feeds its watchdog for as long as all threads answer; without one,
+// nothing happens (sd_notify(3), sd_watchdog_enabled(3)).
+void tell_service_manager(EventLoop& loop, Instance& instance) {
+  ::sd_notify(0, "READY=1");
+  std::uint64_t microseconds = 0;
+  if (::sd_watchdog_enabled(0, &microseconds) <= 0) return;
+  const auto period = std::chrono::milliseconds{std::max<std::uint64_t>(microseconds / 3000, 1)};
+  loop.every(period, [&instance] {
+    instance.wait_for_threads();
+    ::sd_notify(0, "WATCHDOG=1");
+  });
+}
+
 void run(const Settings& settings) {
   const TimePoint started = Clock::now();
   check_kernel(running_kernel());
   for (const std::string& warning : check_capabilities(effective_capabilities())) spdlog::warn("{}", warning);
+  drop_privileges(settings.group);
   std::signal(SIGPIPE, SIG_IGN);
 
   EventLoop loop;
@@ -202,15 +226,18 @@ void run(const Settings& settings) {
   });
   const InstanceLock lock{settings.rundir, settings.instance.name};
   Instance instance{settings.instance};
+  instance.start();
+  if (settings.detach) return;
   if (settings.config) load_config_file(instance, *settings.config);
   loop.add(instance.event_fd(), EPOLLIN, [&instance](std::uint32_t) { instance.handle_events(); });
 
   Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}};
   const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);
   const ControlSocket socket{loop, socket_path, [&commands](std::string_view line) { return commands.handle(line); }};
-  instance.start();
   spdlog::info("ready: instance '{}' on {}", settings.instance.name, socket_path);
+  tell_service_manager(loop, instance);
   loop.run();
+  ::sd_notify(0, "STOPPING=1");
   if (settings.keep_forwarding) instance.keep_forwarding();
 }
 

@@ -24,6 +24,10 @@ constexpr std::array kCapabilities{
         CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
         "to mount bpffs, and to reach a veth's peer in another namespace: output to such ports goes through userspace",
         false},
+    Capability{CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
+               "to look for a veth's peer in the namespaces of containers: those that have no name in /run/netns are "
+               "not found",
+               false},
     Capability{CAP_IPC_LOCK, "CAP_IPC_LOCK", "to pin packet memory: the limit on locked memory (ulimit -l) applies",
                false},
 };
@@ -45,6 +49,8 @@ bool take_number(std::string_view& text, unsigned& number) {
 }
 
 }  // namespace
+
+std::span<const Capability> used_capabilities() { return kCapabilities; }
 
 std::vector<Capability> missing_capabilities(std::uint64_t effective) {
   if ((effective & bit(CAP_SYS_ADMIN)) != 0) effective |= bit(CAP_BPF) | bit(CAP_PERFMON);
@@ -83,7 +89,7 @@ std::vector<std::string> check_capabilities(std::uint64_t effective) {
     throw Error(
         "missing {}: run as root, or give the service AmbientCapabilities=CAP_NET_ADMIN CAP_BPF CAP_PERFMON "
         "CAP_NET_RAW "
-        "CAP_SYS_ADMIN CAP_IPC_LOCK",
+        "CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_IPC_LOCK",
         refusal);
   }
   return warnings;

@@ -5,6 +5,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +19,9 @@ struct Capability {
   bool required;  // without: no switch. Otherwise something works less well, and `purpose` says what
 };
 
-// Those the daemon uses that are not among `effective` (a bit each). CAP_SYS_ADMIN stands in for CAP_BPF and
+// All that the daemon uses.
+[[nodiscard]] std::span<const Capability> used_capabilities();
+// Those that are not among `effective` (a bit each). CAP_SYS_ADMIN stands in for CAP_BPF and
 // CAP_PERFMON, as it does in the kernel.
 [[nodiscard]] std::vector<Capability> missing_capabilities(std::uint64_t effective);
 

@@ -99,6 +99,9 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::optional<std::string> last_undo() const override;
   void pop_undo() override;
 
+  // Returns when every worker and the revalidator have answered; throws where one does not within a minute.
+  void wait_for_threads();
+
   // For the daemon's event loop: the file descriptor to poll, and what to call when it is readable.
   [[nodiscard]] int event_fd() const;
   void handle_events();

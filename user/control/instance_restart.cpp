@@ -29,6 +29,11 @@ bool same(const SavedCounters& a, const SavedCounters& b) {
 void Instance::start() { impl_->start(); }
 void Instance::keep_forwarding() { impl_->kept = true; }
 
+void Instance::wait_for_threads() {
+  impl_->workers.quiesce();
+  (void)impl_->revalidator.stats();
+}
+
 // Threads last: what they would do to half of a configuration is not to be thought of.
 void Instance::Impl::start() {
   restore();

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# What is installed where, and the .deb (cmake --build … --target package).
+include(GNUInstallDirs)
+if(NOT TARGET shuntd OR NOT TARGET shunt)
+  return()
+endif()
+install(TARGETS shuntd DESTINATION ${CMAKE_INSTALL_SBINDIR})
+install(TARGETS shunt DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES cli/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME shunt)
+install(FILES packaging/shuntd.service DESTINATION lib/systemd/system)
+install(FILES packaging/default DESTINATION /etc/default RENAME shunt)
+install(FILES docs/man/shunt.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES docs/man/shunt.toml.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
+install(FILES docs/man/shuntd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+file(GLOB guides ${PROJECT_SOURCE_DIR}/docs/*.md)
+install(FILES README.md ${guides} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME shunt)
+set(CPACK_PACKAGE_CONTACT "The Shunt developers <shunt@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "virtual switch on AF_XDP and eBPF")
+set(CPACK_PACKAGE_DESCRIPTION
+    "Linux forwards packets in XDP out of a flow cache held in BPF maps; what the cache\ndoes not know a daemon classifies against the full set of rules.")
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION net)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "iproute2, ethtool")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packaging/postinst ${PROJECT_SOURCE_DIR}/packaging/prerm
+                                       ${PROJECT_SOURCE_DIR}/packaging/postrm ${PROJECT_SOURCE_DIR}/packaging/conffiles)
+include(CPack)
