@@ -184,11 +184,12 @@ void Instance::Impl::vanish(Port& port) {
 }
 
 void Instance::Impl::come_back(Port& port, const Link& link) {
-  PortDevice device = PortDevice::prepare({.interface = link.name,
-                                           .queues = port.request.queues,
-                                           .create_tap = false,
-                                           .generic = port.request.mode == XdpMode::kGeneric});
-  join(port, std::move(device));
+  join(port, port.config.number == kPortLocal
+                 ? PortDevice::prepare_local(options.name, port.bridge_name)
+                 : PortDevice::prepare({.interface = link.name,
+                                        .queues = port.request.queues,
+                                        .create_tap = false,
+                                        .generic = port.request.mode == XdpMode::kGeneric}));
   spdlog::info("port '{}' of bridge '{}': its interface is back", port.config.name, port.bridge_name);
 }
 

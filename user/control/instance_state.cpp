@@ -9,6 +9,7 @@
 #include "user/base/error.h"
 #include "user/control/instance_impl.h"
 #include "user/control/rule_features.h"
+#include "user/net/netns.h"
 #include "user/pipeline/group_text.h"
 #include "user/pipeline/meter_text.h"
 
@@ -197,13 +198,15 @@ void Instance::Impl::attach_restored() {
   submit_changes();
 }
 
-// What a daemon that was killed changed of this very interface is remembered, so that detach restores it.
+// What a daemon that was killed changed of this very interface is remembered, so that detach restores it. In another
+// boot or namespace the same number is another interface, which is left alone.
 PortDevice Instance::Impl::prepare_restored(const Port& port, const StoredPort& stored) const {
-  Changes changed;
-  if (store->clock().same_boot()) changed = Changes::parse(stored.changes);
   const bool local = port.config.number == kPortLocal;
   const auto link = Netlink{}.find(port.config.name);
-  if (!link || (link->index != stored.ifindex && !local)) changed.undo_all();  // of what is left of its peer
+  const bool is_same = link && store->clock().same_boot() && stored.netns == current_namespace().id.inode &&
+                       (local ? link->peer : link->index) == stored.ifindex;
+  Changes changed;
+  if (is_same) changed = Changes::parse(stored.changes);
   if (local) return PortDevice::prepare_local(options.name, port.bridge_name, changed);
   return PortDevice::prepare({.interface = port.config.name,
                               .queues = port.request.queues,
@@ -223,6 +226,7 @@ void Instance::Impl::store_port(const Port& port) {
   stored.request.create_tap = port.makes_tap;
   if (port.attachment) {
     stored.ifindex = port.attachment->device().ifindex();
+    stored.netns = current_namespace().id.inode;
     stored.changes = port.attachment->device().stored_changes();
   }
   recorder->put_port(port.bridge, port.config.dp, stored);

@@ -98,6 +98,7 @@ std::string format_stored(const StoredPort& port) {
                {"packet_in", request.flags.packet_in},
                {"protected", request.flags.protected_port},
                {"ifindex", port.ifindex.value},
+               {"netns", port.netns},
                {"changes", port.changes.empty() ? Json(nullptr) : Json::parse(port.changes)}};
   if (request.queues) json["queues"] = *request.queues;
   if (request.vlan.tag) json["tag"] = request.vlan.tag->value;
@@ -121,6 +122,7 @@ StoredPort parse_stored_port(std::string_view text) {
     take(json, "packet_in", request.flags.packet_in);
     take(json, "protected", request.flags.protected_port);
     port.ifindex = Ifindex{json.value("ifindex", std::uint32_t{0})};
+    take(json, "netns", port.netns);
     if (const auto changes = json.find("changes"); changes != json.end() && !changes->is_null())
       port.changes = changes->dump();
     return port;

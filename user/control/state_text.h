@@ -26,7 +26,9 @@ StoredBridge parse_stored_bridge(std::string_view text);
 
 struct StoredPort {
   PortRequest request;  // number always given; create_tap: the interface is one that Shunt makes
-  Ifindex ifindex;      // that `changes` are of; 0: there was none
+  // The interface that `changes` are of, and the inode of its namespace; 0: there was none.
+  Ifindex ifindex;
+  std::uint64_t netns = 0;
   std::string changes;  // what was changed outside Shunt and is not restored (Changes::format)
 };
 std::string format_stored(const StoredPort& port);

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "user/base/unique_fd.h"
 
@@ -84,8 +85,11 @@ StateDatabase::~StateDatabase() = default;
 
 // SQLite gives its log the mode of the file: nobody else's business.
 void StateDatabase::prepare_file() const {
-  const UniqueFd fd{check(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640),
-                          fmt::format("state file '{}'", path_))};
+  const UniqueFd fd{::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640)};
+  if (fd) return;
+  if (errno == ENOSPC || errno == EDQUOT)
+    throw StateError(SQLITE_FULL, "state file '{}': {}", path_, std::strerror(errno));
+  throw_errno(errno, fmt::format("state file '{}'", path_));
 }
 
 void StateDatabase::check_version() {

@@ -417,6 +417,36 @@ TEST_SUITE("shunt") {
     CHECK(session.run({"cache", "flush"}).status == 0);
     CHECK(has(session.run({"stats", "--interval", "0.05"}).out, "RX-PPS"));
   }
+
+  TEST_CASE("configurations are shown, compared, tried, loaded and taken back; an error points into the file") {
+    Session session;
+    const std::string file = session.file("c.toml", "[bridge.br3]\nmac-ageing = 77\n");
+    const std::string changes = "+ bridge br3\n~ bridge br3: mac-ageing 300 -> 77\n";
+    CHECK(session.run({"config", "diff", file}).out.starts_with(changes));
+    CHECK(session.run({"config", "load", file, "--dry-run"}).out.starts_with(changes));
+    CHECK(session.instance.bridges().empty());
+    CHECK(session.run({"config", "load", file}).out.starts_with(changes));
+    CHECK(has(session.run({"config", "show"}).out, "[bridge.br3]\nmac-ageing = 77\n"));
+    CHECK(Json::parse(session.run({"config", "undo", "--dry-run", "--json"}).out).at("changes").at(0) ==
+          "- bridge br3");
+    CHECK(session.run({"config", "undo"}).out == "- bridge br3\n");
+    CHECK(session.run({"config", "undo"}).status == 1);
+    const Outcome wrong = session.run({"config", "load", "-"}, "[bridge.br3]\nmac-agein = 77\n");
+    CHECK(wrong.status == 1);
+    CHECK(has(wrong.err,
+              "line 2, column 1: bridge.br3.mac-agein: unknown key (did you mean 'mac-ageing'?)\n"
+              "  mac-agein = 77\n  ^\n"));
+    CHECK(session.run({"config", "load", "/no/such/file"}).status == 1);
+  }
+
+  TEST_CASE("what was done and not stored ends with 3") {
+    Session session;
+    session.instance.storing_fails = "the disk is full";
+    const Outcome outcome = session.run({"bridge", "add", "br0"});
+    CHECK(outcome.status == 3);
+    CHECK(has(outcome.err, "in force, but not stored: the disk is full"));
+    CHECK(session.instance.bridges().size() == 1);
+  }
 }
 
 #endif

@@ -39,6 +39,18 @@ TEST_SUITE("commands") {
     CHECK(error.at("message") == "no bridge 'br7'");
   }
 
+  TEST_CASE("what could not be stored is told apart from what was refused") {
+    Daemon daemon;
+    daemon.instance.storing_fails = "the disk is full";
+    const Json error = daemon.error("bridge.add", {{"bridge", "br0"}});
+    CHECK(error.at("code") == static_cast<int>(RpcCode::kNotStored));
+    CHECK(error.at("message") == "in force, but not stored: the disk is full");
+    CHECK(daemon.instance.bridges().size() == 1);
+    const std::size_t times = daemon.instance.times_stored;
+    CHECK(daemon.error("bridge.del", {{"bridge", "br7"}}).at("code") == static_cast<int>(RpcCode::kRefused));
+    CHECK(daemon.instance.times_stored == times);
+  }
+
   TEST_CASE("what is no request gets an error with a null id") {
     Daemon daemon;
     const Json answer = Json::parse(daemon.commands.handle("{nonsense"));

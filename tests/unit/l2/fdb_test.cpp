@@ -250,4 +250,50 @@ TEST_SUITE("fdb") {
     CHECK(wrong.load() == 0);
     CHECK(found.load() > 0);
   }
+
+  TEST_CASE("who takes the changes has the table, however many there were in between") {
+    std::mt19937_64 random{7};
+    Fdb fdb{30'000};
+    std::map<FdbKey, std::pair<PortNo, bool>> copy;
+    CHECK(fdb.take_changes().everything);
+    TimePoint now = kStart;
+    std::size_t wholes = 0;
+    for (int round = 0; round < 60; ++round) {
+      // Now and then more than it keeps.
+      const std::size_t count = round % 20 == 19 ? Fdb::kKeptChanges + 4000 : random() % 200;
+      for (std::size_t i = 0; i < count; ++i) {
+        const FdbKey at = key(random() % 25'000);
+        const PortNo port{static_cast<std::uint32_t>(1 + random() % 5)};
+        now += std::chrono::milliseconds{1};
+        const auto what = count > 1000 ? 9 : random() % 20;
+        if (what == 0)
+          fdb.remove(at);
+        else if (what == 1)
+          fdb.add_static(at, port);
+        else if (what == 2 && i == 5)
+          fdb.flush(port);
+        else if (what == 3 && i == 6)
+          fdb.remove_port(port);
+        else if (what == 4 && i == 7)
+          fdb.expire(now + Fdb::kDefaultAgeing - std::chrono::seconds{1});
+        else if (what == 5 && i == 8)
+          fdb.set_limit(1000 + random() % 30'000);
+        else
+          fdb.learn(at, port, now);
+      }
+      const FdbChanges changes = fdb.take_changes();
+      wholes += changes.everything;
+      if (changes.everything) copy.clear();
+      for (const FdbChanges::Change& change : changes.changes) {
+        if (change.now)
+          copy[change.key] = {change.now->port, change.now->is_static};
+        else
+          copy.erase(change.key);
+      }
+      std::map<FdbKey, std::pair<PortNo, bool>> table;
+      for (const FdbEntry& entry : fdb.list()) table[entry.key] = {entry.port, entry.is_static};
+      REQUIRE((copy == table));
+    }
+    CHECK(wholes == 3);
+  }
 }
