@@ -16,8 +16,69 @@
 
 namespace shunt {
 
-// X(NAME, type, code, "type/code as the specification names them")
+// X(NAME, type, code, "type/code as the specification names them"): OpenFlow 1.5's numbers, which are those of 1.3 where
+// that has the error. What earlier versions send instead is in user/openflow/codec/error_codec.cpp.
 #define SHUNT_OF_ERRORS(X)                                                          \
+  X(kIncompatible, 0, 0, "OFPET_HELLO_FAILED/OFPHFC_INCOMPATIBLE")                  \
+  X(kBadVersion, 1, 0, "OFPET_BAD_REQUEST/OFPBRC_BAD_VERSION")                      \
+  X(kBadMessageType, 1, 1, "OFPET_BAD_REQUEST/OFPBRC_BAD_TYPE")                     \
+  X(kBadMultipart, 1, 2, "OFPET_BAD_REQUEST/OFPBRC_BAD_MULTIPART")                  \
+  X(kBadExperimenter, 1, 3, "OFPET_BAD_REQUEST/OFPBRC_BAD_EXPERIMENTER")            \
+  X(kBadExperimenterType, 1, 4, "OFPET_BAD_REQUEST/OFPBRC_BAD_EXP_TYPE")            \
+  X(kNotPermitted, 1, 5, "OFPET_BAD_REQUEST/OFPBRC_EPERM")                          \
+  X(kBadLength, 1, 6, "OFPET_BAD_REQUEST/OFPBRC_BAD_LEN")                           \
+  X(kBufferEmpty, 1, 7, "OFPET_BAD_REQUEST/OFPBRC_BUFFER_EMPTY")                    \
+  X(kBufferUnknown, 1, 8, "OFPET_BAD_REQUEST/OFPBRC_BUFFER_UNKNOWN")                \
+  X(kRequestBadTable, 1, 9, "OFPET_BAD_REQUEST/OFPBRC_BAD_TABLE_ID")                \
+  X(kIsSlave, 1, 10, "OFPET_BAD_REQUEST/OFPBRC_IS_SLAVE")                           \
+  X(kBadPort, 1, 11, "OFPET_BAD_REQUEST/OFPBRC_BAD_PORT")                           \
+  X(kBadPacket, 1, 12, "OFPET_BAD_REQUEST/OFPBRC_BAD_PACKET")                       \
+  X(kMultipartOverflow, 1, 13, "OFPET_BAD_REQUEST/OFPBRC_MULTIPART_BUFFER_OVERFLOW") \
+  X(kActionBadLength, 2, 1, "OFPET_BAD_ACTION/OFPBAC_BAD_LEN")                      \
+  X(kActionBadExperimenter, 2, 2, "OFPET_BAD_ACTION/OFPBAC_BAD_EXPERIMENTER")       \
+  X(kActionBadExpType, 2, 3, "OFPET_BAD_ACTION/OFPBAC_BAD_EXP_TYPE")                \
+  X(kBadSetLength, 2, 14, "OFPET_BAD_ACTION/OFPBAC_BAD_SET_LEN")                    \
+  X(kBadSetMask, 2, 16, "OFPET_BAD_ACTION/OFPBAC_BAD_SET_MASK")                     \
+  X(kUnsupportedInstruction, 3, 1, "OFPET_BAD_INSTRUCTION/OFPBIC_UNSUP_INST")       \
+  X(kInstructionBadExperimenter, 3, 5, "OFPET_BAD_INSTRUCTION/OFPBIC_BAD_EXPERIMENTER") \
+  X(kInstructionBadLength, 3, 7, "OFPET_BAD_INSTRUCTION/OFPBIC_BAD_LEN")            \
+  X(kMatchBadLength, 4, 1, "OFPET_BAD_MATCH/OFPBMC_BAD_LEN")                        \
+  X(kBadWildcards, 4, 5, "OFPET_BAD_MATCH/OFPBMC_BAD_WILDCARDS")                    \
+  X(kFlowModBadCommand, 5, 6, "OFPET_FLOW_MOD_FAILED/OFPFMFC_BAD_COMMAND")          \
+  X(kGroupBadCommand, 6, 11, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_COMMAND")          \
+  X(kPortModBadPort, 7, 0, "OFPET_PORT_MOD_FAILED/OFPPMFC_BAD_PORT")                \
+  X(kPortModBadAddress, 7, 1, "OFPET_PORT_MOD_FAILED/OFPPMFC_BAD_HW_ADDR")          \
+  X(kPortModBadConfig, 7, 2, "OFPET_PORT_MOD_FAILED/OFPPMFC_BAD_CONFIG")            \
+  X(kPortModBadAdvertise, 7, 3, "OFPET_PORT_MOD_FAILED/OFPPMFC_BAD_ADVERTISE")      \
+  X(kQueueBadPort, 9, 0, "OFPET_QUEUE_OP_FAILED/OFPQOFC_BAD_PORT")                  \
+  X(kQueueBadQueue, 9, 1, "OFPET_QUEUE_OP_FAILED/OFPQOFC_BAD_QUEUE")                \
+  X(kBadConfigFlags, 10, 0, "OFPET_SWITCH_CONFIG_FAILED/OFPSCFC_BAD_FLAGS")         \
+  X(kStaleRole, 11, 0, "OFPET_ROLE_REQUEST_FAILED/OFPRRFC_STALE")                   \
+  X(kBadRole, 11, 2, "OFPET_ROLE_REQUEST_FAILED/OFPRRFC_BAD_ROLE")                  \
+  X(kMeterBadCommand, 12, 4, "OFPET_METER_MOD_FAILED/OFPMMFC_BAD_COMMAND")          \
+  X(kMeterBadFlags, 12, 5, "OFPET_METER_MOD_FAILED/OFPMMFC_BAD_FLAGS")              \
+  X(kTableFeaturesNotPermitted, 13, 5, "OFPET_TABLE_FEATURES_FAILED/OFPTFFC_EPERM") \
+  X(kBadProperty, 14, 0, "OFPET_BAD_PROPERTY/OFPBPC_BAD_TYPE")                      \
+  X(kPropertyBadLength, 14, 1, "OFPET_BAD_PROPERTY/OFPBPC_BAD_LEN")                 \
+  X(kPropertyBadValue, 14, 2, "OFPET_BAD_PROPERTY/OFPBPC_BAD_VALUE")                \
+  X(kPropertyBadExperimenter, 14, 5, "OFPET_BAD_PROPERTY/OFPBPC_BAD_EXPERIMENTER")  \
+  X(kAsyncInvalid, 15, 0, "OFPET_ASYNC_CONFIG_FAILED/OFPACFC_INVALID")              \
+  X(kMonitorExists, 16, 1, "OFPET_FLOW_MONITOR_FAILED/OFPMOFC_MONITOR_EXISTS")      \
+  X(kUnknownMonitor, 16, 3, "OFPET_FLOW_MONITOR_FAILED/OFPMOFC_UNKNOWN_MONITOR")    \
+  X(kMonitorBadCommand, 16, 4, "OFPET_FLOW_MONITOR_FAILED/OFPMOFC_BAD_COMMAND")     \
+  X(kMonitorBadFlags, 16, 5, "OFPET_FLOW_MONITOR_FAILED/OFPMOFC_BAD_FLAGS")         \
+  X(kMonitorBadTable, 16, 6, "OFPET_FLOW_MONITOR_FAILED/OFPMOFC_BAD_TABLE_ID")      \
+  X(kBundleBadId, 17, 2, "OFPET_BUNDLE_FAILED/OFPBFC_BAD_ID")                       \
+  X(kBundleExists, 17, 3, "OFPET_BUNDLE_FAILED/OFPBFC_BUNDLE_EXIST")                \
+  X(kBundleClosed, 17, 4, "OFPET_BUNDLE_FAILED/OFPBFC_BUNDLE_CLOSED")               \
+  X(kOutOfBundles, 17, 5, "OFPET_BUNDLE_FAILED/OFPBFC_OUT_OF_BUNDLES")              \
+  X(kBundleBadType, 17, 6, "OFPET_BUNDLE_FAILED/OFPBFC_BAD_TYPE")                   \
+  X(kBundleBadFlags, 17, 7, "OFPET_BUNDLE_FAILED/OFPBFC_BAD_FLAGS")                 \
+  X(kBundleBadLength, 17, 8, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_BAD_LEN")              \
+  X(kBundleBadXid, 17, 9, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_BAD_XID")                 \
+  X(kBundleUnsupported, 17, 10, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_UNSUP")             \
+  X(kBundleTooMany, 17, 12, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_TOO_MANY")              \
+  X(kBundleMessageFailed, 17, 13, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_FAILED")          \
   X(kBadOutPort, 2, 4, "OFPET_BAD_ACTION/OFPBAC_BAD_OUT_PORT")                      \
   X(kBadArgument, 2, 5, "OFPET_BAD_ACTION/OFPBAC_BAD_ARGUMENT")                     \
   X(kTooManyActions, 2, 7, "OFPET_BAD_ACTION/OFPBAC_TOO_MANY")                      \
@@ -53,8 +114,8 @@ namespace shunt {
   X(kUnknownGroup, 6, 8, "OFPET_GROUP_MOD_FAILED/OFPGMFC_UNKNOWN_GROUP")            \
   X(kChainedGroup, 6, 9, "OFPET_GROUP_MOD_FAILED/OFPGMFC_CHAINED_GROUP")            \
   X(kBadGroupType, 6, 10, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_TYPE")                \
-  X(kBadBucket, 6, 13, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_BUCKET")                 \
-  X(kBadWatch, 6, 14, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_WATCH")                   \
+  X(kBadBucket, 6, 12, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_BUCKET")                 \
+  X(kBadWatch, 6, 13, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BAD_WATCH")                   \
   X(kUnknownBucket, 6, 15, "OFPET_GROUP_MOD_FAILED/OFPGMFC_UNKNOWN_BUCKET")         \
   X(kBucketExists, 6, 16, "OFPET_GROUP_MOD_FAILED/OFPGMFC_BUCKET_EXISTS")           \
   X(kMeterExists, 12, 1, "OFPET_METER_MOD_FAILED/OFPMMFC_METER_EXISTS")             \

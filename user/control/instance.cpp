@@ -89,6 +89,19 @@ Instance::Impl::~Impl() {
 }
 
 void Instance::Impl::commit(const Change& change) {
+  if (batching) return merge(gathered, Change{change});
+  put_in_force(change);
+}
+
+void Instance::Impl::end_batch() {
+  batching = false;
+  const bool waits_for_packets = std::exchange(packets_sent, false);
+  const Change all = std::exchange(gathered, Change{});
+  put_in_force(all);
+  if (all.empty() && waits_for_packets) workers.quiesce();
+}
+
+void Instance::Impl::put_in_force(const Change& change) {
   arm_expiry();
   if (change.empty()) return;
   workers.quiesce();
@@ -128,6 +141,8 @@ void merge(Change& into, Change&& more) {
   into.all = into.all || more.all;
   into.tags |= more.tags;
   into.rules.insert(into.rules.end(), more.rules.begin(), more.rules.end());
+  into.all = into.all || into.rules.size() > Change::kMaxMatches;
+  if (into.all) into.rules.clear();
   into.removed.insert(into.removed.end(), std::make_move_iterator(more.removed.begin()),
                       std::make_move_iterator(more.removed.end()));
 }
@@ -172,10 +187,12 @@ void Instance::add_bridge(const std::string& name) {
     throw;
   }
   spdlog::info("bridge '{}' added (id {})", name, id.value);
+  if (impl_->listener.on_bridge) impl_->listener.on_bridge(id, name, true);
 }
 
 void Instance::del_bridge(const std::string& name) {
   const BridgeId id = impl_->bridge(name).id;
+  if (impl_->listener.on_bridge) impl_->listener.on_bridge(id, name, false);
   std::vector<DpPort> members;
   for (const auto& [dp, port] : impl_->ports)
     if (port.bridge == id) members.push_back(dp);
@@ -190,6 +207,18 @@ std::vector<std::string> Instance::bridges() const {
   for (const auto& bridge : impl_->sw.state()->bridges) names.push_back(bridge->name);
   std::ranges::sort(names);
   return names;
+}
+
+void Instance::batch(const std::function<void()>& work) {
+  if (impl_->batching) return work();
+  impl_->batching = true;
+  try {
+    work();
+  } catch (...) {
+    impl_->end_batch();
+    throw;
+  }
+  impl_->end_batch();
 }
 
 void Instance::flow_mod(const std::string& bridge, std::span<const FlowMod> mods) {

@@ -35,6 +35,9 @@ struct InstanceOptions {
 
 // Who hears of what packets and time have done, as it happens: controllers, exporters. Any of them may be unset.
 struct InstanceListener {
+  enum class PortEvent { kAdded, kRemoved, kChanged };
+  std::function<void(BridgeId id, const std::string& name, bool added)> on_bridge;
+  std::function<void(BridgeId bridge, PortEvent event, const PortStatus& port)> on_port;
   std::function<void(const PacketInEvent& event)> on_packet_in;
   std::function<void(const RemovedRule& removed)> on_flow_removed;  // of rules with kSendFlowRemoved
   std::function<void(const SampleEvent& event)> on_sample;
@@ -58,6 +61,7 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::vector<PortStatus> ports(const std::string& bridge) const override;
   [[nodiscard]] shunt_port_stats stray_stats() const override;
 
+  void batch(const std::function<void()>& work) override;
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override;
   void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) override;
   [[nodiscard]] std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override;
@@ -71,6 +75,7 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::vector<TableStatus> table_list(const std::string& bridge) override;
   void set_flood_vlans(const std::string& bridge, const VlanSet& vlans) override;
   [[nodiscard]] VlanSet flood_vlans(const std::string& bridge) const override;
+  void packet_out(const std::string& bridge, PacketOutSpec&& packet) override;
   [[nodiscard]] std::vector<PacketInRecord> packet_ins(const std::string& bridge) override;
   [[nodiscard]] TraceAnswer trace(const std::string& bridge, const TraceRequest& request) override;
   [[nodiscard]] std::uint32_t dp_hash(const FlowKey& key) const override;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -125,6 +126,13 @@ struct CacheWhy {
   Trace trace;
 };
 
+// A packet that a controller sends out (user/worker/worker.h).
+struct PacketOutSpec {
+  PortNo in_port;
+  ActionList actions;
+  std::vector<std::uint8_t> frame;
+};
+
 struct FdbSettings {
   std::size_t size = 0, limit = 0;
   std::chrono::seconds ageing{};
@@ -146,6 +154,9 @@ class InstanceApi {
   // Counters of packets that came in where no port is (any more): datapath port 0.
   [[nodiscard]] virtual shunt_port_stats stray_stats() const = 0;
 
+  // Runs `work`, whose changes to rules, groups, meters and tables are visible to one another at once, and are put in
+  // force together before this returns; so are the packets it sends out. What `work` throws comes out, after that.
+  virtual void batch(const std::function<void()>& work) = 0;
   virtual void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) = 0;  // all or nothing
   virtual void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) = 0;
   // Rules that `filter` would delete; their counters are brought up to date first.
@@ -162,6 +173,8 @@ class InstanceApi {
       const std::string& bridge) = 0;  // those with rules or settings
   virtual void set_flood_vlans(const std::string& bridge, const VlanSet& vlans) = 0;
   [[nodiscard]] virtual VlanSet flood_vlans(const std::string& bridge) const = 0;
+  // Throws OfError where the actions are none that a packet-out can have.
+  virtual void packet_out(const std::string& bridge, PacketOutSpec&& packet) = 0;
   // Takes the packet-ins that have waited, oldest first.
   [[nodiscard]] virtual std::vector<PacketInRecord> packet_ins(const std::string& bridge) = 0;
 

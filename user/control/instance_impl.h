@@ -56,6 +56,8 @@ struct Instance::Impl {
 
   // Makes a change in force: see docs/architecture.md, "When is a change in force?".
   void commit(const Change& change);
+  void end_batch();
+  void put_in_force(const Change& change);
   void settle(bool kernel_changed) const {
     if (kernel_changed) Datapath::wait_grace_period();
   }
@@ -94,6 +96,7 @@ struct Instance::Impl {
   void vanish(Port& port);
   void come_back(Port& port, const Link& link);
   void update(Port& port, const BridgePort& config);
+  void tell(InstanceListener::PortEvent event, const Port& port) const;
   void join(Port& port, PortDevice device);  // the interface that the port has from now on
 
   // What is kept over a restart; without a state directory these do nothing.
@@ -128,6 +131,9 @@ struct Instance::Impl {
   PortWatcher watcher;
   UniqueFd epoll;
   std::map<DpPort, Port> ports;
+  bool batching = false;      // commit() gathers changes
+  bool packets_sent = false;  // of this batch, by packet_out()
+  Change gathered;
   InstanceListener listener;
   std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
   std::uint64_t packet_ins_lost = 0;

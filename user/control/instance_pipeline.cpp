@@ -10,6 +10,7 @@
 #include "user/base/error.h"
 #include "user/control/instance_impl.h"
 #include "user/control/rule_features.h"
+#include "user/pipeline/rule_check.h"
 
 namespace shunt {
 namespace {
@@ -113,6 +114,13 @@ void Instance::set_flood_vlans(const std::string& bridge, const VlanSet& vlans) 
 
 VlanSet Instance::flood_vlans(const std::string& bridge) const { return impl_->bridge(bridge).flood_vlans; }
 
+void Instance::packet_out(const std::string& bridge, PacketOutSpec&& packet) {
+  const BridgeState& state = impl_->bridge(bridge);
+  check_packet_out({*state.groups, *state.meters}, packet.actions);
+  impl_->workers.send_out({state.id, packet.in_port, std::move(packet.actions), std::move(packet.frame)});
+  impl_->packets_sent = true;
+}
+
 std::vector<PacketInRecord> Instance::packet_ins(const std::string& bridge) {
   impl_->take_events();
   const auto found = impl_->packet_ins.find(impl_->bridge(bridge).id);
@@ -181,6 +189,9 @@ void Instance::Impl::take_events() {
 
 void Instance::Impl::keep(PacketInEvent&& event) {
   if (listener.on_packet_in) listener.on_packet_in(event);
+  constexpr std::uint16_t kWhole = 0xffff;  // OFPCML_NO_BUFFER
+  if (event.what.action.max_len != kWhole && event.frame.size() > event.what.action.max_len)
+    event.frame.resize(event.what.action.max_len);
   std::deque<PacketInRecord>& waiting = packet_ins[event.bridge];
   if (waiting.size() == kPacketInsKept) {
     waiting.pop_front();

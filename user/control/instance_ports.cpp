@@ -80,6 +80,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     commit(change);
     watcher.adopt(dp, link);
     store_port(added);
+    tell(InstanceListener::PortEvent::kAdded, added);
     return added;
   } catch (...) {
     revalidator.remove_port(dp);
@@ -111,6 +112,7 @@ void Instance::Impl::remove_port(Port& port) {
   const BridgeId id = port.bridge;
   const PortNo number = port.config.number;
   watcher.forget(dp);
+  tell(InstanceListener::PortEvent::kRemoved, port);
   port.attachment.reset();
   commit(sw.remove_port(id, number));
   settle(revalidator.change_fdb(id, [number](Fdb& fdb) { return fdb.remove_port(number); }));
@@ -126,6 +128,11 @@ void Instance::Impl::update(Port& port, const BridgePort& config) {
   port.config = config;
   commit(change);
   store_port(port);
+  tell(InstanceListener::PortEvent::kChanged, port);
+}
+
+void Instance::Impl::tell(InstanceListener::PortEvent event, const Port& port) const {
+  if (listener.on_port) listener.on_port(port.bridge, event, status(port));
 }
 
 void Instance::Impl::on_link(const LinkEvent& event) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "user/pipeline/action_text_parser.h"
+#include "user/pipeline/packet_knowledge.h"
 
 namespace shunt::action_text {
 namespace {
@@ -12,11 +13,7 @@ void add_set(Scope& scope, const Field& f, FieldText text) {
   write_field(f, action.set.value, text.value);
   write_field(f, action.set.mask, text.mask);
   scope.add(action);
-  // Whether there is a label below, which fields of the next one hang on.
-  if (f.id == FieldId::kMplsBos) {
-    write_field(f, scope.state.value, text.value);
-    write_field(f, scope.state.mask, text.mask);
-  }
+  after_set(scope.state, f, text.value, text.mask);
 }
 
 void add_checked_set(Scope& scope, const Field& f, FieldText text, const ActionToken& token) {

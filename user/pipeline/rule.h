@@ -44,10 +44,10 @@ struct Rule : std::enable_shared_from_this<Rule> {
 };
 using RuleRef = std::shared_ptr<const Rule>;
 
-// kAdd takes the place of the rule of the same match and priority, whose counters go with it (ovs-ofctl add-flow).
-// kModify gives rules new actions and leaves timeouts, flags, importance and counters as they are; their hard timeouts
-// start again. Where none matches, nothing happens (OpenFlow 1.1 and later; ovs-ofctl's default, OpenFlow 1.0, would
-// add one).
+// kAdd takes the place of the rule of the same match and priority, whose counters go with it (ovs-ofctl add-flow) unless
+// `keep_counts` (OpenFlow 1.3 and later). kModify gives rules new actions and leaves timeouts, flags, importance and
+// counters as they are; their hard timeouts start again. Where none matches, nothing happens (OpenFlow 1.1 and later),
+// unless `modify_adds` (OpenFlow 1.0).
 struct FlowMod {
   enum class Command { kAdd, kModify, kModifyStrict, kDelete, kDeleteStrict };
   Command command = Command::kAdd;
@@ -56,6 +56,8 @@ struct FlowMod {
   std::uint64_t cookie = 0;
   std::optional<std::uint64_t> cookie_mask;  // selects, on modify and delete
   std::optional<std::uint64_t> new_cookie;   // kModify: what the rules get (ovs-ofctl's "cookie=V" beside cookie=V/M)
+  bool modify_adds = false;                  // kModify: adds the rule where there is none
+  bool keep_counts = false;                  // kAdd: counters go on, those of the rule whose place it takes
   Match match;
   ActionList actions;
   std::uint16_t idle_timeout = 0, hard_timeout = 0;  // s

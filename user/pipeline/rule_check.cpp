@@ -275,6 +275,11 @@ void check_bucket_actions(const CheckContext& context, const ActionList& actions
   ActionCheck{context, 0}.list(actions, Place::kBucket, 1);
 }
 
+// A list that no rule holds: as that of a clone.
+void check_packet_out(const CheckContext& context, const ActionList& actions) {
+  ActionCheck{context, 0}.list(actions, Place::kClone, 1);
+}
+
 bool is_port_number(PortNo port) { return port == kPortLocal || (port.value >= 1 && port.value <= kMaxPortNo); }
 
 }  // namespace shunt

@@ -32,6 +32,7 @@ struct CheckContext {
 // Each throws OfError, without a line; its path leads to the action.
 void check_rule(const CheckContext& context, const FlowMod& mod, std::uint8_t table);
 void check_bucket_actions(const CheckContext& context, const ActionList& actions);
+void check_packet_out(const CheckContext& context, const ActionList& actions);
 // True for the numbers that a port can have (LOCAL too), whether it is there or not.
 [[nodiscard]] bool is_port_number(PortNo port);
 

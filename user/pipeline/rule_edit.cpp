@@ -14,9 +14,6 @@ namespace shunt {
 
 namespace {
 
-// More matches than these and checking each flow against them costs more than translating it again.
-constexpr std::size_t kMaxMatches = 64;
-
 std::uint8_t table_of(const FlowMod& mod) {
   const std::uint8_t table = mod.table.value_or(0);
   if (table >= kTableCount)
@@ -125,7 +122,9 @@ void RuleEdit::apply_unlined(const FlowMod& mod) {
       filter.out_port.reset();  // OpenFlow: they select on delete only
       filter.out_group.reset();
       check_rule({*bridge_.groups, *bridge_.meters}, mod, *filter.table);
-      for (const RuleRef& rule : select_rules(bridge_, filter, strict, version_)) modify(mod, rule);
+      const auto rules = select_rules(bridge_, filter, strict, version_);
+      for (const RuleRef& rule : rules) modify(mod, rule);
+      if (rules.empty() && mod.modify_adds) add(mod, *filter.table);
       break;
     }
     case Command::kDelete:
@@ -219,7 +218,7 @@ Change RuleEdit::change() const {
     for (const Event& event : events_)
       if (event.added) came.insert(event.rule.get());
   for (const Event& event : events_)
-    if (is_reported(event) && !came.contains(event.rule.get())) change.removed.push_back({event.rule, *event.reason});
+    if (is_reported(event) && !came.contains(event.rule.get())) change.removed.push_back({event.rule, *event.reason, bridge_.id});
   return change;
 }
 
@@ -242,13 +241,21 @@ RuleRef RuleEdit::find(std::uint8_t number, const Match& match, std::uint16_t pr
 // as in Open vSwitch, and needs no room.
 void RuleEdit::add(const FlowMod& mod, std::uint8_t number) {
   check_rule({*bridge_.groups, *bridge_.meters}, mod, number);
+  auto rule = make_rule(mod, number, now_);
   if (const RuleRef old_rule = find(number, mod.match, mod.priority)) {
+    if (mod.keep_counts) pass_counters(old_rule, rule);
     take_out(old_rule, std::nullopt);
   } else {
     if ((mod.flags & kCheckOverlap) != 0) refuse_overlap(mod, number);
     make_room(number);
   }
-  insert(make_rule(mod, number, now_));
+  insert(std::move(rule));
+}
+
+// The difference is taken against what was copied, so that a packet counted meanwhile is passed on as well.
+void RuleEdit::pass_counters(const RuleRef& from, const std::shared_ptr<Rule>& to) {
+  to->counters = from->counters;
+  modified_.push_back({from, to, to->counters.packets(), to->counters.bytes()});
 }
 
 // The rule stays what it is but for its actions; being immutable, it is replaced by one that takes its counters over.
@@ -264,11 +271,7 @@ void RuleEdit::modify(const FlowMod& mod, const RuleRef& rule) {
   changed.actions = mod.actions;
   auto successor = make_rule(changed, rule->table, rule->created);
   successor->modified.store(now_.time_since_epoch().count(), std::memory_order_relaxed);
-  if (!reset) {
-    // The difference is taken against what was copied, so that a packet counted meanwhile is passed on as well.
-    successor->counters = rule->counters;
-    modified_.push_back({rule, successor, successor->counters.packets(), successor->counters.bytes()});
-  }
+  if (!reset) pass_counters(rule, successor);
   take_out(rule, std::nullopt);
   insert(successor);
 }
@@ -363,7 +366,7 @@ void RuleEdit::affects(std::uint8_t number, const Match& match) {
   auto& rules = change_.rules;
   if (!rules.empty() && rules.back().table == number && rules.back().match == in_datapath) return;
   rules.push_back({number, in_datapath});
-  change_.all = rules.size() > kMaxMatches;
+  change_.all = rules.size() > Change::kMaxMatches;
 }
 
 Classifier& RuleEdit::table(std::uint8_t number) {

@@ -91,6 +91,7 @@ class RuleEdit {
   void apply_unlined(const FlowMod& mod);
   void add(const FlowMod& mod, std::uint8_t table);
   void modify(const FlowMod& mod, const RuleRef& rule);
+  void pass_counters(const RuleRef& from, const std::shared_ptr<Rule>& to);
   void make_room(std::uint8_t table);
   bool evict_one(std::uint8_t table);
   void refuse_overlap(const FlowMod& mod, std::uint8_t table);

@@ -104,12 +104,15 @@ enum class RemovedReason : std::uint8_t {
 struct RemovedRule {
   RuleRef rule;
   RemovedReason reason;
+  BridgeId bridge{};
 };
 
 // What a change may have altered, for revalidation, on ports of `bridge`: flows that looked up one of the tables of
 // `rules` and whose key and mask overlap the match there (its in_port is a datapath port, or wildcarded), but for bits
 // that were rewritten before; flows that depend on one of `tags`; all of the bridge's flows where `all`.
 struct Change {
+  // More matches than these and checking each flow against them costs more than translating it again.
+  static constexpr std::size_t kMaxMatches = 64;
   struct Rules {
     std::uint8_t table;
     Match match;

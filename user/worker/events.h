@@ -21,8 +21,8 @@ namespace shunt {
 struct PacketInEvent {
   BridgeId bridge;
   Translation::Controller what;
-  std::vector<std::uint8_t> frame;  // cut to max_len
-  std::uint32_t length = 0;         // of the whole packet at that point
+  std::vector<std::uint8_t> frame;  // whole: who gets less of it may ask for the rest (buffer ids)
+  std::uint32_t length = 0;
 };
 // The translation's `learned`, for a packet (worker) or for hits since the last sweep (revalidator).
 struct LearnEvent {

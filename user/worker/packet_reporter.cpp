@@ -8,8 +8,6 @@
 namespace shunt {
 namespace {
 
-constexpr std::uint16_t kWhole = 0xffff;  // OFPCML_NO_BUFFER
-
 std::vector<std::uint8_t> first_bytes(std::span<const std::uint8_t> frame, std::size_t most) {
   const auto kept = frame.first(std::min(frame.size(), most));
   return {kept.begin(), kept.end()};
@@ -23,8 +21,7 @@ void PacketReporter::packet_in(const Translation& translation, const Translation
   try {
     PacketInEvent event{*translation.bridge, controller, {}, static_cast<std::uint32_t>(frame.size())};
     event.what.action.reason = reason;
-    const std::uint16_t most = controller.action.max_len;
-    event.frame = first_bytes(frame, most == kWhole ? frame.size() : most);
+    event.frame.assign(frame.begin(), frame.end());
     events_->push(producer_, std::move(event));
   } catch (const std::bad_alloc&) {
     events_->lose();

@@ -93,6 +93,12 @@ void WorkerPool::quiesce() {
   impl_->in_each([](WorkerThread& worker) { worker.serve_inbox(); });
 }
 
+void WorkerPool::send_out(PacketOutRequest&& request) {
+  WorkerThread& worker = *impl_->workers.front();
+  auto shared = std::make_shared<const PacketOutRequest>(std::move(request));
+  worker.mailbox().post([&worker, shared] { worker.send_out(*shared); });
+}
+
 PortCounters WorkerPool::counters(DpPort port) const {
   PortCounters sum;
   for (const auto& worker : impl_->workers) {

@@ -34,6 +34,14 @@ namespace shunt {
 
 class EventQueue;
 
+// A packet that a controller sends out: `actions` run over it as if a rule held them (translate_actions()).
+struct PacketOutRequest {
+  BridgeId bridge;
+  PortNo in_port;  // CONTROLLER where it came in nowhere
+  ActionList actions;
+  std::vector<std::uint8_t> frame;
+};
+
 // What userspace did with a port's packets; upcalls and drops by ingress port, transmissions by output port.
 struct PortCounters {
   std::uint64_t tx_packets = 0, tx_bytes = 0;
@@ -82,6 +90,8 @@ class WorkerPool {
   void remove_port(DpPort port);
   // Returns when every worker has finished, and sent, what it did under an older SwitchState and has the newest.
   void quiesce();
+  // Returns at once; a quiesce() after it returns when the packet has been sent.
+  void send_out(PacketOutRequest&& request);
 
   [[nodiscard]] PortCounters counters(DpPort port) const;  // any thread
   void reset_counters(DpPort port);                        // of a port number that is used anew

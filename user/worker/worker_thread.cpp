@@ -240,6 +240,53 @@ shunt_upcall_meta WorkerThread::take_meta(const XskDescriptor& first, DpPort por
   return meta;
 }
 
+// What a controller sends comes in no socket: it is put into frames of our own, with room for headers in front.
+void WorkerThread::send_out(const PacketOutRequest& request) {
+  if (switch_.version() != state_->version) refresh_state();
+  DpPort in_port{0};
+  for (const auto& bridge : state_->bridges)
+    if (const BridgePort* port = bridge->id == request.bridge ? bridge->find(request.in_port) : nullptr)
+      in_port = port->dp;
+  transmitter_.begin(in_port, Handover::kNoBucket);
+  const shunt_drop_reason outcome = run_packet_out(request, in_port);
+  if (outcome != SHUNT_DROP_NONE) counters_.dropped(in_port, outcome);
+  transmitter_.end();
+  transmitter_.flush();
+}
+
+shunt_drop_reason WorkerThread::run_packet_out(const PacketOutRequest& request, DpPort in_port) {
+  constexpr std::uint32_t kHeadroom = 256;
+  std::array<XskDescriptor, Executor::kMaxDescriptors> parts;
+  std::size_t count = 0;
+  const auto give_back = [&] {
+    for (const XskDescriptor& part : std::span{parts}.first(count)) frames_.give(Umem::frame_of(part.address));
+  };
+  for (std::size_t at = 0; at < request.frame.size(); ++count) {
+    Frame frame;
+    if (count == parts.size() || !frames_.take(frame)) {
+      give_back();
+      return count == parts.size() ? SHUNT_DROP_FRAME_TOO_LONG : SHUNT_DROP_NO_FRAMES;
+    }
+    umem_.hand(frame, Hand::kBatch);
+    const auto size = static_cast<std::uint32_t>(std::min<std::size_t>(request.frame.size() - at, Umem::kFrameSize - kHeadroom));
+    const std::uint64_t address = Umem::address_of(frame) + kHeadroom;
+    std::memcpy(umem_.data(address), request.frame.data() + at, size);
+    at += size;
+    parts[count] = {address, size, at < request.frame.size() ? kContinued : 0};
+  }
+  if (count == 0) return SHUNT_DROP_TRUNCATED;
+  if (const shunt_drop_reason reason = executor_.load(std::span{parts}.first(count), in_port); reason != SHUNT_DROP_NONE)
+    return reason;
+  reporter_.begin(*state_, in_port);
+  const PacketView view{executor_.frame(), executor_.length()};
+  const auto translation = std::make_shared<const Translation>(
+      translate_actions(*state_, request.bridge, executor_.key(), request.in_port, request.actions, &view));
+  credit(*translation, 1, executor_.length(), now_);
+  TimePoint never{};
+  reporter_.learn(translation, now_, never);
+  return executor_.run(*translation, transmitter_, &reporter_);
+}
+
 // The loaded packet's translation.
 WorkerThread::Recent& WorkerThread::look_up() {
   const FlowKey& key = executor_.key();

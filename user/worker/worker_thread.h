@@ -53,6 +53,7 @@ class WorkerThread {
   void set_route(DpPort port, unsigned owner);  // to this worker's own socket where it has one
   void clear_route(DpPort port);
   void refresh_state();
+  void send_out(const PacketOutRequest& request);
   void serve_inbox();  // sends what was handed over so far; what has no route any more is dropped
   void close_sockets() { served_.clear(); }
   [[nodiscard]] std::size_t socket_count() const noexcept { return served_.size(); }
@@ -82,6 +83,7 @@ class WorkerThread {
   std::size_t serve(const Served& served) noexcept;
   void handle(std::span<const XskDescriptor> packet, DpPort port) noexcept;
   shunt_upcall_meta take_meta(const XskDescriptor& first, DpPort port) noexcept;
+  shunt_drop_reason run_packet_out(const PacketOutRequest& request, DpPort in_port);
   Recent& look_up();
   [[nodiscard]] bool is_current(const Translation& translation, const FlowKey& key) const noexcept;
   void push_requests() noexcept;

@@ -92,6 +92,17 @@ class FakeInstance : public InstanceApi {
   std::vector<PortStatus> ports(const std::string& bridge) const override { return at(bridge).ports; }
   shunt_port_stats stray_stats() const override { return stray; }
 
+  void batch(const std::function<void()>& work) override {
+    ++batches;
+    work();
+  }
+  void packet_out(const std::string& bridge, PacketOutSpec&& packet) override {
+    at(bridge);
+    if (refusal) throw *refusal;
+    sent_out.push_back(std::move(packet));
+  }
+  std::size_t batches = 0;
+  std::vector<PacketOutSpec> sent_out;
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override {
     Bridge& target = at(bridge);
     if (refusal) throw *refusal;

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// Framing, versions, order: what reaches the handlers, and when what they write is due.
+#include "user/openflow/session.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "user/openflow/codec/error_codec.h"
+#include "user/openflow/codec/group_codec.h"
+#include "user/openflow/codec/meter_codec.h"
+
+namespace shunt::openflow {
+namespace {
+
+constexpr std::size_t kMessagesPerTurn = 4096;
+constexpr std::size_t kDumpMessage = 32 << 10;  // a message of a dump is full with so many bytes, or one entry more
+constexpr std::size_t kErrorBytes = 256;        // of a failed message that is kept for its error
+constexpr std::uint16_t kDefaultMissSendLen = 128;
+
+Bytes body_of(const MessageFormat& format, Bytes message) {
+  return message.subspan(format.experimenter == 0 ? kHeaderSize : 2 * kHeaderSize);
+}
+
+}  // namespace
+
+Session::Session(BridgeAgent& agent, Kind kind)
+    : agent_{agent}, kind_{kind}, miss_send_len_{kind == Kind::kService ? std::uint16_t{0} : kDefaultMissSendLen} {
+  agent_.join(*this);
+  say_hello();
+}
+
+Session::~Session() { agent_.leave(*this); }
+
+void Session::say_hello() { encode_hello(out_, kVersions, next_xid_++); }
+
+void Session::send_echo() {
+  const MessageScope echo{out_, version_.value_or(Version::k10), MessageKind::kEchoRequest, next_xid_++};
+}
+
+bool Session::process() {
+  for (std::size_t handled = 0; handled < kMessagesPerTurn && !closing_ && dumps_.empty() && !is_full(); ++handled) {
+    const Bytes left = Bytes{in_}.subspan(in_at_);
+    if (left.size() < kHeaderSize) break;
+    const Header header = read_header(left);
+    if (header.length < kHeaderSize) {
+      refuse(OfErrorCode::kBadLength, header.xid, left.first(kHeaderSize));
+      closing_ = true;
+      break;
+    }
+    if (left.size() < header.length) break;
+    in_at_ += header.length;
+    handle(left.first(header.length));
+  }
+  apply_gathered();
+  write_dumps();
+  const Bytes left = Bytes{in_}.subspan(in_at_);
+  const bool complete = left.size() >= kHeaderSize && left.size() >= read_header(left).length;
+  if (in_at_ == in_.size() || in_at_ > (1 << 16)) {
+    in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(in_at_));
+    in_at_ = 0;
+  }
+  return !closing_ && (complete || !dumps_.empty());
+}
+
+void Session::handle(Bytes message) {
+  const Header header = read_header(message);
+  if (!version_) return take_hello(message);
+  // A hello or error may be of any version.
+  const bool any_version = header.type == kHelloType || header.type == kErrorType;
+  if (header.version != number_of(*version_) && !any_version) {
+    refuse(OfErrorCode::kBadVersion, header.xid, message);
+    closing_ = true;
+    return;
+  }
+  try {
+    const MessageFormat* format = find_message(*version_, message);
+    if (format == nullptr || format->direction == Direction::kToController)
+      throw OfError(OfErrorCode::kBadMessageType, "OpenFlow {} has no request {}", name_of(*version_), header.type);
+    dispatch(*format, header, message);
+  } catch (const OfError& error) {
+    spdlog::debug("bridge '{}': OpenFlow request refused: {}", agent_.name(), error.what());
+    refuse(error.code(), header.xid, message);
+  } catch (const std::exception& error) {
+    spdlog::warn("bridge '{}': OpenFlow request failed: {}", agent_.name(), error.what());
+    refuse(OfErrorCode::kNotPermitted, header.xid, message);
+  }
+}
+
+void Session::take_hello(Bytes message) {
+  const Header header = read_header(message);
+  if (header.type == kErrorType) {
+    closing_ = true;
+    return;
+  }
+  if (header.type != kHelloType) {
+    encode_hello_failed(out_, header.version, header.xid, "expected OFPT_HELLO");
+    closing_ = true;
+    return;
+  }
+  version_ = negotiate(message, kVersions);
+  if (!version_) {
+    encode_hello_failed(out_, header.version, header.xid, "OpenFlow 1.0, 1.3, 1.4 and 1.5 are spoken here");
+    closing_ = true;
+    return;
+  }
+  async_ = default_async_config(*version_);
+}
+
+void Session::refuse(OfErrorCode code, std::uint32_t xid, Bytes message) {
+  encode_error(out_, version_.value_or(Version::k10), code, xid, message);
+}
+
+void Session::dispatch(const MessageFormat& format, const Header& header, Bytes message) {
+  const Bytes body = body_of(format, message);
+  const std::uint32_t xid = header.xid;
+  const MessageKind kind = format.kind;
+  const auto may_change = [this] {
+    if (role_ == Role::kSlave) throw OfError(OfErrorCode::kIsSlave, "a slave changes nothing");
+  };
+  switch (kind) {
+    case MessageKind::kFlowMod:
+      may_change();
+      return flow_mod(xid, decode_flow_mod(body, *version_, table_ids_), message);
+    case MessageKind::kNxFlowMod:
+      may_change();
+      return flow_mod(xid, decode_nx_flow_mod(body, table_ids_), message);
+    case MessageKind::kBarrierRequest:
+      gathered_.push_back({xid, std::nullopt, {}});
+      return;
+    default:
+      break;
+  }
+  apply_gathered();
+  switch (kind) {
+    case MessageKind::kHello:
+    case MessageKind::kError:
+    case MessageKind::kEchoReply:
+      return;
+    case MessageKind::kEchoRequest: {
+      const MessageScope reply{out_, *version_, MessageKind::kEchoReply, xid};
+      return out_.put(body);
+    }
+    case MessageKind::kFeaturesRequest:
+      return features(xid);
+    case MessageKind::kGetConfigRequest:
+      return get_config(xid);
+    case MessageKind::kSetConfig:
+      return set_config(body);
+    case MessageKind::kPacketOut:
+      may_change();
+      return packet_out(body);
+    case MessageKind::kGroupMod:
+    case MessageKind::kNxGroupMod: {
+      may_change();
+      const GroupMod mod = decode_group_mod(body, *version_, kind == MessageKind::kNxGroupMod);
+      return agent_.instance().group_mod(agent_.name(), std::span{&mod, 1});
+    }
+    case MessageKind::kMeterMod: {
+      may_change();
+      const MeterMod mod = decode_meter_mod(body);
+      return agent_.instance().meter_mod(agent_.name(), std::span{&mod, 1});
+    }
+    case MessageKind::kPortMod:
+      may_change();
+      return port_mod(body);
+    case MessageKind::kTableMod:
+      may_change();
+      return table_mod(body);
+    case MessageKind::kMultipartRequest:
+      return multipart(xid, message);
+    case MessageKind::kQueueGetConfigRequest:
+      return queue_config(xid, body);
+    case MessageKind::kRoleRequest:
+      return change_role(xid, body);
+    case MessageKind::kGetAsyncRequest: {
+      const MessageScope reply{out_, *version_, MessageKind::kGetAsyncReply, xid};
+      return encode_async(out_, async_, *version_ >= Version::k14);
+    }
+    case MessageKind::kSetAsync:
+      return set_async(body, *version_ >= Version::k14);
+    case MessageKind::kNxSetAsyncConfig:
+      return set_async(body, false);
+    case MessageKind::kNxSetAsyncConfig2:
+      return set_async(body, true);
+    case MessageKind::kBundleControl:
+      may_change();
+      return bundle_control(xid, body);
+    case MessageKind::kBundleAdd:
+      may_change();
+      return bundle_add(xid, body);
+    case MessageKind::kNxSetFlowFormat:
+      if (Reader{body}.u32() > 2) throw OfError(OfErrorCode::kNotPermitted, "this flow format is unknown");
+      return;
+    case MessageKind::kNxFlowModTableId:
+      table_ids_ = Reader{body}.u8() != 0;
+      return;
+    case MessageKind::kNxFlowAge:
+      flow_age_ = true;
+      return;
+    case MessageKind::kNxSetPacketInFormat: {
+      const std::uint32_t number = Reader{body}.u32();
+      if (number > static_cast<std::uint32_t>(PacketInFormat::kNicira2))
+        throw OfError(OfErrorCode::kNotPermitted, "packet-in format {} is unknown", number);
+      packet_in_format_ = static_cast<PacketInFormat>(number);
+      return;
+    }
+    case MessageKind::kNxSetControllerId: {
+      Reader in{body};
+      in.skip(6);
+      controller_id_ = in.u16();
+      return;
+    }
+    default:
+      throw OfError(OfErrorCode::kBadMessageType, "{} is not offered", format.name);
+  }
+}
+
+// In one go where nothing is refused, which is all or nothing; else one after the other.
+void Session::apply_gathered() {
+  if (gathered_.empty()) return;
+  const std::vector<Gathered> gathered = std::exchange(gathered_, {});
+  wants_flow_removed_ = false;
+  std::vector<FlowMod> mods;
+  for (const Gathered& each : gathered)
+    if (each.change) mods.push_back(each.change->mod);
+  try {
+    if (!mods.empty()) agent_.instance().flow_mod(agent_.name(), mods);
+  } catch (const OfError&) {
+    return apply_one_by_one(gathered);
+  }
+  for (const Gathered& each : gathered)
+    if (!each.change) const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
+}
+
+void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
+  for (const Gathered& each : gathered) {
+    if (!each.change) {
+      const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
+      continue;
+    }
+    try {
+      agent_.instance().flow_mod(agent_.name(), std::span{&each.change->mod, 1});
+    } catch (const OfError& error) {
+      spdlog::debug("bridge '{}': flow-mod refused: {}", agent_.name(), error.what());
+      refuse(error.code(), each.xid, each.head);
+    }
+  }
+}
+
+void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message) {
+  // Who comes and goes within one step was never there, and nobody would hear of it.
+  const bool removes = change.mod.command != FlowMod::Command::kModify && change.mod.command != FlowMod::Command::kModifyStrict;
+  if (removes && wants_flow_removed_) apply_gathered();
+  wants_flow_removed_ = wants_flow_removed_ || (change.mod.flags & kSendFlowRemoved) != 0;
+  const std::uint32_t buffer = change.buffer_id;
+  const Bytes head = message.first(std::min(message.size(), kErrorBytes));
+  gathered_.push_back({xid, std::move(change), {head.begin(), head.end()}});
+  if (buffer == kNoBuffer) return;
+  apply_gathered();
+  release(buffer);
+}
+
+void Session::write_dumps() {
+  while (!dumps_.empty() && !is_full()) {
+    Dump& dump = dumps_.front();
+    {
+      MultipartScope message{out_, *version_, *dump.format, dump.xid};
+      bool is_first = true;
+      while (dump.next < dump.count) {
+        const std::size_t begin = out_.size();
+        dump.encode(out_, dump.next);
+        if (message.size() > kMaxMessage) {
+          out_.shrink(begin);
+          if (!is_first) break;  // of the next message
+          spdlog::warn("bridge '{}': an entry of {} is too large for OpenFlow", agent_.name(), dump.format->name);
+        }
+        ++dump.next;
+        is_first = false;
+        if (message.size() > kDumpMessage) break;
+      }
+      if (dump.next < dump.count) message.set_more();
+    }
+    if (dump.next == dump.count) dumps_.pop_front();
+  }
+}
+
+bool Session::hears(AsyncKind kind, unsigned reason) const {
+  if (!version_ || closing_) return false;
+  if (kind_ == Kind::kService && miss_send_len_ == 0) return false;
+  return async_.wants(kind, reason, role_);
+}
+
+void Session::packet_in(const PacketInEvent& event, std::optional<std::uint32_t>& buffer) {
+  const ControllerAction& action = event.what.action;
+  if (action.controller_id != controller_id_) return;
+  PacketIn packet;
+  packet.reason = action.reason;
+  const Rule* rule = event.what.rule.get();
+  // OpenFlow 1.3: what the table-miss rule sends up matched nothing.
+  const bool table_miss = rule != nullptr && rule->priority == 0 && is_zero(rule->match.mask);
+  if (table_miss && packet.reason == PacketInReason::kAction && version_ >= Version::k13)
+    packet.reason = PacketInReason::kNoMatch;
+  if (!hears(AsyncKind::kPacketIn,
+             static_cast<unsigned>(reason_in(packet.reason, version_.value_or(Version::k10), packet_in_format_))))
+    return;
+  if (is_full()) {
+    ++lost_;
+    return;
+  }
+  packet.length = event.length;
+  packet.table = event.what.table;
+  if (rule != nullptr) packet.cookie = rule->cookie;
+  packet.in_port = event.what.in_port;
+  packet.fields = event.what.fields;
+  packet.userdata = action.userdata;
+  packet.data = event.frame;
+  const std::uint16_t most = rule == nullptr && packet.reason == PacketInReason::kNoMatch ? miss_send_len_ : action.max_len;
+  if (most != kWholePacket && most < event.frame.size()) {
+    if (!buffer) buffer = agent_.buffers().put({event.frame, event.what.in_port});
+    packet.buffer_id = *buffer;
+    packet.data = packet.data.first(most);
+  }
+  encode_packet_in(out_, packet, packet_in_format_, *version_);
+}
+
+void Session::flow_removed(const RemovedRule& removed) {
+  if (!hears(AsyncKind::kFlowRemoved, static_cast<unsigned>(removed.reason))) return;
+  if (is_full()) {
+    ++lost_;
+    return;
+  }
+  encode_flow_removed(out_, removed, Clock::now(), *version_, *version_ == Version::k10 && table_ids_);
+}
+
+void Session::port_changed(PortChange change, const PortDescription& port) {
+  if (!hears(AsyncKind::kPortStatus, static_cast<unsigned>(change))) return;
+  encode_port_status(out_, change, port, *version_);
+}
+
+}  // namespace shunt::openflow

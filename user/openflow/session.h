@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// One OpenFlow connection, without its socket: bytes in, bytes out.
+//
+// Requests are handled in order. Changes to rules are gathered and applied together, as far as bytes have come; a
+// barrier behind them is answered with them. Whoever runs the session does that within InstanceApi::batch(), and sends
+// what it has written only afterwards: so a barrier's reply leaves when everything before it is in force, and thousands of
+// them cost one such wait.
+//
+// Memory is bounded: a dump is written message by message as the other side reads, and while what was written waits,
+// no more is handled. What happens meanwhile (packet-ins, removed rules) is lost for this session, and counted.
+// Thread: control.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "user/openflow/bridge_agent.h"
+#include "user/openflow/codec/flow_codec.h"
+#include "user/openflow/codec/message.h"
+#include "user/openflow/codec/packet_codec.h"
+#include "user/openflow/codec/switch_codec.h"
+
+namespace shunt::openflow {
+
+struct BundleControl;
+struct FlowTotals;
+
+class Session {
+ public:
+  // Of a controller that the bridge was told of, or of whoever connects to its management socket: such a one hears of
+  // nothing that happens until it asks to (as in Open vSwitch, by a miss_send_len other than 0).
+  enum class Kind { kController, kService };
+  static constexpr std::size_t kMaxWaiting = 4 << 20;   // bytes written and not read: beyond, nothing more is handled
+  static constexpr std::size_t kMaxBundles = 64;
+  static constexpr std::size_t kMaxBundleBytes = 64 << 20;
+
+  Session(BridgeAgent& agent, Kind kind);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Bytes from the other side.
+  void feed(Bytes bytes) { in_.insert(in_.end(), bytes.begin(), bytes.end()); }
+  // Handles what is complete, a bounded piece of it. True: there is more to do once what was written has been read.
+  bool process();
+  // Takes what is to be sent.
+  [[nodiscard]] std::vector<std::uint8_t> take_output() { return std::exchange(out_, Writer{}).release(); }
+  // How much of that still waits with the caller.
+  void set_waiting(std::size_t bytes) { waiting_ = bytes; }
+  [[nodiscard]] bool has_output() const { return out_.size() > 0; }
+  [[nodiscard]] bool closing() const { return closing_; }  // after what it has written
+  void send_echo();                                        // an inactivity probe
+
+  [[nodiscard]] std::optional<Version> version() const { return version_; }
+  [[nodiscard]] Role role() const { return role_; }
+  void demote();  // another one is master now
+  [[nodiscard]] std::uint64_t lost() const { return lost_; }
+
+  void packet_in(const PacketInEvent& event, std::optional<std::uint32_t>& buffer);
+  void flow_removed(const RemovedRule& removed);
+  void port_changed(PortChange change, const PortDescription& port);
+
+ private:
+  // A change to rules, or a barrier among them, that waits for what comes with it.
+  struct Gathered {
+    std::uint32_t xid;
+    std::optional<FlowModMessage> change;  // none: a barrier
+    std::vector<std::uint8_t> head;        // of the message, for an error
+  };
+  // A multipart reply that goes out as it is read.
+  struct Dump {
+    const MultipartFormat* format;
+    std::uint32_t xid;
+    std::size_t count, next = 0;
+    std::function<void(Writer&, std::size_t)> encode;
+  };
+  struct Bundle {
+    std::uint16_t flags;
+    bool closed = false;
+    std::size_t bytes = 0;
+    std::vector<std::vector<std::uint8_t>> messages;
+  };
+
+  // session.cpp: framing, order, errors.
+  void handle(Bytes message);
+  void say_hello();
+  void take_hello(Bytes message);
+  void dispatch(const MessageFormat& format, const Header& header, Bytes message);
+  void refuse(OfErrorCode code, std::uint32_t xid, Bytes message);
+  void apply_gathered();
+  void apply_one_by_one(const std::vector<Gathered>& gathered);
+  void write_dumps();
+  [[nodiscard]] bool is_full() const { return out_.size() + waiting_ >= kMaxWaiting; }
+  [[nodiscard]] bool hears(AsyncKind kind, unsigned reason) const;
+
+  // session_config.cpp
+  void features(std::uint32_t xid);
+  void get_config(std::uint32_t xid);
+  void set_config(Bytes body);
+  void change_role(std::uint32_t xid, Bytes body);
+  void set_async(Bytes body, bool with_properties);
+  void queue_config(std::uint32_t xid, Bytes body);
+  [[nodiscard]] std::vector<PortDescription> ports() const;
+
+  // session_changes.cpp
+  void flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message);
+  void packet_out(Bytes body);
+  void release(std::uint32_t buffer_id);
+  void port_mod(Bytes body);
+  void table_mod(Bytes body);
+  void bundle_control(std::uint32_t xid, Bytes body);
+  void bundle_add(std::uint32_t xid, Bytes body);
+  void commit_bundle(Bundle& bundle);
+
+  // session_multipart.cpp
+  void multipart(std::uint32_t xid, Bytes message);
+  void answer(const MultipartRequest& request, std::uint32_t xid);
+  void dump(const MultipartRequest& request, std::uint32_t xid, std::size_t count,
+            std::function<void(Writer&, std::size_t)> encode);
+  void dump_flows(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter);
+  void dump_tables(const MultipartRequest& request, std::uint32_t xid);
+  void dump_ports(const MultipartRequest& request, std::uint32_t xid);
+  void dump_groups(const MultipartRequest& request, std::uint32_t xid);
+  void dump_meters(const MultipartRequest& request, std::uint32_t xid);
+  [[nodiscard]] FlowTotals totals(const FlowMod& filter) const;
+
+  BridgeAgent& agent_;
+  const Kind kind_;
+  std::optional<Version> version_;  // once agreed
+  std::vector<std::uint8_t> in_;
+  std::size_t in_at_ = 0;  // handled so far
+  Writer out_;
+  std::size_t waiting_ = 0;
+  bool closing_ = false;
+  std::uint64_t lost_ = 0;
+  std::uint32_t next_xid_ = 1;
+
+  Role role_ = Role::kEqual;
+  AsyncConfig async_;
+  std::uint16_t miss_send_len_;
+  std::uint16_t config_flags_ = 0;
+  std::uint16_t controller_id_ = 0;
+  PacketInFormat packet_in_format_ = PacketInFormat::kStandard;
+  bool table_ids_ = false, flow_age_ = false;
+
+  std::vector<Gathered> gathered_;
+  bool wants_flow_removed_ = false;  // a rule that was gathered asks to be told of
+  std::deque<Dump> dumps_;
+  std::map<std::uint32_t, Bundle> bundles_;
+  std::size_t bundle_bytes_ = 0;
+};
+
+}  // namespace shunt::openflow

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a controller asks about the switch and says about itself: features, configuration, role, asynchronous messages.
+#include "user/openflow/codec/port_number.h"
+#include "user/openflow/session.h"
+
+namespace shunt::openflow {
+
+std::vector<PortDescription> Session::ports() const {
+  std::vector<PortDescription> ports;
+  for (const PortStatus& port : agent_.instance().ports(agent_.name())) ports.push_back(description_of(port));
+  return ports;
+}
+
+void Session::features(std::uint32_t xid) {
+  const MessageScope reply{out_, *version_, MessageKind::kFeaturesReply, xid};
+  const SwitchFeatures features{
+      .datapath_id = agent_.datapath_id(), .buffers = PacketBuffers::kCount, .tables = kTableCount, .auxiliary_id = 0};
+  encode_features(out_, features, *version_ == Version::k10 ? ports() : std::vector<PortDescription>{}, *version_);
+}
+
+void Session::get_config(std::uint32_t xid) {
+  const MessageScope reply{out_, *version_, MessageKind::kGetConfigReply, xid};
+  out_.u16(config_flags_);
+  out_.u16(miss_send_len_);
+}
+
+// Fragments are matched as they come: OFPC_FRAG_NORMAL. Dropping or reassembling them is not offered.
+void Session::set_config(Bytes body) {
+  constexpr std::uint16_t kFragmentBits = 3, kInvalidTtlToController = 4;
+  Reader in{body};
+  const std::uint16_t flags = in.u16();
+  if ((flags & kFragmentBits) != 0 || (flags & ~(kFragmentBits | kInvalidTtlToController)) != 0)
+    throw OfError(OfErrorCode::kBadConfigFlags, "configuration flags {:#x}: fragments are forwarded as they are", flags);
+  miss_send_len_ = in.u16();
+  config_flags_ = 0;
+  // OpenFlow 1.0 to 1.2 say so here, later versions by the asynchronous configuration.
+  auto& packet_ins = async_.master[static_cast<std::size_t>(AsyncKind::kPacketIn)];
+  constexpr std::uint32_t kInvalidTtl = 1 << static_cast<unsigned>(PacketInReason::kInvalidTtl);
+  if (*version_ != Version::k10 && (flags & kInvalidTtlToController) != 0) packet_ins |= kInvalidTtl;
+}
+
+void Session::change_role(std::uint32_t xid, Bytes body) {
+  const RoleRequest request = decode_role_request(body, *version_);
+  if (request.generation) agent_.check_generation(*request.generation);
+  if (request.role != Role::kNoChange) {
+    if (request.role == Role::kMaster) agent_.make_master(*this);
+    role_ = request.role;
+  }
+  const MessageScope reply{out_, *version_, MessageKind::kRoleReply, xid};
+  encode_role(out_, role_, agent_.generation(), *version_);
+}
+
+void Session::demote() {
+  role_ = Role::kSlave;
+  constexpr unsigned kMasterRequest = 0;  // OFPCRR_MASTER_REQUEST
+  if (*version_ < Version::k14 || !async_.wants(AsyncKind::kRoleStatus, kMasterRequest, role_)) return;
+  const MessageScope status{out_, *version_, MessageKind::kRoleStatus, 0};
+  out_.u32(static_cast<std::uint32_t>(role_));
+  out_.u8(kMasterRequest);
+  out_.zeros(3);
+  out_.u64(agent_.generation().value_or(~std::uint64_t{0}));
+}
+
+void Session::set_async(Bytes body, bool with_properties) {
+  constexpr std::uint16_t kDefaultMissSendLen = 128;
+  decode_async(body, with_properties, async_);
+  if (kind_ == Kind::kService && miss_send_len_ == 0) miss_send_len_ = kDefaultMissSendLen;
+}
+
+// Ports have no queues of OpenFlow's: what set_queue sets is the packet's priority for Linux.
+void Session::queue_config(std::uint32_t xid, Bytes body) {
+  Reader in{body};
+  const PortNo port = read_port(in, *version_);
+  const MessageScope reply{out_, *version_, MessageKind::kQueueGetConfigReply, xid};
+  write_port(out_, port, *version_);
+  out_.zeros(*version_ == Version::k10 ? 6 : 4);
+}
+
+}  // namespace shunt::openflow
