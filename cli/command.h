@@ -71,6 +71,7 @@ std::span<const Command> port_commands();
 std::span<const Command> flow_commands();
 std::span<const Command> cache_commands();
 std::span<const Command> config_commands();
+std::span<const Command> controller_commands();
 std::span<const Command> fdb_commands();
 std::span<const Command> group_commands();
 std::span<const Command> meter_commands();

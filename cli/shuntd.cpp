@@ -32,6 +32,7 @@
 #include "user/control/instance.h"
 #include "user/control/instance_lock.h"
 #include "user/control/text.h"
+#include "user/openflow/openflow.h"
 #include "user/state/state_store.h"
 
 namespace po = boost::program_options;
@@ -51,6 +52,7 @@ struct Settings {
   std::optional<std::string> config;  // a file
   InstanceOptions instance;
   spdlog::level::level_enum log_level = spdlog::level::info;
+  openflow::TlsFiles tls;
   bool keep_forwarding = false, detach = false;
   std::optional<std::string> group;
 };
@@ -82,6 +84,9 @@ po::options_description option_descriptions() {
     ("group", text("NAME"), "what is made (control socket, state) belongs to this group, whose members may command")
     ("detach", po::bool_switch(), "take over what an earlier daemon left forwarding, detach it all in order, and end")
     ("keep-forwarding", po::bool_switch(), "at the end ports and cached flows stay, and go on forwarding")
+    ("tls-key", text("FILE"), "private key (PEM) for controllers by ssl: and pssl:")
+    ("tls-certificate", text("FILE"), "its certificate (PEM)")
+    ("tls-authority", text("FILE"), "certificate (PEM) of who must have signed the controllers'")
     ("log-level", text("LEVEL")->default_value("info"), "trace, debug, info, warning, error, critical or off")
     ("version", po::bool_switch(), "show the version and end")
     ("help,h", po::bool_switch(), "show this text and end");
@@ -119,6 +124,10 @@ Settings settings_of(const po::variables_map& values) {
   Settings settings;
   settings.rundir = values["rundir"].as<std::string>();
   if (values.count("config") != 0) settings.config = values["config"].as<std::string>();
+  const auto optional_text = [&](const char* name) {
+    return values.count(name) != 0 ? values[name].as<std::string>() : std::string{};
+  };
+  settings.tls = {optional_text("tls-key"), optional_text("tls-certificate"), optional_text("tls-authority")};
   settings.log_level = log_level(values["log-level"].as<std::string>());
   InstanceOptions& instance = settings.instance;
   instance.name = values["instance"].as<std::string>();
@@ -231,7 +240,12 @@ void run(const Settings& settings) {
   if (settings.config) load_config_file(instance, *settings.config);
   loop.add(instance.event_fd(), EPOLLIN, [&instance](std::uint32_t) { instance.handle_events(); });
 
-  Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}};
+  openflow::OpenFlow openflow{loop, instance, settings.rundir, settings.tls};
+  InstanceListener listener;
+  openflow.listen(listener);
+  instance.listen(std::move(listener));
+
+  Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}, &openflow};
   const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);
   const ControlSocket socket{loop, socket_path, [&commands](std::string_view line) { return commands.handle(line); }};
   spdlog::info("ready: instance '{}' on {}", settings.instance.name, socket_path);

@@ -12,13 +12,20 @@
 
 namespace shunt {
 
-Commands::Commands(InstanceApi& instance, DaemonInfo daemon)
-    : instance_{instance}, daemon_{std::move(daemon)}, methods_{bridge_methods(),    port_methods(),
-                                                                flow_methods(),      group_methods(),
-                                                                meter_methods(),     table_methods(),
-                                                                trace_methods(),     cache_methods(),
-                                                                fdb_methods(),       stats_methods(),
-                                                                packet_in_methods(), config_methods()} {}
+Commands::Commands(InstanceApi& instance, DaemonInfo daemon, ControllerApi* controllers)
+    : instance_{instance}, daemon_{std::move(daemon)}, controllers_{controllers}, methods_{bridge_methods(),
+                                                                                           port_methods(),
+                                                                                           flow_methods(),
+                                                                                           group_methods(),
+                                                                                           meter_methods(),
+                                                                                           table_methods(),
+                                                                                           trace_methods(),
+                                                                                           cache_methods(),
+                                                                                           fdb_methods(),
+                                                                                           stats_methods(),
+                                                                                           packet_in_methods(),
+                                                                                           config_methods(),
+                                                                                           controller_methods()} {}
 
 namespace {
 
@@ -84,7 +91,7 @@ Json Commands::call(const RpcRequest& request) {
   for (const auto& group : methods_)
     for (const Method& method : group)
       if (method.name == request.method)
-        return method.run({instance_, daemon_}, Arguments{method.params, request.params});
+        return method.run({instance_, daemon_, controllers_}, Arguments{method.params, request.params});
   throw RpcError(RpcCode::kMethodNotFound, "unknown method '{}': is the client newer than the daemon?", request.method);
 }
 

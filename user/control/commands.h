@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "user/base/clock.h"
+#include "user/base/error.h"
+#include "user/control/controller_api.h"
 #include "user/control/instance_api.h"
 #include "user/control/json_rpc.h"
 #include "user/control/params.h"
@@ -29,6 +31,11 @@ struct DaemonInfo {
 struct CommandContext {
   InstanceApi& instance;
   const DaemonInfo& daemon;
+  ControllerApi* controllers;  // null: none (tests)
+  [[nodiscard]] ControllerApi& openflow() const {
+    if (controllers == nullptr) throw Error("OpenFlow is not running");
+    return *controllers;
+  }
 };
 
 struct Method {
@@ -43,6 +50,7 @@ std::span<const Method> port_methods();
 std::span<const Method> flow_methods();
 std::span<const Method> cache_methods();
 std::span<const Method> config_methods();
+std::span<const Method> controller_methods();
 std::span<const Method> fdb_methods();
 std::span<const Method> group_methods();
 std::span<const Method> meter_methods();
@@ -53,8 +61,8 @@ std::span<const Method> trace_methods();
 
 class Commands {
  public:
-  // `instance` must outlive the object.
-  Commands(InstanceApi& instance, DaemonInfo daemon);
+  // `instance` and `controllers` must outlive the object.
+  Commands(InstanceApi& instance, DaemonInfo daemon, ControllerApi* controllers = nullptr);
 
   // One request line -> its reply line. Whatever is wrong with the request becomes an error reply.
   [[nodiscard]] std::string handle(std::string_view line);
@@ -66,7 +74,8 @@ class Commands {
 
   InstanceApi& instance_;
   DaemonInfo daemon_;
-  std::array<std::span<const Method>, 12> methods_;
+  ControllerApi* controllers_;
+  std::array<std::span<const Method>, 13> methods_;
 };
 
 }  // namespace shunt

@@ -3,52 +3,23 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "user/base/error.h"
+#include "user/base/unix_listener.h"
 #include "user/control/json_rpc.h"
 
 namespace shunt {
 namespace {
 
 constexpr std::size_t kReadBytes = 256 * 1024;  // from one client before the others have their turn
-constexpr int kBacklog = 128;
 constexpr int kAcceptsPerTurn = 16;
 constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has no file descriptor left
-
-// Bound under another name and then moved: nobody meets a socket that has the wrong mode or does not listen yet, and
-// one left by a dead daemon is replaced in one step.
-UniqueFd listen_at(const std::string& path) {
-  const std::string fresh = path + ".new";
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (fresh.size() >= sizeof address.sun_path)
-    throw Error("control socket '{}': the path is longer than {} bytes; choose a shorter --rundir", path,
-                sizeof address.sun_path - 1 - (fresh.size() - path.size()));
-  std::memcpy(address.sun_path, fresh.c_str(), fresh.size() + 1);
-
-  const std::string what = fmt::format("control socket '{}'", path);
-  UniqueFd fd{check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what)};
-  if (::unlink(fresh.c_str()) != 0 && errno != ENOENT) throw_errno(errno, what);
-  check(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), what);
-  try {
-    check(::chmod(fresh.c_str(), 0660), what);
-    check(::listen(fd.get(), kBacklog), what);
-    check(::rename(fresh.c_str(), path.c_str()), what);
-  } catch (...) {
-    ::unlink(fresh.c_str());
-    throw;
-  }
-  return fd;
-}
 
 }  // namespace
 
@@ -75,7 +46,7 @@ ControlSocket::ControlSocket(EventLoop& loop, const std::string& path, Handler h
       path_{path},
       handler_{std::move(handler)},
       limits_{limits},
-      listener_{listen_at(path)},
+      listener_{listen_unix(path, fmt::format("control socket '{}'", path))},
       stall_timer_{loop_.every(std::min(limits.stall, std::chrono::milliseconds{1'000}), [this] { end_stalled(); })},
       self_{std::make_shared<ControlSocket*>(this)} {
   loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });

@@ -187,12 +187,12 @@ void Instance::add_bridge(const std::string& name) {
     throw;
   }
   spdlog::info("bridge '{}' added (id {})", name, id.value);
-  if (impl_->listener.on_bridge) impl_->listener.on_bridge(id, name, true);
+  if (impl_->listener.on_bridge) impl_->listener.on_bridge(name, true);
 }
 
 void Instance::del_bridge(const std::string& name) {
   const BridgeId id = impl_->bridge(name).id;
-  if (impl_->listener.on_bridge) impl_->listener.on_bridge(id, name, false);
+  if (impl_->listener.on_bridge) impl_->listener.on_bridge(name, false);
   std::vector<DpPort> members;
   for (const auto& [dp, port] : impl_->ports)
     if (port.bridge == id) members.push_back(dp);
@@ -201,6 +201,8 @@ void Instance::del_bridge(const std::string& name) {
   impl_->commit(impl_->sw.del_bridge(name));
   spdlog::info("bridge '{}' deleted", name);
 }
+
+BridgeId Instance::bridge_id(const std::string& name) const { return impl_->bridge(name).id; }
 
 std::vector<std::string> Instance::bridges() const {
   std::vector<std::string> names;

@@ -36,7 +36,7 @@ struct InstanceOptions {
 // Who hears of what packets and time have done, as it happens: controllers, exporters. Any of them may be unset.
 struct InstanceListener {
   enum class PortEvent { kAdded, kRemoved, kChanged };
-  std::function<void(BridgeId id, const std::string& name, bool added)> on_bridge;
+  std::function<void(const std::string& name, bool added)> on_bridge;  // not of those that were restored
   std::function<void(BridgeId bridge, PortEvent event, const PortStatus& port)> on_port;
   std::function<void(const PacketInEvent& event)> on_packet_in;
   std::function<void(const RemovedRule& removed)> on_flow_removed;  // of rules with kSendFlowRemoved
@@ -52,6 +52,7 @@ class Instance final : public InstanceApi {
 
   void add_bridge(const std::string& name) override;
   void del_bridge(const std::string& name) override;
+  [[nodiscard]] BridgeId bridge_id(const std::string& name) const override;
   [[nodiscard]] std::vector<std::string> bridges() const override;
 
   PortStatus attach_port(const std::string& bridge, const PortRequest& request) override;
@@ -68,6 +69,7 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::map<std::string, PortNo> port_names(const std::string& bridge) const override;
 
   void group_mod(const std::string& bridge, std::span<const GroupMod> mods) override;
+  void modify(const std::string& bridge, std::span<const Modification> mods) override;
   [[nodiscard]] std::vector<GroupStatus> group_list(const std::string& bridge) override;
   void meter_mod(const std::string& bridge, std::span<const MeterMod> mods) override;
   [[nodiscard]] std::vector<MeterStatus> meter_list(const std::string& bridge) override;

@@ -34,6 +34,7 @@ namespace shunt {
 // What OpenFlow's port-mod and Open vSwitch's Port table say besides VLANs (BridgePort has what each means).
 struct PortFlags {
   bool flood = true, receive = true, forward = true, packet_in = true, protected_port = false;
+  bool down = false;  // OFPPC_PORT_DOWN: the interface is set down
   friend bool operator==(const PortFlags&, const PortFlags&) = default;
 };
 
@@ -144,6 +145,7 @@ class InstanceApi {
 
   virtual void add_bridge(const std::string& name) = 0;  // and its LOCAL port: an interface of that name
   virtual void del_bridge(const std::string& name) = 0;
+  [[nodiscard]] virtual BridgeId bridge_id(const std::string& name) const = 0;
   [[nodiscard]] virtual std::vector<std::string> bridges() const = 0;
 
   virtual PortStatus attach_port(const std::string& bridge, const PortRequest& request) = 0;
@@ -165,6 +167,7 @@ class InstanceApi {
   [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
 
   virtual void group_mod(const std::string& bridge, std::span<const GroupMod> mods) = 0;  // all or nothing
+  virtual void modify(const std::string& bridge, std::span<const Modification> mods) = 0;  // all or nothing, in order
   [[nodiscard]] virtual std::vector<GroupStatus> group_list(const std::string& bridge) = 0;
   virtual void meter_mod(const std::string& bridge, std::span<const MeterMod> mods) = 0;  // all or nothing
   [[nodiscard]] virtual std::vector<MeterStatus> meter_list(const std::string& bridge) = 0;

@@ -96,6 +96,7 @@ struct Instance::Impl {
   void vanish(Port& port);
   void come_back(Port& port, const Link& link);
   void update(Port& port, const BridgePort& config);
+  static void set_admin(const Port& port, bool up);
   void tell(InstanceListener::PortEvent event, const Port& port) const;
   void join(Port& port, PortDevice device);  // the interface that the port has from now on
 

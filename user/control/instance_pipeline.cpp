@@ -57,6 +57,17 @@ void Instance::group_mod(const std::string& bridge, std::span<const GroupMod> mo
   impl_->commit(impl_->sw.apply_group(id, mods, Clock::now()));
 }
 
+void Instance::modify(const std::string& bridge, std::span<const Modification> mods) {
+  const BridgeId id = impl_->bridge(bridge).id;
+  std::uint32_t wanted = 0;
+  for (const Modification& mod : mods) {
+    if (const auto* group = std::get_if<GroupMod>(&mod)) wanted |= features_of(*group);
+    if (const auto* rule = std::get_if<FlowMod>(&mod)) wanted |= features_of(*rule);
+  }
+  impl_->load_features(wanted);
+  impl_->commit(impl_->sw.apply(id, mods, Clock::now()));
+}
+
 std::vector<GroupStatus> Instance::group_list(const std::string& bridge) {
   const BridgeId id = impl_->bridge(bridge).id;
   impl_->revalidator.collect_counters();

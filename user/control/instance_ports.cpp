@@ -17,11 +17,12 @@ BridgePort with_flags(BridgePort port, const PortFlags& flags) {
   port.forward = flags.forward;
   port.packet_in = flags.packet_in;
   port.protected_port = flags.protected_port;
+  port.down = flags.down;
   return port;
 }
 
 PortFlags flags_of(const BridgePort& port) {
-  return {port.flood, port.receive, port.forward, port.packet_in, port.protected_port};
+  return {port.flood, port.receive, port.forward, port.packet_in, port.protected_port, port.down};
 }
 
 Port& Instance::Impl::port(const std::string& bridge_name, const std::string& interface) {
@@ -113,6 +114,7 @@ void Instance::Impl::remove_port(Port& port) {
   const PortNo number = port.config.number;
   watcher.forget(dp);
   tell(InstanceListener::PortEvent::kRemoved, port);
+  if (port.config.down) set_admin(port, true);
   port.attachment.reset();
   commit(sw.remove_port(id, number));
   settle(revalidator.change_fdb(id, [number](Fdb& fdb) { return fdb.remove_port(number); }));
@@ -129,6 +131,11 @@ void Instance::Impl::update(Port& port, const BridgePort& config) {
   commit(change);
   store_port(port);
   tell(InstanceListener::PortEvent::kChanged, port);
+}
+
+// What the kernel tells of it then makes the port up, or down.
+void Instance::Impl::set_admin(const Port& port, bool up) {
+  if (port.attachment) Netlink{}.set_up(port.attachment->device().ifindex(), up);
 }
 
 void Instance::Impl::tell(InstanceListener::PortEvent event, const Port& port) const {
@@ -210,6 +217,7 @@ void Instance::Impl::join(Port& port, PortDevice device) {
   BridgePort config = port.config;
   config.up = is_usable(now);
   update(port, config);
+  if (config.down) set_admin(port, false);
 }
 
 PortStatus Instance::Impl::status(const Port& port) const {
@@ -280,7 +288,9 @@ void Instance::set_port(const std::string& bridge, const std::string& interface,
   Port& port = impl_->port(bridge, interface);
   BridgePort config = with_flags(port.config, flags);
   config.vlan = vlan;
+  const bool admin_changes = config.down != port.config.down;
   impl_->update(port, config);
+  if (admin_changes) Impl::set_admin(port, !config.down);
 }
 
 std::vector<PortStatus> Instance::ports(const std::string& bridge) const {

@@ -97,6 +97,7 @@ std::string format_stored(const StoredPort& port) {
                {"forward", request.flags.forward},
                {"packet_in", request.flags.packet_in},
                {"protected", request.flags.protected_port},
+               {"down", request.flags.down},
                {"ifindex", port.ifindex.value},
                {"netns", port.netns},
                {"changes", port.changes.empty() ? Json(nullptr) : Json::parse(port.changes)}};
@@ -121,6 +122,7 @@ StoredPort parse_stored_port(std::string_view text) {
     take(json, "forward", request.flags.forward);
     take(json, "packet_in", request.flags.packet_in);
     take(json, "protected", request.flags.protected_port);
+    take(json, "down", request.flags.down);
     port.ifindex = Ifindex{json.value("ifindex", std::uint32_t{0})};
     take(json, "netns", port.netns);
     if (const auto changes = json.find("changes"); changes != json.end() && !changes->is_null())

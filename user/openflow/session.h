@@ -54,7 +54,8 @@ class Session {
   [[nodiscard]] std::vector<std::uint8_t> take_output() { return std::exchange(out_, Writer{}).release(); }
   // How much of that still waits with the caller.
   void set_waiting(std::size_t bytes) { waiting_ = bytes; }
-  [[nodiscard]] bool has_output() const { return out_.size() > 0; }
+  [[nodiscard]] std::size_t output_size() const { return out_.size(); }
+  [[nodiscard]] std::size_t input_size() const { return in_.size() - in_at_; }
   [[nodiscard]] bool closing() const { return closing_; }  // after what it has written
   void send_echo();                                        // an inactivity probe
 

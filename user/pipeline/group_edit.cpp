@@ -133,8 +133,11 @@ void GroupEdit::apply_unlined(const GroupMod& mod) {
 
 void GroupEdit::finish() {
   edit_.bridge().groups = groups_;
-  const bool used = std::any_of(deleted_.begin(), deleted_.end(),
-                                [&](std::uint32_t id) { return edit_.index().group_references(id) > 0; });
+  // Rules that this edit has added are in no index yet.
+  const bool used = !deleted_.empty() && (!edit_.events().empty() ||
+                                          std::any_of(deleted_.begin(), deleted_.end(), [&](std::uint32_t id) {
+                                            return edit_.index().group_references(id) > 0;
+                                          }));
   if (!used) return;
   edit_.remove_if(
       [&](const Rule& rule) {

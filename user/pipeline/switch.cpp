@@ -201,6 +201,27 @@ Change Switch::apply(BridgeId id, std::span<const FlowMod> mods, TimePoint now) 
   return commit(edit);
 }
 
+// Groups are there for the rules behind them in the list, and gone for those behind their end.
+Change Switch::apply(BridgeId id, std::span<const Modification> mods, TimePoint now) {
+  RuleEdit edit{bridge(id), index(id), version() + 1, now};
+  std::vector<std::unique_ptr<GroupEdit>> groups;
+  bool in_groups = false;
+  const auto end_groups = [&] {
+    if (std::exchange(in_groups, false)) groups.back()->finish();
+  };
+  for (const Modification& mod : mods) {
+    if (const auto* group = std::get_if<GroupMod>(&mod)) {
+      if (!std::exchange(in_groups, true)) groups.push_back(std::make_unique<GroupEdit>(edit));
+      groups.back()->apply(*group);
+    } else {
+      end_groups();
+      edit.apply(std::get<FlowMod>(mod));
+    }
+  }
+  end_groups();
+  return commit(edit, groups);
+}
+
 Change Switch::replace(BridgeId id, std::span<const FlowMod> rules, TimePoint now) {
   RuleEdit edit{bridge(id), index(id), version() + 1, now};
   edit.replace(rules);
@@ -209,10 +230,11 @@ Change Switch::replace(BridgeId id, std::span<const FlowMod> rules, TimePoint no
 
 Change Switch::apply_group(BridgeId id, std::span<const GroupMod> mods, TimePoint now) {
   RuleEdit edit{bridge(id), index(id), version() + 1, now};
-  GroupEdit groups{edit};
-  for (const GroupMod& mod : mods) groups.apply(mod);
-  groups.finish();
-  return commit(edit, &groups);
+  std::vector<std::unique_ptr<GroupEdit>> groups;
+  groups.push_back(std::make_unique<GroupEdit>(edit));
+  for (const GroupMod& mod : mods) groups.front()->apply(mod);
+  groups.front()->finish();
+  return commit(edit, groups);
 }
 
 Change Switch::apply_meter(BridgeId id, std::span<const MeterMod> mods, TimePoint now) {
@@ -324,7 +346,7 @@ Change Switch::learn(BridgeId id, const FlowMod& mod, std::uint32_t limit, const
   return commit(edit);
 }
 
-Change Switch::commit(RuleEdit& edit, const GroupEdit* groups) {
+Change Switch::commit(RuleEdit& edit, std::span<const std::unique_ptr<GroupEdit>> groups) {
   edit.finish();
   if (!edit.changed()) {
     (void)edit.commit();  // rules that were modified to what they are
@@ -333,8 +355,8 @@ Change Switch::commit(RuleEdit& edit, const GroupEdit* groups) {
   }
   publish(edit.commit());
   note(edit);
-  if (groups != nullptr)
-    for (const GroupEdit::Modified& group : groups->modified())
+  for (const auto& some : groups)
+    for (const GroupEdit::Modified& group : some->modified())
       successors_.push_back({version(),
                              group.old_group,
                              &group.old_group->counters,

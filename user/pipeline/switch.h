@@ -18,6 +18,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "maps/types.h"
@@ -41,6 +42,7 @@ struct BridgePort {
   bool forward = true;          // OFPPC_NO_FWD: nothing goes out
   bool packet_in = true;        // OFPPC_NO_PACKET_IN: no table-miss packet-ins
   bool protected_port = false;  // nothing is forwarded between two protected ports
+  bool down = false;            // OFPPC_PORT_DOWN: its interface was set down; `up` follows
   friend bool operator==(const BridgePort&, const BridgePort&) = default;
 };
 
@@ -140,6 +142,9 @@ class RuleObserver {
   RuleObserver& operator=(const RuleObserver&) = default;
 };
 
+// A change to rules or groups, among others of both kinds.
+using Modification = std::variant<FlowMod, GroupMod>;
+
 class GroupEdit;
 class MeterSlots;
 class RuleEdit;
@@ -164,6 +169,7 @@ class Switch {
   Change remove_port(BridgeId bridge, PortNo number);
   Change update_port(BridgeId bridge, const BridgePort& port);                  // by number: all but its datapath port
   Change apply(BridgeId bridge, std::span<const FlowMod> mods, TimePoint now);  // all or nothing, in order
+  Change apply(BridgeId bridge, std::span<const Modification> mods, TimePoint now);  // all or nothing, in order
   // Makes the bridge's rules those of `rules` with the fewest changes; rules that stay keep their counters.
   Change replace(BridgeId bridge, std::span<const FlowMod> rules, TimePoint now);
   Change apply_group(BridgeId bridge, std::span<const GroupMod> mods, TimePoint now);  // all or nothing, in order
@@ -229,7 +235,7 @@ class Switch {
   [[nodiscard]] RuleIndex& index(BridgeId id) const { return *indexes_.at(id); }
   void publish(std::vector<std::shared_ptr<const BridgeState>> bridges);
   void publish(BridgeState bridge);  // in place of the one with its id
-  Change commit(RuleEdit& edit, const GroupEdit* groups = nullptr);
+  Change commit(RuleEdit& edit, std::span<const std::unique_ptr<GroupEdit>> groups = {});
   void note(const RuleEdit& edit);  // what came and went, once it is published
   BridgeState make_bridge(BridgeId id, const std::string& name) const;
 };

@@ -274,7 +274,7 @@ shunt_drop_reason WorkerThread::run_packet_out(const PacketOutRequest& request, 
     at += size;
     parts[count] = {address, size, at < request.frame.size() ? kContinued : 0};
   }
-  if (count == 0) return SHUNT_DROP_TRUNCATED;
+  if (count == 0) return SHUNT_DROP_TRUNCATED_ETH;
   if (const shunt_drop_reason reason = executor_.load(std::span{parts}.first(count), in_port); reason != SHUNT_DROP_NONE)
     return reason;
   reporter_.begin(*state_, in_port);

@@ -50,6 +50,10 @@ class FakeInstance : public InstanceApi {
     at(name);
     bridge_map.erase(name);
   }
+  BridgeId bridge_id(const std::string& name) const override {
+    at(name);
+    return BridgeId{static_cast<std::uint32_t>(std::distance(bridge_map.begin(), bridge_map.find(name))) + 1};
+  }
   std::vector<std::string> bridges() const override {
     std::vector<std::string> names;
     for (const auto& [name, bridge] : bridge_map) names.push_back(name);
@@ -142,6 +146,13 @@ class FakeInstance : public InstanceApi {
     group_mods.insert(group_mods.end(), mods.begin(), mods.end());
   }
   std::vector<GroupStatus> group_list(const std::string&) override { return groups; }
+  void modify(const std::string& bridge, std::span<const Modification> mods) override {
+    if (refusal) throw *refusal;
+    for (const Modification& mod : mods) {
+      if (const auto* group = std::get_if<GroupMod>(&mod)) group_mod(bridge, std::span{group, 1});
+      if (const auto* rule = std::get_if<FlowMod>(&mod)) flow_mod(bridge, std::span{rule, 1});
+    }
+  }
   void meter_mod(const std::string&, std::span<const MeterMod> mods) override {
     if (refusal) throw *refusal;
     meter_mods.insert(meter_mods.end(), mods.begin(), mods.end());

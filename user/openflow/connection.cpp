@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/openflow/connection.h"
+
+#include <sys/epoll.h>
+
+#include <array>
+
+namespace shunt::openflow {
+
+Connection::Connection(EventLoop& loop, std::unique_ptr<Transport> transport, BridgeAgent& agent, Session::Kind kind,
+                       std::function<void()> on_ready)
+    : loop_{loop},
+      transport_{std::move(transport)},
+      session_{agent, kind},
+      on_ready_{std::move(on_ready)},
+      awaited_{EPOLLIN | EPOLLOUT},
+      since_{Clock::now()},
+      heard_{since_} {
+  loop_.add(transport_->fd(), awaited_, [this](std::uint32_t events) { on_events(events); });
+}
+
+Connection::~Connection() { loop_.remove(transport_->fd()); }
+
+void Connection::on_events(std::uint32_t events) {
+  if ((events & EPOLLERR) != 0) over_ = true;
+  if (!over_ && (events & (EPOLLIN | EPOLLHUP)) != 0) read_some();
+  if (!over_ && (events & EPOLLOUT) != 0) flush();
+  on_ready_();
+}
+
+void Connection::read_some() {
+  static thread_local std::array<std::uint8_t, kReadSize> buffer;
+  const Transport::Result result = transport_->read(buffer);
+  if (result.outcome == Transport::Outcome::kClosed) over_ = true;
+  if (result.outcome != Transport::Outcome::kMoved) return;
+  session_.feed(std::span{buffer}.first(result.bytes));
+  heard_ = Clock::now();
+  probed_ = {};
+}
+
+bool Connection::run() {
+  if (over_) return false;
+  session_.set_waiting(waiting());
+  more_ = session_.process();
+  return more_ && waiting() + session_.output_size() < Session::kMaxWaiting;
+}
+
+void Connection::flush() {
+  if (over_) return;
+  if (session_.output_size() > 0) {
+    const std::vector<std::uint8_t> fresh = session_.take_output();
+    if (sent_ == out_.size()) {
+      out_ = fresh;
+      sent_ = 0;
+    } else {
+      out_.insert(out_.end(), fresh.begin(), fresh.end());
+    }
+  }
+  while (waiting() > 0) {
+    const Transport::Result result = transport_->write(std::span{out_}.subspan(sent_));
+    if (result.outcome == Transport::Outcome::kClosed) over_ = true;
+    if (result.outcome != Transport::Outcome::kMoved) break;
+    sent_ += result.bytes;
+  }
+  if (sent_ == out_.size() || sent_ > (1 << 20)) {
+    out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(sent_));
+    sent_ = 0;
+  }
+  session_.set_waiting(waiting());
+  if (waiting() == 0 && session_.closing()) over_ = true;
+  if (!over_) await();
+}
+
+void Connection::await() {
+  std::uint32_t events = 0;
+  if (!session_.closing() && session_.input_size() < kEnoughInput) events |= EPOLLIN;
+  if (waiting() > 0 || transport_->wants_to_write()) events |= EPOLLOUT;
+  if (events == awaited_) return;
+  awaited_ = events;
+  loop_.modify(transport_->fd(), events);
+}
+
+void Connection::probe(TimePoint now, std::chrono::milliseconds interval) {
+  if (over_ || now - heard_ < interval) return;
+  if (probed_ == TimePoint{}) {
+    probed_ = now;
+    session_.send_echo();
+    flush();
+  } else if (now - probed_ >= interval) {
+    over_ = true;
+  }
+}
+
+}  // namespace shunt::openflow

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/openflow/endpoint.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "user/base/error.h"
+#include "user/base/unix_listener.h"
+
+namespace shunt::openflow {
+namespace {
+
+constexpr int kAcceptsPerTurn = 16;
+constexpr std::uint16_t kStandalonePriority = 65535;
+constexpr std::uint64_t kStandaloneCookie = 0xfa110be7;
+
+FlowMod normal_rule(FlowMod::Command command, std::uint16_t priority) {
+  FlowMod mod;
+  mod.command = command;
+  mod.priority = priority;
+  mod.table = 0;
+  if (command == FlowMod::Command::kAdd) mod.actions = {OutputAction{kPortNormal}};
+  return mod;
+}
+
+std::string_view name_of(Role role) {
+  return role == Role::kMaster ? "master" : role == Role::kSlave ? "slave" : "equal";
+}
+
+}  // namespace
+
+Endpoint::Endpoint(EventLoop& loop, InstanceApi& instance, const std::string& bridge, const std::string& rundir,
+                   const TlsFiles& tls, std::function<void()> on_ready)
+    : loop_{loop},
+      agent_{instance, instance.bridge_id(bridge), bridge},
+      tls_{tls},
+      on_ready_{std::move(on_ready)},
+      path_{fmt::format("{}/{}.mgmt", rundir, bridge)},
+      management_{listen_unix(path_, fmt::format("management socket '{}'", path_))},
+      last_controller_{Clock::now()} {
+  loop_.add(management_.get(), EPOLLIN, [this](std::uint32_t) { accept_from(management_.get(), nullptr); });
+}
+
+Endpoint::~Endpoint() {
+  loop_.remove(management_.get());
+  ::unlink(path_.c_str());
+  for (Controller& controller : controllers_) close_listener(controller);
+}
+
+template <typename Visit>
+void Endpoint::for_each_connection(Visit&& visit) {
+  for (Controller& controller : controllers_)
+    if (controller.connection) visit(*controller.connection);
+  for (Accepted& accepted : accepted_) visit(*accepted.connection);
+}
+
+bool Endpoint::run() {
+  bool more = false;
+  for_each_connection([&](Connection& connection) { more = connection.run() || more; });
+  return more;
+}
+
+void Endpoint::flush() {
+  for_each_connection([](Connection& connection) { connection.flush(); });
+  std::erase_if(accepted_, [](const Accepted& accepted) { return accepted.connection->is_over(); });
+  for (Controller& controller : controllers_) {
+    if (!controller.connection) continue;
+    if (controller.connection->is_over()) {
+      lose(controller);
+    } else if (!controller.was_up && controller.connection->session().version()) {
+      controller.was_up = true;
+      controller.backoff = kMinBackoff;
+      controller.since = Clock::now();
+      spdlog::info("bridge '{}': controller {} is connected (OpenFlow {})", agent_.name(), controller.text,
+                   openflow::name_of(*controller.connection->session().version()));
+    }
+  }
+  adapt();
+}
+
+void Endpoint::on_second() {
+  const TimePoint now = Clock::now();
+  for (Controller& controller : controllers_) {
+    if (controller.connection)
+      controller.connection->probe(now, kProbeInterval);
+    else if (!controller.target.passive && now >= controller.next_try)
+      connect(controller);
+  }
+  for (Accepted& accepted : accepted_)
+    if (accepted.from != nullptr) accepted.connection->probe(now, kProbeInterval);
+  flush();
+}
+
+void Endpoint::accept_from(int listener, const Controller* controller) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    UniqueFd fd{::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+    if (!fd) return;
+    if (accepted_.size() == kMaxConnections) {
+      spdlog::warn("bridge '{}': more than {} OpenFlow connections: one is refused", agent_.name(), kMaxConnections);
+      continue;
+    }
+    const Session::Kind kind = controller == nullptr ? Session::Kind::kService : Session::Kind::kController;
+    try {
+      auto transport = controller == nullptr ? std::make_unique<Transport>(std::move(fd))
+                                             : transport_of(std::move(fd), controller->target);
+      accepted_.push_back(
+          {std::make_unique<Connection>(loop_, std::move(transport), agent_, kind, on_ready_), controller});
+    } catch (const std::exception& error) {
+      spdlog::error("bridge '{}': an OpenFlow connection is refused: {}", agent_.name(), error.what());
+    }
+  }
+}
+
+std::unique_ptr<Transport> Endpoint::transport_of(UniqueFd socket, const Target& target) const {
+  if (target.kind != Target::Kind::kTls) return std::make_unique<Transport>(std::move(socket));
+  return std::make_unique<TlsTransport>(std::move(socket), tls_, target.passive);
+}
+
+void Endpoint::connect(Controller& controller) {
+  try {
+    auto transport = transport_of(connect_to(controller.target), controller.target);
+    controller.connection =
+        std::make_unique<Connection>(loop_, std::move(transport), agent_, Session::Kind::kController, on_ready_);
+    controller.was_up = false;
+  } catch (const std::exception& error) {
+    controller.last_error = error.what();
+    controller.next_try = Clock::now() + controller.backoff;
+    controller.backoff = std::min(2 * controller.backoff, kMaxBackoff);
+  }
+}
+
+void Endpoint::lose(Controller& controller) {
+  if (controller.was_up)
+    spdlog::warn("bridge '{}': controller {} is lost", agent_.name(), controller.text);
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(controller.connection->fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+  controller.last_error = error != 0 ? std::generic_category().message(error) : "the connection was closed";
+  if (std::exchange(controller.was_up, false)) controller.since = Clock::now();
+  controller.connection.reset();
+  controller.next_try = Clock::now() + controller.backoff;
+  controller.backoff = std::min(2 * controller.backoff, kMaxBackoff);
+}
+
+void Endpoint::add(const std::string& text) {
+  if (std::ranges::find(controllers_, text, &Controller::text) != controllers_.end())
+    throw Error("bridge '{}' has the controller '{}' already", agent_.name(), text);
+  Controller controller;
+  controller.text = text;
+  controller.target = parse_target(text);
+  if (controller.target.kind == Target::Kind::kTls && !tls_.complete())
+    throw Error("'{}' needs shuntd's options --tls-key, --tls-certificate and --tls-authority", text);
+  controller.since = Clock::now();
+  if (controller.target.passive) controller.listener = listen_on(controller.target);
+  const bool is_first = controllers_.empty();
+  Controller& added = controllers_.emplace_back(std::move(controller));
+  if (added.target.passive)
+    loop_.add(added.listener.get(), EPOLLIN,
+              [this, &added](std::uint32_t) { accept_from(added.listener.get(), &added); });
+  else
+    connect(added);
+  last_controller_ = Clock::now();
+  // What the packets of a bridge with a controller do is for the controller to say.
+  if (is_first) set_default_rule(false);
+}
+
+void Endpoint::del(const std::optional<std::string>& target) {
+  if (target && std::ranges::find(controllers_, *target, &Controller::text) == controllers_.end())
+    throw Error("bridge '{}' has no controller '{}'; see 'shunt controller list {}'", agent_.name(), *target,
+                agent_.name());
+  for (Controller& controller : controllers_) {
+    if (target && controller.text != *target) continue;
+    close_listener(controller);
+    std::erase_if(accepted_, [&](const Accepted& accepted) { return accepted.from == &controller; });
+  }
+  std::erase_if(controllers_, [&](const Controller& controller) { return !target || controller.text == *target; });
+  if (controllers_.empty() && fail_mode_ == FailMode::kStandalone) set_default_rule(true);
+  adapt();
+}
+
+void Endpoint::close_listener(Controller& controller) {
+  if (!controller.listener) return;
+  loop_.remove(controller.listener.get());
+  if (controller.target.kind == Target::Kind::kUnix) ::unlink(controller.target.host.c_str());
+  controller.listener.reset();
+}
+
+std::vector<ControllerStatus> Endpoint::status() const {
+  const TimePoint now = Clock::now();
+  std::vector<ControllerStatus> all;
+  const auto describe = [](ControllerStatus& status, const Session& session) {
+    status.connected = session.version().has_value();
+    if (session.version()) status.version = openflow::name_of(*session.version());
+    status.role = name_of(session.role());
+    status.lost += session.lost();
+  };
+  for (const Controller& controller : controllers_) {
+    ControllerStatus status;
+    status.target = controller.text;
+    status.since = std::chrono::duration_cast<std::chrono::seconds>(now - controller.since);
+    status.last_error = controller.last_error;
+    if (controller.connection) describe(status, controller.connection->session());
+    for (const Accepted& accepted : accepted_) {
+      if (accepted.from != &controller) continue;
+      describe(status, accepted.connection->session());
+      ++status.connections;
+    }
+    if (status.connected) status.last_error.clear();
+    all.push_back(std::move(status));
+  }
+  return all;
+}
+
+void Endpoint::set_fail_mode(FailMode mode) {
+  if (std::exchange(fail_mode_, mode) == mode) return;
+  if (controllers_.empty()) set_default_rule(mode == FailMode::kStandalone);
+  adapt();
+}
+
+bool Endpoint::has_controller() const {
+  const auto is_up = [](const Connection& connection) { return connection.session().version().has_value(); };
+  return std::ranges::any_of(controllers_, [&](const Controller& c) { return c.connection && is_up(*c.connection); }) ||
+         std::ranges::any_of(accepted_, [&](const Accepted& a) { return a.from != nullptr && is_up(*a.connection); });
+}
+
+// One to whom a packet that no rule matches goes: before OpenFlow 1.3.
+bool Endpoint::has_old_controller() const {
+  const auto is_old = [](const Connection& connection) { return connection.session().version() == Version::k10; };
+  return std::ranges::any_of(controllers_, [&](const Controller& c) { return c.connection && is_old(*c.connection); }) ||
+         std::ranges::any_of(accepted_, [&](const Accepted& a) { return a.from != nullptr && is_old(*a.connection); });
+}
+
+// Standalone when nothing was heard of any controller for three times as long as it takes to find out.
+void Endpoint::adapt() {
+  const TimePoint now = Clock::now();
+  if (has_controller()) last_controller_ = now;
+  const bool alone = !controllers_.empty() && fail_mode_ == FailMode::kStandalone &&
+                     now - last_controller_ > 3 * kProbeInterval;
+  if (alone != standalone_) set_standalone(alone);
+  if (const bool old = has_old_controller(); old != miss_to_controller_) set_miss_to_controller(old);
+}
+
+void Endpoint::set_standalone(bool on) {
+  standalone_ = on;
+  spdlog::warn("bridge '{}': {}", agent_.name(),
+               on ? "no controller: it acts as a learning switch" : "it is its controller's again");
+  FlowMod mod = normal_rule(on ? FlowMod::Command::kAdd : FlowMod::Command::kDeleteStrict, kStandalonePriority);
+  mod.cookie = kStandaloneCookie;
+  if (!on) mod.cookie_mask = ~std::uint64_t{0};
+  agent_.instance().flow_mod(agent_.name(), std::span{&mod, 1});
+}
+
+// The rule that a new bridge has, where nobody has changed it.
+void Endpoint::set_default_rule(bool on) {
+  FlowMod filter = normal_rule(FlowMod::Command::kDeleteStrict, 0);
+  const std::vector<RuleRef> rules = agent_.instance().flow_list(agent_.name(), filter);
+  const auto is_default = [](const RuleRef& rule) {
+    return rule->priority == 0 && is_zero(rule->match.mask) && rule->cookie == 0 &&
+           rule->actions == ActionList{OutputAction{kPortNormal}};
+  };
+  const bool there = std::ranges::any_of(rules, is_default);
+  if (on == there || (on && !rules.empty())) return;
+  const FlowMod mod = normal_rule(on ? FlowMod::Command::kAdd : FlowMod::Command::kDeleteStrict, 0);
+  agent_.instance().flow_mod(agent_.name(), std::span{&mod, 1});
+}
+
+void Endpoint::set_miss_to_controller(bool on) {
+  miss_to_controller_ = on;
+  TableConfig config;
+  for (const TableStatus& table : agent_.instance().table_list(agent_.name()))
+    if (table.table == 0) config = table.config;
+  const auto from = on ? TableConfig::Miss::kDrop : TableConfig::Miss::kController;
+  if (config.miss != from) return;
+  config.miss = on ? TableConfig::Miss::kController : TableConfig::Miss::kDrop;
+  agent_.instance().set_table(agent_.name(), 0, config);
+}
+
+}  // namespace shunt::openflow

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/openflow/openflow.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "user/base/error.h"
+
+namespace shunt::openflow {
+
+OpenFlow::OpenFlow(EventLoop& loop, InstanceApi& instance, std::string rundir, TlsFiles tls)
+    : loop_{loop},
+      instance_{instance},
+      rundir_{std::move(rundir)},
+      tls_{std::move(tls)},
+      timer_{loop_.every(std::chrono::seconds{1},
+                         [this] {
+                           for (const auto& [name, each] : endpoints_) each->on_second();
+                         })},
+      self_{std::make_shared<OpenFlow*>(this)} {
+  for (const std::string& bridge : instance_.bridges()) add_bridge(bridge);
+}
+
+OpenFlow::~OpenFlow() {
+  *self_ = nullptr;
+  loop_.cancel(timer_);
+}
+
+void OpenFlow::listen(InstanceListener& listener) {
+  listener.on_bridge = [this](const std::string& name, bool added) {
+    if (added)
+      add_bridge(name);
+    else
+      endpoints_.erase(name);
+  };
+  listener.on_port = [this](BridgeId id, InstanceListener::PortEvent event, const PortStatus& port) {
+    if (BridgeAgent* agent = find(id)) agent->port_changed(event, port);
+    schedule();
+  };
+  listener.on_packet_in = [this](const PacketInEvent& event) {
+    if (BridgeAgent* agent = find(event.bridge)) agent->packet_in(event);
+    schedule();
+  };
+  listener.on_flow_removed = [this](const RemovedRule& removed) {
+    if (BridgeAgent* agent = find(removed.bridge)) agent->flow_removed(removed);
+    schedule();
+  };
+}
+
+// A bridge whose socket cannot be made works without one.
+void OpenFlow::add_bridge(const std::string& name) {
+  try {
+    endpoints_[name] = std::make_unique<Endpoint>(loop_, instance_, name, rundir_, tls_, [this] { schedule(); });
+  } catch (const std::exception& error) {
+    endpoints_.erase(name);
+    spdlog::error("bridge '{}' has no OpenFlow: {}", name, error.what());
+  }
+}
+
+void OpenFlow::schedule() {
+  if (std::exchange(scheduled_, true)) return;
+  loop_.post([self = self_] {
+    if (*self != nullptr) (*self)->turn();
+  });
+}
+
+void OpenFlow::turn() {
+  scheduled_ = false;
+  bool more = false;
+  try {
+    instance_.batch([&] {
+      for (const auto& [name, each] : endpoints_) more = each->run() || more;
+    });
+  } catch (const std::exception& error) {
+    spdlog::error("OpenFlow: changes are not in force: {}", error.what());
+  }
+  for (const auto& [name, each] : endpoints_) each->flush();
+  if (more) schedule();
+}
+
+Endpoint& OpenFlow::endpoint(const std::string& bridge) const {
+  const auto found = endpoints_.find(bridge);
+  if (found == endpoints_.end()) throw Error("no bridge '{}'; `shunt bridge list` shows those there are", bridge);
+  return *found->second;
+}
+
+BridgeAgent* OpenFlow::find(BridgeId id) const {
+  for (const auto& [name, each] : endpoints_)
+    if (each->agent().id() == id) return &each->agent();
+  return nullptr;
+}
+
+void OpenFlow::add_controller(const std::string& bridge, const std::string& target) { endpoint(bridge).add(target); }
+
+void OpenFlow::del_controller(const std::string& bridge, const std::optional<std::string>& target) {
+  endpoint(bridge).del(target);
+}
+
+std::vector<ControllerStatus> OpenFlow::controllers(const std::string& bridge) const {
+  return endpoint(bridge).status();
+}
+
+BridgeOpenFlow OpenFlow::bridge_openflow(const std::string& bridge) const {
+  const Endpoint& found = endpoint(bridge);
+  return {found.agent().datapath_id(), found.fail_mode()};
+}
+
+void OpenFlow::set_bridge_openflow(const std::string& bridge, std::optional<std::uint64_t> datapath_id,
+                                   std::optional<FailMode> fail_mode) {
+  Endpoint& found = endpoint(bridge);
+  if (datapath_id) found.agent().set_datapath_id(*datapath_id);
+  if (fail_mode) found.set_fail_mode(*fail_mode);
+}
+
+}  // namespace shunt::openflow
