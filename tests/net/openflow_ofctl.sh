@@ -4,13 +4,14 @@
 # bundles), groups, meters, packet-out, monitor; and what it says has come of it is so for real packets.
 . "$(dirname "$0")/../support/netns.sh"
 begin ovs-ofctl
-for name in a b; do add_guest "$name" "10.0.0.$((1 + ${#GUESTS[@]}))/24"; done
+add_guest a 10.0.0.2/24
+add_guest b 10.0.0.3/24
 start_switch
 bridge_of a b
 MGMT=unix:$RUNDIR/br0.mgmt
 VERSION=OpenFlow13
 ofctl() { host ovs-ofctl -O "$VERSION" "$@"; }
-rules() { ofctl --no-stats --no-names dump-flows "$MGMT" "$@" | grep -v '_reply' | sed 's/^ *//'; }
+rules() { ofctl --no-stats --no-names dump-flows "$MGMT" "$@" | sed "/_reply/d; s/^ *//"; }
 
 for VERSION in OpenFlow10 OpenFlow13 OpenFlow14 OpenFlow15; do
   note "$VERSION: what the switch is"
@@ -38,7 +39,9 @@ for VERSION in OpenFlow10 OpenFlow13 OpenFlow14 OpenFlow15; do
   equal "rules of table 3" "" "$(rules table=3)"
 
   note "$VERSION: replace and diff"
-  printf '%s\n' 'priority=7,arp,actions=NORMAL' 'priority=6,ip,actions=NORMAL' 'table=9,priority=5,udp,tp_dst=53,actions=drop' >"$RUNDIR/wanted"
+  table=table=9,
+  [ "$VERSION" != OpenFlow10 ] || table= # in OpenFlow 1.0 ovs-ofctl replaces rules without a table only
+  printf '%s\n' 'priority=7,arp,actions=NORMAL' 'priority=6,ip,actions=NORMAL' "${table}priority=5,udp,tp_dst=53,actions=drop" >"$RUNDIR/wanted"
   ofctl replace-flows "$MGMT" "$RUNDIR/wanted"
   equal "rules" 3 "$(rules | wc -l)"
   ofctl diff-flows "$MGMT" "$RUNDIR/wanted" || fail "rules differ from what was asked for"

@@ -11,6 +11,7 @@
 #include "user/openflow/codec/match_codec.h"
 #include "user/openflow/codec/meter_codec.h"
 #include "user/pipeline/action_text.h"
+#include "user/pipeline/group_text.h"
 #include "user/pipeline/rule_text.h"
 
 using namespace shunt;

@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include "tests/unit/control/fake_instance.h"
+#include "user/openflow/codec/bundle_codec.h"
 #include "user/openflow/codec/error_codec.h"
+#include "user/openflow/codec/match_codec.h"
 #include "user/openflow/session.h"
 
 using namespace shunt;
