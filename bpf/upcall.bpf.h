@@ -92,6 +92,7 @@ static __always_inline void describe(struct xdp_md* ctx, __u32 in_port, __u32 re
   meta->in_port = in_port;
   meta->order = order_at;
   meta->reason = (__u8)reason;
+  meta->handed_up = bpf_ktime_get_ns();
   order = bpf_map_lookup_elem(&upcall_order, &order_at);
   if (order) __sync_fetch_and_add(&order->handed_up, 1);
 }

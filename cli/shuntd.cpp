@@ -34,6 +34,7 @@
 #include "user/control/text.h"
 #include "user/openflow/openflow.h"
 #include "user/state/state_store.h"
+#include "user/web/endpoint.h"
 
 namespace po = boost::program_options;
 using namespace shunt;
@@ -55,6 +56,7 @@ struct Settings {
   openflow::TlsFiles tls;
   bool keep_forwarding = false, detach = false;
   std::optional<std::string> group;
+  std::optional<ListenAddress> metrics;
 };
 
 po::options_description option_descriptions() {
@@ -87,6 +89,8 @@ po::options_description option_descriptions() {
     ("tls-key", text("FILE"), "private key (PEM) for controllers by ssl: and pssl:")
     ("tls-certificate", text("FILE"), "its certificate (PEM)")
     ("tls-authority", text("FILE"), "certificate (PEM) of who must have signed the controllers'")
+    ("metrics", text("[ADDR:]PORT"), "figures by HTTP: for Prometheus at /metrics, a page at /; ADDR is 127.0.0.1 "
+                                       "where none is given; port 0: any that is free")
     ("log-level", text("LEVEL")->default_value("info"), "trace, debug, info, warning, error, critical or off")
     ("version", po::bool_switch(), "show the version and end")
     ("help,h", po::bool_switch(), "show this text and end");
@@ -120,6 +124,14 @@ spdlog::level::level_enum log_level(const std::string& name) {
   return level;
 }
 
+ListenAddress metrics_address(const std::string& text) {
+  try {
+    return parse_listen_address(text);
+  } catch (const Error& error) {
+    throw Error("--metrics {}: {}", text, error.what());
+  }
+}
+
 Settings settings_of(const po::variables_map& values) {
   Settings settings;
   settings.rundir = values["rundir"].as<std::string>();
@@ -135,6 +147,7 @@ Settings settings_of(const po::variables_map& values) {
     check_instance_name(instance.name);
     if (values.count("cores") != 0)
       instance.cores = parse_cpu_list(values["cores"].as<std::string>(), available_cpus());
+    if (values.count("metrics") != 0) settings.metrics = metrics_address(values["metrics"].as<std::string>());
   } catch (const Error& error) {
     throw UsageError("{}", error.what());
   }
@@ -220,6 +233,16 @@ void tell_service_manager(EventLoop& loop, Instance& instance) {
   });
 }
 
+void start_endpoint(std::optional<Endpoint>& endpoint, const ListenAddress& address, EventLoop& loop,
+                    Instance& instance, StatsSource& figures) {
+  endpoint.emplace(address, loop, instance, figures);
+  spdlog::info("metrics at http://{}/metrics, a page at http://{}/", endpoint->address().text(),
+               endpoint->address().text());
+  if (!address.is_loopback())
+    spdlog::warn("metrics: whoever reaches {} sees all figures, addresses and rules: there is no authentication",
+                 endpoint->address().text());
+}
+
 void run(const Settings& settings) {
   const TimePoint started = Clock::now();
   check_kernel(running_kernel());
@@ -248,6 +271,9 @@ void run(const Settings& settings) {
   Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}, &openflow};
   const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);
   const ControlSocket socket{loop, socket_path, [&commands](std::string_view line) { return commands.handle(line); }};
+  loop.every(std::chrono::seconds{1}, [&commands] { commands.figures().watch(); });
+  std::optional<Endpoint> endpoint;
+  if (settings.metrics) start_endpoint(endpoint, *settings.metrics, loop, instance, commands.figures());
   spdlog::info("ready: instance '{}' on {}", settings.instance.name, socket_path);
   tell_service_manager(loop, instance);
   loop.run();

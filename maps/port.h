@@ -60,15 +60,16 @@ struct shunt_port_stats {
 };
 SHUNT_MAP_TYPE(struct shunt_port_stats, 448);
 
-/* In front of each frame on an AF_XDP socket (XDP metadata): lies in the UMEM at the frame's address - 16. */
+/* In front of each frame on an AF_XDP socket (XDP metadata): lies in the UMEM right before the frame. */
 struct shunt_upcall_meta {
 	__u32 magic;   /* SHUNT_UPCALL_MAGIC; userspace clears it when it has read the frame */
 	__u32 in_port; /* datapath port */
 	__u32 order;   /* index in upcall_order that was counted */
 	__u8 reason;   /* enum shunt_upcall_reason */
 	__u8 zero[3];
+	__u64 handed_up; /* CLOCK_MONOTONIC, ns */
 };
-SHUNT_MAP_TYPE(struct shunt_upcall_meta, 16);
+SHUNT_MAP_TYPE(struct shunt_upcall_meta, 24);
 #define SHUNT_UPCALL_MAGIC 0x53485550u
 
 /* What the programs are specialised to: `const volatile` .rodata, set before load. */

@@ -12,20 +12,22 @@
 
 namespace shunt {
 
+namespace {
+
+std::array<std::span<const Method>, 14> all_methods() {
+  return {bridge_methods(),    port_methods(),   flow_methods(),       group_methods(), meter_methods(),
+          table_methods(),     trace_methods(),  cache_methods(),      fdb_methods(),   stats_methods(),
+          packet_in_methods(), config_methods(), controller_methods(), top_methods()};
+}
+
+}  // namespace
+
 Commands::Commands(InstanceApi& instance, DaemonInfo daemon, ControllerApi* controllers)
-    : instance_{instance}, daemon_{std::move(daemon)}, controllers_{controllers}, methods_{bridge_methods(),
-                                                                                           port_methods(),
-                                                                                           flow_methods(),
-                                                                                           group_methods(),
-                                                                                           meter_methods(),
-                                                                                           table_methods(),
-                                                                                           trace_methods(),
-                                                                                           cache_methods(),
-                                                                                           fdb_methods(),
-                                                                                           stats_methods(),
-                                                                                           packet_in_methods(),
-                                                                                           config_methods(),
-                                                                                           controller_methods()} {}
+    : instance_{instance},
+      daemon_{std::move(daemon)},
+      figures_{instance, daemon_},
+      controllers_{controllers},
+      methods_{all_methods()} {}
 
 namespace {
 
@@ -91,7 +93,7 @@ Json Commands::call(const RpcRequest& request) {
   for (const auto& group : methods_)
     for (const Method& method : group)
       if (method.name == request.method)
-        return method.run({instance_, daemon_, controllers_}, Arguments{method.params, request.params});
+        return method.run({instance_, figures_, daemon_, controllers_}, Arguments{method.params, request.params});
   throw RpcError(RpcCode::kMethodNotFound, "unknown method '{}': is the client newer than the daemon?", request.method);
 }
 

@@ -18,18 +18,13 @@
 #include "user/control/instance_api.h"
 #include "user/control/json_rpc.h"
 #include "user/control/params.h"
+#include "user/stats/snapshot.h"
 
 namespace shunt {
 
-struct DaemonInfo {
-  std::string instance;
-  std::string version;
-  int pid = 0;
-  TimePoint started{};
-};
-
 struct CommandContext {
   InstanceApi& instance;
+  StatsSource& figures;
   const DaemonInfo& daemon;
   ControllerApi* controllers;  // null: none (tests)
   [[nodiscard]] ControllerApi& openflow() const {
@@ -57,6 +52,7 @@ std::span<const Method> meter_methods();
 std::span<const Method> packet_in_methods();
 std::span<const Method> stats_methods();
 std::span<const Method> table_methods();
+std::span<const Method> top_methods();
 std::span<const Method> trace_methods();
 
 class Commands {
@@ -68,14 +64,16 @@ class Commands {
   [[nodiscard]] std::string handle(std::string_view line);
 
   [[nodiscard]] std::vector<std::string_view> method_names() const;
+  [[nodiscard]] StatsSource& figures() { return figures_; }
 
  private:
   [[nodiscard]] Json call(const RpcRequest& request);
 
   InstanceApi& instance_;
   DaemonInfo daemon_;
+  StatsSource figures_;
   ControllerApi* controllers_;
-  std::array<std::span<const Method>, 13> methods_;
+  std::array<std::span<const Method>, 14> methods_;
 };
 
 }  // namespace shunt

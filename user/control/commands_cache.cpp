@@ -4,6 +4,7 @@
 
 #include "user/control/commands.h"
 #include "user/control/packet_text.h"
+#include "user/control/stats_json.h"
 #include "user/control/trace_json.h"
 
 namespace shunt {
@@ -116,10 +117,8 @@ Json why(const CommandContext& context, const Arguments& arguments) {
                                             : why_packet(context.instance, text,
                                                          arguments.has("bridge") ? arguments.text("bridge")
                                                                                  : only_bridge(context.instance));
-  const PortNames names = context.instance.port_names(found.bridge);
-  Json json = {{"bridge", found.bridge}, {"cached", flow_json(found.flow, places)}};
-  json["trace"] = trace_json(found.trace, names, places);
-  return json;
+  const PortNames names{context.instance.port_names(found.bridge)};
+  return why_json(found, names, places);
 }
 
 }  // namespace

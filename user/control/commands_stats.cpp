@@ -25,30 +25,32 @@ void add_drops(Json& rows, const Json& bridge, const Json& port, const shunt_por
 Json drops(const CommandContext& context, const Arguments& arguments) {
   const bool all = arguments.flag("all");
   const auto one = arguments.optional_text("bridge");
+  if (one) (void)context.instance.port_names(*one);  // throws where there is no such bridge
+  const StatsSnapshot snapshot = context.figures.take();
   Json rows = Json::array();
-  for (const std::string& bridge : one ? std::vector{*one} : context.instance.bridges())
-    for (const PortStatus& port : context.instance.ports(bridge)) add_drops(rows, bridge, port.name, port.stats, all);
-  if (!one) add_drops(rows, nullptr, nullptr, context.instance.stray_stats(), all);
+  for (const PortStatus& port : snapshot.ports)
+    if (!one || port.bridge == *one) add_drops(rows, port.bridge, port.name, port.stats, all);
+  if (!one) add_drops(rows, nullptr, nullptr, snapshot.stray, all);
   return {{"drops", std::move(rows)}};
 }
 
 // Counters and the time they were read at: who wants rates asks twice.
 Json stats(const CommandContext& context, const Arguments&) {
+  const StatsSnapshot snapshot = context.figures.take();
   Json ports = Json::array();
-  for (const std::string& bridge : context.instance.bridges())
-    for (const PortStatus& port : context.instance.ports(bridge))
-      ports.push_back({{"bridge", bridge},
-                       {"port", port.name},
-                       {"rx_packets", port.stats.rx_packets},
-                       {"rx_bytes", port.stats.rx_bytes},
-                       {"tx_packets", port.tx_packets},
-                       {"tx_bytes", port.tx_bytes},
-                       {"exact_hits", port.stats.exact_hits},
-                       {"megaflow_hits", port.stats.megaflow_hits},
-                       {"misses", port.stats.misses},
-                       {"lookups", port.stats.lookups},
-                       {"drops", total_drops(port.stats)}});
-  return {{"time_s", uptime(context.daemon)}, {"ports", std::move(ports)}};
+  for (const PortStatus& port : snapshot.ports)
+    ports.push_back({{"bridge", port.bridge},
+                     {"port", port.name},
+                     {"rx_packets", port.stats.rx_packets},
+                     {"rx_bytes", port.stats.rx_bytes},
+                     {"tx_packets", port.tx_packets},
+                     {"tx_bytes", port.tx_bytes},
+                     {"exact_hits", port.stats.exact_hits},
+                     {"megaflow_hits", port.stats.megaflow_hits},
+                     {"misses", port.stats.misses},
+                     {"lookups", port.stats.lookups},
+                     {"drops", total_drops(port.stats)}});
+  return {{"time_s", snapshot.uptime.count()}, {"ports", std::move(ports)}};
 }
 
 Json version(const CommandContext& context, const Arguments&) {

@@ -249,30 +249,6 @@ std::map<std::string, PortNo> Instance::port_names(const std::string& bridge) co
 
 std::vector<FlowSnapshot> Instance::cache_list(std::size_t limit) { return impl_->revalidator.list(limit); }
 
-CacheStats Instance::cache_stats() {
-  CacheStats s;
-  static_cast<RevalidatorStats&>(s) = impl_->revalidator.stats();
-  const WorkerStats w = impl_->workers.stats();
-  s.upcalls_handled = w.upcalls;
-  s.upcall_nanoseconds = w.nanoseconds;
-  s.umem_frames = impl_->umem.frame_count();
-  s.umem_free = impl_->umem.census().pool;
-  s.features = impl_->datapath.features();
-  s.events_lost = impl_->events.lost();
-  s.packet_ins_lost = impl_->packet_ins_lost;
-  for (const Reason& reason : kUpcallReasons) s.upcalls[std::string{reason.name}] = 0;
-  for (const auto& [dp, port] : impl_->ports) {
-    const shunt_port_stats stats = impl_->datapath.port_stats(dp);
-    s.exact_hits += stats.exact_hits;
-    s.megaflow_hits += stats.megaflow_hits;
-    s.misses += stats.misses;
-    s.lookups += stats.lookups;
-    for (std::size_t i = 0; i < kUpcallReasons.size(); ++i)
-      s.upcalls[std::string{kUpcallReasons[i].name}] += stats.upcalls[i];
-  }
-  return s;
-}
-
 void Instance::cache_flush() { impl_->settle(impl_->revalidator.flush()); }
 
 std::vector<FdbEntry> Instance::fdb_list(const std::string& bridge) {
@@ -319,7 +295,7 @@ void Instance::fdb_set(const std::string& bridge, std::optional<std::chrono::sec
 FdbSettings Instance::fdb_settings(const std::string& bridge) {
   FdbSettings settings;
   impl_->revalidator.change_fdb(impl_->bridge(bridge).id, [&settings](Fdb& fdb) {
-    settings = {fdb.size(), fdb.limit(), fdb.ageing()};
+    settings = {fdb.size(), fdb.limit(), fdb.ageing(), fdb.fullest_port()};
     return std::vector<FdbKey>{};
   });
   return settings;

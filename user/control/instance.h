@@ -84,6 +84,10 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::optional<CacheWhy> cache_why(const std::string& bridge, const FlowKey& key) override;
   [[nodiscard]] std::vector<FlowSnapshot> cache_list(std::size_t limit) override;
   [[nodiscard]] CacheStats cache_stats() override;
+  [[nodiscard]] InstanceStats stats() override;
+  void collect_counters() override;
+  [[nodiscard]] std::vector<FlowSnapshot> top_flows(std::size_t count, FlowOrder order) override;
+  [[nodiscard]] std::optional<CacheWhy> flow_why(std::uint64_t id) override;
   void cache_flush() override;
 
   [[nodiscard]] std::vector<FdbEntry> fdb_list(const std::string& bridge) override;

@@ -26,8 +26,10 @@
 #include "user/pipeline/rule.h"
 #include "user/pipeline/switch.h"
 #include "user/pipeline/trace.h"
+#include "user/ports/veth_peer.h"
 #include "user/worker/events.h"
 #include "user/worker/revalidator.h"
+#include "user/worker/worker.h"
 
 namespace shunt {
 
@@ -57,6 +59,7 @@ struct PortStatus {
   Ifindex ifindex;   // 0: the interface is gone; the port waits for it
   std::string kind;  // veth, physical, tap, local
   std::string mac;
+  std::optional<PeerName> peer;  // of a veth, where it can be reached
   bool up = false;
   XdpMode mode = XdpMode::kNative;
   bool zero_copy = false;
@@ -70,6 +73,8 @@ struct PortStatus {
   std::vector<std::string> changes;  // what attach changed outside Shunt, to be restored ("peer veth1: gro on")
   shunt_port_stats stats{};          // kernel and userspace together, as ingress port
   std::uint64_t tx_packets = 0, tx_bytes = 0;
+  MegaflowTable::Share cached;    // its flows, and masks in its list
+  std::uint32_t upcall_rate = 0;  // misses that it may send up a second
 };
 
 // What the revalidator knows of the cache, with the hits and misses that the kernel counted and the workers' part.
@@ -81,6 +86,30 @@ struct CacheStats : RevalidatorStats {
   std::uint32_t features = 0;                    // SHUNT_FEATURE_*: what the loaded program is specialised to
   std::uint64_t events_lost = 0;                 // packet-ins, rules to learn, samples: control was behind
   std::uint64_t packet_ins_lost = 0;             // nobody read them in time
+  std::uint32_t events_waiting = 0;              // of the last second, the most that were taken at once
+  std::uint32_t requests_capacity = 0, events_capacity = 0;  // of one ring
+};
+
+struct LimitedTable {
+  std::uint8_t table = 0;
+  std::size_t rules = 0, max_rules = 0;
+};
+
+struct BridgeStats {
+  std::string name;
+  std::size_t rules = 0, groups = 0, meters = 0;
+  std::size_t macs = 0, mac_limit = 0;
+  std::optional<PortNo> fullest_port;  // by MACs
+  std::vector<LimitedTable> limited_tables;
+};
+
+// All that is counted, read at one time.
+struct InstanceStats {
+  std::vector<BridgeStats> bridges;  // by name
+  std::vector<PortStatus> ports;     // by bridge and number
+  shunt_port_stats stray{};          // of packets that came in where no port is (any more)
+  CacheStats cache;
+  std::vector<WorkerStats> workers;
 };
 
 struct TableStatus {
@@ -137,6 +166,7 @@ struct PacketOutSpec {
 struct FdbSettings {
   std::size_t size = 0, limit = 0;
   std::chrono::seconds ageing{};
+  std::optional<PortNo> fullest_port{};
 };
 
 class InstanceApi {
@@ -189,6 +219,12 @@ class InstanceApi {
 
   [[nodiscard]] virtual std::vector<FlowSnapshot> cache_list(std::size_t limit) = 0;
   [[nodiscard]] virtual CacheStats cache_stats() = 0;
+  // What cached flows counted is as the revalidator's last walk left it, a second old at most, until
+  // collect_counters() was called.
+  [[nodiscard]] virtual InstanceStats stats() = 0;
+  virtual void collect_counters() = 0;
+  [[nodiscard]] virtual std::vector<FlowSnapshot> top_flows(std::size_t count, FlowOrder order) = 0;
+  [[nodiscard]] virtual std::optional<CacheWhy> flow_why(std::uint64_t id) = 0;  // by FlowSnapshot::id
   virtual void cache_flush() = 0;
 
   [[nodiscard]] virtual std::vector<FdbEntry> fdb_list(const std::string& bridge) = 0;

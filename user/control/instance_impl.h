@@ -2,7 +2,7 @@
 // The inside of an Instance: what it joins, and in which order that comes up. instance.cpp has the configuration, the
 // rules, the cache and the FDB; instance_ports.cpp has the ports and what becomes of their interfaces;
 // instance_pipeline.cpp has groups, meters, tables and traces, and what packets ask for: rules to learn, packet-ins;
-// instance_state.cpp has what is kept over a restart, instance_restart.cpp what outlives a daemon in the kernel.
+// instance_stats.cpp has what is counted; instance_state.cpp has what is kept over a restart, instance_restart.cpp what outlives a daemon in the kernel.
 //
 // Threads: control.
 #pragma once
@@ -79,6 +79,7 @@ struct Instance::Impl {
   [[nodiscard]] const BridgeState& bridge(BridgeId id) const;  // one that is there
   [[nodiscard]] Port& port(const std::string& bridge_name, const std::string& interface);
   [[nodiscard]] PortStatus status(const Port& port) const;
+  [[nodiscard]] CacheStats cache_stats();
   [[nodiscard]] PortCounters worker_counters(DpPort dp) const;  // those of earlier daemons too
 
   [[nodiscard]] DpPort free_dp() const;

@@ -242,6 +242,7 @@ PortStatus Instance::Impl::status(const Port& port) const {
     s.mtu = datapath.ports[s.dp.value].mtu;
     s.xdp_transmit = device.xdp_transmit();
     s.changes = device.changes();
+    s.peer = device.peer();
   }
   s.stats = datapath.port_stats(s.dp);
   const PortCounters worker = worker_counters(s.dp);
@@ -249,6 +250,7 @@ PortStatus Instance::Impl::status(const Port& port) const {
   const PortTraffic kernel = revalidator.transmitted(s.dp);
   s.tx_packets = kernel.packets + worker.tx_packets;
   s.tx_bytes = kernel.bytes + worker.tx_bytes;
+  s.upcall_rate = options.upcall_rate;
   return s;
 }
 

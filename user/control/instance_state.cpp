@@ -300,6 +300,7 @@ void Instance::Impl::store_everything() {
 
 void Instance::Impl::on_tick() {
   ++ticks;
+  events.next_second();
   if (Clock::now() >= next_save) save_counters();
   if (!store) return;
   store_macs();

@@ -3,6 +3,7 @@
 
 #include "user/control/port_vlans.h"
 #include "user/control/text.h"
+#include "user/stats/snapshot.h"
 
 namespace shunt {
 
@@ -15,6 +16,7 @@ Json port_json(const PortStatus& port) {
       {"ifindex", nullptr},
       {"kind", port.kind},
       {"mac", port.mac},
+      {"peer", nullptr},
       {"state", port.ifindex.value == 0 ? "gone"
                 : port.up               ? "up"
                                         : "down"},
@@ -42,18 +44,13 @@ Json port_json(const PortStatus& port) {
       {"drops", total_drops(port.stats)},
   };
   if (port.ifindex.value != 0) json["ifindex"] = port.ifindex.value;
+  if (port.peer) json["peer"] = {{"interface", port.peer->interface}, {"place", port.peer->place}};
   if (port.vlan.tag) json["tag"] = port.vlan.tag->value;
   if (port.vlan.trunks) json["trunks"] = format_vlans(*port.vlan.trunks);
   if (port.vlan.cvlans) json["cvlans"] = format_vlans(*port.vlan.cvlans);
   if (port.vlan.mode == VlanMode::kDot1qTunnel)
     json["qinq_ethtype"] = port.vlan.qinq_ethtype == 0x8100 ? "802.1q" : "802.1ad";
   return json;
-}
-
-std::uint64_t total_drops(const shunt_port_stats& stats) {
-  std::uint64_t total = 0;
-  for (int reason = SHUNT_DROP_NONE + 1; reason < SHUNT_DROP_COUNT; ++reason) total += stats.drops[reason];
-  return total;
 }
 
 }  // namespace shunt

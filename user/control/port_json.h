@@ -3,15 +3,11 @@
 // Threads: any.
 #pragma once
 
-#include <cstdint>
-
 #include "user/control/instance_api.h"
 #include "user/control/json_rpc.h"
 
 namespace shunt {
 
 Json port_json(const PortStatus& port);
-// Packets dropped that came in by a port, for whatever reason.
-std::uint64_t total_drops(const shunt_port_stats& stats);
 
 }  // namespace shunt

@@ -8,6 +8,7 @@
 
 #include "user/base/reasons.h"
 #include "user/control/packet_text.h"
+#include "user/control/stats_json.h"
 #include "user/flow/key_text.h"
 #include "user/pipeline/action_text.h"
 #include "user/pipeline/rule_text.h"
@@ -62,7 +63,9 @@ Json flow_json(const FlowSnapshot& flow, const PortPlaces& places) {
   for (const std::uint64_t cookie : flow.cookies) cookies.push_back(fmt::format("{:#x}", cookie));
   const auto place = places.find(DpPort{flow.key.key.in_port});
   Json json = {
+      {"id", flow_id_text(flow.id)},
       {"bridge", nullptr},
+      {"in_port", nullptr},
       {"key", flow_key_text(flow, places)},
       {"packets", flow.packets},
       {"bytes", flow.bytes},
@@ -74,7 +77,10 @@ Json flow_json(const FlowSnapshot& flow, const PortPlaces& places) {
       {"mask", flow.key.mask},
       {"cookies", std::move(cookies)},
   };
-  if (place != places.end()) json["bridge"] = place->second.bridge;
+  if (place != places.end()) {
+    json["bridge"] = place->second.bridge;
+    json["in_port"] = place->second.name;
+  }
   if (flow.packets != 0) json["used_s"] = seconds(flow.idle);
   if (!flow.in_kernel) json["reason"] = name_of(flow.reason);
   return json;

@@ -213,6 +213,11 @@ std::optional<PortNo> Fdb::lookup(FdbKey key) const noexcept {
 
 std::uint64_t Fdb::version() const noexcept { return impl_->version.load(std::memory_order_acquire); }
 
+std::optional<PortNo> Fdb::fullest_port() const {
+  if (impl_->ports_by_count.empty()) return std::nullopt;
+  return PortNo{impl_->ports_by_count.rbegin()->second};
+}
+
 std::size_t Fdb::size() const noexcept { return impl_->size.load(std::memory_order_relaxed); }
 
 Fdb::LearnResult Fdb::learn(FdbKey key, PortNo port, TimePoint now) {

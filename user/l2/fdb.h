@@ -77,6 +77,7 @@ class Fdb {
   std::vector<FdbKey> set_limit(std::size_t limit);
   [[nodiscard]] std::chrono::seconds ageing() const;
   [[nodiscard]] std::size_t limit() const;
+  [[nodiscard]] std::optional<PortNo> fullest_port() const;  // by learned entries; writer's thread
   [[nodiscard]] std::vector<FdbEntry> list() const;  // writer's thread; sorted by VLAN, MAC
   // Writer's thread. From the first call on changes are kept, at most kKeptChanges; ages are none.
   static constexpr std::size_t kKeptChanges = 16'384;

@@ -85,6 +85,7 @@ PortDevice& PortDevice::operator=(PortDevice&& other) noexcept {
   queues_ = other.queues_;
   generic_ = other.generic_;
   xdp_transmit_ = other.xdp_transmit_;
+  peer_ = std::move(other.peer_);
   changes_ = std::exchange(other.changes_, {});
   warnings_ = std::move(other.warnings_);
   return *this;
@@ -199,6 +200,7 @@ void PortDevice::bring_up() {
 void PortDevice::cure() {
   warnings_.clear();
   xdp_transmit_ = true;
+  peer_.reset();
   if (kind_ == DeviceKind::kVeth || kind_ == DeviceKind::kLocal) cure_peer();
   if (kind_ == DeviceKind::kPhysical) warnings_ = cure_hardware(link_, changes_);
 }
@@ -206,6 +208,7 @@ void PortDevice::cure() {
 void PortDevice::cure_peer() {
   try {
     const VethPeer peer = VethPeer::reach(link_);
+    peer_ = peer.known_as();
     cure_peer_feature(peer, "tx-vlan-hw-insert", false);
     cure_peer_feature(peer, "tx-vlan-stag-hw-insert", false);
     cure_peer_feature(peer, "rx-gro", true);

@@ -79,6 +79,8 @@ class PortDevice {
   // then.
   [[nodiscard]] bool xdp_transmit() const { return xdp_transmit_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+  // The other end, as it was last seen; none: there is none, or it cannot be reached.
+  [[nodiscard]] const std::optional<PeerName>& peer() const { return peer_; }
   // "peer veth1: gro on", oldest first.
   [[nodiscard]] std::vector<std::string> changes() const { return changes_.texts(); }
   // The same, with what restores them: DeviceRequest::changed of a later daemon, by Changes::parse().
@@ -113,6 +115,7 @@ class PortDevice {
   unsigned queues_ = 1;
   bool generic_ = false;
   bool xdp_transmit_ = true;
+  std::optional<PeerName> peer_;
   Changes changes_;
   std::vector<std::string> warnings_;
 };

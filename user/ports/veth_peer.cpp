@@ -31,6 +31,16 @@ VethPeer VethPeer::reach(const PeerPlace& place) {
 
 PeerPlace VethPeer::place() const { return {netns_ ? netns_->id : current_namespace().id, link_.index}; }
 
+PeerName VethPeer::known_as() const {
+  if (!netns_) return {link_.name, ""};
+  constexpr std::string_view kNamed = "/run/netns/", kProcess = "/proc/";
+  const std::string_view where = netns_->where;
+  if (where.starts_with(kNamed)) return {link_.name, fmt::format("netns {}", where.substr(kNamed.size()))};
+  if (!where.starts_with(kProcess)) return {link_.name, std::string{where}};
+  const std::string_view process = where.substr(kProcess.size());
+  return {link_.name, fmt::format("process {}", process.substr(0, process.find('/')))};
+}
+
 std::string VethPeer::describe() const {
   if (!netns_) return "peer " + link_.name;
   std::string_view where = netns_->where;

@@ -19,6 +19,11 @@ struct PeerPlace {
   Ifindex index;
 };
 
+// What an operator knows a peer by. `place`: "netns blue", "process 123", the path of another mount; empty: ours.
+struct PeerName {
+  std::string interface, place;
+};
+
 class VethPeer {
  public:
   // Throws Error saying why it cannot be reached: no namespace found, not ours to enter, gone.
@@ -28,6 +33,7 @@ class VethPeer {
   [[nodiscard]] const std::string& name() const { return link_.name; }
   [[nodiscard]] bool is_up() const { return link_.up; }  // when it was reached
   [[nodiscard]] PeerPlace place() const;
+  [[nodiscard]] PeerName known_as() const;
   // "peer veth1", "peer eth0 in /run/netns/blue", "peer eth0 in the namespace of process 123".
   [[nodiscard]] std::string describe() const;
 

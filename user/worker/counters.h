@@ -9,6 +9,7 @@
 
 #include "maps/drop_reason.h"
 #include "maps/types.h"
+#include "user/base/latency.h"
 #include "user/base/strong_types.h"
 
 namespace shunt {
@@ -43,6 +44,8 @@ class Counters {
   [[nodiscard]] const PortCounterSet& operator[](DpPort port) const noexcept { return ports_[port.value]; }
 
   Counter upcalls, nanoseconds, translations, requests, requests_refused;
+  Counter busy_nanoseconds;  // awake: all but the waiting for something to do
+  LatencyHistogram wait, translate, send;
 
  private:
   std::unique_ptr<PortCounterSet[]> ports_ = std::make_unique<PortCounterSet[]>(SHUNT_MAX_PORTS);

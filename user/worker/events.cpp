@@ -33,6 +33,7 @@ std::vector<Event> EventQueue::drain() {
   rung_.exchange(false, std::memory_order_acq_rel);
   std::vector<Event> events;
   for (const auto& ring : rings_) {
+    waiting_ = std::max(waiting_, static_cast<std::uint32_t>(ring->size()));
     Event event;
     // What is there now: a producer that goes on pushing does not keep control here.
     for (std::size_t left = ring->size(); left > 0 && ring->pop(event); --left) events.push_back(std::move(event));

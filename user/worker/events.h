@@ -5,9 +5,11 @@
 // Threads: push() by the producer; drain() and fd() by control.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -50,6 +52,9 @@ class EventQueue {
 
   [[nodiscard]] int fd() const noexcept { return doorbell_.get(); }  // readable: drain()
   std::vector<Event> drain();
+  // Control: the most that a ring held when it was taken, in this second and the one before.
+  [[nodiscard]] std::uint32_t waiting() const noexcept { return std::max(waiting_, waited_); }
+  void next_second() noexcept { waited_ = std::exchange(waiting_, 0); }
   [[nodiscard]] std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
 
  private:
@@ -57,6 +62,7 @@ class EventQueue {
   std::vector<std::unique_ptr<SpscRing<Event>>> rings_;
   std::atomic<bool> rung_{false};
   std::atomic<std::uint64_t> lost_{0};
+  std::uint32_t waiting_ = 0, waited_ = 0;
 };
 
 }  // namespace shunt

@@ -229,6 +229,12 @@ MegaflowTable::Stats MegaflowTable::stats() const {
   return stats;
 }
 
+MegaflowTable::Share MegaflowTable::share(DpPort port) const {
+  const PortMasks& ports = impl_->ports;
+  if (!ports.exists(port)) return {};
+  return {ports.flow_count(port), static_cast<std::uint32_t>(ports.masks(port).size())};
+}
+
 std::uint32_t MegaflowTable::size() const { return impl_->live; }
 std::uint32_t MegaflowTable::limit() const { return impl_->limit; }
 

@@ -62,6 +62,11 @@ class MegaflowTable {
     std::uint32_t flows = 0, masks = 0, groups = 0, overflow = 0;
   };
 
+  // What of the cache is one port's.
+  struct Share {
+    std::uint32_t flows = 0, masks = 0;  // masks: listed, of SHUNT_PORT_MASKS
+  };
+
   // What a flow counted since the last time. What was sent may follow what was counted later: then `lost` and `delta`
   // are all there is.
   struct Counted {
@@ -134,6 +139,7 @@ class MegaflowTable {
   [[nodiscard]] std::uint32_t wanted_features() const;  // all that flows asked for so far, loaded or not
 
   [[nodiscard]] Stats stats() const;
+  [[nodiscard]] Share share(DpPort port) const;  // nothing where there is no such port
   [[nodiscard]] std::uint32_t size() const;
   [[nodiscard]] std::uint32_t limit() const;
 

@@ -62,6 +62,13 @@ std::vector<std::uint16_t> PortMasks::masks(DpPort port) const {
   return masks;
 }
 
+std::uint32_t PortMasks::flow_count(DpPort port) const {
+  const List& list = lists_[port.value];
+  std::uint32_t sum = list.exact_flows;
+  for (const Listed& listed : list.masks) sum += listed.flows;
+  return sum;
+}
+
 bool PortMasks::listed(DpPort port, std::uint16_t mask) const {
   const auto& masks = lists_[port.value].masks;
   return std::any_of(masks.begin(), masks.end(), [&](const Listed& listed) { return listed.mask == mask; });

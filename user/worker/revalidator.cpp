@@ -92,6 +92,8 @@ struct Revalidator::Impl {
   void count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
   void refresh_macs();
   std::vector<FlowSnapshot> list(std::size_t limit);
+  std::vector<FlowSnapshot> top(std::size_t count, FlowOrder order);
+  void count_busy(TimePoint& since, TimePoint until);
   FlowSnapshot snapshot(std::uint32_t slot) const;
 
   const Switch& sw;
@@ -111,6 +113,7 @@ struct Revalidator::Impl {
   };
   std::vector<Seen> seen;
   RevalidatorStats stats;
+  std::uint32_t waiting = 0, waited = 0;  // requests in a ring: the most of this second, of the one before
   std::atomic<std::uint32_t> wanted{0};
   std::uint32_t loaded = SHUNT_FEATURE_ALL;
   struct Transmitted {
@@ -263,6 +266,19 @@ std::optional<FlowSnapshot> Revalidator::find(const FlowKey& key) {
   });
 }
 
+std::optional<FlowSnapshot> Revalidator::find(std::uint64_t id) {
+  return impl_->call([impl = impl_.get(), id]() -> std::optional<FlowSnapshot> {
+    const std::uint32_t slot = slot_of(impl->table, id);
+    if (slot == MegaflowTable::kNoSlot) return std::nullopt;
+    impl->table.collect(slot, slot + 1, impl->now, false);
+    return impl->snapshot(slot);
+  });
+}
+
+std::vector<FlowSnapshot> Revalidator::top(std::size_t count, FlowOrder order) {
+  return impl_->call([impl = impl_.get(), count, order] { return impl->top(count, order); });
+}
+
 std::vector<FlowSnapshot> Revalidator::list(std::size_t limit) {
   return impl_->call([impl = impl_.get(), limit] { return impl->list(limit); });
 }
@@ -279,6 +295,9 @@ RevalidatorStats Revalidator::stats() {
     stats.published = table.published;
     stats.evicted = table.evicted;
     stats.exact_fallback = table.exact_fallback;
+    stats.requests_waiting = std::max(impl->waiting, impl->waited);
+    stats.shares.resize(SHUNT_MAX_PORTS);
+    for (std::uint32_t port = 1; port < SHUNT_MAX_PORTS; ++port) stats.shares[port] = impl->table.share(DpPort{port});
     return stats;
   });
 }
@@ -304,14 +323,24 @@ void Revalidator::set_features(std::uint32_t loaded) {
 }
 
 void Revalidator::Impl::run() {
+  TimePoint awake = Clock::now();  // since when its time has not been counted
   while (!stopping.load(std::memory_order_relaxed)) {
     now = Clock::now();
+    count_busy(awake, now);
     const bool commanded = mailbox.take_and_run();
     refresh_state();
     const std::size_t served = serve_requests();
     housekeeping();
-    if (!commanded && served == 0) rest();
+    if (commanded || served != 0) continue;
+    count_busy(awake, Clock::now());
+    rest();
+    awake = Clock::now();
   }
+}
+
+void Revalidator::Impl::count_busy(TimePoint& since, TimePoint until) {
+  stats.busy_nanoseconds += static_cast<std::uint64_t>((until - since).count());
+  since = until;
 }
 
 void Revalidator::Impl::rest() {
@@ -327,6 +356,7 @@ void Revalidator::Impl::rest() {
 std::size_t Revalidator::Impl::serve_requests() {
   std::size_t served = 0;
   for (const auto& queue : queues) {
+    waiting = std::max(waiting, static_cast<std::uint32_t>(queue->size()));
     FlowRequest request;
     for (std::size_t i = 0; i < kRequestBatch && queue->pop(request); ++i, ++served) serve(std::move(request));
   }
@@ -342,6 +372,7 @@ void Revalidator::Impl::tell_wanted_features() {
 
 void Revalidator::Impl::serve(FlowRequest&& request) {
   refresh_state();
+  const TimePoint received = request.received;
   TranslationRef translation = std::move(request.translation);
   if (is_stale(*translation)) {
     ++stats.rejected_stale;
@@ -352,6 +383,7 @@ void Revalidator::Impl::serve(FlowRequest&& request) {
   switch (table.publish(request.key, std::move(translation), now)) {
     case MegaflowTable::Publish::kPublished:
       last_published = now;
+      if (received != TimePoint{}) stats.publish.record(Clock::now() - received);
       break;
     case MegaflowTable::Publish::kFull:
     case MegaflowTable::Publish::kError:
@@ -371,7 +403,9 @@ void Revalidator::Impl::housekeeping() {
   tell_wanted_features();
   if (now < next_sweep) return;
   next_sweep = now + kSweepInterval;
+  waited = std::exchange(waiting, 0);
   sweep(true);
+  stats.sweeps.record(Clock::now() - now);
   expire_macs();
   table.rank();
 }
@@ -483,6 +517,7 @@ bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const 
 bool Revalidator::Impl::revalidate(const Change& change) {
   refresh_state();
   if (change.empty()) return false;
+  const TimePoint started = Clock::now();
   bool changed = false;
   for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
     // Flows that update() moves to another slot are right already, wherever that is.
@@ -490,6 +525,7 @@ bool Revalidator::Impl::revalidate(const Change& change) {
       if (table.flow(slot) != nullptr && affects(change, slot)) changed = retranslate(slot) || changed;
     serve_requests();
   }
+  stats.changes.record(Clock::now() - started);
   return needs_grace_period(changed);
 }
 
@@ -581,9 +617,23 @@ std::vector<FlowSnapshot> Revalidator::Impl::list(std::size_t limit) {
   return snapshots;
 }
 
+std::vector<FlowSnapshot> Revalidator::Impl::top(std::size_t count, FlowOrder order) {
+  TopFlows best{count, order};
+  for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
+    best.consider(table, begin, begin + kSlice);
+    serve_requests();
+  }
+  std::vector<FlowSnapshot> snapshots;
+  for (const std::uint64_t id : best.take())  // some may have gone since
+    if (const std::uint32_t slot = slot_of(table, id); slot != MegaflowTable::kNoSlot)
+      snapshots.push_back(snapshot(slot));
+  return snapshots;
+}
+
 FlowSnapshot Revalidator::Impl::snapshot(std::uint32_t slot) const {
   const MegaflowTable::Flow& flow = *table.flow(slot);
   FlowSnapshot snapshot;
+  snapshot.id = flow_id(slot, flow);
   snapshot.key.key = table.key(slot);
   snapshot.key.mask = flow.mask;
   snapshot.mask = table.mask(slot);

@@ -26,11 +26,13 @@
 #include <vector>
 
 #include "user/base/clock.h"
+#include "user/base/latency.h"
 #include "user/l2/fdb.h"
 #include "user/pipeline/switch.h"
 #include "user/worker/encode.h"
 #include "user/worker/flow_maps.h"
 #include "user/worker/megaflow_table.h"
+#include "user/worker/top_flows.h"
 #include "user/worker/upcall.h"
 
 namespace shunt {
@@ -39,6 +41,7 @@ class EventQueue;
 
 // A cached flow, as `shunt cache list` shows it.
 struct FlowSnapshot {
+  std::uint64_t id = 0;  // flow_id()
   shunt_megaflow_key key{};
   FlowMask mask{};
   std::vector<shunt_action> actions;
@@ -53,6 +56,10 @@ struct RevalidatorStats {
   std::uint32_t flows = 0, flow_limit = 0, masks = 0, groups = 0, indexed_overflow = 0;
   std::uint64_t published = 0, rejected_stale = 0, rejected_full = 0, evicted = 0, expired = 0, revalidated = 0,
                 exact_fallback = 0;
+  std::uint64_t busy_nanoseconds = 0;        // at work, and not waiting for it
+  std::uint32_t requests_waiting = 0;        // the most that one worker's ring held in the last seconds
+  Latencies publish, sweeps, changes;        // see Revalidator::stats()
+  std::vector<MegaflowTable::Share> shares;  // of the cache, by datapath port
 };
 
 struct PortTraffic {
@@ -125,6 +132,11 @@ class Revalidator {
   [[nodiscard]] std::vector<FlowSnapshot> list(std::size_t limit);
   // The cached flow that a packet with this key (in_port a datapath port) meets.
   [[nodiscard]] std::optional<FlowSnapshot> find(const FlowKey& key);
+  [[nodiscard]] std::optional<FlowSnapshot> find(std::uint64_t id);
+  // The busiest flows, the first one on top. Counters are as the last sweep left them.
+  [[nodiscard]] std::vector<FlowSnapshot> top(std::size_t count, FlowOrder order);
+  // Times: `publish` from a worker's taking a packet until its flow is in the cache; `sweeps` the walk of each second
+  // over all flows; `changes` the walk over flows that a change may have altered.
   [[nodiscard]] RevalidatorStats stats();
   // What the kernel sent out of a port by cached flows, as it left. Any thread.
   [[nodiscard]] PortTraffic transmitted(DpPort port) const noexcept;

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "user/base/clock.h"
 #include "user/flow/flow_key.h"
 #include "user/pipeline/translate.h"
 #include "user/worker/doorbell.h"
@@ -19,6 +20,7 @@ using TranslationRef = std::shared_ptr<const Translation>;
 struct FlowRequest {
   FlowKey key{};  // the packet's, whole
   TranslationRef translation;
+  TimePoint received{};  // when the worker took the packet
 };
 
 class RequestQueue {
@@ -32,6 +34,7 @@ class RequestQueue {
   void ring_doorbell() noexcept { doorbell_.ring(); }  // once after a batch of pushes
   [[nodiscard]] bool pop(FlowRequest& request) noexcept { return ring_.pop(request); }
   [[nodiscard]] bool empty() const noexcept { return ring_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return ring_.size(); }
 
  private:
   SpscRing<FlowRequest> ring_;

@@ -119,17 +119,22 @@ void WorkerPool::reset_counters(DpPort port) {
   });
 }
 
-WorkerStats WorkerPool::stats() const {
-  WorkerStats sum;
+std::vector<WorkerStats> WorkerPool::stats() const {
+  std::vector<WorkerStats> all;
   for (const auto& worker : impl_->workers) {
     const Counters& counters = worker->counters();
-    sum.upcalls += counters.upcalls.get();
-    sum.nanoseconds += counters.nanoseconds.get();
-    sum.translations += counters.translations.get();
-    sum.requests += counters.requests.get();
-    sum.requests_refused += counters.requests_refused.get();
+    all.push_back({.upcalls = counters.upcalls.get(),
+                   .nanoseconds = counters.nanoseconds.get(),
+                   .translations = counters.translations.get(),
+                   .requests = counters.requests.get(),
+                   .requests_refused = counters.requests_refused.get(),
+                   .core = worker->core(),
+                   .busy_nanoseconds = counters.busy_nanoseconds.get(),
+                   .wait = counters.wait.read(),
+                   .translate = counters.translate.read(),
+                   .send = counters.send.read()});
   }
-  return sum;
+  return all;
 }
 
 XskStatistics WorkerPool::socket_statistics(DpPort port) {

@@ -25,6 +25,7 @@
 #include "maps/port.h"
 #include "user/afxdp/socket.h"
 #include "user/afxdp/umem.h"
+#include "user/base/latency.h"
 #include "user/base/strong_types.h"
 #include "user/pipeline/switch.h"
 #include "user/worker/executor.h"
@@ -48,11 +49,17 @@ struct PortCounters {
   std::uint64_t drops[SHUNT_DROP_COUNTERS] = {};
 };
 
+// One worker's.
 struct WorkerStats {
   std::uint64_t upcalls = 0;      // packets handled
   std::uint64_t nanoseconds = 0;  // spent on them
   std::uint64_t translations = 0;
   std::uint64_t requests = 0, requests_refused = 0;  // flows asked for; refused: the revalidator was behind
+  std::optional<unsigned> core;                      // that it is pinned on
+  std::uint64_t busy_nanoseconds = 0;                // at work, and not waiting for it
+  // A packet's way: from the kernel handing it up to a worker taking it; its translation, where none was at hand; from
+  // the taking until the batch has been sent.
+  Latencies wait, translate, send;
 };
 
 class WorkerPool {
@@ -95,7 +102,7 @@ class WorkerPool {
 
   [[nodiscard]] PortCounters counters(DpPort port) const;  // any thread
   void reset_counters(DpPort port);                        // of a port number that is used anew
-  [[nodiscard]] WorkerStats stats() const;                 // any thread
+  [[nodiscard]] std::vector<WorkerStats> stats() const;    // any thread; by worker
   [[nodiscard]] XskStatistics socket_statistics(DpPort port);
 
  private:

@@ -126,16 +126,26 @@ void WorkerThread::refresh_state() {
 
 void WorkerThread::run() {
   pin();
+  TimePoint awake = Clock::now();  // since when its time has not been counted
   while (!stopping_.load(std::memory_order_relaxed)) {
     now_ = Clock::now();
+    count_busy(awake, now_);
     bool busy = mailbox_.take_and_run();
     if (switch_.version() != state_->version) refresh_state();
     busy = serve_sockets() || busy;
     busy = transmitter_.serve_inbox() > 0 || busy;
     if (transmitter_.unsent()) transmitter_.flush();
     housekeeping();
-    if (!busy) rest();
+    if (busy) continue;
+    count_busy(awake, Clock::now());
+    rest();
+    awake = Clock::now();
   }
+}
+
+void WorkerThread::count_busy(TimePoint& since, TimePoint now) noexcept {
+  counters_.busy_nanoseconds.add(static_cast<std::uint64_t>((now - since).count()));
+  since = now;
 }
 
 void WorkerThread::pin() {
@@ -178,15 +188,17 @@ bool WorkerThread::serve_sockets() noexcept {
 std::size_t WorkerThread::serve(const Served& served) noexcept {
   std::array<XskDescriptor, kBatch> descriptors;
   const std::uint32_t count = served.socket->receive(descriptors);
+  if (count == 0) return 0;
+  received_ = Clock::now();
   std::size_t packets = 0;
   for (std::size_t begin = 0, end = 0; begin < count; begin = end, ++packets) {
     while ((descriptors[end++].options & kContinued) != 0) {
     }
     handle(std::span{descriptors}.subspan(begin, end - begin), served.port);
   }
-  if (count == 0) return 0;
   served.socket->refill(frames_);
   transmitter_.flush();
+  counters_.send.record(Clock::now() - received_, packets);
   push_requests();
   return packets;
 }
@@ -213,7 +225,7 @@ void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort port) no
       const bool unknown = is_uncounted(meta.reason) && meta.reason != SHUNT_UPCALL_ORDER;
       if (unknown && now_ - recent.requested >= kAskAgain) {
         recent.requested = now_;
-        pending_.push_back({executor_.key(), recent.translation});
+        pending_.push_back({executor_.key(), recent.translation, received_});
       }
     }
   }
@@ -228,6 +240,7 @@ shunt_upcall_meta WorkerThread::take_meta(const XskDescriptor& first, DpPort por
     std::byte* at = umem_.data(first.address - sizeof meta);
     std::memcpy(&meta, at, sizeof meta);
     if (meta.magic == SHUNT_UPCALL_MAGIC && meta.in_port == port.value) {
+      counters_.wait.record(received_.time_since_epoch() - std::chrono::nanoseconds{meta.handed_up});
       // The frame's next packet may come without.
       std::memset(at, 0, sizeof meta.magic);
       return meta;
@@ -295,7 +308,9 @@ WorkerThread::Recent& WorkerThread::look_up() {
   if (known && !recent.translation->needs_packet) return recent;
   if (!known) recent = {key, nullptr, {}, {}};
   const PacketView packet{executor_.frame(), executor_.length()};
+  const TimePoint begin = Clock::now();
   recent.translation = std::make_shared<const Translation>(translate(*state_, key, &packet));
+  counters_.translate.record(Clock::now() - begin);
   counters_.translations.add(1);
   return recent;
 }

@@ -46,6 +46,7 @@ class WorkerThread {
   void stop();
   [[nodiscard]] Mailbox& mailbox() noexcept { return mailbox_; }
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
+  [[nodiscard]] std::optional<unsigned> core() const noexcept { return options_.core; }
 
   // In the worker's thread, by mailbox().
   void adopt(DpPort port, std::unique_ptr<XskSocket> socket);
@@ -79,6 +80,7 @@ class WorkerThread {
 
   void run();
   void pin();
+  void count_busy(TimePoint& since, TimePoint now) noexcept;  // up to now, which becomes `since`
   bool serve_sockets() noexcept;
   std::size_t serve(const Served& served) noexcept;
   void handle(std::span<const XskDescriptor> packet, DpPort port) noexcept;
@@ -109,6 +111,7 @@ class WorkerThread {
   std::vector<Recent> recent_;
   std::vector<FlowRequest> pending_;  // of this batch
   TimePoint now_{}, next_housekeeping_{};
+  TimePoint received_{};  // this batch
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -196,6 +196,30 @@ class FakeInstance : public InstanceApi {
     cache_counters.flows = static_cast<std::uint32_t>(cache.size());
     return cache_counters;
   }
+  InstanceStats stats() override {
+    InstanceStats all;
+    for (const auto& [name, bridge] : bridge_map) {
+      BridgeStats figures;
+      figures.name = name;
+      figures.rules = bridge.rules.size();
+      figures.macs = bridge.macs.size();
+      figures.mac_limit = bridge.fdb.limit;
+      all.bridges.push_back(figures);
+      all.ports.insert(all.ports.end(), bridge.ports.begin(), bridge.ports.end());
+    }
+    all.stray = stray;
+    all.cache = cache_stats();
+    all.workers = workers;
+    return all;
+  }
+  void collect_counters() override {}
+  std::vector<FlowSnapshot> top_flows(std::size_t count, FlowOrder) override { return cache_list(count); }
+  std::optional<CacheWhy> flow_why(std::uint64_t id) override {
+    if (why && why->flow.id == id) return why;
+    return std::nullopt;
+  }
+  std::vector<WorkerStats> workers;
+
   void cache_flush() override {
     ++flushes;
     cache.clear();
