@@ -27,7 +27,8 @@ start_at_once() {
 expect_ping a 10.0.0.2
 guest a python3 "$FRAMES" send eth0 --src "$(mac_of a)" --dst "$mac" --dport 5001 --sport 10000 --flows $flows \
   --count $flows --rate 2000 >/dev/null
-wait_until 5 "all flows are cached" sh -c "[ $(json 'd["flows"]' cache stats) -ge $flows ]"
+all_cached() { [ "$(json 'd["flows"]' cache stats)" -ge $flows ]; }
+wait_until 5 "all flows are cached" all_cached
 sleep 0.3 # they are young no more
 port_before=$(received)
 

@@ -53,6 +53,10 @@ class Headers {
   [[nodiscard]] bool is_cut() const {
     return (is_ipv4 && l3 + word(l3 + 2) > frame_.size()) || (is_ipv6 && l3 + 40 + word(l3 + 4) > frame_.size());
   }
+  // Its version is another than the EtherType says.
+  [[nodiscard]] bool has_bad_version() const {
+    return (is_ipv4 && byte(l3) >> 4 != 4) || (is_ipv6 && byte(l3) >> 4 != 6);
+  }
   [[nodiscard]] bool is_later_fragment() const { return fragment() == Fragment::kLater; }
   // SCTP's ports are there, but not all that its checksum covers.
   [[nodiscard]] bool is_first_fragment_of_sctp() const {
@@ -179,6 +183,17 @@ Bytes without_tags(Bytes frame, unsigned left) {
   return frame;
 }
 
+// Theirs has one label more, which stands where ours begins.
+bool has_label_before(const Bytes& ours, const Bytes& theirs) {
+  const std::size_t l3 = Headers{theirs}.l3;
+  constexpr std::size_t kLabel = 4;
+  if (Headers{theirs}.labels() == 0 || theirs.size() < l3 + 2 * kLabel || ours.size() < l3 + kLabel) return false;
+  Bytes a = ours, b = theirs;
+  a.erase(a.begin() + static_cast<std::ptrdiff_t>(l3), a.begin() + static_cast<std::ptrdiff_t>(l3 + kLabel));
+  b.erase(b.begin() + static_cast<std::ptrdiff_t>(l3), b.begin() + static_cast<std::ptrdiff_t>(l3 + 2 * kLabel));
+  return one_begins_other(std::move(a), std::move(b));
+}
+
 // Theirs has the first of our tags only: so many less. 0: they differ otherwise, too.
 unsigned lost_tags(const Bytes& ours, const Bytes& theirs) {
   const unsigned our_tags = Headers{ours}.tags, their_tags = Headers{theirs}.tags;
@@ -219,7 +234,9 @@ const char* why_tags_differ(const Layout& layout, PortNo to, const Met& met, con
       return "Open vSwitch sends frames of VLAN 0 with a priority tag to a trunk that, by its manual, wants none";
   }
   // One that an access port makes of the first that it took off.
-  if (vlan.mode == VlanMode::kAccess && met.normal_two_tags && has_priority_tag(theirs) && Headers{theirs}.tags == 1 &&
+  const bool makes_priority_tags =
+      vlan.mode == VlanMode::kAccess || (vlan.mode == VlanMode::kDot1qTunnel && has_access_port(layout));
+  if (makes_priority_tags && met.normal_two_tags && has_priority_tag(theirs) && Headers{theirs}.tags == 1 &&
       without_padding(without_tags(ours, 0)) == without_padding(without_tags(theirs, 0)))
     return kAccessTags;
   const unsigned lost = lost_tags(ours, theirs);
@@ -255,6 +272,8 @@ const char* why_these_differ(const Layout& layout, PortNo to, const Headers& inp
   if (constexpr unsigned kNoType = 0x05ff; met.push_mpls && Headers{theirs}.word(headers.eth_type()) == kNoType &&
                                            equal_outside(ours, theirs, headers.eth_type(), headers.eth_type() + 2))
     return "Open vSwitch takes a label back from an 802.3 frame behind a clone, and its length with it";
+  if (input.labels() == 1 && met.pop_mpls && has_label_before(ours, theirs))
+    return "Open vSwitch takes the last label not off where pop_mpls says that MPLS follows, and writes over it";
   if (input.has_protocol_0() && equal_outside(ours, theirs, headers.l3, headers.l3 + kIpv6Size))
     return "Open vSwitch edits no IP header whose protocol is 0";
   return why_tags_differ(layout, to, met, sent, theirs);
@@ -320,6 +339,8 @@ std::optional<std::string> known_difference(const Scenario& scenario, const Inpu
     return "Open vSwitch drops the packet, mostly with all that was sent before, where a fourth label is pushed";
   if (headers.is_cut() && met.dec_ttl && is_part_of(theirs, ours.outputs))
     return "Open vSwitch holds the TTL of an IP packet that is shorter than it says for 0, and expired";
+  if (headers.has_bad_version() && met.dec_ttl && is_part_of(theirs, ours.outputs))
+    return "Open vSwitch holds the TTL of what is no IP header, by its version, for 0, and expired";
   if (headers.is_first_fragment_of_sctp() && is_part_of(ours.outputs, theirs))
     return "Open vSwitch writes SCTP ports of a first fragment, and a wrong checksum: it covers what is not here";
   if (headers.has_bad_tcp_offset())
