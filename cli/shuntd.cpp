@@ -259,8 +259,8 @@ void run(const Settings& settings) {
   const InstanceLock lock{settings.rundir, settings.instance.name};
   Instance instance{settings.instance};
   instance.start();
-  if (settings.detach) return;
   if (settings.config) load_config_file(instance, *settings.config);
+  if (settings.detach) return;
   loop.add(instance.event_fd(), EPOLLIN, [&instance](std::uint32_t) { instance.handle_events(); });
 
   openflow::OpenFlow openflow{loop, instance, settings.rundir, settings.tls};

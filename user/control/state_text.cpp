@@ -156,7 +156,7 @@ TableConfig parse_stored_table(std::string_view text) {
 
 std::string format_stored(const Rule& rule) { return format_flow_spec(flow_mod_of(rule)); }
 
-FlowMod parse_stored_rule(std::string_view text) { return parse_flow(text, FlowMod::Command::kAdd, {}); }
+FlowMod parse_stored_rule(std::string_view text) { return parse_formatted_flow(text); }
 
 std::string format_stored(PortNo port, bool is_static) {
   return is_static ? fmt::format("{} static", port.value) : fmt::format("{}", port.value);

@@ -285,6 +285,7 @@ ActionList parse_inner_list(const Scope& outer, const ActionToken& token, ListKi
     throw TextError(token.name_column, fmt::format("actions nest deeper than {}", kMaxDepth),
                     OfErrorCode::kTooManyActions);
   Scope inner = {.names = outer.names, .kind = kind, .depth = outer.depth + 1, .left = outer.left};
+  inner.checks_prerequisites = outer.checks_prerequisites;
   if (kind != ListKind::kActionSet) inner.state = outer.state;
   const bool leads_on = outer.wanted != nullptr && outer.wanted->path.size() > inner.depth &&
                         outer.wanted->path[outer.depth] == outer.actions.size();
@@ -294,7 +295,7 @@ ActionList parse_inner_list(const Scope& outer, const ActionToken& token, ListKi
 }
 
 void Scope::check_prerequisite(const Field& f, std::size_t column) const {
-  if (kind == ListKind::kActionSet || implied_by(f.prerequisite, state)) return;
+  if (!checks_prerequisites || kind == ListKind::kActionSet || implied_by(f.prerequisite, state)) return;
   throw TextError(column,
                   fmt::format("{} needs {} in the match, or from the actions before", f.name, describe(f.prerequisite)),
                   OfErrorCode::kMatchInconsistent);
@@ -360,8 +361,9 @@ ActionList parse_actions(std::string_view text, const Match& match, const PortNa
 }
 
 ActionList parse_rule_actions(std::string_view text, const Match& match, std::uint8_t table, const PortNames& names,
-                              std::size_t column, WantedAction* wanted) {
+                              std::size_t column, WantedAction* wanted, bool checks_prerequisites) {
   action_text::Scope scope{.names = names, .table = table, .state = match, .wanted = wanted};
+  scope.checks_prerequisites = checks_prerequisites;
   ActionList actions = parse(text, scope, column);
   if (actions.empty()) actions.emplace_back(DropAction{});
   return actions;

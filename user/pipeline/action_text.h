@@ -27,9 +27,10 @@ struct WantedAction {
 // rule's: set_field, load and move are refused unless each packet of it, edited by the actions before, has the field.
 // "drop" and an empty text are the same list, of one DropAction.
 ActionList parse_actions(std::string_view text, const Match& match, const PortNames& names, std::size_t column = 1);
-// The same for a rule of `table`: goto_table goes to later ones.
+// The same for a rule of `table`: goto_table goes to later ones. Fields' prerequisites may be left to who made the
+// text.
 ActionList parse_rule_actions(std::string_view text, const Match& match, std::uint8_t table, const PortNames& names,
-                              std::size_t column = 1, WantedAction* wanted = nullptr);
+                              std::size_t column = 1, WantedAction* wanted = nullptr, bool checks_prerequisites = true);
 // An action set, as of a group's bucket: which packets it will meet is not known, so fields need no prerequisites.
 // Empty where the text is, or says drop.
 ActionList parse_action_set(std::string_view text, const PortNames& names, std::size_t column = 1,

@@ -67,6 +67,7 @@ struct Scope {
   unsigned depth = 0;              // lists around this one
   std::size_t* left = nullptr;     // actions that the rule may still have
   WantedAction* wanted = nullptr;  // of this list, or of one inside
+  bool checks_prerequisites = true;
   ActionList actions{};
 
   template <typename A>

@@ -64,7 +64,10 @@ class Tokenizer {
 
 class FlowParser {
  public:
-  FlowParser(Command command, const PortNames& names) : names_{names} { mod_.command = command; }
+  FlowParser(Command command, const PortNames& names, bool checks_prerequisites = true)
+      : names_{names}, checks_prerequisites_{checks_prerequisites} {
+    mod_.command = command;
+  }
 
   FlowMod parse(std::string_view text, WantedAction* wanted = nullptr) {
     Tokenizer tokenizer{text};
@@ -76,14 +79,14 @@ class FlowParser {
       else if (!settings.take(*token))
         keep(*token);
     }
-    mod_.match = parse_match(std::span{tokens_}.first(token_count_), names_);
+    mod_.match = parse_match(std::span{tokens_}.first(token_count_), names_, checks_prerequisites_);
     if (is_delete(mod_.command)) {
       if (actions) throw TextError(actions->key_column, "a deletion or a filter has no actions");
     } else {
       if (!actions) throw TextError(text.size() + 1, "the actions are missing (actions=...)");
       if (!actions->has_value) throw TextError(actions->key_column, "actions wants a value: actions=...");
-      mod_.actions =
-          parse_rule_actions(actions->value, mod_.match, mod_.table.value_or(0), names_, actions->value_column, wanted);
+      mod_.actions = parse_rule_actions(actions->value, mod_.match, mod_.table.value_or(0), names_,
+                                        actions->value_column, wanted, checks_prerequisites_);
     }
     return std::move(mod_);
   }
@@ -95,6 +98,7 @@ class FlowParser {
   }
 
   const PortNames& names_;
+  const bool checks_prerequisites_;
   FlowMod mod_;
   std::array<MatchToken, kMaxTokens> tokens_;
   std::size_t token_count_ = 0;
@@ -110,6 +114,11 @@ constexpr std::array<CommandWord<Command>, 5> kCommandWords{{{"add", Command::kA
 
 FlowMod parse_flow(std::string_view text, FlowMod::Command command, const PortNames& names) {
   return FlowParser{command, names}.parse(text);
+}
+
+FlowMod parse_formatted_flow(std::string_view text) {
+  static const PortNames no_names;
+  return FlowParser{Command::kAdd, no_names, false}.parse(text);
 }
 
 std::vector<FlowMod> parse_flows(std::string_view text, FlowMod::Command default_command, const PortNames& names) {

@@ -46,6 +46,10 @@ class LineError : public Error {
 // On delete (also the filter of `flow list`) there are no actions, and cookie=VALUE/MASK and out_port=PORT select.
 FlowMod parse_flow(std::string_view text, FlowMod::Command command, const PortNames& names);
 
+// What format_flow_spec() made, without names, of a rule that the switch has taken. Its fields may lack prerequisites:
+// those of rules that `learn` or a protocol made were never asked for.
+FlowMod parse_formatted_flow(std::string_view text);
+
 // A file of at most a million rules: a rule a line, '#' comments, blank lines. A line may begin with add, modify,
 // modify_strict, delete or delete_strict; without, it is `default_command`. Throws LineError.
 std::vector<FlowMod> parse_flows(std::string_view text, FlowMod::Command default_command, const PortNames& names);

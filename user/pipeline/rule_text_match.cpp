@@ -214,7 +214,7 @@ int stage_of(const Field* f) {
   return f->id == FieldId::kNwProto ? 1 : 2;
 }
 
-Match build_match(std::span<const MatchToken> tokens, const PortNames& names) {
+Match build_match(std::span<const MatchToken> tokens, const PortNames& names, bool checks_prerequisites) {
   MatchBuilder builder{names};
   std::array<bool, 3> stage_used{};
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -237,15 +237,16 @@ Match build_match(std::span<const MatchToken> tokens, const PortNames& names) {
     }
   }
   for (const MatchToken& token : tokens)
-    if (const Field* f = find_field(token.key)) builder.check_prerequisite(token, *f);
+    if (const Field* f = find_field(token.key); f != nullptr && checks_prerequisites)
+      builder.check_prerequisite(token, *f);
   return builder.match();
 }
 
 }  // namespace
 
-Match parse_match(std::span<const MatchToken> tokens, const PortNames& names) {
+Match parse_match(std::span<const MatchToken> tokens, const PortNames& names, bool checks_prerequisites) {
   try {
-    return build_match(tokens, names);
+    return build_match(tokens, names, checks_prerequisites);
   } catch (const TextError& error) {
     throw TextError(error.column(), error.reason(), error.code().value_or(OfErrorCode::kBadMatchValue));
   }

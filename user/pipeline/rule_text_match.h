@@ -22,7 +22,7 @@ struct MatchToken {
 };
 
 // The match that the tokens make together, in any order. Throws TextError.
-Match parse_match(std::span<const MatchToken> tokens, const PortNames& names);
+Match parse_match(std::span<const MatchToken> tokens, const PortNames& names, bool checks_prerequisites = true);
 
 // True where `key` is a field's name or a keyword that begins a match ("tcp").
 [[nodiscard]] bool is_match_key(std::string_view key) noexcept;

@@ -165,7 +165,7 @@ TEST_SUITE("configuration files") {
 
   TEST_CASE("what only the switch can know is told by its place, too, before anything changes") {
     CHECK(refusal("[bridge.br0]\nrules = [\"priority=3,actions=drop\",\n\"priority=2,actions=group:7\"]\n") ==
-          "3:22 bridge.br0.rules[1]: no group 7");
+          "3:21 bridge.br0.rules[1]: no group 7");
     CHECK(has(refusal("[bridge.br0]\ngroups = [\"group_id=1,type=all,bucket=actions=group:1\"]\n"),
               "bridge.br0.groups[0]"));
     CHECK(has(refusal("[bridge.br0]\nrules = [\"tcp,priority=3,actions=drop\", \"priority=3,tcp,actions=normal\"]\n"),
