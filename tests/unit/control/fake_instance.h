@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -212,7 +213,8 @@ class FakeInstance : public InstanceApi {
     all.workers = workers;
     return all;
   }
-  void collect_counters() override {}
+  void collect_counters() override { ++readings; }
+  std::atomic<int> readings{0};
   std::vector<FlowSnapshot> top_flows(std::size_t count, FlowOrder) override { return cache_list(count); }
   std::optional<CacheWhy> flow_why(std::uint64_t id) override {
     if (why && why->flow.id == id) return why;
