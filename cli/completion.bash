@@ -41,7 +41,7 @@ _shunt() {
         ;;
       --timeout | --ofport | --tag | --trunks | --cvlans | --vlan-mode | --qinq-ethtype | --priority-tags | --flood | \
         --receive | --forward | --packet-in | --protected | --mode | --queues | --file | --limit | --vlan | --port | \
-        --ageing | --interval | --flood-vlans | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge)
+        --ageing | --interval | --flood-vlans | --datapath-id | --fail-mode | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge)
         ((i++))
         ;;
       -*) ;;
@@ -55,7 +55,8 @@ _shunt() {
   case $verb in
     'port attach') options+=" $settings --ofport --mode --queues --create-tap --force --json" ;;
     'port set') options+=" $settings --all-vlans --json" ;;
-    'bridge set') options+=" --flood-vlans" ;;
+    'bridge set') options+=" --flood-vlans --datapath-id --fail-mode" ;;
+    'bridge add') options+=" --datapath-id --fail-mode" ;;
     'table set') options+=" --max-rules --evict --miss --name" ;;
     'group list' | 'group stats' | 'meter list' | 'meter stats') options+=" --json" ;;
     *' list' | *' show' | 'cache stats') options+=" --json" ;;&
@@ -89,12 +90,13 @@ _shunt() {
     --qinq-ethtype) _shunt_reply "802.1ad 802.1q" "$current"; return ;;
     --priority-tags) _shunt_reply "no if-nonzero always" "$current"; return ;;
     --flood | --receive | --forward | --packet-in | --protected | --evict) _shunt_reply "on off" "$current"; return ;;
+    --fail-mode) _shunt_reply "standalone secure" "$current"; return ;;
     --miss) _shunt_reply "drop controller continue" "$current"; return ;;
     --bridge) _shunt_reply "$(_shunt_bridges)" "$current"; return ;;
     --in-port) _shunt_reply "$(_shunt_ports "${words[1]-}")" "$current"; return ;;
     --port) _shunt_reply "$(_shunt_ports "${words[2]-}")" "$current"; return ;;
     --instance | --timeout | --ofport | --tag | --trunks | --cvlans | --queues | --limit | --vlan | --ageing | \
-      --interval | --flood-vlans | --max-rules | --name)
+      --interval | --flood-vlans | --datapath-id | --max-rules | --name)
       return
       ;;
   esac
@@ -104,10 +106,11 @@ _shunt() {
   fi
 
   case ${#words[@]} in
-    0) _shunt_reply "bridge port flow group meter table config trace cache fdb drops stats version packet-in" "$current" ;;
+    0) _shunt_reply "bridge controller port flow group meter table config trace cache fdb drops stats version packet-in" "$current" ;;
     1)
       case ${words[0]} in
         bridge) _shunt_reply "add del list show set" "$current" ;;
+        controller) _shunt_reply "add del list" "$current" ;;
         port) _shunt_reply "attach detach list show set" "$current" ;;
         flow) _shunt_reply "add mod mod-strict del del-strict list replace" "$current" ;;
         group) _shunt_reply "add mod add-or-mod del insert-bucket remove-bucket list stats" "$current" ;;

@@ -75,6 +75,7 @@ enum shunt_field {
 	SHUNT_FIELD_ND_TLL,   /* 6 */
 	SHUNT_FIELD_MPLS_LSE, /* 4, top entry */
 	SHUNT_FIELD_PBB_ITAG, /* 4 */
+	SHUNT_FIELD_IP_PROTO, /* 1; behind IPv6 extension headers: not applied */
 	SHUNT_FIELD_COUNT,
 };
 

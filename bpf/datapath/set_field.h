@@ -43,6 +43,7 @@ enum {
   SHUNT_SUM_PSEUDO = 1 << 1, /* the pseudo-header of TCP, UDP, ICMPv6 */
   SHUNT_SUM_L4 = 1 << 2,     /* the L4 packet */
   SHUNT_SUM_FINAL = 1 << 3,  /* not if a routing header names another final destination (RFC 8200 section 8.1) */
+  SHUNT_SUM_SWAPPED = 1 << 4, /* in the pseudo-header it lies in the other half of its word */
 };
 
 struct shunt_place {
@@ -53,7 +54,7 @@ struct shunt_place {
   __u8 sums;  /* SHUNT_SUM_* */
 };
 
-/* By enum shunt_field. IPv6's own places of ToS and TTL are in shunt_find_field. */
+/* By enum shunt_field. IPv6's own places of ToS, TTL and protocol are in shunt_find_field. */
 static const struct shunt_place shunt_places[64] = {
     /* NONE */ {SHUNT_BASE_NONE, 0, 0, 0, 0},
     /* ETH_DST */ {SHUNT_BASE_FRAME, 0, 6, 0, 0},
@@ -91,6 +92,7 @@ static const struct shunt_place shunt_places[64] = {
     /* ND_TLL */ {SHUNT_BASE_ND_TLL, 0, 6, 0, SHUNT_SUM_L4},
     /* MPLS_LSE */ {SHUNT_BASE_L3, 0, 4, SHUNT_L3_MPLS, 0},
     /* PBB_ITAG */ {SHUNT_BASE_L3, 0, 4, SHUNT_L3_PBB, 0},
+    /* IP_PROTO */ {SHUNT_BASE_L3, 9, 1, SHUNT_L3_IPV4 | SHUNT_L3_IPV6, SHUNT_SUM_IPV4 | SHUNT_SUM_PSEUDO},
 };
 
 /* A write of up to three 16-bit words, raw, under a mask, at an even offset of the frame. */
@@ -150,6 +152,11 @@ SHUNT_INLINE int shunt_find_field(const struct shunt_headers* h, const struct sh
     return 1;
   }
   if (h->l3_kind == SHUNT_L3_IPV6 && action->field == SHUNT_FIELD_IP_TTL) w->off = h->l3 + 7u;
+  if (h->l3_kind == SHUNT_L3_IPV6 && action->field == SHUNT_FIELD_IP_PROTO) {
+    if (h->l4 != h->l3 + sizeof(struct shunt_ipv6_header)) return 0;
+    w->off = h->l3 + 6u;
+    w->sums |= SHUNT_SUM_SWAPPED;
+  }
   shift = (w->off & 1) * 8;
   w->off &= ~1u;
   w->value[0] = (__u16)(action->value[0] << shift);
@@ -205,6 +212,11 @@ SHUNT_INLINE enum shunt_verdict shunt_write_field(shunt_frame* frame, const stru
     p = shunt_frame_at(frame, h->l3 + 10u, 2);
     if (p) shunt_store16(p, shunt_checksum_update(shunt_load16(p), difference));
   }
+  if (w->sums & SHUNT_SUM_SWAPPED) {
+    difference = (difference & 0xffff) + (difference >> 16);
+    difference = (difference & 0xffff) + (difference >> 16);
+    difference = (difference & 0xff) << 8 | difference >> 8;
+  }
   if ((w->sums & SHUNT_SUM_L4) ||
       ((w->sums & SHUNT_SUM_PSEUDO) && h->proto != SHUNT_IP_PROTO_ICMP && h->proto != SHUNT_IP_PROTO_IGMP))
     shunt_adjust_l4(frame, h, difference);
@@ -215,6 +227,9 @@ SHUNT_INLINE enum shunt_verdict shunt_write_field(shunt_frame* frame, const stru
 SHUNT_INLINE void shunt_forget_headers(shunt_frame* frame, struct shunt_headers* h, __u32 field) SHUNT_NOEXCEPT {
   if (field == SHUNT_FIELD_ETH_TYPE) {
     h->l3_kind = SHUNT_L3_NONE;
+    h->l4 = h->nd_sll = h->nd_tll = 0;
+    h->flags &= (__u8)~SHUNT_HEADERS_ND;
+  } else if (field == SHUNT_FIELD_IP_PROTO) {
     h->l4 = h->nd_sll = h->nd_tll = 0;
     h->flags &= (__u8)~SHUNT_HEADERS_ND;
   } else if ((field == SHUNT_FIELD_ICMP_TYPE || field == SHUNT_FIELD_ICMP_CODE) && (h->flags & SHUNT_HEADERS_ND)) {

@@ -90,7 +90,7 @@ done
 VERSION=OpenFlow13
 note "a packet sent out arrives"
 ofctl del-flows "$MGMT"
-listen b sent
+listen b sent --type 0x88b5
 listening
 ofctl packet-out "$MGMT" "in_port=controller packet=ffffffffffff0200000000aa88b5$(printf '%092d' 0) actions=output:2"
 heard sent

@@ -20,6 +20,7 @@ std::uint32_t written(const Field& f) { return is_pipeline_field(f) ? 0 : kHeade
 std::uint32_t of(const OutputFieldAction& a) { return looked_at(*a.source.field); }
 std::uint32_t of(const MeterAction&) { return SHUNT_FEATURE_METER | SHUNT_FEATURE_L3; }  // a remark writes the DSCP
 std::uint32_t of(const SetFieldAction& a) { return written(*a.field); }
+std::uint32_t of(const SetTypeAction&) { return kHeaderEdit; }
 std::uint32_t of(const MoveAction& a) { return looked_at(*a.src) | written(*a.dst); }
 std::uint32_t of(const StackPushAction& a) { return looked_at(*a.source.field); }
 std::uint32_t of(const StackPopAction& a) { return written(*a.target.field); }

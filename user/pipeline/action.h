@@ -29,6 +29,8 @@ using ActionList = std::vector<Action>;
 struct OutputAction {
   PortNo port;
   std::uint16_t max_len = 0;  // bytes; 0: the whole frame. output(port=N,max_len=M)
+  // What an OpenFlow message said where it means nothing: for a port that is no controller. Told back as it was.
+  std::uint16_t idle_max_len = 0;
   friend bool operator==(const OutputAction&, const OutputAction&) = default;
 };
 // output:REG[a..b]: the port whose number the bits hold.
@@ -85,6 +87,13 @@ struct SetFieldAction {
   const Field* field;  // user/flow/fields.h
   Match set;
   friend bool operator==(const SetFieldAction&, const SetFieldAction&) = default;
+};
+// set_field:N->eth_type, set_field:N->ip_proto: what the packet says it is. No header below is looked at after that.
+struct SetTypeAction {
+  enum class What : std::uint8_t { kEthType, kIpProtocol };
+  What what;
+  std::uint16_t value;
+  friend bool operator==(const SetTypeAction&, const SetTypeAction&) = default;
 };
 // move:SRC[a..b]->DST[c..d]: bits of the fields' values, counted from the least significant. A packet that has not got
 // one of the fields stays as it is.
@@ -249,7 +258,7 @@ struct SampleAction {
 };
 
 struct Action : std::variant<OutputAction, OutputFieldAction, ControllerAction, GroupAction, DropAction, MeterAction,
-                             SetQueueAction, EnqueueAction, SetFieldAction, MoveAction, StackPushAction, StackPopAction,
+                             SetQueueAction, EnqueueAction, SetFieldAction, SetTypeAction, MoveAction, StackPushAction, StackPopAction,
                              PushVlanAction, PopVlanAction, SetVlanVidAction, SetVlanPcpAction, PushMplsAction,
                              PopMplsAction, PushPbbAction, PopPbbAction, DecTtlAction, SetMplsTtlAction,
                              DecMplsTtlAction, CopyTtlOutAction, CopyTtlInAction, GotoTableAction, ResubmitAction,

@@ -41,6 +41,7 @@ struct KindOf {
   Kind operator()(const DecTtlAction&) const { return kDecTtl; }
   Kind operator()(const DecMplsTtlAction&) const { return kDecMplsTtl; }
   Kind operator()(const SetFieldAction&) const { return kSet; }
+  Kind operator()(const SetTypeAction&) const { return kSet; }
   Kind operator()(const MoveAction&) const { return kSet; }
   Kind operator()(const SetVlanVidAction&) const { return kSet; }
   Kind operator()(const SetVlanPcpAction&) const { return kSet; }

@@ -161,6 +161,12 @@ struct ActionFormatter {
     out += "dec_ttl";
     if (!action.ids.empty()) append("({})", fmt::join(action.ids, ","));
   }
+  void operator()(const SetTypeAction& action) const {
+    if (action.what == SetTypeAction::What::kEthType)
+      append("set_field:{:#06x}->eth_type", action.value);
+    else
+      append("set_field:{}->nw_proto", action.value);
+  }
   void operator()(const SetMplsTtlAction& action) const { append("set_mpls_ttl({})", action.ttl); }
   void operator()(const DecMplsTtlAction&) const { out += "dec_mpls_ttl"; }
   void operator()(const CopyTtlOutAction&) const { out += "copy_ttl_out"; }

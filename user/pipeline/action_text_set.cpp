@@ -69,12 +69,23 @@ FieldText parse_in_port(const Scope& scope, const Field& f, std::string_view tex
   return {parse_port(text, scope.names, column, OfErrorCode::kBadSetArgument).value, value_bits(f)};
 }
 
+// Whole: half of a type is none.
+void set_type(Scope& scope, const Field& f, const Arrow& arrow) {
+  const bool is_type = f.id == FieldId::kEthType;
+  scope.check_prerequisite(f, arrow.target_column);
+  const auto value = static_cast<std::uint16_t>(
+      parse_number(arrow.source, static_cast<FieldBits>(value_bits(f)), f.name, arrow.source_column));
+  scope.add(SetTypeAction{is_type ? SetTypeAction::What::kEthType : SetTypeAction::What::kIpProtocol, value});
+  is_type ? after_set_eth_type(scope.state, value) : after_set_protocol(scope.state, static_cast<std::uint8_t>(value));
+}
+
 // set_field:VALUE[/MASK]->FIELD
 void set_field(Scope& scope, const ActionToken& token) {
   const Arrow arrow = split_arrow(token.argument, token.argument_column);
   if (arrow.target.find('[') != std::string_view::npos)
     throw TextError(arrow.target_column, "set_field takes a whole field or a mask: use load for bits of a field");
   const Field& f = parse_field_name(arrow.target, arrow.target_column);
+  if (f.id == FieldId::kEthType || f.id == FieldId::kNwProto) return set_type(scope, f, arrow);
   check_writable(f, arrow.target_column);
   if (f.id == FieldId::kVlanVid) return add_checked_set(scope, f, parse_vlan_vid(arrow), token);
   if (f.id == FieldId::kInPort && arrow.source.find('/') == std::string_view::npos)

@@ -49,6 +49,19 @@ void after_set(Match& known, const Field& field, FieldBits value, FieldBits mask
   write_field(field, known.mask, mask);
 }
 
+void after_set_eth_type(Match& known, std::uint16_t eth_type) { forget_payload(known, eth_type); }
+
+void after_set_protocol(Match& known, std::uint8_t protocol) {
+  for (PipelineKey* key : {&known.value, &known.mask}) {
+    key->tp_src = key->tp_dst = key->tcp_flags = shunt_be16{0};
+    std::fill(std::begin(key->nd_target), std::end(key->nd_target), std::uint8_t{0});
+    std::fill(std::begin(key->arp_sha), std::end(key->arp_sha), std::uint8_t{0});
+    std::fill(std::begin(key->arp_tha), std::end(key->arp_tha), std::uint8_t{0});
+  }
+  known.value.nw_proto = protocol;
+  known.mask.nw_proto = 0xff;
+}
+
 void after_tagging(Match& known) {
   if (!implied_by(Prerequisite::kVlan, known)) know_tag(known);
 }

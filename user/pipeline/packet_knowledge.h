@@ -14,6 +14,8 @@
 namespace shunt {
 
 void after_set(Match& known, const Field& field, FieldBits value, FieldBits mask);
+void after_set_eth_type(Match& known, std::uint16_t eth_type);
+void after_set_protocol(Match& known, std::uint8_t protocol);
 void after_tagging(Match& known);  // it has a tag now, if it had none: mod_vlan_vid, mod_vlan_pcp
 void after_push_vlan(Match& known);
 void after_pop_vlan(Match& known);

@@ -35,7 +35,7 @@ constexpr Instruction kInstructionOf = std::is_same_v<A, ClearActionsAction>    
 // Never in an action set (OpenFlow 1.3.5 section 5.10 and what Open vSwitch adds to that). `drop` is the empty set.
 template <typename A>
 constexpr bool kInActionSet =
-    kIsOneOf<A, OutputAction, GroupAction, DropAction, MeterAction, SetQueueAction, SetFieldAction, MoveAction,
+    kIsOneOf<A, OutputAction, GroupAction, DropAction, MeterAction, SetQueueAction, SetFieldAction, SetTypeAction, MoveAction,
              PushVlanAction, PopVlanAction, SetVlanVidAction, SetVlanPcpAction, PushMplsAction, PopMplsAction,
              PushPbbAction, PopPbbAction, DecTtlAction, SetMplsTtlAction, DecMplsTtlAction, CopyTtlOutAction,
              CopyTtlInAction, ControllerAction>;
@@ -160,6 +160,10 @@ class ActionCheck {
       throw OfError(OfErrorCode::kBadSetType, "{} cannot be written", set.field ? set.field->name : "no field");
     if (!is_subset(set.set.value, set.set.mask) || !is_subset(set.set.mask, field_mask(*set.field)))
       throw OfError(OfErrorCode::kBadSetArgument, "a value for {} that is not one of its own", set.field->name);
+  }
+  void check(const SetTypeAction& set) const {
+    if (set.what == SetTypeAction::What::kIpProtocol && set.value > 0xff)
+      throw OfError(OfErrorCode::kBadSetArgument, "IP protocol {}: they have 8 bits", set.value);
   }
   void check(const MoveAction& move) const {
     readable({move.src, move.src_bit, move.bit_count});

@@ -83,6 +83,8 @@ shunt_action* same_field_before(DpActions& actions, std::size_t from, std::size_
     if (actions[i].field == field) return &actions[i];
     // Whether a frame has neighbour discovery's fields hangs on these.
     if (actions[i].field == SHUNT_FIELD_ICMP_TYPE || actions[i].field == SHUNT_FIELD_ICMP_CODE) return nullptr;
+    // Nor does it have anything of what lay below before these.
+    if (actions[i].field == SHUNT_FIELD_ETH_TYPE || actions[i].field == SHUNT_FIELD_IP_PROTO) return nullptr;
   }
   return nullptr;
 }

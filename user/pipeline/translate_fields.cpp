@@ -8,6 +8,8 @@ namespace shunt {
 
 namespace {
 
+constexpr std::uint16_t kIpv6Type = 0x86dd;
+
 FieldBits low_bits(unsigned count) { return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1; }
 
 FlowMask mask_of(const Subfield& part) {
@@ -23,6 +25,56 @@ void Translator::run(const SetFieldAction& set) {
     write(set.set);
   else
     note([&] { return std::string{"the packet has no "} + std::string{set.field->name}; });
+}
+
+// The headers below are not looked at any more: as in the datapath, the packet has none.
+void Translator::run(const SetTypeAction& set) {
+  const bool is_type = set.what == SetTypeAction::What::kEthType;
+  if (!is_type) {
+    FlowMask extensions{};
+    extensions.ipv6_exthdr = be16{0xffff};
+    if (!has(Prerequisite::kIp)) return note([] { return "the packet has no IP header"; });
+    if (working_.eth_type.host() == kIpv6Type) examine(extensions);
+    if (working_.ipv6_exthdr.host() != 0) return note([] { return "extension headers stand between"; });
+  }
+  shunt_action action{};
+  action.type = SHUNT_ACT_SET_FIELD;
+  action.field = is_type ? SHUNT_FIELD_ETH_TYPE : SHUNT_FIELD_IP_PROTO;
+  if (is_type) {
+    store16(action.value, set.value);
+    store16(action.mask, 0xffff);
+  } else {
+    action.value[0] = static_cast<__u8>(set.value);
+    action.mask[0] = 0xff;
+  }
+  emit(action);
+
+  FlowMask gone{};
+  std::memset(&gone.tp_src, 0xff, sizeof gone.tp_src + sizeof gone.tp_dst + sizeof gone.tcp_flags);
+  for (auto* mac : {&gone.arp_sha, &gone.arp_tha}) std::memset(*mac, 0xff, sizeof *mac);
+  std::memset(gone.nd_target, 0xff, sizeof gone.nd_target);
+  gone.nw_proto = 0xff;
+  if (is_type) {
+    gone.eth_type = be16{0xffff};
+    gone.nw_tos = gone.nw_ttl = gone.nw_frag = 0xff;
+    gone.ipv6_label = be32{0xffffffff};
+    gone.ipv6_exthdr = be16{0xffff};
+    std::memset(gone.ip_src, 0xff, sizeof gone.ip_src);
+    std::memset(gone.ip_dst, 0xff, sizeof gone.ip_dst);
+    std::memset(gone.mpls_lse, 0xff, sizeof gone.mpls_lse);
+    gone.pbb_itag = be32{0xffffffff};
+  }
+  forget(gone);
+  if (is_type)
+    working_.eth_type = be16{set.value};
+  else
+    working_.nw_proto = static_cast<__u8>(set.value);
+}
+
+void Translator::forget(const FlowMask& fields) {
+  flow_part(working_) = without(flow_part(working_), fields);
+  add_mask(flow_part(known_), fields);
+  add_mask(rewritten_, fields);
 }
 
 void Translator::run(const MoveAction& move) {

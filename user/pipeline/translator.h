@@ -190,6 +190,9 @@ class Translator : private WorkingPacket {
   void pop_tag();                        // there is one
   [[nodiscard]] bool is_tagged() const;  // outer tag present; examine before
 
+  void run(const SetTypeAction& set);
+  void forget(const FlowMask& fields);  // the packet has them no more
+
   // --- translate_labels.cpp: MPLS, and TTLs.
   void run(const PushMplsAction& push);
   void run(const PopMplsAction& pop);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Actions that change a frame's shape: tags, TTL, length.
+#include "tests/support/frame_checks.h"
 #include "tests/unit/datapath/datapath_fixture.h"
 
 using namespace shunt::test;
@@ -12,6 +13,25 @@ PacketBuilder v6() { return packet().eth(kA, kB).ipv6("2001:db8::1", "2001:db8::
 }  // namespace
 
 TEST_SUITE("act: tags, TTL, length") {
+  TEST_CASE("a protocol is set with the checksums that cover it, and what lay behind it is not looked at any more") {
+    for (const bool six : {false, true}) {
+      CAPTURE(six);
+      Frame f{(six ? v6() : v4()).tcp(1, 2).payload(30).build()};
+      const std::uint32_t l3 = f.headers.l3, l4 = f.headers.l4;
+      CHECK(f.act(set_field(SHUNT_FIELD_IP_PROTO, {17})) == SHUNT_VERDICT_NEXT);
+      const Bytes written = f.bytes();
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(written.data());
+      CHECK(bytes[l3 + (six ? 6 : 9)] == 17);
+      if (!six) CHECK(internet_checksum({bytes + l3, 20}) == 0);
+      const std::size_t size = written.size() - l4;
+      auto covered = pseudo_header_of({bytes + l3, l4 - l3}, {}, 17, size);
+      covered.insert(covered.end(), bytes + l4, bytes + written.size());
+      CHECK(internet_checksum(covered) == 0);
+      CHECK(f.act(set_field(SHUNT_FIELD_TP_DST, {0, 9})) == SHUNT_VERDICT_NEXT);
+      CHECK(f.bytes() == written);
+    }
+  }
+
   TEST_CASE("a tag is pushed in front, and edits behind it hit the right bytes") {
     Frame f{v4().udp(1, 2).payload(30).build()};
     CHECK(f.act(push_vlan(0x8100, 0x600a)) == SHUNT_VERDICT_NEXT);

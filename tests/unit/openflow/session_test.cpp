@@ -121,7 +121,7 @@ TEST_SUITE("openflow session") {
       CHECK(talk.instance.at("br0").rules.size() == 2);
     }
     SUBCASE("each is refused") {
-      talk.instance.refusal.emplace(OfErrorCode::kTableFull, "full");
+      talk.instance.refusal = OfError{OfErrorCode::kTableFull, "full"};
       const auto replies = talk.replies();
       REQUIRE(replies.size() == 4);
       CHECK(replies[0].header.type == kErrorType);
@@ -301,7 +301,7 @@ TEST_SUITE("openflow session") {
       CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 2u});
     }
     SUBCASE("refused: the message's own error, then the bundle's") {
-      talk.instance.refusal.emplace(OfErrorCode::kOverlap, "overlap");
+      talk.instance.refusal = OfError{OfErrorCode::kOverlap, "overlap"};
       talk.instance.refusal->set_line(2);
       control(4, 4);
       const auto replies = talk.replies();

@@ -187,7 +187,7 @@ TEST_SUITE("rule actions as text") {
     CHECK(refusal("actions=encap(ethernet)") == "column 9: action encap is not supported yet");
     CHECK(refusal("actions=set_field:1") == "column 19: '1' lacks \"->FIELD\"");
     CHECK(refusal("actions=set_field:1->eth_typo").find("did you mean 'eth_type'") != std::string::npos);
-    CHECK(refusal("actions=set_field:0x800->eth_type") == "column 26: eth_type cannot be written");
+    CHECK(refusal("actions=load:0x800->eth_type") == "column 21: eth_type cannot be written");
     CHECK(refusal("actions=load:1->NXM_NX_CONJ_ID[]") == "column 17: conj_id cannot be written");
     CHECK(refusal("ip,actions=load:0x100->NXM_OF_IP_SRC[0..7]") ==
           "column 17: the value 0x100 is out of range (at most 255)");
@@ -398,7 +398,7 @@ TEST_SUITE("rule actions as text") {
     CHECK(code_of("actions=push_vlan:0x9100") == OfErrorCode::kBadArgument);
     CHECK(code_of("dl_vlan=5,actions=push_vlan:0x8100,push_vlan:0x88a8") == OfErrorCode::kBadTag);
     CHECK(code_of("actions=set_field:80->tcp_dst") == OfErrorCode::kMatchInconsistent);
-    CHECK(code_of("actions=set_field:1->eth_type") == OfErrorCode::kBadSetType);
+    CHECK(code_of("actions=load:1->eth_type") == OfErrorCode::kBadSetType);
     CHECK(code_of("tcp,actions=set_field:99999->tcp_dst") == OfErrorCode::kBadSetArgument);
     CHECK(code_of("ip,actions=set_field:1.2.3.4/33->ip_dst") == OfErrorCode::kBadSetArgument);
     CHECK(code_of("actions=goto_table:0") == OfErrorCode::kBadTableId);

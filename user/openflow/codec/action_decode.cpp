@@ -20,7 +20,7 @@ constexpr std::uint16_t kPbbType = 0x88e7, kMplsType = 0x8847, kMplsMulticastTyp
 FieldBits ones(std::size_t width) { return width >= 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1; }
 
 void add_output(ActionScope& scope, PortNo port, std::uint16_t max_len) {
-  if (port != kPortController) return scope.add(OutputAction{port});
+  if (port != kPortController) return scope.add(OutputAction{port, 0, max_len});
   if (scope.place == ActionPlace::kActionSet && max_len != 0)
     return scope.add(OutputAction{port, max_len == kWholePacket ? std::uint16_t{0} : max_len});
   ControllerAction controller;
@@ -120,6 +120,17 @@ void dec_mpls_ttl(Reader&, ActionScope& scope) {
   scope.add(DecMplsTtlAction{});
 }
 
+// Whole: half of a type is none.
+void set_type(ActionScope& scope, const OxmField& oxm, const FieldValue& set) {
+  const bool is_type = oxm.field == FieldId::kEthType;
+  scope.check(field(oxm.field));
+  if (set.mask != value_bits(field(oxm.field)))
+    throw OfError(OfErrorCode::kBadSetMask, "{} is set whole", oxm.name);
+  const auto value = static_cast<std::uint16_t>(set.value);
+  scope.add(SetTypeAction{is_type ? SetTypeAction::What::kEthType : SetTypeAction::What::kIpProtocol, value});
+  is_type ? after_set_eth_type(scope.known, value) : after_set_protocol(scope.known, static_cast<std::uint8_t>(value));
+}
+
 // in_port is no header field: OpenFlow does not let it be set; Nicira's form does.
 void set_field(Reader& in, ActionScope& scope) {
   const FieldValue set = decode_set_field(in);
@@ -128,6 +139,8 @@ void set_field(Reader& in, ActionScope& scope) {
   if (set.has_mask && scope.version < Version::k15)
     throw OfError(OfErrorCode::kBadSetMask, "set_field of {} under a mask: OpenFlow {} has none", set.field->name,
                   name_of(scope.version));
+  const bool is_type = set.field->field == FieldId::kEthType;
+  if (is_type || set.field->field == FieldId::kNwProto) return set_type(scope, *set.field, set);
   add_load(scope, *set.field, set.value, set.mask);
 }
 

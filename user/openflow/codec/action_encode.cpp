@@ -61,7 +61,7 @@ class ActionEncoder {
 
   void put(const OutputAction& output) {
     if (output.port == kPortController) return output_to(output.port, output.max_len == 0 ? kWholePacket : output.max_len);
-    if (output.max_len == 0) return output_to(output.port, 0);
+    if (output.max_len == 0) return output_to(output.port, output.idle_max_len);
     nicira(39, [&] {
       out_.u16(port_to_16(output.port));
       out_.u32(output.max_len);
@@ -150,6 +150,13 @@ class ActionEncoder {
       return load({wire_form(f.id, Version::k10), 0}, port_to_16(PortNo{static_cast<std::uint32_t>(value)}), 16);
     if (f.id == FieldId::kNwTos && !is_10()) return set_bits(field(FieldId::kIpDscp), value >> 2, mask >> 2);
     set_bits(f, value, mask);
+  }
+
+  void put(const SetTypeAction& set) {
+    const bool is_type = set.what == SetTypeAction::What::kEthType;
+    if (is_10()) return;
+    const OxmField& oxm = *wire_form(is_type ? FieldId::kEthType : FieldId::kNwProto, version_);
+    standard(25, [&] { encode_field(out_, oxm, set.value, ~FieldBits{0}); });
   }
 
   // OpenFlow 1.0 has an action for each field that it knows.

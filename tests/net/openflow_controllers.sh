@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Controllers of others over TCP and TLS: Open vSwitch's own (a learning switch, OpenFlow 1.0 and 1.3) and os-ken's
+# simple_switch_13; the fail modes; what `shunt controller` shows; and no message of it all is malformed to tshark.
+. "$(dirname "$0")/../support/netns.sh"
+begin ovs-testcontroller openssl tshark
+add_guest a 10.0.0.2/24
+add_guest b 10.0.0.3/24
+
+note "certificates"
+(cd "$RUNDIR" && openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2 &&
+  for who in switch controller; do
+    openssl req -newkey rsa:2048 -nodes -keyout "$who.key" -out "$who.csr" -subj "/CN=$who" &&
+      openssl x509 -req -in "$who.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -out "$who.pem" -days 2
+  done) >/dev/null 2>&1
+start_switch --tls-key "$RUNDIR/switch.key" --tls-certificate "$RUNDIR/switch.pem" --tls-authority "$RUNDIR/ca.pem"
+bridge_of a b
+(exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
+CHILDREN+=($!)
+CAPTURE=$!
+sleep 1
+
+connected() { [ "$(json 'all(c["connected"] for c in d["controllers"]) and len(d["controllers"])' controller list br0)" = "$1" ]; }
+controller() { # OPTION…
+  (exec nsenter --net="/run/netns/$TAG-host" -- ovs-testcontroller --unixctl="$RUNDIR/controller.ctl" "$@" >>"$RUNDIR/controller.log" 2>&1) &
+  CHILDREN+=($!)
+  CONTROLLER=$!
+}
+end_controller() {
+  kill "$CONTROLLER"
+  wait "$CONTROLLER" 2>/dev/null || true
+}
+
+for version in OpenFlow10 OpenFlow13; do
+  note "a learning controller, $version"
+  controller -O "$version" ptcp:6653
+  shunt controller add br0 tcp:127.0.0.1:6653
+  wait_until 10 "the controller is connected" connected 1
+  equal "version" "${version:8:1}.${version:9:1}" "$(json 'd["controllers"][0]["version"]' controller list br0)"
+  expect_ping a 10.0.0.3
+  shunt flow list br0 | grep -q 'idle_timeout=60' || fail "the controller has set no rule: $(shunt flow list br0)"
+  end_controller
+  shunt controller del br0
+  shunt flow replace br0 'priority=0,actions=NORMAL'
+done
+
+note "secure: without a controller no rule comes; standalone is the default, and comes late"
+shunt bridge set br0 --fail-mode secure
+shunt controller add br0 tcp:127.0.0.1:6653
+equal "the default rule" 0 "$(json 'd["bridges"][0]["rules"]' bridge list)"
+expect_no_ping a 10.0.0.3
+refused 1 'already' shunt controller add br0 tcp:127.0.0.1:6653
+refused 1 'no controller' shunt controller add br0 tcp:example.org
+shunt controller del br0
+
+note "TLS"
+controller -O OpenFlow13 pssl:6654 --private-key="$RUNDIR/controller.key" --certificate="$RUNDIR/controller.pem" --ca-cert="$RUNDIR/ca.pem"
+shunt controller add br0 ssl:127.0.0.1:6654
+wait_until 10 "the controller is connected by TLS" connected 1
+expect_ping a 10.0.0.3
+end_controller
+shunt controller del br0
+shunt flow replace br0 'priority=0,actions=NORMAL'
+
+if /usr/bin/python3 -c 'import os_ken.app.simple_switch_13' 2>/dev/null; then
+  note "os-ken's simple_switch_13"
+  (exec nsenter --net="/run/netns/$TAG-host" -- /usr/bin/python3 /usr/bin/osken-manager --ofp-tcp-listen-port 6653 \
+    os_ken.app.simple_switch_13 >"$RUNDIR/osken.log" 2>&1) &
+  CHILDREN+=($!)
+  shunt controller add br0 tcp:127.0.0.1:6653
+  wait_until 20 "os-ken is connected" connected 1
+  guest a ping -q -c 3 -W 2 10.0.0.3 >/dev/null || true
+  expect_ping a 10.0.0.3
+  shunt flow list br0 | grep -q 'priority=1,in_port=a.*dl_dst' || fail "os-ken has set no rule: $(shunt flow list br0)"
+  shunt controller del br0
+fi
+
+note "tshark finds nothing malformed"
+sleep 0.5
+kill "$CAPTURE"
+wait "$CAPTURE" 2>/dev/null || true
+tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y openflow_v1\|\|openflow_v4 2>/dev/null | wc -l >"$RUNDIR/count"
+at_least "OpenFlow messages seen" 20 "$(cat "$RUNDIR/count")"
+equal "malformed" "" "$(tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y _ws.malformed 2>/dev/null)"
