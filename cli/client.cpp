@@ -13,6 +13,7 @@
 namespace shunt::cli {
 namespace {
 
+constexpr std::size_t kMostFds = 8;  // of one reply
 constexpr std::size_t kReplyBytes = std::size_t{1} << 30;  // far above a list of the most flows there can be
 
 Refused refused(const Json& error) {
@@ -43,12 +44,7 @@ Json Client::call(std::string_view method, const Json& params) {
     throw Error("the text is not UTF-8");
   }
   send(line, deadline);
-  Json reply;
-  try {
-    reply = Json::parse(receive(deadline));
-  } catch (const Json::exception&) {
-    throw Error("the daemon's reply is no JSON: do client and daemon have the same version? See 'shunt version'");
-  }
+  Json reply = receive(deadline);
   if (reply.contains("error")) {
     constexpr int kNotStored = 2;  // docs/cli.md, "The control socket"
     const Json& error = reply["error"];
@@ -94,25 +90,78 @@ void Client::send(const std::string& request, TimePoint deadline) {
   }
 }
 
-std::string Client::receive(TimePoint deadline) {
-  std::array<char, 65'536> buffer;
-  std::size_t scanned = 0;
+// The next reply; what comes unasked before it waits.
+Json Client::receive(TimePoint deadline) {
   while (true) {
-    const std::size_t end = received_.find('\n', scanned);
-    if (end != std::string::npos) {
-      std::string line = received_.substr(0, end);
-      received_.erase(0, end + 1);
-      return line;
-    }
-    scanned = received_.size();
-    if (scanned > kReplyBytes) throw Error("the daemon's reply is longer than {} bytes", kReplyBytes);
-    const ssize_t size = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (size > 0) {
-      received_.append(buffer.data(), static_cast<std::size_t>(size));
-    } else if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
+    const std::optional<std::string> line = next_line();
+    if (!line) {
       wait(POLLIN, deadline);
-    } else {
-      throw Error("the daemon closed the connection on '{}' without an answer: see its log", path_);
+      read_some();
+      continue;
+    }
+    Json message;
+    try {
+      message = Json::parse(*line);
+    } catch (const Json::exception&) {
+      throw Error("the daemon's reply is no JSON: do client and daemon have the same version? See 'shunt version'");
+    }
+    if (!message.contains("method") || message.contains("id")) return message;
+    notifications_.push_back({message.value("method", std::string{}), message.value("params", Json::object())});
+  }
+}
+
+std::optional<Client::Notification> Client::next_notification(std::chrono::milliseconds wait_for) {
+  const TimePoint deadline = Clock::now() + wait_for;
+  while (notifications_.empty()) {
+    if (const std::optional<std::string> line = next_line()) {
+      const Json message = Json::parse(*line, nullptr, false);
+      if (message.is_object() && message.contains("method"))
+        notifications_.push_back({message.value("method", std::string{}), message.value("params", Json::object())});
+      continue;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    pollfd poll_fd{fd_.get(), POLLIN, 0};
+    if (::poll(&poll_fd, 1, std::max(0, static_cast<int>(left.count()))) <= 0) return std::nullopt;
+    read_some();
+  }
+  Notification first = std::move(notifications_.front());
+  notifications_.pop_front();
+  return first;
+}
+
+std::optional<std::string> Client::next_line() {
+  const std::size_t end = received_.find('\n', scanned_);
+  if (end == std::string::npos) {
+    scanned_ = received_.size();
+    if (scanned_ > kReplyBytes) throw Error("the daemon's reply is longer than {} bytes", kReplyBytes);
+    return std::nullopt;
+  }
+  std::string line = received_.substr(0, end);
+  received_.erase(0, end + 1);
+  scanned_ = 0;
+  return line;
+}
+
+void Client::read_some() {
+  std::array<char, 65'536> buffer;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFds * sizeof(int))> control;
+  iovec part{buffer.data(), buffer.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t size = ::recvmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) throw Error("the daemon closed the connection on '{}' without an answer: see its log", path_);
+  received_.append(buffer.data(), static_cast<std::size_t>(size));
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+      fds_.emplace_back(fd);
     }
   }
 }

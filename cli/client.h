@@ -4,10 +4,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "user/base/clock.h"
 #include "user/base/error.h"
@@ -39,16 +42,31 @@ class Client {
   // Throws Refused, NotStored, or Error where no answer comes.
   Json call(std::string_view method, const Json& params = Json::object());
 
+  // What the daemon says unasked, to who has asked for that: nothing where none comes within `wait`, or where a signal
+  // does. Throws Error where the daemon has ended.
+  struct Notification {
+    std::string method;
+    Json params;
+  };
+  std::optional<Notification> next_notification(std::chrono::milliseconds wait);
+  // File descriptors that came with replies.
+  [[nodiscard]] std::vector<UniqueFd> take_fds() { return std::exchange(fds_, {}); }
+
  private:
   void connect();
   void send(const std::string& request, TimePoint deadline);
-  std::string receive(TimePoint deadline);
+  Json receive(TimePoint deadline);
+  [[nodiscard]] std::optional<std::string> next_line();
+  void read_some();
   void wait(short events, TimePoint deadline) const;
 
   std::string instance_, path_;
   std::chrono::milliseconds timeout_;
   UniqueFd fd_;
   std::string received_;
+  std::size_t scanned_ = 0;  // of it: no line ends there
+  std::deque<Notification> notifications_;
+  std::vector<UniqueFd> fds_;
   std::uint64_t next_id_ = 1;
 };
 

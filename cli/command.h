@@ -49,6 +49,7 @@ class Invocation {
   Json call(std::string_view method, const Json& params = Json::object()) const { return client_.call(method, params); }
   // Asks, and shows the answer: as it came where --json was given, else by `show`.
   int show(std::string_view method, const Json& params, void (*show_text)(const Json& answer)) const;
+  [[nodiscard]] Client& client() const { return client_; }  // for what is more than question and answer
 
  private:
   Client& client_;
@@ -70,11 +71,14 @@ std::span<const Command> bridge_commands();
 std::span<const Command> port_commands();
 std::span<const Command> flow_commands();
 std::span<const Command> cache_commands();
+std::span<const Command> capture_commands();
 std::span<const Command> config_commands();
 std::span<const Command> controller_commands();
+std::span<const Command> doctor_commands();
 std::span<const Command> fdb_commands();
 std::span<const Command> group_commands();
 std::span<const Command> meter_commands();
+std::span<const Command> monitor_commands();
 std::span<const Command> packet_in_commands();
 std::span<const Command> stats_commands();
 std::span<const Command> table_commands();

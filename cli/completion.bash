@@ -41,7 +41,8 @@ _shunt() {
         ;;
       --timeout | --ofport | --tag | --trunks | --cvlans | --vlan-mode | --qinq-ethtype | --priority-tags | --flood | \
         --receive | --forward | --packet-in | --protected | --mode | --queues | --file | --limit | --vlan | --port | \
-        --ageing | --interval | --flood-vlans | --datapath-id | --fail-mode | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge)
+        --ageing | --interval | --flood-vlans | --datapath-id | --fail-mode | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge | \
+        --write | --filter | --count | --seconds | --snaplen | --rate | --buffer)
         ((i++))
         ;;
       -*) ;;
@@ -63,7 +64,9 @@ _shunt() {
     'flow list') ;;
     'flow '* | 'group '* | 'meter '*) options+=" --file" ;;
     'trace '*) options+=" --pcap --in-port --json" ;;
-    'packet-in '*) options+=" --json" ;;
+    'packet-in '* | 'captures '* | 'doctor '*) options+=" --json" ;;
+    'capture '*) options+=" --write --before --after --drops --filter --count --seconds --snaplen --rate --buffer" ;;
+    'monitor '*) options+=" --bridge --seconds --json" ;;
     'cache why') options+=" --bridge --json" ;;
     'cache list') options+=" --limit" ;;
     'config load' | 'config undo') options+=" --dry-run --json" ;;
@@ -78,7 +81,7 @@ _shunt() {
   esac
 
   case $previous in
-    --file | --rundir | --pcap)
+    --file | --rundir | --pcap | --write)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
@@ -106,7 +109,8 @@ _shunt() {
   fi
 
   case ${#words[@]} in
-    0) _shunt_reply "bridge controller port flow group meter table config trace cache fdb drops stats version packet-in" "$current" ;;
+    0) _shunt_reply "bridge controller port flow group meter table config trace cache fdb drops stats version packet-in capture captures \
+      monitor doctor" "$current" ;;
     1)
       case ${words[0]} in
         bridge) _shunt_reply "add del list show set" "$current" ;;
@@ -119,13 +123,16 @@ _shunt() {
         config) _shunt_reply "show diff load undo" "$current" ;;
         cache) _shunt_reply "list stats flush why" "$current" ;;
         fdb) _shunt_reply "list add del flush set" "$current" ;;
-        drops | trace | packet-in) _shunt_reply "$(_shunt_bridges)" "$current" ;;
+        monitor) _shunt_reply "ports macs flows" "$current" ;;
+        drops | trace | packet-in | capture) _shunt_reply "$(_shunt_bridges)" "$current" ;;
       esac
       ;;
     2)
       case $verb in
         'config diff' | 'config load') mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-        'bridge add' | 'bridge list' | config\ * | cache\ * | drops\ * | stats\ * | version\ * | trace\ * | packet-in\ *) ;;
+        'bridge add' | 'bridge list' | config\ * | cache\ * | drops\ * | stats\ * | version\ * | trace\ * | packet-in\ * | monitor\ * | \
+          captures\ * | doctor\ *) ;;
+        capture\ *) _shunt_reply "$(_shunt_ports "${words[1]}")" "$current" ;;
         *) _shunt_reply "$(_shunt_bridges)" "$current" ;;
       esac
       ;;

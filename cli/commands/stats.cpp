@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // shunt drops, shunt stats, shunt version
-#include <unistd.h>
-
-#include <cerrno>
 #include <cmath>
-#include <csignal>
-#include <ctime>
 #include <iostream>
 #include <map>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 
 namespace shunt::cli {
 namespace {
@@ -25,21 +21,6 @@ int drops(const Invocation& invocation) {
                       cell(drop.at("help"))});
     show_table({"BRIDGE", "PORT", ">PACKETS", "REASON", "MEANING"}, rows);
   });
-}
-
-volatile std::sig_atomic_t interrupted = 0;
-
-void end_on_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = 1; };
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-}
-
-void pause_for(double seconds) {
-  timespec left{static_cast<time_t>(seconds), static_cast<long>(std::fmod(seconds, 1.0) * 1e9)};
-  while (interrupted == 0 && ::nanosleep(&left, &left) != 0 && errno == EINTR) {
-  }
 }
 
 std::string rate(double per_second) {
@@ -85,7 +66,7 @@ int stats(const Invocation& invocation) {
   Json before = invocation.call("stats");
   do {
     pause_for(interval);
-    if (interrupted != 0) break;
+    if (interrupted()) break;
     Json after = invocation.call("stats");
     if (redraw) std::cout << "\033[H\033[J";
     if (invocation.json())

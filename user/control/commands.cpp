@@ -14,10 +14,11 @@ namespace shunt {
 
 namespace {
 
-std::array<std::span<const Method>, 14> all_methods() {
+std::array<std::span<const Method>, 16> all_methods() {
   return {bridge_methods(),    port_methods(),   flow_methods(),       group_methods(), meter_methods(),
           table_methods(),     trace_methods(),  cache_methods(),      fdb_methods(),   stats_methods(),
-          packet_in_methods(), config_methods(), controller_methods(), top_methods()};
+          packet_in_methods(), config_methods(), controller_methods(), top_methods(),
+          capture_methods(),   monitor_methods()};
 }
 
 }  // namespace
@@ -28,6 +29,11 @@ Commands::Commands(InstanceApi& instance, DaemonInfo daemon, ControllerApi* cont
       figures_{instance, daemon_},
       controllers_{controllers},
       methods_{all_methods()} {}
+
+ClientStream& CommandContext::stream() const {
+  if (client == nullptr) throw RpcError(RpcCode::kInvalidRequest, "this needs a connection of its own");
+  return *client;
+}
 
 namespace {
 
@@ -53,11 +59,11 @@ std::string with_place(const OfError& error) {
 
 }  // namespace
 
-std::string Commands::handle(std::string_view line) {
+std::string Commands::handle(std::string_view line, ClientStream* client) {
   Json id;
   try {
     const RpcRequest request = parse_request(line, id);
-    const Json result = call(request);
+    const Json result = call(request, client);
     instance_.store_changes();
     return format_result(id, result);
   } catch (const RpcError& error) {
@@ -89,11 +95,11 @@ std::vector<std::string_view> Commands::method_names() const {
   return names;
 }
 
-Json Commands::call(const RpcRequest& request) {
+Json Commands::call(const RpcRequest& request, ClientStream* client) {
   for (const auto& group : methods_)
     for (const Method& method : group)
       if (method.name == request.method)
-        return method.run({instance_, figures_, daemon_, controllers_}, Arguments{method.params, request.params});
+        return method.run({instance_, figures_, daemon_, controllers_, client}, Arguments{method.params, request.params});
   throw RpcError(RpcCode::kMethodNotFound, "unknown method '{}': is the client newer than the daemon?", request.method);
 }
 

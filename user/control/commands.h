@@ -14,6 +14,7 @@
 
 #include "user/base/clock.h"
 #include "user/base/error.h"
+#include "user/control/client_stream.h"
 #include "user/control/controller_api.h"
 #include "user/control/instance_api.h"
 #include "user/control/json_rpc.h"
@@ -31,6 +32,10 @@ struct CommandContext {
     if (controllers == nullptr) throw Error("OpenFlow is not running");
     return *controllers;
   }
+  ClientStream* client = nullptr;  // whoever asked, where replies are not all that it can get
+
+  // Throws RpcError where there is none.
+  [[nodiscard]] ClientStream& stream() const;
 };
 
 struct Method {
@@ -44,11 +49,13 @@ std::span<const Method> bridge_methods();
 std::span<const Method> port_methods();
 std::span<const Method> flow_methods();
 std::span<const Method> cache_methods();
+std::span<const Method> capture_methods();
 std::span<const Method> config_methods();
 std::span<const Method> controller_methods();
 std::span<const Method> fdb_methods();
 std::span<const Method> group_methods();
 std::span<const Method> meter_methods();
+std::span<const Method> monitor_methods();
 std::span<const Method> packet_in_methods();
 std::span<const Method> stats_methods();
 std::span<const Method> table_methods();
@@ -61,19 +68,19 @@ class Commands {
   Commands(InstanceApi& instance, DaemonInfo daemon, ControllerApi* controllers = nullptr);
 
   // One request line -> its reply line. Whatever is wrong with the request becomes an error reply.
-  [[nodiscard]] std::string handle(std::string_view line);
+  [[nodiscard]] std::string handle(std::string_view line, ClientStream* client = nullptr);
 
   [[nodiscard]] std::vector<std::string_view> method_names() const;
   [[nodiscard]] StatsSource& figures() { return figures_; }
 
  private:
-  [[nodiscard]] Json call(const RpcRequest& request);
+  [[nodiscard]] Json call(const RpcRequest& request, ClientStream* client);
 
   InstanceApi& instance_;
   DaemonInfo daemon_;
   StatsSource figures_;
   ControllerApi* controllers_;
-  std::array<std::span<const Method>, 14> methods_;
+  std::array<std::span<const Method>, 16> methods_;
 };
 
 }  // namespace shunt

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <span>
 #include <utility>
 
 #include "user/base/error.h"
@@ -21,11 +23,38 @@ constexpr std::size_t kReadBytes = 256 * 1024;  // from one client before the ot
 constexpr int kAcceptsPerTurn = 16;
 constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has no file descriptor left
 
+// As send(), with file descriptors that go with the first byte.
+ssize_t send_with_fds(int socket, std::string_view bytes, std::span<const UniqueFd> fds) {
+  if (fds.empty()) return ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  std::vector<char> control(CMSG_SPACE(fds.size() * sizeof(int)));
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    const int fd = fds[i].get();
+    std::memcpy(CMSG_DATA(header) + i * sizeof fd, &fd, sizeof fd);
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
 }  // namespace
 
-struct ControlSocket::Client {
-  Client(ClientId client_id, UniqueFd socket, std::size_t limit) : id{client_id}, fd{std::move(socket)}, in{limit} {}
+struct ControlSocket::Client final : ClientStream {
+  Client(ControlSocket& control_socket, ClientId client_id, UniqueFd client_fd)
+      : socket{control_socket}, id{client_id}, fd{std::move(client_fd)}, in{control_socket.limits_.request_bytes} {}
 
+  void attach(UniqueFd attached) override { fds.push_back(std::move(attached)); }
+  void notify(std::string_view method, const Json& params) override;
+  void on_close(std::function<void()> callback) override { closed.push_back(std::move(callback)); }
+
+  ControlSocket& socket;
   ClientId id;
   UniqueFd fd;
   LineFramer in;
@@ -37,8 +66,15 @@ struct ControlSocket::Client {
   bool closing = false;       // after this reply
   bool broken = false;
   bool queued = false;  // answer_next() is posted
+  // As a stream.
+  std::vector<UniqueFd> fds;                  // go with the reply's first byte
+  std::string waiting;                        // notifications
+  std::uint64_t missed = 0;                   // for which there was no room
+  bool flushing = false;                      // a flush is posted
+  std::vector<std::function<void()>> closed;  // whom to tell
 
   [[nodiscard]] bool busy() const { return sent < out.size(); }
+  [[nodiscard]] bool is_stream() const { return !closed.empty(); }
 };
 
 ControlSocket::ControlSocket(EventLoop& loop, const std::string& path, Handler handler, const Limits& limits)
@@ -82,7 +118,7 @@ void ControlSocket::accept_clients() {
 
 void ControlSocket::add_client(UniqueFd fd) {
   const ClientId id = next_id_++;
-  auto client = std::make_unique<Client>(id, std::move(fd), limits_.request_bytes);
+  auto client = std::make_unique<Client>(*this, id, std::move(fd));
   client->moved = client->begun = Clock::now();
   loop_.add(client->fd.get(), EPOLLIN, [this, id](std::uint32_t events) { on_events(id, events); });
   clients_.emplace(id, std::move(client));
@@ -91,12 +127,15 @@ void ControlSocket::add_client(UniqueFd fd) {
 void ControlSocket::close_client(ClientId id) {
   const auto found = clients_.find(id);
   loop_.remove(found->second->fd.get());
+  const std::unique_ptr<Client> client = std::move(found->second);
   clients_.erase(found);
+  for (const auto& tell : client->closed) tell();
 }
 
 void ControlSocket::close_quietest() {
-  const auto quietest = std::min_element(
-      clients_.begin(), clients_.end(), [](const auto& a, const auto& b) { return a.second->moved < b.second->moved; });
+  const auto quietest = std::min_element(clients_.begin(), clients_.end(), [](const auto& a, const auto& b) {
+    return std::pair{a.second->is_stream(), a.second->moved} < std::pair{b.second->is_stream(), b.second->moved};
+  });
   close_client(quietest->first);
 }
 
@@ -135,7 +174,7 @@ void ControlSocket::answer_next(ClientId id) {
     if (held_bytes() > limits_.total_bytes + limits_.request_bytes)
       reply(client, format_error(nullptr, RpcCode::kRefused, "too many replies wait for their clients: try again"));
     else
-      reply(client, handler_(*line));
+      reply(client, handler_(*line, client));
   }
   settle(id);
 }
@@ -149,9 +188,9 @@ void ControlSocket::reply(Client& client, std::string line) {
 }
 
 void ControlSocket::write_some(Client& client) {
-  const ssize_t size =
-      ::send(client.fd.get(), client.out.data() + client.sent, client.out.size() - client.sent, MSG_NOSIGNAL);
+  const ssize_t size = send_with_fds(client.fd.get(), std::string_view{client.out}.substr(client.sent), client.fds);
   if (size > 0) {
+    client.fds.clear();
     client.sent += static_cast<std::size_t>(size);
     client.moved = Clock::now();
     if (client.busy()) return;
@@ -163,8 +202,41 @@ void ControlSocket::write_some(Client& client) {
   }
 }
 
+// Called from wherever something happens: what is sent now could close the client, so it is sent in the next round.
+void ControlSocket::Client::notify(std::string_view method, const Json& params) {
+  const Json message = {{"jsonrpc", "2.0"}, {"method", method}, {"params", params}};
+  const std::string line = message.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+  if (missed != 0 || waiting.size() + line.size() > socket.limits_.waiting_bytes)
+    ++missed;
+  else
+    waiting += line;
+  socket.flush_later(*this);
+}
+
+void ControlSocket::flush_later(Client& client) {
+  if (std::exchange(client.flushing, true)) return;
+  loop_.post([self = self_, id = client.id] {
+    if (*self == nullptr) return;
+    const auto found = (*self)->clients_.find(id);
+    if (found == (*self)->clients_.end()) return;
+    found->second->flushing = false;
+    (*self)->settle(id);
+  });
+}
+
+// What was missed is told when all that had found room is on its way: that is where it is missing.
+void ControlSocket::load_notifications(Client& client) {
+  if (client.busy() || (client.waiting.empty() && client.missed == 0)) return;
+  client.out = std::exchange(client.waiting, {});
+  if (const std::uint64_t missed = std::exchange(client.missed, 0); missed != 0)
+    client.out += fmt::format("{{\"jsonrpc\":\"2.0\",\"method\":\"missed\",\"params\":{{\"count\":{}}}}}\n", missed);
+  client.sent = 0;
+  write_some(client);
+}
+
 void ControlSocket::settle(ClientId id) {
   Client& client = *clients_.at(id);
+  if (!client.broken && !client.in.has_line()) load_notifications(client);
   const bool done = !client.busy() && (client.closing || (client.end_of_input && !client.in.has_line()));
   if (client.broken || done) {
     close_client(id);
@@ -193,7 +265,7 @@ void ControlSocket::end_stalled() {
   const TimePoint now = Clock::now();
   std::vector<ClientId> stalled;
   for (const auto& [id, client] : clients_) {
-    if (client->busy() && now - client->moved > limits_.stall) stalled.push_back(id);
+    if (client->busy() && !client->is_stream() && now - client->moved > limits_.stall) stalled.push_back(id);
     if (!client->busy() && client->in.partial() && now - client->begun > limits_.stall) stalled.push_back(id);
   }
   for (const ClientId id : stalled) {
@@ -209,7 +281,7 @@ void ControlSocket::end_stalled() {
 
 std::size_t ControlSocket::held_bytes() const {
   std::size_t bytes = 0;
-  for (const auto& [id, client] : clients_) bytes += client->in.size() + client->out.size();
+  for (const auto& [id, client] : clients_) bytes += client->in.size() + client->out.size() + client->waiting.size();
   return bytes;
 }
 

@@ -5,7 +5,8 @@
 // No client can hold up another, or the daemon: reading, answering and writing are cut into pieces that take turns in
 // the event loop. While a reply is on its way nothing more is read from that client, so what it can make the daemon
 // hold is one request in the making and one reply. What is unfinished for too long is ended, and when all places are
-// taken the client that was silent for the longest makes room. Threads: the control thread only (that of the event
+// taken the client that was silent for the longest makes room; those that get notifications (ClientStream) last, and
+// they may be as slow as they like: what waits for one is bounded, and what it misses is counted. Threads: the control thread only (that of the event
 // loop).
 #pragma once
 
@@ -20,6 +21,7 @@
 #include <utility>
 
 #include "user/base/unique_fd.h"
+#include "user/control/client_stream.h"
 #include "user/control/event_loop.h"
 
 namespace shunt {
@@ -31,9 +33,11 @@ class ControlSocket {
     std::size_t total_bytes = 256 << 20;   // requests in the making and replies on their way, all clients together
     std::size_t clients = 256;
     std::chrono::milliseconds stall{30'000};  // for the rest of a request to come, or for a reply to move on
+    std::size_t waiting_bytes = 1 << 20;      // notifications that wait for one client
   };
-  // One request line in, one reply line (without its end) out. Must not throw.
-  using Handler = std::function<std::string(std::string_view request)>;
+  // One request line in, one reply line (without its end) out. Must not throw. `client` may be kept until its
+  // on_close().
+  using Handler = std::function<std::string(std::string_view request, ClientStream& client)>;
 
   // Replaces what a dead daemon left at `path`: the caller holds the InstanceLock. Mode 0660 from the first moment.
   ControlSocket(EventLoop& loop, const std::string& path, Handler handler, const Limits& limits);
@@ -58,6 +62,8 @@ class ControlSocket {
   void answer_next(ClientId id);
   void reply(Client& client, std::string line);
   void write_some(Client& client);
+  void load_notifications(Client& client);  // as what is on its way, where nothing is
+  void flush_later(Client& client);
   void settle(ClientId id);  // after anything happened: close, wait for the right events, go on with the next request
   void refuse(Client& client, std::string_view why);
   void end_stalled();

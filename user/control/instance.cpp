@@ -61,7 +61,10 @@ Instance::Impl::Impl(const InstanceOptions& o)
                    .on_features_wanted = [fd = features_wanted.get()] { ::eventfd_write(fd, 1); },
                    .events = &events}},
       workers{{o.cores, o.busy_poll}, worker_context(sw, umem, datapath, revalidator, events, worker_count(o))},
+      captures{datapath, workers, worker_count(o)},
+      watchers{sw, events},
       epoll{check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")} {
+  sw.observe_rules(&watchers);
   sw.on_meter([this](const Meter& meter) {
     // What flows of an earlier daemon run over goes on where it is the same.
     if (!started && datapath.inherited() && is_as_configured(datapath.meters.span(), meter)) return;

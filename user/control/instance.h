@@ -110,6 +110,12 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::optional<std::string> last_undo() const override;
   void pop_undo() override;
 
+  StartedCapture start_capture(CaptureRequest request) override;
+  std::optional<CaptureTotals> stop_capture(std::uint64_t id) override;
+  [[nodiscard]] std::vector<CaptureStatus> captures() const override;
+  std::uint64_t watch(unsigned subjects, Watcher watcher) override;
+  void unwatch(std::uint64_t number) override;
+
   // Returns when every worker and the revalidator have answered; throws where one does not within a minute.
   void wait_for_threads();
 

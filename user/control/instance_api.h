@@ -20,6 +20,8 @@
 #include "maps/port.h"
 #include "user/base/strong_types.h"
 #include "user/bpf/datapath.h"
+#include "user/control/captures.h"
+#include "user/control/watchers.h"
 #include "user/flow/flow_key.h"
 #include "user/l2/fdb.h"
 #include "user/l2/vlan.h"
@@ -243,6 +245,15 @@ class InstanceApi {
   virtual void push_undo(const std::string& config) = 0;
   [[nodiscard]] virtual std::optional<std::string> last_undo() const = 0;
   virtual void pop_undo() = 0;
+
+  // Packet captures. What is captured goes past this interface: see captures.h.
+  virtual StartedCapture start_capture(CaptureRequest request) = 0;
+  virtual std::optional<CaptureTotals> stop_capture(std::uint64_t id) = 0;  // none: it has ended before
+  [[nodiscard]] virtual std::vector<CaptureStatus> captures() const = 0;
+
+  // Who hears of what happens to the switch; `subjects`: bits 1 << SwitchEvent::Subject.
+  virtual std::uint64_t watch(unsigned subjects, Watcher watcher) = 0;
+  virtual void unwatch(std::uint64_t number) = 0;
 
  protected:
   InstanceApi() = default;

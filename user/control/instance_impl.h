@@ -16,11 +16,13 @@
 #include <string>
 #include <string_view>
 
+#include "user/control/captures.h"
 #include "user/control/instance.h"
 #include "user/control/port_attachment.h"
 #include "user/control/saved_counters.h"
 #include "user/control/state_recorder.h"
 #include "user/control/text.h"
+#include "user/control/watchers.h"
 #include "user/net/link_monitor.h"
 #include "user/pipeline/switch.h"
 #include "user/ports/port_watcher.h"
@@ -98,7 +100,7 @@ struct Instance::Impl {
   void come_back(Port& port, const Link& link);
   void update(Port& port, const BridgePort& config);
   static void set_admin(const Port& port, bool up);
-  void tell(InstanceListener::PortEvent event, const Port& port) const;
+  void tell(InstanceListener::PortEvent event, const Port& port);  // whoever follows ports
   void join(Port& port, PortDevice device);  // the interface that the port has from now on
 
   // What is kept over a restart; without a state directory these do nothing.
@@ -129,6 +131,9 @@ struct Instance::Impl {
   EventQueue events;         // from the workers and, last, the revalidator
   Revalidator revalidator;
   WorkerPool workers;
+  Captures captures;
+  Watchers watchers;
+  std::uint64_t macs_missed = 0;  // that watchers were told of
   LinkMonitor monitor;
   PortWatcher watcher;
   UniqueFd epoll;

@@ -189,10 +189,14 @@ void Instance::Impl::take_events() {
       keep(std::move(*packet));
     } else if (auto* learn = std::get_if<LearnEvent>(&event)) {
       learning.push_back(std::move(learn->translation));
+    } else if (const auto* mac = std::get_if<MacEvent>(&event)) {
+      watchers.mac_changed(*mac);
     } else if (listener.on_sample) {
       listener.on_sample(std::get<SampleEvent>(event));
     }
   }
+  if (const std::uint64_t lost = events.macs_lost(); lost != macs_missed)
+    watchers.macs_missed(lost - std::exchange(macs_missed, lost));
   std::ranges::sort(learning);
   learning.erase(std::ranges::unique(learning).begin(), learning.end());
   learn_rules(learning);

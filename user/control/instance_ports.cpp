@@ -138,7 +138,14 @@ void Instance::Impl::set_admin(const Port& port, bool up) {
   if (port.attachment) Netlink{}.set_up(port.attachment->device().ifindex(), up);
 }
 
-void Instance::Impl::tell(InstanceListener::PortEvent event, const Port& port) const {
+void Instance::Impl::tell(InstanceListener::PortEvent event, const Port& port) {
+  if (event == InstanceListener::PortEvent::kRemoved) {
+    captures.port_went(port.config.dp);
+    watchers.port_went(port.bridge, port.config);
+  } else {
+    captures.port_came(port.bridge_name, {port.config.dp, port.config.name});
+    watchers.port_stands(port.bridge, port.config, port.attachment != nullptr);
+  }
   if (listener.on_port) listener.on_port(port.bridge, event, status(port));
 }
 

@@ -133,7 +133,7 @@ void StateRecorder::forget() {
 
 void StateRecorder::rule_added(BridgeId bridge, const RuleRef& rule) { put_rule(bridge, rule); }
 
-void StateRecorder::rule_removed(BridgeId bridge, const Rule& rule) {
+void StateRecorder::rule_removed(BridgeId bridge, const Rule& rule, std::optional<RemovedReason>) {
   if (rule.row == 0) return;
   store_.remove(StateTable::kRules, bridge.value, rule.row);
   if (!touched_.empty()) touched_.erase(rule.shared_from_this());

@@ -40,7 +40,7 @@ class StateRecorder final : public RuleObserver {
   void forget();
 
   void rule_added(BridgeId bridge, const RuleRef& rule) override;
-  void rule_removed(BridgeId bridge, const Rule& rule) override;
+  void rule_removed(BridgeId bridge, const Rule& rule, std::optional<RemovedReason> reason) override;
   void rule_touched(BridgeId bridge, const RuleRef& rule) override;
 
  private:

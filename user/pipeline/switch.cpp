@@ -325,7 +325,7 @@ Change Switch::learn(BridgeId id, const FlowMod& mod, std::uint32_t limit, const
   if (there != nullptr) {
     if (there->actions == mod.actions && there->cookie == mod.cookie) {
       there->modified.store(now.time_since_epoch().count(), std::memory_order_relaxed);
-      if (observer_ != nullptr) observer_->rule_touched(id, there);
+      for (RuleObserver* observer : observers_) observer->rule_touched(id, there);
       return nothing;
     }
     learned.command = FlowMod::Command::kModifyStrict;
@@ -373,14 +373,15 @@ void Switch::note(const RuleEdit& edit) {
       rules.add(event.rule, edit.now());
     else
       rules.remove(*event.rule);
-    if (observer_ == nullptr) continue;
-    if (event.added)
-      observer_->rule_added(edit.bridge().id, event.rule);
-    else
-      observer_->rule_removed(edit.bridge().id, *event.rule);
+    for (RuleObserver* observer : observers_) {
+      if (event.added)
+        observer->rule_added(edit.bridge().id, event.rule);
+      else
+        observer->rule_removed(edit.bridge().id, *event.rule, event.reason);
+    }
   }
-  if (observer_ != nullptr)
-    for (const RuleRef& rule : edit.touched()) observer_->rule_touched(edit.bridge().id, rule);
+  for (RuleObserver* observer : observers_)
+    for (const RuleRef& rule : edit.touched()) observer->rule_touched(edit.bridge().id, rule);
   for (const RuleEdit::Modified& rule : edit.modified())
     successors_.push_back({version(),
                            rule.old_rule,

@@ -133,7 +133,8 @@ class RuleObserver {
  public:
   virtual ~RuleObserver() = default;
   virtual void rule_added(BridgeId bridge, const RuleRef& rule) = 0;
-  virtual void rule_removed(BridgeId bridge, const Rule& rule) = 0;
+  // Without a reason another one, of the same match and priority, takes its place: that one is added next.
+  virtual void rule_removed(BridgeId bridge, const Rule& rule, std::optional<RemovedReason> reason) = 0;
   virtual void rule_touched(BridgeId bridge, const RuleRef& rule) = 0;  // its hard timeout starts again
 
  protected:
@@ -199,7 +200,7 @@ class Switch {
   // Called with each meter that has a slot of its own from now on, before the state that names it is published: writes
   // encode_meter() there. No program uses the slot then.
   void on_meter(std::function<void(const Meter&)> write) { write_meter_ = std::move(write); }
-  void observe_rules(RuleObserver* observer) { observer_ = observer; }  // null: nobody
+  void observe_rules(RuleObserver* observer) { observers_.push_back(observer); }  // one more, which outlives this
   // Passes on what was credited, since the last time, to rules and groups that others have taken the place of. list()
   // and expire() do it by themselves.
   void settle_counters() const;
@@ -229,7 +230,7 @@ class Switch {
   std::map<BridgeId, std::unique_ptr<RuleIndex>> indexes_;
   std::unique_ptr<MeterSlots> meter_slots_;
   std::function<void(const Meter&)> write_meter_;
-  RuleObserver* observer_ = nullptr;
+  std::vector<RuleObserver*> observers_;
 
   [[nodiscard]] const BridgeState& bridge(BridgeId id) const;
   [[nodiscard]] RuleIndex& index(BridgeId id) const { return *indexes_.at(id); }

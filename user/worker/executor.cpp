@@ -117,6 +117,7 @@ shunt_drop_reason Executor::run(const Translation& translation, FrameSink& sink,
       if (then == Then::kEndScope) i = end_of_scope(actions, i) - 1;  // goes on with the RESTORE
     }
   }
+  if (!run.sent && reports != nullptr) reports->dropped(run.reason, frame());
   discard();
   return run.sent ? SHUNT_DROP_NONE : run.reason;
 }

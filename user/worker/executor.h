@@ -44,6 +44,8 @@ class PacketReports {
                          PacketInReason reason, std::span<const std::uint8_t> frame) noexcept = 0;
   virtual void sample(const Translation& translation, const SampleAction& sample,
                       std::span<const std::uint8_t> frame) noexcept = 0;
+  // It went out nowhere.
+  virtual void dropped(shunt_drop_reason reason, std::span<const std::uint8_t> frame) noexcept = 0;
 
  protected:
   ~PacketReports() = default;

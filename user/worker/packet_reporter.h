@@ -10,6 +10,7 @@
 
 #include "user/base/clock.h"
 #include "user/pipeline/switch.h"
+#include "user/worker/capture_tap.h"
 #include "user/worker/events.h"
 #include "user/worker/executor.h"
 
@@ -22,8 +23,9 @@ class PacketReporter final : public PacketReports {
   // A translation asks for its learned rules at most so often.
   static constexpr std::chrono::milliseconds kLearnInterval{100};
 
-  // Without a queue nothing is reported. `producer`: this worker's ring.
-  PacketReporter(EventQueue* events, unsigned producer) : events_{events}, producer_{producer} {}
+  // Without a queue no event is reported. `producer`: this worker's ring. `tap`, where there is one, hears of drops.
+  PacketReporter(EventQueue* events, unsigned producer, CaptureTap* tap = nullptr)
+      : events_{events}, producer_{producer}, tap_{tap} {}
 
   // Where the packets that follow came in.
   void begin(const SwitchState& state, DpPort in_port) noexcept {
@@ -34,12 +36,16 @@ class PacketReporter final : public PacketReports {
                  std::span<const std::uint8_t> frame) noexcept override;
   void sample(const Translation& translation, const SampleAction& sample,
               std::span<const std::uint8_t> frame) noexcept override;
+  void dropped(shunt_drop_reason reason, std::span<const std::uint8_t> frame) noexcept override {
+    if (tap_ != nullptr && tap_->active()) tap_->dropped(in_port_, reason, frame, static_cast<std::uint32_t>(frame.size()));
+  }
   // A packet of this translation went by: `last` is when it asked for its rules before, and is brought up to date.
   void learn(const TranslationRef& translation, TimePoint now, TimePoint& last) noexcept;
 
  private:
   EventQueue* const events_;
   const unsigned producer_;
+  CaptureTap* const tap_;
   const SwitchState* state_ = nullptr;
   DpPort in_port_;
 };

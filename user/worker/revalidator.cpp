@@ -83,7 +83,7 @@ struct Revalidator::Impl {
   // it.
   [[nodiscard]] bool needs_grace_period(bool changed) const { return changed || table.awaits_grace_period(); }
   bool learn(const Translation& translation);
-  bool mac_changed(const BridgeState& bridge, FdbKey key);
+  bool mac_changed(const BridgeState& bridge, FdbKey key, MacChange change, std::optional<PortNo> old_port = {});
   bool retranslate(std::uint32_t slot);
   bool affects(const Change& change, std::uint32_t slot) const;
   bool revalidate(const Change& change);
@@ -221,7 +221,10 @@ bool Revalidator::change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(
     const BridgeState* found = impl->find_bridge(bridge);
     if (found == nullptr) return false;
     bool changed = false;
-    for (const FdbKey& key : change(*found->fdb)) changed = impl->mac_changed(*found, key) || changed;
+    for (const FdbKey& key : change(*found->fdb)) {
+      const MacChange what = found->fdb->lookup(key) ? MacChange::kSet : MacChange::kRemoved;
+      changed = impl->mac_changed(*found, key, what) || changed;
+    }
     return impl->needs_grace_period(changed);
   });
 }
@@ -428,7 +431,7 @@ void Revalidator::Impl::sweep(bool decay) {
 
 void Revalidator::Impl::expire_macs() {
   for (const auto& bridge : state->bridges)
-    for (const FdbKey& key : bridge->fdb->expire(now)) mac_changed(*bridge, key);
+    for (const FdbKey& key : bridge->fdb->expire(now)) mac_changed(*bridge, key, MacChange::kAged);
 }
 
 // One epoch at a time is on its way through a grace period.
@@ -467,11 +470,12 @@ bool Revalidator::Impl::learn(const Translation& translation) {
   for (const Translation::Learn& learn : learns) {
     const Fdb::LearnResult result = bridge->fdb->learn(learn.key, learn.port, now);
     if (result.evicted) {
-      mac_changed(*bridge, *result.evicted);
+      mac_changed(*bridge, *result.evicted, MacChange::kEvicted);
       changed = true;
     }
     if (result.outcome == Fdb::Learned::kAdded || result.outcome == Fdb::Learned::kMoved) {
-      mac_changed(*bridge, learn.key);
+      const bool moved = result.outcome == Fdb::Learned::kMoved;
+      mac_changed(*bridge, learn.key, moved ? MacChange::kMoved : MacChange::kLearned, result.old_port);
       changed = true;
     }
   }
@@ -480,9 +484,12 @@ bool Revalidator::Impl::learn(const Translation& translation) {
 
 // A MAC is somewhere else, or nowhere, or somewhere at last: flows that asked for it are translated again. Flows from
 // it go where the FDB does not know it on their port: their next packet must come up to be learned from.
-bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key) {
+bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacChange change,
+                                    std::optional<PortNo> old_port) {
   bool changed = false;
   const std::optional<PortNo> port = bridge.fdb->lookup(key);
+  if (options.events != nullptr && options.events->macs_wanted())
+    options.events->push_mac(options.workers, {bridge.id, change, key, port, old_port});
   for (const std::uint32_t slot : table.dependents({bridge.id, key})) {
     const MegaflowTable::Flow* flow = table.flow(slot);
     if (flow == nullptr) continue;

@@ -99,6 +99,10 @@ void WorkerPool::send_out(PacketOutRequest&& request) {
   worker.mailbox().post([&worker, shared] { worker.send_out(*shared); });
 }
 
+void WorkerPool::set_captures(std::shared_ptr<const WorkerCaptures> captures) {
+  impl_->in_each([captures](WorkerThread& worker) { worker.set_captures(captures); });
+}
+
 PortCounters WorkerPool::counters(DpPort port) const {
   PortCounters sum;
   for (const auto& worker : impl_->workers) {

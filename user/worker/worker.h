@@ -28,6 +28,7 @@
 #include "user/base/latency.h"
 #include "user/base/strong_types.h"
 #include "user/pipeline/switch.h"
+#include "user/worker/capture_tap.h"
 #include "user/worker/executor.h"
 #include "user/worker/upcall.h"
 
@@ -99,6 +100,9 @@ class WorkerPool {
   void quiesce();
   // Returns at once; a quiesce() after it returns when the packet has been sent.
   void send_out(PacketOutRequest&& request);
+
+  // What workers record from now on; null: nothing. Returns when each of them has it, and uses no older one.
+  void set_captures(std::shared_ptr<const WorkerCaptures> captures);
 
   [[nodiscard]] PortCounters counters(DpPort port) const;  // any thread
   void reset_counters(DpPort port);                        // of a port number that is used anew

@@ -45,8 +45,9 @@ WorkerThread::WorkerThread(const Options& options, const WorkerPool::Context& co
       frames_{context.umem.pool()},
       gate_{context.order},
       executor_{context.umem, frames_, context.ports, context.meters, context.hash},
-      reporter_{context.events, options.number},
       transmitter_{options.number, context.umem, frames_, counters_, gate_, std::move(inboxes)},
+      tap_{options.number, context.umem, transmitter_},
+      reporter_{context.events, options.number, &tap_},
       epoll_{check(::epoll_create1(EPOLL_CLOEXEC), "worker: epoll")},
       recent_(kRecent) {
   pending_.reserve(kBatch);
@@ -207,19 +208,22 @@ void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort port) no
   const shunt_upcall_meta meta = take_meta(packet.front(), port);
   transmitter_.begin(port, meta.order);
   shunt_drop_reason outcome = executor_.load(packet, port);
-  if (outcome == SHUNT_DROP_NONE) {
+  if (outcome != SHUNT_DROP_NONE) {
+    tap_.dropped(port, outcome, {}, executor_.length());  // its frames are gone
+  } else {
     // The kernel side completes checksums of what it can read; it says so when it could not.
     const bool raw = meta.reason == SHUNT_UPCALL_DEEP_HEADER || meta.reason == SHUNT_UPCALL_CHECKSUM;
     const bool local = (__atomic_load_n(&ports_[port.value].flags, __ATOMIC_RELAXED) & SHUNT_PORT_LOCAL_STACK) != 0;
     if (raw && local && !executor_.complete_checksum()) {
-      executor_.discard();
       outcome = SHUNT_DROP_CHECKSUM;
+      tap_.dropped(port, outcome, executor_.frame(), executor_.length());
+      executor_.discard();
     } else {
       reporter_.begin(*state_, port);
       Recent& recent = look_up();
       // Who runs a packet credits it, for whatever reason it came up: what a flow counted of it is for its age.
       credit(*recent.translation, 1, executor_.length(), now_);
-      outcome = executor_.run(*recent.translation, transmitter_, &reporter_, meta.reason == SHUNT_UPCALL_SAMPLE);
+      outcome = executor_.run(*recent.translation, sink(), &reporter_, meta.reason == SHUNT_UPCALL_SAMPLE);
       reporter_.learn(recent.translation, now_, recent.learned);
       // Before a flow was looked up, or without one: asked for, and its source learned.
       const bool unknown = is_uncounted(meta.reason) && meta.reason != SHUNT_UPCALL_ORDER;
@@ -297,7 +301,7 @@ shunt_drop_reason WorkerThread::run_packet_out(const PacketOutRequest& request, 
   credit(*translation, 1, executor_.length(), now_);
   TimePoint never{};
   reporter_.learn(translation, now_, never);
-  return executor_.run(*translation, transmitter_, &reporter_);
+  return executor_.run(*translation, sink(), &reporter_);
 }
 
 // The loaded packet's translation.

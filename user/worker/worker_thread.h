@@ -18,6 +18,7 @@
 #include "user/base/clock.h"
 #include "user/base/unique_fd.h"
 #include "user/pipeline/switch.h"
+#include "user/worker/capture_tap.h"
 #include "user/worker/counters.h"
 #include "user/worker/executor.h"
 #include "user/worker/mailbox.h"
@@ -57,6 +58,7 @@ class WorkerThread {
   void send_out(const PacketOutRequest& request);
   void serve_inbox();  // sends what was handed over so far; what has no route any more is dropped
   void close_sockets() { served_.clear(); }
+  void set_captures(std::shared_ptr<const WorkerCaptures> captures) { tap_.set(std::move(captures)); }
   [[nodiscard]] std::size_t socket_count() const noexcept { return served_.size(); }
   void add_statistics(DpPort port, XskStatistics& sum) const;
 
@@ -86,6 +88,7 @@ class WorkerThread {
   void handle(std::span<const XskDescriptor> packet, DpPort port) noexcept;
   shunt_upcall_meta take_meta(const XskDescriptor& first, DpPort port) noexcept;
   shunt_drop_reason run_packet_out(const PacketOutRequest& request, DpPort in_port);
+  [[nodiscard]] FrameSink& sink() noexcept { return tap_.active() ? static_cast<FrameSink&>(tap_) : transmitter_; }
   Recent& look_up();
   [[nodiscard]] bool is_current(const Translation& translation, const FlowKey& key) const noexcept;
   void push_requests() noexcept;
@@ -103,8 +106,9 @@ class WorkerThread {
   Counters counters_;
   OrderGate gate_;
   Executor executor_;
-  PacketReporter reporter_;
   Transmitter transmitter_;
+  CaptureTap tap_;
+  PacketReporter reporter_;
   UniqueFd epoll_;
   SwitchStateRef state_;
   std::vector<Served> served_;

@@ -38,7 +38,7 @@ class Session {
   Session() {
     REQUIRE(::mkdtemp(directory.data()) != nullptr);
     socket = std::make_unique<ControlSocket>(loop, directory + "/test.sock",
-                                             [this](std::string_view line) { return commands.handle(line); });
+                                             [this](std::string_view line, ClientStream& client) { return commands.handle(line, &client); });
   }
   ~Session() {
     socket.reset();

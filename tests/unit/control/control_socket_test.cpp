@@ -81,7 +81,7 @@ struct Server {
   explicit Server(const ControlSocket::Limits& limits = {}) {
     socket = std::make_unique<ControlSocket>(
         loop, path,
-        [this](std::string_view line) {
+        [this](std::string_view line, ClientStream&) {
           ++requests;
           return "[" + std::string{line} + "]";
         },
@@ -130,7 +130,7 @@ TEST_SUITE("control socket") {
       EventLoop loop;
       path = directory / "x.sock";
       const mode_t old = ::umask(0);
-      const ControlSocket socket{loop, path, [](std::string_view) { return std::string{}; }};
+      const ControlSocket socket{loop, path, [](std::string_view, ClientStream&) { return std::string{}; }};
       ::umask(old);
       struct stat info {};
       REQUIRE(::stat(path.c_str(), &info) == 0);
@@ -151,14 +151,14 @@ TEST_SUITE("control socket") {
     }
     CHECK_FALSE(TestClient{path}.connected());
     EventLoop loop;
-    const ControlSocket socket{loop, path, [](std::string_view) { return std::string{}; }};
+    const ControlSocket socket{loop, path, [](std::string_view, ClientStream&) { return std::string{}; }};
     CHECK(TestClient{path}.connected());
   }
 
   TEST_CASE("a path that no socket address holds is refused with the remedy") {
     EventLoop loop;
     const std::string path = "/tmp/" + std::string(120, 'x') + ".sock";
-    const auto make = [&] { ControlSocket{loop, path, [](std::string_view) { return std::string{}; }}; };
+    const auto make = [&] { ControlSocket{loop, path, [](std::string_view, ClientStream&) { return std::string{}; }}; };
     CHECK_THROWS_WITH_AS(make(), doctest::Contains("--rundir"), Error);
   }
 

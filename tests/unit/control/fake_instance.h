@@ -227,6 +227,36 @@ class FakeInstance : public InstanceApi {
     cache.clear();
   }
 
+  StartedCapture start_capture(CaptureRequest request) override {
+    at(request.bridge);
+    StartedCapture started;
+    started.id = ++last_capture_id;
+    for (const PortStatus& port : at(request.bridge).ports) started.ports.push_back({port.dp, port.name});
+    started.kernel_ring = UniqueFd{::dup(0)};
+    started.worker_rings = UniqueFd{::dup(0)};
+    started.workers = 1;
+    last_capture = std::move(request);
+    return started;
+  }
+  std::optional<CaptureTotals> stop_capture(std::uint64_t id) override {
+    stopped_captures.push_back(id);
+    if (id != last_capture_id) return std::nullopt;
+    return CaptureTotals{.captured = 5, .lost_ring = 2, .lost_rate = 1};
+  }
+  std::vector<CaptureStatus> captures() const override { return {}; }
+  std::uint64_t watch(unsigned subjects, Watcher watcher) override {
+    watched_subjects = subjects;
+    watchers[++last_watcher] = std::move(watcher);
+    return last_watcher;
+  }
+  void unwatch(std::uint64_t number) override { watchers.erase(number); }
+  std::map<std::uint64_t, Watcher> watchers;
+  std::uint64_t last_watcher = 0;
+  unsigned watched_subjects = 0;
+  CaptureRequest last_capture;
+  std::uint64_t last_capture_id = 0;
+  std::vector<std::uint64_t> stopped_captures;
+
   std::vector<FdbEntry> fdb_list(const std::string& bridge) override { return at(bridge).macs; }
   void fdb_add(const std::string& bridge, FdbKey key, const std::string& interface) override {
     const auto names = port_names(bridge);

@@ -51,6 +51,9 @@ struct Reports final : PacketReports {
   void sample(const Translation&, const SampleAction& sample, std::span<const std::uint8_t> frame) noexcept override {
     samples.push_back({static_cast<std::uint16_t>(sample.obs_point_id), PacketInReason::kAction, bytes(frame)});
   }
+  void dropped(shunt_drop_reason reason, std::span<const std::uint8_t> frame) noexcept override {
+    drops.push_back({reason, bytes(frame)});
+  }
   static Bytes bytes(std::span<const std::uint8_t> frame) {
     const auto view = std::as_bytes(frame);
     return {view.begin(), view.end()};
@@ -61,6 +64,7 @@ struct Reports final : PacketReports {
     Bytes frame;
   };
   std::vector<One> packet_ins, samples;
+  std::vector<std::pair<shunt_drop_reason, Bytes>> drops;
 };
 
 struct Fixture {

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// An instance's packet captures, and who watches it.
+#include <utility>
+
+#include "user/base/error.h"
+#include "user/control/instance_impl.h"
+
+namespace shunt {
+
+StartedCapture Instance::start_capture(CaptureRequest request) {
+  const BridgeId id = impl_->bridge(request.bridge).id;
+  if (request.port) (void)impl_->port(request.bridge, *request.port);  // throws where there is none
+  std::vector<CapturePort> ports;
+  for (const auto& [dp, port] : impl_->ports)
+    if (port.bridge == id) ports.push_back({dp, port.config.name});
+  StartedCapture started = impl_->captures.start(std::move(request), ports);
+  impl_->revalidator.set_features(impl_->datapath.features());
+  return started;
+}
+
+std::optional<CaptureTotals> Instance::stop_capture(std::uint64_t id) {
+  const auto totals = impl_->captures.stop(id);
+  impl_->revalidator.set_features(impl_->datapath.features());
+  return totals;
+}
+
+std::vector<CaptureStatus> Instance::captures() const { return impl_->captures.list(); }
+
+std::uint64_t Instance::watch(unsigned subjects, Watcher watcher) {
+  return impl_->watchers.add(subjects, std::move(watcher));
+}
+
+void Instance::unwatch(std::uint64_t number) { impl_->watchers.remove(number); }
+
+}  // namespace shunt
