@@ -14,7 +14,7 @@
 /* One record in the making, and the filter that runs over its bytes. Per CPU: XDP programs do not nest. */
 struct shunt_capture_scratch {
   struct shunt_capture_record record;
-  __u8 bytes[SHUNT_CAPTURE_BYTES + 8];
+  __u8 bytes[SHUNT_CAPTURE_BYTES + 16]; /* more than a packet has: the verifier does not see where it ends */
   struct shunt_filter_state filter;
 };
 
@@ -54,7 +54,8 @@ __noinline int shunt_copy_packet(struct xdp_md* ctx, int popped) {
   size = len - from;
   if (size > SHUNT_CAPTURE_BYTES - to) size = SHUNT_CAPTURE_BYTES - to;
   SHUNT_OPAQUE(size);
-  if (size == 0 || size > SHUNT_CAPTURE_BYTES - 12) size = SHUNT_CAPTURE_BYTES - 12;
+  /* 1 to SHUNT_CAPTURE_BYTES, as it is already, so that Linux 6.1 sees it. */
+  size = ((size - 1) & (SHUNT_CAPTURE_BYTES - 1)) + 1;
   if (bpf_xdp_load_bytes(ctx, from, mine->bytes + to, size) < 0) return 0;
   mine->record.length = popped ? len - 4 : len;
   mine->record.captured = size + to;

@@ -13,7 +13,7 @@
 namespace shunt::cli {
 namespace {
 
-constexpr std::size_t kMostFds = 8;  // of one reply
+constexpr std::size_t kMostFds = 8;                        // of one reply
 constexpr std::size_t kReplyBytes = std::size_t{1} << 30;  // far above a list of the most flows there can be
 
 Refused refused(const Json& error) {

@@ -123,7 +123,7 @@ _shunt() {
         config) _shunt_reply "show diff load undo" "$current" ;;
         cache) _shunt_reply "list stats flush why" "$current" ;;
         fdb) _shunt_reply "list add del flush set" "$current" ;;
-        monitor) _shunt_reply "ports macs flows" "$current" ;;
+        monitor) _shunt_reply "ports macs flows controllers" "$current" ;;
         drops | trace | packet-in | capture) _shunt_reply "$(_shunt_bridges)" "$current" ;;
       esac
       ;;

@@ -4,8 +4,8 @@
 
 namespace shunt::cli {
 
-void end_on_signals();                          // from now on
-[[nodiscard]] bool interrupted();               // one of them has come
-void pause_for(double seconds);                 // or until one comes
+void end_on_signals();             // from now on
+[[nodiscard]] bool interrupted();  // one of them has come
+void pause_for(double seconds);    // or until one comes
 
 }  // namespace shunt::cli

@@ -24,8 +24,8 @@ FilterProgram compile_filter(const std::string& expression) {
                 ::pcap_geterr(ethernet.get()));
   FilterProgram program;
   for (u_int i = 0; i < compiled.bf_len; ++i)
-    program.push_back({compiled.bf_insns[i].code, compiled.bf_insns[i].jt, compiled.bf_insns[i].jf,
-                       compiled.bf_insns[i].k});
+    program.push_back(
+        {compiled.bf_insns[i].code, compiled.bf_insns[i].jt, compiled.bf_insns[i].jf, compiled.bf_insns[i].k});
   ::pcap_freecode(&compiled);
   if (program.size() > SHUNT_FILTER_INSNS)
     throw Error("--filter: it compiles to {} instructions, and at most {} run for each packet; say less, or use 'net'",

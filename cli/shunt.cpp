@@ -27,10 +27,10 @@ struct Globals {
 };
 
 std::array<std::span<const Command>, 16> all_commands() {
-  return {bridge_commands(),  port_commands(),    flow_commands(),       group_commands(), meter_commands(),
-          table_commands(),   config_commands(),  controller_commands(), trace_commands(), cache_commands(),
-          fdb_commands(),     stats_commands(),   packet_in_commands(),  capture_commands(),
-          monitor_commands(), doctor_commands()};
+  return {bridge_commands(),    port_commands(),    flow_commands(),    group_commands(),
+          meter_commands(),     table_commands(),   config_commands(),  controller_commands(),
+          trace_commands(),     cache_commands(),   fdb_commands(),     stats_commands(),
+          packet_in_commands(), capture_commands(), monitor_commands(), doctor_commands()};
 }
 
 po::options_description global_options() {

@@ -270,9 +270,9 @@ void run(const Settings& settings) {
 
   Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}, &openflow};
   const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);
-  const ControlSocket socket{
-      loop, socket_path,
-      [&commands](std::string_view line, ClientStream& client) { return commands.handle(line, &client); }};
+  const ControlSocket socket{loop, socket_path, [&commands](std::string_view line, ClientStream& client) {
+                               return commands.handle(line, &client);
+                             }};
   loop.every(std::chrono::seconds{1}, [&commands] { commands.figures().watch(); });
   std::optional<Endpoint> endpoint;
   if (settings.metrics) start_endpoint(endpoint, *settings.metrics, loop, instance, commands.figures());

@@ -14,7 +14,7 @@ namespace {
 using doctor::Finding;
 using doctor::Severity;
 
-constexpr int kWarnings = 3, kErrors = 4;  // exit statuses; 1 and 2 are taken
+constexpr int kWarnings = 3, kErrors = 4;                                           // exit statuses; 1 and 2 are taken
 constexpr std::array<std::string_view, 3> kSeverities{"note", "warning", "error"};  // by Severity
 
 doctor::PortFacts port_of(const Json& port) {
@@ -99,7 +99,8 @@ std::span<const Command> doctor_commands() {
       {"doctor",
        "",
        {},
-       "look for what makes the switch slow or lose packets, and say what mends it; ends with 0, 3 (warnings), 4 (errors)",
+       "look for what makes the switch slow or lose packets, and say what mends it; ends with 0, 3 (warnings), 4 "
+       "(errors)",
        {},
        true,
        examine},

@@ -16,8 +16,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::array<std::pair<std::string_view, const char*>, 3> kSubjects{
-    {{"ports", "port"}, {"macs", "mac"}, {"flows", "flow"}}};
+constexpr std::array<std::pair<std::string_view, const char*>, 4> kSubjects{
+    {{"ports", "port"}, {"macs", "mac"}, {"flows", "flow"}, {"controllers", "controller"}}};
 
 // "ports,macs" as the daemon's parameters.
 void choose_subjects(std::string_view text, Json& request) {
@@ -30,7 +30,9 @@ void choose_subjects(std::string_view text, Json& request) {
       request[parameter] = true;
       known = true;
     }
-    if (!known) throw UsageError("'{}' cannot be watched: say ports, macs, flows, or some of them with commas", word);
+    if (!known)
+      throw UsageError("'{}' cannot be watched: say ports, macs, flows, controllers, or some of them with commas",
+                       word);
   }
 }
 
@@ -50,9 +52,12 @@ std::string line_of(const Json& event) {
   if (event.contains("mac")) line += fmt::format(" {} vlan {}", cell(event.at("mac")), cell(event.at("vlan")));
   if (event.contains("port") && !event.at("port").is_null()) line += fmt::format(" port {}", cell(event.at("port")));
   if (event.contains("ofport")) line += fmt::format(" ofport {}", cell(event.at("ofport")));
-  if (event.contains("before") && !event.at("before").is_null()) line += fmt::format(" before {}", cell(event.at("before")));
+  if (event.contains("before") && !event.at("before").is_null())
+    line += fmt::format(" before {}", cell(event.at("before")));
+  if (event.contains("controller")) line += fmt::format(" {}", cell(event.at("controller")));
   if (event.contains("rule")) line += fmt::format(" {}", cell(event.at("rule")));
-  if (event.contains("reason") && !event.at("reason").is_null()) line += fmt::format(" reason {}", cell(event.at("reason")));
+  if (event.contains("reason") && !event.at("reason").is_null())
+    line += fmt::format(" reason {}", cell(event.at("reason")));
   return line;
 }
 
@@ -90,7 +95,7 @@ std::span<const Command> monitor_commands() {
       {"monitor",
        "",
        {"[SUBJECTS]"},
-       "show as it happens what becomes of ports, macs and flows (rules), a line each, until interrupted",
+       "show as it happens what becomes of ports, macs, flows (rules) and controllers, until interrupted",
        {{"bridge", "BR", "of this bridge only"}, {"seconds", "S", "end after S seconds"}},
        true,
        monitor},

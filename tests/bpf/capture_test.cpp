@@ -24,7 +24,8 @@ struct Record {
 
 // A capture at an index, and its reader.
 struct Capture {
-  Capture(Switch& sw, unsigned at, shunt_capture capture = {.snaplen = SHUNT_CAPTURE_BYTES, .filter_count = 0, .rate = 1'000'000, .zero = 0},
+  Capture(Switch& sw, unsigned at,
+          shunt_capture capture = {.snaplen = SHUNT_CAPTURE_BYTES, .filter_count = 0, .rate = 1'000'000, .zero = 0},
           std::span<const shunt_filter_insn> filter = {}, std::size_t ring_bytes = 1 << 20)
       : index{at}, maps{sw.datapath} {
     capture.filter_count = static_cast<__u32>(filter.size());
@@ -58,7 +59,12 @@ struct Capture {
 };
 
 Bytes udp(unsigned payload = 100) {
-  return packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02").ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(payload).build();
+  return packet()
+      .eth("02:00:00:00:00:01", "02:00:00:00:00:02")
+      .ipv4("10.0.0.1", "10.0.0.2")
+      .udp(1, 2)
+      .payload(payload)
+      .build();
 }
 Bytes arp() { return packet().eth("ff:ff:ff:ff:ff:ff", "02:00:00:00:00:02").arp_request().build(); }
 
@@ -140,8 +146,13 @@ TEST_SUITE("capture") {
     Switch& sw = capturing_switch();
     const GroupMember members[] = {{sw.ifindex(1), false}, {sw.ifindex(2), false}, {sw.ifindex(3), true}};
     REQUIRE(sw.datapath.set_group(7, members) == 0);
-    const Bytes tagged =
-        packet().eth("ff:ff:ff:ff:ff:ff", "02:00:00:00:00:02").vlan(10).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(100).build();
+    const Bytes tagged = packet()
+                             .eth("ff:ff:ff:ff:ff:ff", "02:00:00:00:00:02")
+                             .vlan(10)
+                             .ipv4("10.0.0.1", "10.0.0.2")
+                             .udp(1, 2)
+                             .payload(100)
+                             .build();
     const shunt_action flood = group_output(7);
     sw.publish(key_of(tagged), port_mask(), std::span{&flood, 1});
     Capture capture{sw, 5};
@@ -180,13 +191,14 @@ TEST_SUITE("capture") {
     sw.publish(key_of(udp()), port_mask(), std::span{&out, 1});
     // arp: ldh [12]; jeq #0x806; ret
     const shunt_filter_insn only_arp[] = {{0x28, 0, 0, 12}, {0x15, 0, 1, 0x806}, {0x06, 0, 0, 1}, {0x06, 0, 0, 0}};
-    const shunt_filter_insn last_byte[] = {{0x30, 0, 0, 141}, {0x06, 0, 0, 1}};     // only where there are 142 bytes
-    const shunt_filter_insn behind[] = {{0x20, 0, 0, 139}, {0x06, 0, 0, 1}};        // one too far
+    const shunt_filter_insn last_byte[] = {{0x30, 0, 0, 141}, {0x06, 0, 0, 1}};  // only where there are 142 bytes
+    const shunt_filter_insn behind[] = {{0x20, 0, 0, 139}, {0x06, 0, 0, 1}};     // one too far
     Capture arps{sw, 0, {.snaplen = 64, .filter_count = 0, .rate = 1'000'000, .zero = 0}, only_arp};
     Capture all{sw, 1, {.snaplen = 64, .filter_count = 0, .rate = 1'000'000, .zero = 0}};
     Capture long_ones{sw, 2, {.snaplen = 64, .filter_count = 0, .rate = 1'000'000, .zero = 0}, last_byte};
     Capture none{sw, 7, {.snaplen = 64, .filter_count = 0, .rate = 1'000'000, .zero = 0}, behind};
-    for (Capture* capture : {&arps, &all, &long_ones, &none}) capture->maps.set_port(capture->index, DpPort{1}, kBefore);
+    for (Capture* capture : {&arps, &all, &long_ones, &none})
+      capture->maps.set_port(capture->index, DpPort{1}, kBefore);
     (void)sw.run(udp());
     (void)sw.run(arp());
     (void)sw.run(udp());

@@ -17,13 +17,13 @@ namespace shunt {
 
 using FilterProgram = std::vector<shunt_filter_insn>;  // empty: every packet
 
-// The text of `tcpdump -ddd`: the count, then "code jt jf k" in decimal, an instruction a line. Throws Error where it is
-// no such text, is longer than SHUNT_FILTER_INSNS, or is a program that check_filter() refuses.
+// The text of `tcpdump -ddd`: the count, then "code jt jf k" in decimal, an instruction a line. Throws Error where it
+// is no such text, is longer than SHUNT_FILTER_INSNS, or is a program that check_filter() refuses.
 [[nodiscard]] FilterProgram parse_filter(std::string_view text);
 [[nodiscard]] std::string format_filter(std::span<const shunt_filter_insn> program);
 
-// Throws Error unless every instruction is one of classic BPF's, jumps lead forward and inside, scratch words are there,
-// nothing is divided by a constant 0, and the last instruction returns.
+// Throws Error unless every instruction is one of classic BPF's, jumps lead forward and inside, scratch words are
+// there, nothing is divided by a constant 0, and the last instruction returns.
 void check_filter(std::span<const shunt_filter_insn> program);
 
 // Whether a checked program wants a packet, of which `bytes` are the first.

@@ -10,22 +10,28 @@ namespace {
 
 // Block types and option codes, by their sections of the draft.
 enum : std::uint32_t {
-  kSectionHeader = 0x0a0d0d0a,         // 4.1
-  kInterfaceDescription = 1,           // 4.2
-  kInterfaceStatistics = 5,            // 4.6
-  kEnhancedPacket = 6,                 // 4.3
+  kSectionHeader = 0x0a0d0d0a,  // 4.1
+  kInterfaceDescription = 1,    // 4.2
+  kInterfaceStatistics = 5,     // 4.6
+  kEnhancedPacket = 6,          // 4.3
 };
 enum : std::uint16_t {
   kEndOfOptions = 0,
-  kComment = 1,                        // of any block
-  kUserApplication = 4,                // of the section
-  kName = 2, kDescription = 3, kTimeResolution = 9,                      // of an interface
-  kFlags = 2, kDropCount = 4,          // of a packet
-  kStartTime = 2, kEndTime = 3, kReceived = 4, kDropped = 5,             // of statistics
+  kComment = 1,          // of any block
+  kUserApplication = 4,  // of the section
+  kName = 2,
+  kDescription = 3,
+  kTimeResolution = 9,  // of an interface
+  kFlags = 2,
+  kDropCount = 4,  // of a packet
+  kStartTime = 2,
+  kEndTime = 3,
+  kReceived = 4,
+  kDropped = 5,  // of statistics
 };
 constexpr std::uint32_t kByteOrderMagic = 0x1a2b3c4d;
-constexpr std::uint16_t kEthernet = 1;       // LINKTYPE_ETHERNET
-constexpr std::uint8_t kNanoseconds = 9;     // if_tsresol: 10^-9
+constexpr std::uint16_t kEthernet = 1;                // LINKTYPE_ETHERNET
+constexpr std::uint8_t kNanoseconds = 9;              // if_tsresol: 10^-9
 constexpr std::uint32_t kInbound = 1, kOutbound = 2;  // epb_flags
 constexpr std::size_t kLongestOption = 0xffff;
 
@@ -34,8 +40,8 @@ constexpr std::size_t kLongestOption = 0xffff;
 PcapngWriter::PcapngWriter(Output output, std::string_view application) : output_{std::move(output)} {
   begin_block(kSectionHeader);
   add32(kByteOrderMagic);
-  add32(1);            // version 1.0
-  add32(~0u);          // the section's length is not known
+  add32(1);    // version 1.0
+  add32(~0u);  // the section's length is not known
   add32(~0u);
   add_option(kUserApplication, application);
   end_options();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes pcapng (draft-ietf-opsawg-pcapng): one section, Ethernet interfaces with times in nanoseconds, packets with their
-// direction, what was lost before them and a comment, statistics at the end. Blocks are whole or not there: each is handed to
-// the output in one piece.
+// Writes pcapng (draft-ietf-opsawg-pcapng): one section, Ethernet interfaces with times in nanoseconds, packets with
+// their direction, what was lost before them and a comment, statistics at the end. Blocks are whole or not there: each
+// is handed to the output in one piece.
 //
 // Threads: one.
 #pragma once
@@ -25,7 +25,7 @@ class PcapngWriter {
     std::uint32_t length = 0;     // on the wire
     std::span<const std::uint8_t> bytes{};
     bool outbound = false;
-    std::uint64_t lost = 0;     // between the one before and this one
+    std::uint64_t lost = 0;      // between the one before and this one
     std::string_view comment{};  // empty: none
   };
 

@@ -55,12 +55,12 @@ class RecordWriter {
   void publish() noexcept;  // the reader sees what was put
   void forget() noexcept;   // what was put and not published was not
   [[nodiscard]] std::uint64_t captured() const noexcept { return captured_.load(std::memory_order_relaxed); }  // any
-  [[nodiscard]] std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_relaxed); }  // thread
+  [[nodiscard]] std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_relaxed); }          // thread
 
  private:
   RecordRing ring_;
   std::uint64_t published_ = 0, put_ = 0;
-  std::uint64_t unpublished_ = 0;  // records
+  std::uint64_t unpublished_ = 0;             // records
   std::uint64_t told_ = 0, told_before_ = 0;  // of the lost; as it was at the last publish()
   std::atomic<std::uint64_t> captured_{0}, lost_{0};
 };

@@ -38,18 +38,18 @@ struct CaptureRequest {
   std::optional<std::string> port;  // none: all of the bridge's
   unsigned stages = 0;              // 1 << SHUNT_STAGE_*
   std::uint32_t snaplen = SHUNT_CAPTURE_BYTES;
-  std::uint32_t rate = 0;      // packets a second that the kernel side records
-  std::size_t ring_bytes = 0;  // of the kernel's ring; a power of two
-  FilterProgram filter;        // checked
+  std::uint32_t rate = 0;                                // packets a second that the kernel side records
+  std::size_t ring_bytes = 0;                            // of the kernel's ring; a power of two
+  FilterProgram filter;                                  // checked
   std::function<void(const CapturePort& port)> on_port;  // one that comes later, or gets another name
 };
 
 struct StartedCapture {
   std::uint64_t id = 0;
   std::vector<CapturePort> ports;
-  UniqueFd kernel_ring;     // BPF_MAP_TYPE_RINGBUF of shunt_capture_record
-  UniqueFd worker_rings;    // user/capture/record_ring.h
-  unsigned workers = 0;     // rings in there
+  UniqueFd kernel_ring;        // BPF_MAP_TYPE_RINGBUF of shunt_capture_record
+  UniqueFd worker_rings;       // user/capture/record_ring.h
+  unsigned workers = 0;        // rings in there
   std::size_t ring_bytes = 0;  // of each
 };
 

@@ -15,10 +15,10 @@ namespace shunt {
 namespace {
 
 std::array<std::span<const Method>, 16> all_methods() {
-  return {bridge_methods(),    port_methods(),   flow_methods(),       group_methods(), meter_methods(),
-          table_methods(),     trace_methods(),  cache_methods(),      fdb_methods(),   stats_methods(),
-          packet_in_methods(), config_methods(), controller_methods(), top_methods(),
-          capture_methods(),   monitor_methods()};
+  return {bridge_methods(),     port_methods(),  flow_methods(),      group_methods(),
+          meter_methods(),      table_methods(), trace_methods(),     cache_methods(),
+          fdb_methods(),        stats_methods(), packet_in_methods(), config_methods(),
+          controller_methods(), top_methods(),   capture_methods(),   monitor_methods()};
 }
 
 }  // namespace
@@ -99,7 +99,8 @@ Json Commands::call(const RpcRequest& request, ClientStream* client) {
   for (const auto& group : methods_)
     for (const Method& method : group)
       if (method.name == request.method)
-        return method.run({instance_, figures_, daemon_, controllers_, client}, Arguments{method.params, request.params});
+        return method.run({instance_, figures_, daemon_, controllers_, client},
+                          Arguments{method.params, request.params});
   throw RpcError(RpcCode::kMethodNotFound, "unknown method '{}': is the client newer than the daemon?", request.method);
 }
 

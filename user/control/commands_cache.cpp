@@ -17,10 +17,10 @@ constexpr struct {
   std::uint32_t bit;
   const char* name;
 } kFeatures[] = {
-    {SHUNT_FEATURE_L3, "l3"},       {SHUNT_FEATURE_L4, "l4"},         {SHUNT_FEATURE_ND, "nd"},
-    {SHUNT_FEATURE_MPLS, "mpls"},   {SHUNT_FEATURE_EDITS, "edits"},   {SHUNT_FEATURE_CHECKSUM, "checksum"},
-    {SHUNT_FEATURE_HINTS, "hints"}, {SHUNT_FEATURE_EXTHDR, "exthdr"}, {SHUNT_FEATURE_PBB, "pbb"},
-    {SHUNT_FEATURE_HASH, "hash"},   {SHUNT_FEATURE_METER, "meter"},   {SHUNT_FEATURE_SAMPLE, "sample"},
+    {SHUNT_FEATURE_L3, "l3"},           {SHUNT_FEATURE_L4, "l4"},         {SHUNT_FEATURE_ND, "nd"},
+    {SHUNT_FEATURE_MPLS, "mpls"},       {SHUNT_FEATURE_EDITS, "edits"},   {SHUNT_FEATURE_CHECKSUM, "checksum"},
+    {SHUNT_FEATURE_HINTS, "hints"},     {SHUNT_FEATURE_EXTHDR, "exthdr"}, {SHUNT_FEATURE_PBB, "pbb"},
+    {SHUNT_FEATURE_HASH, "hash"},       {SHUNT_FEATURE_METER, "meter"},   {SHUNT_FEATURE_SAMPLE, "sample"},
     {SHUNT_FEATURE_CAPTURE, "capture"},
 };
 

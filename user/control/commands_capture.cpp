@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::array<std::string_view, SHUNT_STAGE_COUNT> kStages{"before", "after", "drops"};  // by SHUNT_STAGE_*
 constexpr std::uint64_t kDefaultRate = 200'000;
-constexpr std::uint64_t kDefaultRing = 8;       // MiB
+constexpr std::uint64_t kDefaultRing = 8;  // MiB
 constexpr std::size_t kMebibyte = 1024 * 1024;
 constexpr std::uint64_t kMostRate = 1'000'000'000;
 

@@ -10,7 +10,7 @@
 namespace shunt {
 namespace {
 
-constexpr std::array<std::string_view, 3> kSubjects{"port", "mac", "flow"};  // by SwitchEvent::Subject
+constexpr std::array<std::string_view, 4> kSubjects{"port", "mac", "flow", "controller"};  // by SwitchEvent::Subject
 
 double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -33,6 +33,10 @@ Json event_json(const SwitchEvent& event) {
       json["vlan"] = event.mac.vlan.value;
       json["port"] = text_or_null(event.port);
       json["before"] = text_or_null(event.before);
+      break;
+    case SwitchEvent::Subject::kController:
+      json["controller"] = event.controller;
+      json["reason"] = text_or_null(event.reason);
       break;
     default:
       json["rule"] = event.rule;
@@ -71,7 +75,8 @@ std::span<const Method> monitor_methods() {
        {{.name = "bridge", .type = ParamType::kInterface},
         {.name = "port", .type = ParamType::kFlag},
         {.name = "mac", .type = ParamType::kFlag},
-        {.name = "flow", .type = ParamType::kFlag}},
+        {.name = "flow", .type = ParamType::kFlag},
+        {.name = "controller", .type = ParamType::kFlag}},
        monitor},
   };
   return methods;

@@ -6,8 +6,8 @@
 // the event loop. While a reply is on its way nothing more is read from that client, so what it can make the daemon
 // hold is one request in the making and one reply. What is unfinished for too long is ended, and when all places are
 // taken the client that was silent for the longest makes room; those that get notifications (ClientStream) last, and
-// they may be as slow as they like: what waits for one is bounded, and what it misses is counted. Threads: the control thread only (that of the event
-// loop).
+// they may be as slow as they like: what waits for one is bounded, and what it misses is counted. Threads: the control
+// thread only (that of the event loop).
 #pragma once
 
 #include <chrono>

@@ -115,6 +115,7 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::vector<CaptureStatus> captures() const override;
   std::uint64_t watch(unsigned subjects, Watcher watcher) override;
   void unwatch(std::uint64_t number) override;
+  void announce(const SwitchEvent& event) override;
 
   // Returns when every worker and the revalidator have answered; throws where one does not within a minute.
   void wait_for_threads();

@@ -198,7 +198,7 @@ class InstanceApi {
   // Names of a bridge's ports for rule text: in_port=NAME, output:NAME.
   [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
 
-  virtual void group_mod(const std::string& bridge, std::span<const GroupMod> mods) = 0;  // all or nothing
+  virtual void group_mod(const std::string& bridge, std::span<const GroupMod> mods) = 0;   // all or nothing
   virtual void modify(const std::string& bridge, std::span<const Modification> mods) = 0;  // all or nothing, in order
   [[nodiscard]] virtual std::vector<GroupStatus> group_list(const std::string& bridge) = 0;
   virtual void meter_mod(const std::string& bridge, std::span<const MeterMod> mods) = 0;  // all or nothing
@@ -254,6 +254,7 @@ class InstanceApi {
   // Who hears of what happens to the switch; `subjects`: bits 1 << SwitchEvent::Subject.
   virtual std::uint64_t watch(unsigned subjects, Watcher watcher) = 0;
   virtual void unwatch(std::uint64_t number) = 0;
+  virtual void announce(const SwitchEvent& event) = 0;  // to them, of what happens outside: controllers
 
  protected:
   InstanceApi() = default;

@@ -31,5 +31,6 @@ std::uint64_t Instance::watch(unsigned subjects, Watcher watcher) {
 }
 
 void Instance::unwatch(std::uint64_t number) { impl_->watchers.remove(number); }
+void Instance::announce(const SwitchEvent& event) { impl_->watchers.tell(event); }
 
 }  // namespace shunt

@@ -2,7 +2,8 @@
 // The inside of an Instance: what it joins, and in which order that comes up. instance.cpp has the configuration, the
 // rules, the cache and the FDB; instance_ports.cpp has the ports and what becomes of their interfaces;
 // instance_pipeline.cpp has groups, meters, tables and traces, and what packets ask for: rules to learn, packet-ins;
-// instance_stats.cpp has what is counted; instance_state.cpp has what is kept over a restart, instance_restart.cpp what outlives a daemon in the kernel.
+// instance_stats.cpp has what is counted; instance_state.cpp has what is kept over a restart, instance_restart.cpp what
+// outlives a daemon in the kernel.
 //
 // Threads: control.
 #pragma once
@@ -101,7 +102,7 @@ struct Instance::Impl {
   void update(Port& port, const BridgePort& config);
   static void set_admin(const Port& port, bool up);
   void tell(InstanceListener::PortEvent event, const Port& port);  // whoever follows ports
-  void join(Port& port, PortDevice device);  // the interface that the port has from now on
+  void join(Port& port, PortDevice device);                        // the interface that the port has from now on
 
   // What is kept over a restart; without a state directory these do nothing.
   void restore();          // all but the ports' interfaces

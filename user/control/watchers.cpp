@@ -120,7 +120,7 @@ void Watchers::tell_rule(BridgeId id, std::string_view what, const Rule& rule, s
         .what = what,
         .bridge = on->name,
         .rule = format_flow(rule, Clock::now(), names_),
-        .reason = reason});
+        .reason = std::string{reason}});
 }
 
 void Watchers::refresh_names(const BridgeState& on) {

@@ -22,17 +22,18 @@ namespace shunt {
 
 // Something that happened. Fields that its subject has not are empty.
 struct SwitchEvent {
-  enum class Subject : std::uint8_t { kPort, kMac, kRule, kMissed };
+  enum class Subject : std::uint8_t { kPort, kMac, kRule, kController, kMissed };
   Subject subject = Subject::kPort;
-  std::string_view what;    // port: attached, detached, up, down, gone, back, renamed, changed; mac: learned, moved, aged,
-                            // evicted, removed, set; rule: added, replaced, removed
+  std::string_view what;  // port: attached, detached, up, down, gone, back, renamed, changed; mac: learned, moved,
+                          // aged, evicted, removed, set; rule: added, replaced, removed; controller: connected, lost
   std::string bridge;
-  std::string port;         // its name, or where the MAC is (was)
-  PortNo number;            // of that port
-  std::string before;       // the port's name, or the MAC's port, before
+  std::string port;    // its name, or where the MAC is (was)
+  PortNo number;       // of that port
+  std::string before;  // the port's name, or the MAC's port, before
   FdbKey mac{};
   std::string rule;         // a line of `shunt flow list`
-  std::string_view reason;  // of a rule that was removed: idle-timeout, hard-timeout, delete, group-delete, ...
+  std::string controller;   // its target, "tcp:192.0.2.1:6653"
+  std::string reason;       // a rule was removed: idle-timeout, hard-timeout, delete, ...; a controller was lost
   std::uint64_t count = 0;  // of MAC events that were missed
 };
 
@@ -52,6 +53,7 @@ class Watchers final : public RuleObserver {
   void port_went(BridgeId bridge, const BridgePort& port);
   void mac_changed(const MacEvent& event);
   void macs_missed(std::uint64_t count);
+  void tell(const SwitchEvent& event) const;
 
   void rule_added(BridgeId bridge, const RuleRef& rule) override;
   void rule_removed(BridgeId bridge, const Rule& rule, std::optional<RemovedReason> reason) override;
@@ -68,7 +70,6 @@ class Watchers final : public RuleObserver {
   };
 
   [[nodiscard]] bool watched(SwitchEvent::Subject subject) const;
-  void tell(const SwitchEvent& event) const;
   [[nodiscard]] const BridgeState* bridge(BridgeId id) const;
   void tell_rule(BridgeId bridge, std::string_view what, const Rule& rule, std::string_view reason);
   void refresh_names(const BridgeState& bridge);

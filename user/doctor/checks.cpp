@@ -15,9 +15,9 @@ namespace {
 using Findings = std::vector<Finding>;
 
 constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
-constexpr unsigned kIpcLock = 14;                  // CAP_IPC_LOCK
-constexpr double kNearlyFull = 0.9;                // of the flow limit
-constexpr double kFewFrames = 0.1;                 // of the packet buffers
+constexpr unsigned kIpcLock = 14;    // CAP_IPC_LOCK
+constexpr double kNearlyFull = 0.9;  // of the flow limit
+constexpr double kFewFrames = 0.1;   // of the packet buffers
 constexpr std::string_view kOurProgram = "shunt_switch";
 
 void add(Findings& findings, Severity severity, std::string subject, std::string what, std::string cost,
@@ -99,7 +99,8 @@ void check_reverse_path(const Facts& facts, Findings& findings) {
 void check_state(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
     if (port.state == "gone")
-      add(findings, Severity::kError, port.name, "its interface is gone", "nothing passes; it waits for one of that name",
+      add(findings, Severity::kError, port.name, "its interface is gone",
+          "nothing passes; it waits for one of that name",
           fmt::format("shunt port detach {} {}", port.bridge, port.name));
     if (port.state == "down" && port.kind != "local")
       add(findings, Severity::kWarning, port.name, "it is down, or its other end is", "nothing passes",
@@ -145,9 +146,9 @@ void check_transmit(const Facts& facts, Findings& findings) {
     const std::string peer = port.peer ? port.peer->name : "PEER";
     add(findings, Severity::kWarning, port.name, "the kernel cannot redirect to it",
         "all that goes out there passes userspace: about a quarter of the rate",
-        port.kind == "veth" ? fmt::format("ethtool -K {} gro on{}", peer,
-                                          port.peer ? fmt::format("   # {}", port.peer->where) : "")
-                            : "a driver whose XDP can transmit");
+        port.kind == "veth"
+            ? fmt::format("ethtool -K {} gro on{}", peer, port.peer ? fmt::format("   # {}", port.peer->where) : "")
+            : "a driver whose XDP can transmit");
   });
 }
 
@@ -172,8 +173,8 @@ void check_peer_offloads(const Facts& facts, Findings& findings) {
 void check_own_offloads(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
     if (port.lro == true)
-      add(findings, Severity::kError, port.name, "LRO merges what comes in", "forwarded packets are longer than any MTU",
-          fmt::format("ethtool -K {} lro off", port.name));
+      add(findings, Severity::kError, port.name, "LRO merges what comes in",
+          "forwarded packets are longer than any MTU", fmt::format("ethtool -K {} lro off", port.name));
     if (port.kind == "physical" && port.vlan_strip == true)
       add(findings, Severity::kError, port.name, "the card takes VLAN tags off", "they are lost without a word",
           fmt::format("ethtool -K {} rxvlan off", port.name));
@@ -192,7 +193,8 @@ void check_mtus(const Facts& facts, Findings& findings) {
   for (const auto& [bridge, by_mtu] : bridges) {
     if (by_mtu.size() < 2) continue;
     std::string list;
-    for (const auto& [mtu, names] : by_mtu) list += fmt::format("{}{}: {}", list.empty() ? "" : "; ", mtu, fmt::join(names, " "));
+    for (const auto& [mtu, names] : by_mtu)
+      list += fmt::format("{}{}: {}", list.empty() ? "" : "; ", mtu, fmt::join(names, " "));
     add(findings, Severity::kWarning, bridge, fmt::format("its ports have different MTUs ({})", list),
         "longer packets to the smaller ones are dropped (frame-too-long), and nobody tells the sender",
         fmt::format("ip link set dev PORT mtu {}", by_mtu.begin()->first));
@@ -260,7 +262,8 @@ void check_buffers(const Facts& facts, Findings& findings) {
     add(findings, Severity::kWarning, "", fmt::format("{} of {} packet buffers are free", on.umem_free, on.umem_frames),
         "copies for floods may not be made (no-frames)", "shuntd --umem-frames N");
   if (on.events_lost != 0)
-    add(findings, Severity::kWarning, "", fmt::format("{} packet-ins, samples or learned rules were lost", on.events_lost),
+    add(findings, Severity::kWarning, "",
+        fmt::format("{} packet-ins, samples or learned rules were lost", on.events_lost),
         "controllers do not hear of them", "rules that send less to the controller");
 }
 
@@ -275,16 +278,26 @@ void check_daemon(const Facts& facts, Findings& findings) {
 }
 
 constexpr std::array kChecks{
-    Check{"kernel", check_kernel_version},  Check{"rights", check_rights},
-    Check{"locked-memory", check_locked_memory}, Check{"bpffs", check_bpffs},
-    Check{"btf", check_types},              Check{"jit", check_jit},
-    Check{"rp-filter", check_reverse_path}, Check{"daemon", check_daemon},
-    Check{"port-state", check_state},       Check{"xdp-program", check_program},
-    Check{"xdp-mode", check_mode},          Check{"zero-copy", check_zero_copy},
-    Check{"xdp-transmit", check_transmit},  Check{"peer-offloads", check_peer_offloads},
-    Check{"offloads", check_own_offloads},  Check{"mtu", check_mtus},
-    Check{"queues", check_queues},          Check{"flows", check_flows},
-    Check{"drops", check_drops},            Check{"buffers", check_buffers},
+    Check{"kernel", check_kernel_version},
+    Check{"rights", check_rights},
+    Check{"locked-memory", check_locked_memory},
+    Check{"bpffs", check_bpffs},
+    Check{"btf", check_types},
+    Check{"jit", check_jit},
+    Check{"rp-filter", check_reverse_path},
+    Check{"daemon", check_daemon},
+    Check{"port-state", check_state},
+    Check{"xdp-program", check_program},
+    Check{"xdp-mode", check_mode},
+    Check{"zero-copy", check_zero_copy},
+    Check{"xdp-transmit", check_transmit},
+    Check{"peer-offloads", check_peer_offloads},
+    Check{"offloads", check_own_offloads},
+    Check{"mtu", check_mtus},
+    Check{"queues", check_queues},
+    Check{"flows", check_flows},
+    Check{"drops", check_drops},
+    Check{"buffers", check_buffers},
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The checks of `shunt doctor`: each looks at the facts and says what is wrong, what that costs, and which command mends
-// it. A new check is a function and a line in the table. Pure.
+// The checks of `shunt doctor`: each looks at the facts and says what is wrong, what that costs, and which command
+// mends it. A new check is a function and a line in the table. Pure.
 //
 // Threads: any.
 #pragma once

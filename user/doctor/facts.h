@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `shunt doctor` has found out about the machine, the ports and the switch, before anything is judged: plain data, so
-// that checks (checks.h) are tried without a machine that is ill.
+// What `shunt doctor` has found out about the machine, the ports and the switch, before anything is judged: plain data,
+// so that checks (checks.h) are tried without a machine that is ill.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,12 @@ namespace shunt::doctor {
 
 struct Host {
   KernelVersion kernel;
-  std::string release;              // of the kernel, as uname says it
-  std::uint64_t capabilities = 0;   // effective ones, a bit each
-  std::uint64_t memlock = 0;        // bytes that may be locked; ~0: no limit
-  bool bpffs = false;               // mounted at /sys/fs/bpf
-  bool btf = false;                 // the kernel describes its types
-  std::optional<int> jit, jit_harden;  // net.core.bpf_jit_enable, bpf_jit_harden; none: cannot be read
+  std::string release;                   // of the kernel, as uname says it
+  std::uint64_t capabilities = 0;        // effective ones, a bit each
+  std::uint64_t memlock = 0;             // bytes that may be locked; ~0: no limit
+  bool bpffs = false;                    // mounted at /sys/fs/bpf
+  bool btf = false;                      // the kernel describes its types
+  std::optional<int> jit, jit_harden;    // net.core.bpf_jit_enable, bpf_jit_harden; none: cannot be read
   std::map<std::string, int> rp_filter;  // net.ipv4.conf.*.rp_filter, by interface; "all" too
   std::uint64_t umem_bytes = 0;          // what a daemon with default options locks
 };

@@ -36,6 +36,7 @@ std::string_view name_of(Role role) {
 Endpoint::Endpoint(EventLoop& loop, InstanceApi& instance, const std::string& bridge, const std::string& rundir,
                    const TlsFiles& tls, std::function<void()> on_ready)
     : loop_{loop},
+      instance_{instance},
       agent_{instance, instance.bridge_id(bridge), bridge},
       tls_{tls},
       on_ready_{std::move(on_ready)},
@@ -77,6 +78,7 @@ void Endpoint::flush() {
       controller.since = Clock::now();
       spdlog::info("bridge '{}': controller {} is connected (OpenFlow {})", agent_.name(), controller.text,
                    openflow::name_of(*controller.connection->session().version()));
+      announce(controller, "connected");
     }
   }
   adapt();
@@ -133,14 +135,24 @@ void Endpoint::connect(Controller& controller) {
   }
 }
 
+void Endpoint::announce(const Controller& controller, std::string_view what, const std::string& reason) const {
+  instance_.announce({.subject = SwitchEvent::Subject::kController,
+                      .what = what,
+                      .bridge = agent_.name(),
+                      .controller = controller.text,
+                      .reason = reason});
+}
+
 void Endpoint::lose(Controller& controller) {
-  if (controller.was_up)
-    spdlog::warn("bridge '{}': controller {} is lost", agent_.name(), controller.text);
+  if (controller.was_up) spdlog::warn("bridge '{}': controller {} is lost", agent_.name(), controller.text);
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(controller.connection->fd(), SOL_SOCKET, SO_ERROR, &error, &size);
   controller.last_error = error != 0 ? std::generic_category().message(error) : "the connection was closed";
-  if (std::exchange(controller.was_up, false)) controller.since = Clock::now();
+  if (std::exchange(controller.was_up, false)) {
+    controller.since = Clock::now();
+    announce(controller, "lost", controller.last_error);
+  }
   controller.connection.reset();
   controller.next_try = Clock::now() + controller.backoff;
   controller.backoff = std::min(2 * controller.backoff, kMaxBackoff);
@@ -230,7 +242,8 @@ bool Endpoint::has_controller() const {
 // One to whom a packet that no rule matches goes: before OpenFlow 1.3.
 bool Endpoint::has_old_controller() const {
   const auto is_old = [](const Connection& connection) { return connection.session().version() == Version::k10; };
-  return std::ranges::any_of(controllers_, [&](const Controller& c) { return c.connection && is_old(*c.connection); }) ||
+  return std::ranges::any_of(controllers_,
+                             [&](const Controller& c) { return c.connection && is_old(*c.connection); }) ||
          std::ranges::any_of(accepted_, [&](const Accepted& a) { return a.from != nullptr && is_old(*a.connection); });
 }
 
@@ -238,8 +251,8 @@ bool Endpoint::has_old_controller() const {
 void Endpoint::adapt() {
   const TimePoint now = Clock::now();
   if (has_controller()) last_controller_ = now;
-  const bool alone = !controllers_.empty() && fail_mode_ == FailMode::kStandalone &&
-                     now - last_controller_ > 3 * kProbeInterval;
+  const bool alone =
+      !controllers_.empty() && fail_mode_ == FailMode::kStandalone && now - last_controller_ > 3 * kProbeInterval;
   if (alone != standalone_) set_standalone(alone);
   if (const bool old = has_old_controller(); old != miss_to_controller_) set_miss_to_controller(old);
 }

@@ -61,6 +61,7 @@ class Endpoint {
     TimePoint next_try{}, since{};
     std::string last_error;
   };
+  void announce(const Controller& controller, std::string_view what, const std::string& reason = {}) const;
   // One that somebody else made.
   struct Accepted {
     std::unique_ptr<Connection> connection;
@@ -82,6 +83,7 @@ class Endpoint {
   void for_each_connection(Visit&& visit);
 
   EventLoop& loop_;
+  InstanceApi& instance_;
   BridgeAgent agent_;
   const TlsFiles tls_;
   const std::function<void()> on_ready_;

@@ -57,8 +57,8 @@ void CaptureTap::dropped(DpPort in_port, shunt_drop_reason reason, std::span<con
 bool CaptureTap::put(DpPort port, shunt_capture_stage stage, shunt_drop_reason reason,
                      std::span<const std::uint8_t> bytes, std::uint32_t length) noexcept {
   shunt_capture_record record{};
-  record.time = static_cast<__u64>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count());
+  record.time =
+      static_cast<__u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count());
   record.length = length;
   record.port = static_cast<__u16>(port.value);
   record.stage = static_cast<__u8>(stage);

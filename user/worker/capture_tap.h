@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker's part of packet captures: packets that it sends, and those that it drops. As they came in they were seen by
-// the XDP program, before they came up. Stands between the executor and the transmitter while a capture runs, and not at
-// all otherwise.
+// the XDP program, before they came up. Stands between the executor and the transmitter while a capture runs, and not
+// at all otherwise.
 //
 // Threads: a worker's own; set() between two rounds.
 #pragma once

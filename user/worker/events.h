@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What packets ask of the control thread: packet-ins, rules to learn, timeouts to lower, samples, MACs. One bounded ring a
-// producer (each worker, and the revalidator), so that no packet waits: what finds its ring full is counted and lost.
+// What packets ask of the control thread: packet-ins, rules to learn, timeouts to lower, samples, MACs. One bounded
+// ring a producer (each worker, and the revalidator), so that no packet waits: what finds its ring full is counted and
+// lost.
 //
 // Threads: push() by the producer; drain() and fd() by control.
 #pragma once

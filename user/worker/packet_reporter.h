@@ -37,7 +37,8 @@ class PacketReporter final : public PacketReports {
   void sample(const Translation& translation, const SampleAction& sample,
               std::span<const std::uint8_t> frame) noexcept override;
   void dropped(shunt_drop_reason reason, std::span<const std::uint8_t> frame) noexcept override {
-    if (tap_ != nullptr && tap_->active()) tap_->dropped(in_port_, reason, frame, static_cast<std::uint32_t>(frame.size()));
+    if (tap_ != nullptr && tap_->active())
+      tap_->dropped(in_port_, reason, frame, static_cast<std::uint32_t>(frame.size()));
   }
   // A packet of this translation went by: `last` is when it asked for its rules before, and is brought up to date.
   void learn(const TranslationRef& translation, TimePoint now, TimePoint& last) noexcept;

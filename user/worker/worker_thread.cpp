@@ -285,14 +285,16 @@ shunt_drop_reason WorkerThread::run_packet_out(const PacketOutRequest& request, 
       return count == parts.size() ? SHUNT_DROP_FRAME_TOO_LONG : SHUNT_DROP_NO_FRAMES;
     }
     umem_.hand(frame, Hand::kBatch);
-    const auto size = static_cast<std::uint32_t>(std::min<std::size_t>(request.frame.size() - at, Umem::kFrameSize - kHeadroom));
+    const auto size =
+        static_cast<std::uint32_t>(std::min<std::size_t>(request.frame.size() - at, Umem::kFrameSize - kHeadroom));
     const std::uint64_t address = Umem::address_of(frame) + kHeadroom;
     std::memcpy(umem_.data(address), request.frame.data() + at, size);
     at += size;
     parts[count] = {address, size, at < request.frame.size() ? kContinued : 0};
   }
   if (count == 0) return SHUNT_DROP_TRUNCATED_ETH;
-  if (const shunt_drop_reason reason = executor_.load(std::span{parts}.first(count), in_port); reason != SHUNT_DROP_NONE)
+  if (const shunt_drop_reason reason = executor_.load(std::span{parts}.first(count), in_port);
+      reason != SHUNT_DROP_NONE)
     return reason;
   reporter_.begin(*state_, in_port);
   const PacketView view{executor_.frame(), executor_.length()};

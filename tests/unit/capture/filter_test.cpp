@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filters against libpcap: its compiler makes the programs, its interpreter says what they decide.
+#include "user/capture/filter.h"
+
 #include <doctest/doctest.h>
 #include <pcap/pcap.h>
 
@@ -11,7 +13,6 @@
 
 #include "tests/support/packet_builder.h"
 #include "user/base/error.h"
-#include "user/capture/filter.h"
 
 namespace shunt::test {
 namespace {
@@ -71,10 +72,11 @@ TEST_SUITE("filter") {
   TEST_CASE("a filter decides as libpcap's own interpreter does") {
     const std::vector<Frame> all = frames();
     for (const char* expression :
-         {"icmp", "arp or rarp", "tcp port 80", "host 10.0.0.1 and not udp", "net 10.1.0.0/16", "ip6 and tcp dst port 50000",
-          "vlan 10 and udp", "ether src 02:00:00:00:00:02", "less 60", "greater 100", "ip[8] > 60", "tcp[tcpflags] & tcp-syn != 0",
-          "udp[8:4] == 0", "portrange 50-60", "(ip[2:2] - ((ip[0]&0xf)<<2)) != 0", "ip[0] / 16 * 3 % 7 = 5",
-          "len = 60 or multicast", "ether[0] >> 1 << 2 | 1 ^ 5 = 1", "host 10.0.0.1 or host 10.0.0.3 or host 10.0.0.5"}) {
+         {"icmp", "arp or rarp", "tcp port 80", "host 10.0.0.1 and not udp", "net 10.1.0.0/16",
+          "ip6 and tcp dst port 50000", "vlan 10 and udp", "ether src 02:00:00:00:00:02", "less 60", "greater 100",
+          "ip[8] > 60", "tcp[tcpflags] & tcp-syn != 0", "udp[8:4] == 0", "portrange 50-60",
+          "(ip[2:2] - ((ip[0]&0xf)<<2)) != 0", "ip[0] / 16 * 3 % 7 = 5", "len = 60 or multicast",
+          "ether[0] >> 1 << 2 | 1 ^ 5 = 1", "host 10.0.0.1 or host 10.0.0.3 or host 10.0.0.5"}) {
       CAPTURE(expression);
       const FilterProgram program = compile(expression);
       CHECK_NOTHROW(check_filter(program));
@@ -143,11 +145,11 @@ TEST_SUITE("filter") {
     CHECK(refusal("513\n").find("at most 512") != std::string::npos);
     CHECK(refusal("0\n").find("at most 512") != std::string::npos);
     CHECK(refusal("1\n0 0 0 5\n").find("does not return") != std::string::npos);
-    CHECK(refusal("2\n5 0 0 1\n6 0 0 1\n").find("leads out") != std::string::npos);        // ja behind the end
+    CHECK(refusal("2\n5 0 0 1\n6 0 0 1\n").find("leads out") != std::string::npos);           // ja behind the end
     CHECK(refusal("2\n5 0 0 4294967295\n6 0 0 1\n").find("leads out") != std::string::npos);  // ja back
-    CHECK(refusal("2\n21 1 0 0\n6 0 0 1\n").find("leads out") != std::string::npos);       // jeq
-    CHECK(refusal("2\n2 0 0 16\n6 0 0 1\n").find("leads out") != std::string::npos);       // st M[16]
-    CHECK(refusal("2\n52 0 0 0\n6 0 0 1\n").find("leads out") != std::string::npos);       // div #0
+    CHECK(refusal("2\n21 1 0 0\n6 0 0 1\n").find("leads out") != std::string::npos);          // jeq
+    CHECK(refusal("2\n2 0 0 16\n6 0 0 1\n").find("leads out") != std::string::npos);          // st M[16]
+    CHECK(refusal("2\n52 0 0 0\n6 0 0 1\n").find("leads out") != std::string::npos);          // div #0
     CHECK(refusal("2\n65535 0 0 0\n6 0 0 1\n").find("leads out") != std::string::npos);
   }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The file as libpcap reads it, and its blocks one by one; tshark reads it in tests/net/capture.sh.
+#include "user/capture/pcapng.h"
+
 #include <doctest/doctest.h>
 #include <pcap/pcap.h>
 
@@ -8,8 +10,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "user/capture/pcapng.h"
 
 namespace shunt::test {
 namespace {
@@ -56,8 +56,7 @@ TEST_SUITE("pcapng") {
     for (const auto& block : file.blocks) std::fwrite(block.data(), 1, block.size(), whole);
     std::rewind(whole);
     char reason[PCAP_ERRBUF_SIZE] = "";
-    pcap_t* capture =
-        ::pcap_fopen_offline_with_tstamp_precision(whole, PCAP_TSTAMP_PRECISION_NANO, reason);
+    pcap_t* capture = ::pcap_fopen_offline_with_tstamp_precision(whole, PCAP_TSTAMP_PRECISION_NANO, reason);
     REQUIRE_MESSAGE(capture != nullptr, reason);
     CHECK(::pcap_datalink(capture) == DLT_EN10MB);
     pcap_pkthdr* header = nullptr;

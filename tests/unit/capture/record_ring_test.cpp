@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "user/capture/record_ring.h"
+
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -6,8 +8,6 @@
 #include <numeric>
 #include <thread>
 #include <vector>
-
-#include "user/capture/record_ring.h"
 
 namespace shunt::test {
 namespace {

@@ -37,8 +37,9 @@ class Session {
  public:
   Session() {
     REQUIRE(::mkdtemp(directory.data()) != nullptr);
-    socket = std::make_unique<ControlSocket>(loop, directory + "/test.sock",
-                                             [this](std::string_view line, ClientStream& client) { return commands.handle(line, &client); });
+    socket = std::make_unique<ControlSocket>(
+        loop, directory + "/test.sock",
+        [this](std::string_view line, ClientStream& client) { return commands.handle(line, &client); });
   }
   ~Session() {
     socket.reset();

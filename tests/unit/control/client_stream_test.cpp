@@ -205,8 +205,10 @@ TEST_SUITE("monitor") {
     CHECK(daemon.instance.watched_subjects == 6);
     REQUIRE(daemon.instance.watchers.size() == 1);
     const Watcher& watcher = daemon.instance.watchers.begin()->second;
-    watcher({.subject = SwitchEvent::Subject::kMac, .what = "moved", .bridge = "br0", .port = "eth2", .before = "eth1"});
-    watcher({.subject = SwitchEvent::Subject::kRule, .what = "removed", .bridge = "br0", .rule = "r", .reason = "delete"});
+    watcher(
+        {.subject = SwitchEvent::Subject::kMac, .what = "moved", .bridge = "br0", .port = "eth2", .before = "eth1"});
+    watcher(
+        {.subject = SwitchEvent::Subject::kRule, .what = "removed", .bridge = "br0", .rule = "r", .reason = "delete"});
     watcher({.subject = SwitchEvent::Subject::kMissed, .what = "missed", .count = 9});
     REQUIRE(stream.messages.size() == 3);
     CHECK(stream.messages[0].at("params").at("before") == "eth1");
@@ -247,8 +249,14 @@ TEST_SUITE("capture commands") {
     daemon.with_ports();
     KeptStream stream;
     const Json answer = ask(daemon, &stream, "capture.start",
-                            {{"bridge", "br0"}, {"port", "eth1"}, {"before", true}, {"drops", true}, {"snaplen", 96},
-                             {"rate", 1000}, {"buffer_mib", 3}, {"filter", "1\n6 0 0 1\n"}});
+                            {{"bridge", "br0"},
+                             {"port", "eth1"},
+                             {"before", true},
+                             {"drops", true},
+                             {"snaplen", 96},
+                             {"rate", 1000},
+                             {"buffer_mib", 3},
+                             {"filter", "1\n6 0 0 1\n"}});
     INFO(answer.dump());
     REQUIRE(answer.contains("result"));
     const CaptureRequest& request = daemon.instance.last_capture;
@@ -276,7 +284,8 @@ TEST_SUITE("capture commands") {
     };
     CHECK(refusal({{"bridge", "br0"}}).find("'before', 'after' or 'drops'") != std::string::npos);
     CHECK(refusal({{"bridge", "br0"}, {"after", true}, {"snaplen", 0}}).find("snaplen") != std::string::npos);
-    CHECK(refusal({{"bridge", "br0"}, {"after", true}, {"filter", "1\n0 0 0 0\n"}}).find("return") != std::string::npos);
+    CHECK(refusal({{"bridge", "br0"}, {"after", true}, {"filter", "1\n0 0 0 0\n"}}).find("return") !=
+          std::string::npos);
     CHECK(refusal({{"bridge", "br9"}, {"after", true}}).find("br9") != std::string::npos);
     CHECK(says(daemon.error("capture.stop", {{"capture", 77}}), "no capture 77"));
     CHECK(stream.fds.empty());

@@ -250,6 +250,8 @@ class FakeInstance : public InstanceApi {
     return last_watcher;
   }
   void unwatch(std::uint64_t number) override { watchers.erase(number); }
+  void announce(const SwitchEvent& event) override { announced.push_back(event); }
+  std::vector<SwitchEvent> announced;
   std::map<std::uint64_t, Watcher> watchers;
   std::uint64_t last_watcher = 0;
   unsigned watched_subjects = 0;

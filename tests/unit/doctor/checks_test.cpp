@@ -133,9 +133,7 @@ TEST_SUITE("doctor") {
   }
 
   TEST_CASE("ports") {
-    const auto port = [](auto change) {
-      return finding([&](Facts& x) { change(x.on->ports[0]); });
-    };
+    const auto port = [](auto change) { return finding([&](Facts& x) { change(x.on->ports[0]); }); };
     CHECK(port([](PortFacts& p) { p.state = "gone"; }).severity == Severity::kError);
     CHECK(port([](PortFacts& p) { p.state = "down"; }).severity == Severity::kWarning);
     CHECK(has(port([](PortFacts& p) { p.program = "cilium"; }).what, "cilium"));

@@ -236,6 +236,23 @@ TEST_SUITE("executor") {
     f.check_frames();
   }
 
+  TEST_CASE("what goes out nowhere is told once, with its bytes as they were then; what goes out anywhere is not") {
+    Fixture f;
+    const Bytes frame = udp(100), jumbo = udp(8000);
+    CHECK(f.run(frame, {set_eth_dst(9), simple(SHUNT_ACT_METER)}) == SHUNT_DROP_RULE);
+    REQUIRE(f.reports.drops.size() == 1);
+    CHECK(f.reports.drops[0].first == SHUNT_DROP_RULE);
+    CHECK(f.reports.drops[0].second.size() == frame.size());
+    CHECK(f.reports.drops[0].second[5] == std::byte{9});
+    f.ports[2].mtu = 1500;
+    CHECK(f.run(jumbo, {output_to(2)}) == SHUNT_DROP_FRAME_TOO_LONG);
+    REQUIRE(f.reports.drops.size() == 2);
+    CHECK(f.reports.drops[1].second == jumbo);
+    CHECK(f.run(frame, {output_to(3), output_to(1)}) == SHUNT_DROP_NONE);
+    CHECK(f.reports.drops.size() == 2);
+    f.check_frames();
+  }
+
   TEST_CASE("the longest frame of the MTU passes, with one tag on top") {
     Fixture f;
     f.ports[2].mtu = 1500;
