@@ -82,6 +82,7 @@ std::span<const Command> monitor_commands();
 std::span<const Command> packet_in_commands();
 std::span<const Command> stats_commands();
 std::span<const Command> table_commands();
+std::span<const Command> top_commands();
 std::span<const Command> trace_commands();
 
 // Columns as wide as their widest cell; those whose header begins with '>' are aligned to the right.

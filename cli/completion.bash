@@ -42,7 +42,7 @@ _shunt() {
       --timeout | --ofport | --tag | --trunks | --cvlans | --vlan-mode | --qinq-ethtype | --priority-tags | --flood | \
         --receive | --forward | --packet-in | --protected | --mode | --queues | --file | --limit | --vlan | --port | \
         --ageing | --interval | --flood-vlans | --datapath-id | --fail-mode | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge | \
-        --write | --filter | --count | --seconds | --snaplen | --rate | --buffer)
+        --sort | --write | --filter | --count | --seconds | --snaplen | --rate | --buffer)
         ((i++))
         ;;
       -*) ;;
@@ -76,6 +76,7 @@ _shunt() {
     'fdb set') options+=" --ageing --limit" ;;
     'drops '*) options+=" --all --json" ;;
     'stats '*) options+=" --watch --interval --json" ;;
+    'top '*) options+=" --interval --sort --once --json" ;;
     'version '*) options+=" --json" ;;
     ' ') options+=" --rundir --instance --timeout --json --version" ;;
   esac
@@ -94,6 +95,7 @@ _shunt() {
     --priority-tags) _shunt_reply "no if-nonzero always" "$current"; return ;;
     --flood | --receive | --forward | --packet-in | --protected | --evict) _shunt_reply "on off" "$current"; return ;;
     --fail-mode) _shunt_reply "standalone secure" "$current"; return ;;
+    --sort) _shunt_reply "packets bytes drops" "$current"; return ;;
     --miss) _shunt_reply "drop controller continue" "$current"; return ;;
     --bridge) _shunt_reply "$(_shunt_bridges)" "$current"; return ;;
     --in-port) _shunt_reply "$(_shunt_ports "${words[1]-}")" "$current"; return ;;
@@ -109,7 +111,7 @@ _shunt() {
   fi
 
   case ${#words[@]} in
-    0) _shunt_reply "bridge controller port flow group meter table config trace cache fdb drops stats version packet-in capture captures \
+    0) _shunt_reply "bridge controller port flow group meter table config trace cache fdb drops stats top version packet-in capture captures \
       monitor doctor" "$current" ;;
     1)
       case ${words[0]} in
@@ -130,7 +132,7 @@ _shunt() {
     2)
       case $verb in
         'config diff' | 'config load') mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-        'bridge add' | 'bridge list' | config\ * | cache\ * | drops\ * | stats\ * | version\ * | trace\ * | packet-in\ * | monitor\ * | \
+        'bridge add' | 'bridge list' | config\ * | cache\ * | drops\ * | stats\ * | top\ * | version\ * | trace\ * | packet-in\ * | monitor\ * | \
           captures\ * | doctor\ *) ;;
         capture\ *) _shunt_reply "$(_shunt_ports "${words[1]}")" "$current" ;;
         *) _shunt_reply "$(_shunt_bridges)" "$current" ;;

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "cli/command.h"
-#include "cli/interrupt.h"
+#include "cli/pace.h"
 
 namespace shunt::cli {
 namespace {
@@ -72,7 +72,7 @@ int monitor(const Invocation& invocation) {
   std::cerr << "watching\n";
   const TimePoint end =
       seconds ? Clock::now() + std::chrono::milliseconds{static_cast<std::int64_t>(*seconds * 1000)} : TimePoint::max();
-  while (!interrupted() && Clock::now() < end) {
+  while (!is_interrupted() && Clock::now() < end) {
     const auto notification = client.next_notification(200ms);
     if (!notification) continue;
     const bool missed = notification->method == "missed";

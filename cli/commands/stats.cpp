@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // shunt drops, shunt stats, shunt version
-#include <cmath>
+#include <unistd.h>
+
 #include <iostream>
 #include <map>
 
 #include "cli/command.h"
-#include "cli/interrupt.h"
+#include "cli/pace.h"
 
 namespace shunt::cli {
 namespace {
@@ -23,12 +24,6 @@ int drops(const Invocation& invocation) {
   });
 }
 
-std::string rate(double per_second) {
-  if (per_second >= 1e6) return fmt::format("{:.2f}M", per_second / 1e6);
-  if (per_second >= 1e4) return fmt::format("{:.1f}k", per_second / 1e3);
-  return fmt::format("{:.0f}", per_second);
-}
-
 // Two samples of the counters as a table of rates. A port that is new in the second has none yet.
 void show_rates(const Json& before, const Json& after) {
   const double seconds = after.at("time_s").get<double>() - before.at("time_s").get<double>();
@@ -44,7 +39,7 @@ void show_rates(const Json& before, const Json& after) {
       const auto now = port.at(name).get<std::uint64_t>(), then = base.at(name).get<std::uint64_t>();
       return now >= then ? static_cast<double>(now - then) : 0.0;  // a port attached anew begins at 0
     };
-    const auto text = [&](double count) { return seconds > 0 ? rate(count / seconds) : std::string{"-"}; };
+    const auto text = [&](double count) { return seconds > 0 ? rate_text(count / seconds) : std::string{"-"}; };
     const double hits = grown("exact_hits") + grown("megaflow_hits"), asked = hits + grown("misses");
     rows.push_back({cell(port.at("bridge")), cell(port.at("port")), text(grown("rx_packets")),
                     text(grown("rx_bytes") * 8), text(grown("tx_packets")), text(grown("tx_bytes") * 8),
@@ -66,7 +61,7 @@ int stats(const Invocation& invocation) {
   Json before = invocation.call("stats");
   do {
     pause_for(interval);
-    if (interrupted()) break;
+    if (is_interrupted()) break;
     Json after = invocation.call("stats");
     if (redraw) std::cout << "\033[H\033[J";
     if (invocation.json())
