@@ -37,7 +37,8 @@ start_ovs() {
     --log-file="$RUNDIR/ovs/log" --unixctl="$RUNDIR/ovs/vswitchd.ctl" "unix:$RUNDIR/ovs/db.sock") &
   CHILDREN+=($!)
   wait_until 10 "ovs-vswitchd" test -S "$RUNDIR/ovs/vswitchd.ctl"
-  ovs-vsctl --timeout=20 --db="unix:$RUNDIR/ovs/db.sock" -- add-br tester \
+  # Its barrier does not wait until its cache has followed, and the driver sends at once: it is to cache nothing.
+  ovs-vsctl --timeout=20 --db="unix:$RUNDIR/ovs/db.sock" -- set Open_vSwitch . other_config:flow-limit=0 -- add-br tester \
     -- set bridge tester datapath_type=netdev fail-mode=secure protocols=OpenFlow13 other-config:datapath-id=0000000000000002 \
     -- add-port tester o1 -- set interface o1 ofport_request=1 -- add-port tester o2 -- set interface o2 ofport_request=2 \
     -- add-port tester o3 -- set interface o3 ofport_request=3 -- set-controller tester tcp:127.0.0.1:6653

@@ -50,7 +50,7 @@ void Translator::run(const SetTypeAction& set) {
   emit(action);
 
   FlowMask gone{};
-  std::memset(&gone.tp_src, 0xff, sizeof gone.tp_src + sizeof gone.tp_dst + sizeof gone.tcp_flags);
+  gone.tp_src = gone.tp_dst = gone.tcp_flags = be16{0xffff};
   for (auto* mac : {&gone.arp_sha, &gone.arp_tha}) std::memset(*mac, 0xff, sizeof *mac);
   std::memset(gone.nd_target, 0xff, sizeof gone.nd_target);
   gone.nw_proto = 0xff;
@@ -61,7 +61,7 @@ void Translator::run(const SetTypeAction& set) {
     gone.ipv6_exthdr = be16{0xffff};
     std::memset(gone.ip_src, 0xff, sizeof gone.ip_src);
     std::memset(gone.ip_dst, 0xff, sizeof gone.ip_dst);
-    std::memset(gone.mpls_lse, 0xff, sizeof gone.mpls_lse);
+    for (be32& label : gone.mpls_lse) label = be32{0xffffffff};
     gone.pbb_itag = be32{0xffffffff};
   }
   forget(gone);

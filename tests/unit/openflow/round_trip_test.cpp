@@ -88,11 +88,11 @@ TEST_SUITE("openflow codec: round trip") {
     };
     static constexpr Case kCases[] = {
         {"", "output:1,output:0xfffffffe,IN_PORT,NORMAL,FLOOD,ALL,controller:64,controller"},
-        {"tcp", "mod_nw_src:10.0.0.1,mod_nw_dst:10.0.0.2,mod_tp_src:1,mod_tp_dst:2,mod_nw_tos:4,mod_nw_ttl:9,dec_ttl,output:2"},
+        {"tcp", "mod_nw_src:10.0.0.1,mod_nw_dst:10.0.0.2,mod_nw_ttl:9,dec_ttl,output:2"},
         {"tcp", "set_field:10.0.0.0/8->ip_src,set_field:1->nw_ecn,load:5->NXM_NX_REG3[4..9],output:2"},
         {"tcp6", "set_field:fe80::/16->ipv6_src,set_field:::1->ipv6_dst,set_field:7->ipv6_label,output:2"},
         {"dl_vlan=5", "set_field:4->vlan_pcp,set_field:9->vlan_vid,pop_vlan,output:3"},
-        {"", "push_vlan:0x88a8,set_field:9->vlan_vid,output:3"},
+        {"", "push_vlan:0x88a8,output:3"},
         {"mpls", "set_mpls_label:5,set_mpls_tc:3,set_mpls_ttl:7,dec_mpls_ttl,pop_mpls:0x800,output:1"},
         {"ip", "push_mpls:0x8847,set_mpls_label:9,output:1"},
         {"arp", "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],"
@@ -128,12 +128,68 @@ TEST_SUITE("openflow codec: round trip") {
         INFO("OpenFlow " << name_of(version));
         const auto bytes = written([&](Writer& out) { encode_actions(out, sayable(actions, version), version, match); });
         const ActionList back = decode_actions(bytes, version, ActionPlace::kList, match);
-        // A note that mod_tp_src is of TCP, here, and nw_tos six bits is no change.
         CHECK(format_actions(back) == format_actions(sayable(actions, version)));
         const auto again = written([&](Writer& out) { encode_actions(out, back, version, match); });
         CHECK(again == bytes);
       }
     }
+  }
+
+  TEST_CASE("matches that users write come back as they were") {
+    const PortNames names;
+    for (const char* text :
+         {"icmp6,icmp_type=135,nd_target=fe80::1,nd_sll=02:00:00:00:00:01", "icmp6,icmp_type=136,nd_tll=02:00:00:00:00:01",
+          "icmp6,icmp_type=128,icmp_code=0", "icmp,icmp_type=8,icmp_code=0", "arp,arp_op=1,arp_spa=10.0.0.1,arp_tpa=10.0.0.0/8",
+          "tcp,tcp_flags=+syn-ack", "tcp,tp_src=0x10/0xf0", "sctp6,tp_dst=5", "udp6,ipv6_src=fe80::/16,ipv6_label=0x123",
+          "mpls,mpls_label=5,mpls_tc=3,mpls_bos=1,mpls_ttl=9", "ip,nw_tos=32,nw_ecn=1,nw_ttl=3,nw_frag=later",
+          "dl_vlan=5,dl_vlan_pcp=3", "vlan_tci=0x1000/0x1000", "vlan_tci=0x0000/0x1fff", "vlan_tci=0x2000/0x2000", "dl_type=0x88e7,pbb_isid=5",
+          "tun_id=5/7,metadata=1/3,reg3=5,xxreg1=7,pkt_mark=1,conj_id=4", "in_port=LOCAL", "ipv6,ipv6_exthdr=5/7"}) {
+      INFO(text);
+      const Match match = parse_flow(text, FlowMod::Command::kDelete, names).match;
+      for (const Version version : kVersions) {
+        const auto bytes = written([&](Writer& out) { encode_fields(out, match, version); });
+        CHECK(format_match(decode_fields(bytes)) == format_match(match));
+      }
+    }
+  }
+
+  TEST_CASE("OpenFlow 1.0's match says what it can") {
+    const PortNames names;
+    for (const char* text : {"tcp,nw_src=10.0.0.0/8,nw_dst=10.1.2.3,tp_dst=80", "arp,arp_op=1,arp_spa=10.0.0.1", "icmp,icmp_type=8,icmp_code=0",
+                             "in_port=3,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,dl_vlan=5,dl_vlan_pcp=3", "ip,nw_tos=32", ""}) {
+      INFO(text);
+      const Match match = parse_flow(text, FlowMod::Command::kDelete, names).match;
+      const auto bytes = written([&](Writer& out) { encode_match10(out, match); });
+      CHECK(bytes.size() == kMatch10Size);
+      Reader in{bytes};
+      CHECK(format_match(decode_match10(in)) == format_match(match));
+    }
+  }
+
+  TEST_CASE("what a version calls otherwise is called by its field") {
+    const PortNames names;
+    const Match match = parse_flow("udp", FlowMod::Command::kDelete, names).match;
+    const ActionList actions = parse_actions("mod_tp_src:1,mod_tp_dst:2,mod_nw_tos:4,mod_vlan_vid:5", match, names);
+    const auto back = [&](Version version) {
+      const auto bytes = written([&](Writer& out) { encode_actions(out, actions, version, match); });
+      return format_actions(decode_actions(bytes, version, ActionPlace::kList, match));
+    };
+    CHECK(back(Version::k10) == "mod_tp_src:1,mod_tp_dst:2,mod_nw_tos:4,mod_vlan_vid:5");
+    CHECK(back(Version::k13) ==
+          "set_field:1->udp_src,set_field:2->udp_dst,set_field:1->ip_dscp,push_vlan:0x8100,set_field:4101->vlan_vid");
+  }
+
+  TEST_CASE("types are set whole, and what lies below is not known any more") {
+    const PortNames names;
+    const Match match = parse_flow("tcp", FlowMod::Command::kDelete, names).match;
+    const auto decoded = [&](const char* text) {
+      const auto bytes = written([&](Writer& out) {
+        encode_actions(out, parse_actions(text, match, names), Version::k13, match);
+      });
+      return format_actions(decode_actions(bytes, Version::k13, ActionPlace::kList, match));
+    };
+    CHECK(decoded("set_field:17->nw_proto,set_field:0x8848->eth_type") == "set_field:17->nw_proto,set_field:0x8848->eth_type");
+    CHECK_THROWS_AS(parse_actions("set_field:17->nw_proto,set_field:5->tcp_dst", match, names), TextError);
   }
 
   TEST_CASE("flow-mods of pipelines made by chance come back as they were") {

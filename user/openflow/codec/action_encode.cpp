@@ -146,7 +146,7 @@ class ActionEncoder {
     if (is_10() && whole && set10(f.id, value)) return;
     if (f.id == FieldId::kNwTtl && whole && !is_10())
       return standard(23, [&] { out_.u8(static_cast<std::uint8_t>(value)); });
-    if (f.id == FieldId::kInPort && (version_ < Version::k15))
+    if (f.id == FieldId::kInPort)
       return load({wire_form(f.id, Version::k10), 0}, port_to_16(PortNo{static_cast<std::uint32_t>(value)}), 16);
     if (f.id == FieldId::kNwTos && !is_10()) return set_bits(field(FieldId::kIpDscp), value >> 2, mask >> 2);
     set_bits(f, value, mask);
@@ -455,6 +455,10 @@ WireBits wire_bits(const Subfield& bits, Version version, const Match& match) {
   FieldId id = bits.field->id;
   std::uint16_t first = bits.first_bit;
   if (id == FieldId::kTpSrc || id == FieldId::kTpDst) id = port_field(id, match);
+  if (implied_by(Prerequisite::kIcmpv6, match)) {
+    if (id == FieldId::kIcmpType) id = FieldId::kIcmpv6Type;
+    if (id == FieldId::kIcmpCode) id = FieldId::kIcmpv6Code;
+  }
   // Parts of the tag that OpenFlow 1.0 has no name for, or no version has.
   const bool of_tag = id == FieldId::kDlVlan || id == FieldId::kDlVlanPcp ||
                       (version == Version::k10 && (id == FieldId::kVlanVid || id == FieldId::kVlanPcp));

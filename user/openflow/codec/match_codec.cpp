@@ -32,6 +32,12 @@ Match bits_of(const OxmField& oxm, FieldBits value, FieldBits mask) {
   return bits;
 }
 
+// ICMP's fields are those of IPv4 here; the pipeline's are of either version.
+bool has_field(const Field& f, const Match& match) {
+  const bool of_icmp4 = f.id == I::kIcmpType || f.id == I::kIcmpCode;
+  return implied_by(f.prerequisite, match) && !(of_icmp4 && implied_by(Prerequisite::kIcmpv6, match));
+}
+
 void join(Match& match, const Match& more) {
   add_mask(match.value, more.value);
   add_mask(match.mask, more.mask);
@@ -92,9 +98,10 @@ class FieldsDecoder {
   }
 
   void check_prerequisite(const OxmField& oxm) const {
-    const Prerequisite prerequisite = field(oxm.field).prerequisite;
-    if (oxm.field == I::kVlanVid || implied_by(prerequisite, match_)) return;
-    throw OfError(OfErrorCode::kBadPrerequisite, "{} needs {} in the match before it", oxm.name, describe(prerequisite));
+    const Field& f = field(oxm.field);
+    if (oxm.field == I::kVlanVid || has_field(f, match_)) return;
+    throw OfError(OfErrorCode::kBadPrerequisite, "{} needs {} in the match before it", oxm.name,
+                  describe(f.prerequisite));
   }
 
   void add(const OxmField& oxm, FieldBits value, FieldBits mask) {
@@ -146,7 +153,7 @@ void put_tag(Writer& out, const Match& match, Version version) {
 void put_field(Writer& out, const Match& match, I id, Version version) {
   const Field& f = field(id == I::kNwTos && version != Version::k10 ? I::kIpDscp : id);
   const FieldBits mask = read_field(f, match.mask);
-  if (mask == 0 || !implied_by(f.prerequisite, match)) return;
+  if (mask == 0 || !has_field(f, match)) return;
   if (const OxmField* oxm = wire_form(f.id, version)) encode_field(out, *oxm, read_field(f, match.value), mask);
 }
 
