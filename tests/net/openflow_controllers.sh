@@ -62,7 +62,7 @@ end_controller
 shunt controller del br0
 shunt flow replace br0 'priority=0,actions=NORMAL'
 
-if /usr/bin/python3 -c 'import os_ken.app.simple_switch_13' 2>/dev/null; then
+if /usr/bin/python3 -c 'import os_ken.app.simple_switch_13' 2>/dev/null; then # Debian's package has the library, not the applications
   note "os-ken's simple_switch_13"
   (exec nsenter --net="/run/netns/$TAG-host" -- /usr/bin/python3 /usr/bin/osken-manager --ofp-tcp-listen-port 6653 \
     os_ken.app.simple_switch_13 >"$RUNDIR/osken.log" 2>&1) &
