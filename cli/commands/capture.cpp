@@ -13,7 +13,7 @@
 
 #include "cli/capture_reader.h"
 #include "cli/command.h"
-#include "cli/interrupt.h"
+#include "cli/pace.h"
 #include "cli/pcap_filter.h"
 #include "user/base/reasons.h"
 #include "user/capture/pcapng.h"
@@ -187,7 +187,7 @@ int capture(const Invocation& invocation) {
   const TimePoint end =
       seconds ? Clock::now() + std::chrono::milliseconds{static_cast<std::int64_t>(*seconds * 1000)} : TimePoint::max();
   std::chrono::milliseconds pause{0};
-  while (!interrupted() && recording.packets() < count && Clock::now() < end) {
+  while (!is_interrupted() && recording.packets() < count && Clock::now() < end) {
     take_notifications(client, recording, pause);
     const std::size_t taken = reader.read(false, add);
     if (taken != 0) file.flush();

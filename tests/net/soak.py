@@ -43,7 +43,8 @@ def frame(flow, version, number):
 def send(interface, version_file, seconds):
     out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     out.bind((interface, 0))
-    shared = mmap.mmap(open(version_file, "r+b").fileno(), 4)
+    with open(version_file, "r+b") as file:
+        shared = mmap.mmap(file.fileno(), 4)
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
     end = time.monotonic() + float(seconds)
