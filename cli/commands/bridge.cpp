@@ -43,7 +43,8 @@ int show(const Invocation& invocation) {
                              cell(answer.at("rules")), cell(answer.at("macs")), cell(answer.at("mac_limit")),
                              cell(answer.at("mac_ageing_s")));
     if (answer.contains("datapath_id"))
-      std::cout << fmt::format("datapath id {}, fail mode {}\n", cell(answer.at("datapath_id")), cell(answer.at("fail_mode")));
+      std::cout << fmt::format("datapath id {}, fail mode {}\n", cell(answer.at("datapath_id")),
+                               cell(answer.at("fail_mode")));
     if (const std::string flooded = cell(answer.at("flood_vlans")); !flooded.empty())
       std::cout << fmt::format("flood VLANs: {}\n", flooded);
     show_ports(answer.at("ports"));
@@ -62,7 +63,13 @@ int set(const Invocation& invocation) {
 
 std::span<const Command> bridge_commands() {
   static const std::vector<Command> commands = {
-      {"bridge", "add", {"BR"}, "add a bridge, its interface BR and the rule 'normal'", {kDatapathId, kFailMode}, false, add},
+      {"bridge",
+       "add",
+       {"BR"},
+       "add a bridge, its interface BR and the rule 'normal'",
+       {kDatapathId, kFailMode},
+       false,
+       add},
       {"bridge", "del", {"BR"}, "remove a bridge with its ports and rules", {}, false, del},
       {"bridge", "list", {}, "bridges and what they hold", {}, true, list},
       {"bridge", "show", {"BR"}, "one bridge and its ports", {}, true, show},

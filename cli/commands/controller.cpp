@@ -34,7 +34,13 @@ int list(const Invocation& invocation) {
 
 std::span<const Command> controller_commands() {
   static const std::vector<Command> commands = {
-      {"controller", "add", {"BR", "TARGET"}, "tcp:, ssl:, unix: to connect to; ptcp:, pssl: to listen on", {}, false, add},
+      {"controller",
+       "add",
+       {"BR", "TARGET"},
+       "tcp:, ssl:, unix: to connect to; ptcp:, pssl: to listen on",
+       {},
+       false,
+       add},
       {"controller", "del", {"BR", "[TARGET]"}, "without TARGET: all of the bridge's", {}, false, del},
       {"controller", "list", {"BR"}, "the bridge's controllers, and whether they are connected", {}, true, list},
   };

@@ -48,12 +48,14 @@ std::vector<std::string> shunt::test::fuzz_seeds() {
   const PortNames names;
   for (std::uint8_t number = 0; number < kVersions.size(); ++number) {
     const Version version = kVersions[number];
-    for (const char* text : {"tcp,nw_src=10.0.0.0/8,tp_dst=80 actions=mod_nw_dst:10.0.0.1,set_field:80->tcp_dst,output:2",
-                             "arp,arp_op=1 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],load:2->NXM_OF_ARP_OP[],IN_PORT",
-                             "dl_vlan=5 actions=strip_vlan,push_vlan:0x8100,resubmit(,3),clone(output:1),note:11.22",
-                             "actions=learn(table=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
-                             "actions=controller(userdata=01.02,pause),multipath(eth_src,1,hrw,4,0,reg0[0..1]),bundle(eth_src,0,hrw,ofport,members:1,2)",
-                             "mpls actions=pop_mpls:0x800,dec_ttl,write_actions(group:1,output:3),write_metadata:1/3,goto_table:5"}) {
+    for (const char* text :
+         {"tcp,nw_src=10.0.0.0/8,tp_dst=80 actions=mod_nw_dst:10.0.0.1,set_field:80->tcp_dst,output:2",
+          "arp,arp_op=1 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],load:2->NXM_OF_ARP_OP[],IN_PORT",
+          "dl_vlan=5 actions=strip_vlan,push_vlan:0x8100,resubmit(,3),clone(output:1),note:11.22",
+          "actions=learn(table=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
+          "actions=controller(userdata=01.02,pause),multipath(eth_src,1,hrw,4,0,reg0[0..1]),bundle(eth_src,0,hrw,"
+          "ofport,members:1,2)",
+          "mpls actions=pop_mpls:0x800,dec_ttl,write_actions(group:1,output:3),write_metadata:1/3,goto_table:5"}) {
       FlowModMessage change;
       change.mod = parse_flow(text, FlowMod::Command::kAdd, names);
       change.mod.table = 0;
@@ -69,10 +71,12 @@ std::vector<std::string> shunt::test::fuzz_seeds() {
       }
       add_seed(seeds, number, out);
     };
-    for (const MessageKind kind : {MessageKind::kFeaturesRequest, MessageKind::kGetConfigRequest, MessageKind::kBarrierRequest})
+    for (const MessageKind kind :
+         {MessageKind::kFeaturesRequest, MessageKind::kGetConfigRequest, MessageKind::kBarrierRequest})
       request(kind, {});
     for (std::uint8_t type = 0; type < 20; ++type)
-      request(MessageKind::kMultipartRequest, {0, type, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0});
+      request(MessageKind::kMultipartRequest,
+              {0, type, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0});
     request(MessageKind::kPacketOut, std::vector<std::uint8_t>(60, 0xff));
     request(MessageKind::kRoleRequest, {0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
     request(MessageKind::kPortMod, std::vector<std::uint8_t>(40));

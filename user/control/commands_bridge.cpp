@@ -31,7 +31,8 @@ std::uint64_t datapath_id_of(const std::string& text) {
   std::uint64_t id = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
   if (text.size() != kDigits || error != std::errc{} || end != text.data() + kDigits)
-    throw RpcError(RpcCode::kInvalidParams, "parameter 'datapath_id': '{}': 16 hexadecimal digits, as 00000200c0a80001", text);
+    throw RpcError(RpcCode::kInvalidParams, "parameter 'datapath_id': '{}': 16 hexadecimal digits, as 00000200c0a80001",
+                   text);
   return id;
 }
 
@@ -94,7 +95,8 @@ void set_flood_vlans(const CommandContext& context, const std::string& bridge, c
 Json set(const CommandContext& context, const Arguments& arguments) {
   const bool any = arguments.has("flood_vlans") || arguments.has("datapath_id") || arguments.has("fail_mode");
   if (!any) throw RpcError(RpcCode::kInvalidParams, "give flood_vlans, datapath_id or fail_mode");
-  if (arguments.has("datapath_id")) (void)datapath_id_of(*arguments.optional_text("datapath_id"));  // before anything is set
+  if (arguments.has("datapath_id"))
+    (void)datapath_id_of(*arguments.optional_text("datapath_id"));  // before anything is set
   if (const auto vlans = arguments.optional_text("flood_vlans"))
     set_flood_vlans(context, arguments.text("bridge"), *vlans);
   set_openflow(context, arguments);

@@ -22,9 +22,14 @@ Json del(const CommandContext& context, const Arguments& arguments) {
 Json list(const CommandContext& context, const Arguments& arguments) {
   Json controllers = Json::array();
   for (const ControllerStatus& status : context.openflow().controllers(arguments.text("bridge"))) {
-    Json controller = {{"target", status.target}, {"connected", status.connected}, {"since_s", status.since.count()},
-                       {"lost", status.lost},     {"version", nullptr},            {"role", nullptr},
-                       {"error", nullptr},        {"connections", status.connections}};
+    Json controller = {{"target", status.target},
+                       {"connected", status.connected},
+                       {"since_s", status.since.count()},
+                       {"lost", status.lost},
+                       {"version", nullptr},
+                       {"role", nullptr},
+                       {"error", nullptr},
+                       {"connections", status.connections}};
     if (status.connected) {
       controller["version"] = status.version;
       controller["role"] = status.role;

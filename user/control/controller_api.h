@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a command can ask about a bridge's controllers. OpenFlow (user/openflow/openflow.h) is the real one; commands and
-// their tests know only this. A refusal throws Error. Threads: control.
+// What a command can ask about a bridge's controllers. OpenFlow (user/openflow/openflow.h) is the real one; commands
+// and their tests know only this. A refusal throws Error. Threads: control.
 #pragma once
 
 #include <chrono>
@@ -22,11 +22,11 @@ struct BridgeOpenFlow {
 struct ControllerStatus {
   std::string target;
   bool connected = false;
-  std::string version, role;         // where connected
-  std::chrono::seconds since{};      // in this state
-  std::string last_error;            // why it is not connected
-  std::uint64_t lost = 0;            // messages that it did not take in time
-  std::size_t connections = 0;       // of a target that is listened on
+  std::string version, role;     // where connected
+  std::chrono::seconds since{};  // in this state
+  std::string last_error;        // why it is not connected
+  std::uint64_t lost = 0;        // messages that it did not take in time
+  std::size_t connections = 0;   // of a target that is listened on
 };
 
 class ControllerApi {

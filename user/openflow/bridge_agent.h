@@ -38,7 +38,8 @@ class BridgeAgent {
   void leave(Session& session);
   [[nodiscard]] const std::vector<Session*>& sessions() const { return sessions_; }
 
-  // OpenFlow 1.3.5 section 6.3.5: a master makes the others slaves; a generation that is older than one seen is refused.
+  // OpenFlow 1.3.5 section 6.3.5: a master makes the others slaves; a generation that is older than one seen is
+  // refused.
   void check_generation(std::uint64_t generation);
   [[nodiscard]] std::optional<std::uint64_t> generation() const { return generation_; }
   void make_master(Session& session);

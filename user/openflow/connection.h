@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A session on its transport, in the event loop. Reads a bounded piece a turn, and nothing while the session has enough;
-// what the session wrote is kept here until the other side takes it. Thread: control.
+// A session on its transport, in the event loop. Reads a bounded piece a turn, and nothing while the session has
+// enough; what the session wrote is kept here until the other side takes it. Thread: control.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets that wait for a controller to say what becomes of them (buffer_id), of one bridge.
 //
-// Bounded: the oldest makes way. A buffer is taken once; its number is not used again soon, so that a late taker gets an
-// error and not another packet. Thread: control.
+// Bounded: the oldest makes way. A buffer is taken once; its number is not used again soon, so that a late taker gets
+// an error and not another packet. Thread: control.
 #pragma once
 
 #include <array>

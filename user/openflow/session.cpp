@@ -251,7 +251,8 @@ void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
 
 void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message) {
   // Who comes and goes within one step was never there, and nobody would hear of it.
-  const bool removes = change.mod.command != FlowMod::Command::kModify && change.mod.command != FlowMod::Command::kModifyStrict;
+  const bool removes =
+      change.mod.command != FlowMod::Command::kModify && change.mod.command != FlowMod::Command::kModifyStrict;
   if (removes && wants_flow_removed_) apply_gathered();
   wants_flow_removed_ = wants_flow_removed_ || (change.mod.flags & kSendFlowRemoved) != 0;
   const std::uint32_t buffer = change.buffer_id;
@@ -316,7 +317,8 @@ void Session::packet_in(const PacketInEvent& event, std::optional<std::uint32_t>
   packet.fields = event.what.fields;
   packet.userdata = action.userdata;
   packet.data = event.frame;
-  const std::uint16_t most = rule == nullptr && packet.reason == PacketInReason::kNoMatch ? miss_send_len_ : action.max_len;
+  const std::uint16_t most =
+      rule == nullptr && packet.reason == PacketInReason::kNoMatch ? miss_send_len_ : action.max_len;
   if (most != kWholePacket && most < event.frame.size()) {
     if (!buffer) buffer = agent_.buffers().put({event.frame, event.what.in_port});
     packet.buffer_id = *buffer;

@@ -3,8 +3,8 @@
 //
 // Requests are handled in order. Changes to rules are gathered and applied together, as far as bytes have come; a
 // barrier behind them is answered with them. Whoever runs the session does that within InstanceApi::batch(), and sends
-// what it has written only afterwards: so a barrier's reply leaves when everything before it is in force, and thousands of
-// them cost one such wait.
+// what it has written only afterwards: so a barrier's reply leaves when everything before it is in force, and thousands
+// of them cost one such wait.
 //
 // Memory is bounded: a dump is written message by message as the other side reads, and while what was written waits,
 // no more is handled. What happens meanwhile (packet-ins, removed rules) is lost for this session, and counted.
@@ -37,7 +37,7 @@ class Session {
   // Of a controller that the bridge was told of, or of whoever connects to its management socket: such a one hears of
   // nothing that happens until it asks to (as in Open vSwitch, by a miss_send_len other than 0).
   enum class Kind { kController, kService };
-  static constexpr std::size_t kMaxWaiting = 4 << 20;   // bytes written and not read: beyond, nothing more is handled
+  static constexpr std::size_t kMaxWaiting = 4 << 20;  // bytes written and not read: beyond, nothing more is handled
   static constexpr std::size_t kMaxBundles = 64;
   static constexpr std::size_t kMaxBundleBytes = 64 << 20;
 

@@ -18,7 +18,8 @@ void Session::packet_out(Bytes body) {
   PacketOutSpec packet;
   packet.actions = std::move(request.actions);
   packet.in_port = request.in_port;
-  const bool known_port = is_port_number(packet.in_port) || packet.in_port == kPortController || packet.in_port.value == 0;
+  const bool known_port =
+      is_port_number(packet.in_port) || packet.in_port == kPortController || packet.in_port.value == 0;
   if (!known_port) throw OfError(OfErrorCode::kBadPort, "no packet comes from port {:#x}", packet.in_port.value);
   if (request.buffer_id != kNoBuffer)
     packet.frame = agent_.buffers().take(request.buffer_id).frame;
@@ -116,8 +117,9 @@ void Session::bundle_add(std::uint32_t xid, Bytes body) {
   if (inner.version != number_of(*version_))
     throw OfError(OfErrorCode::kBundleUnsupported, "the bundled message is of another version");
   const MessageFormat* format = find_message(*version_, add.message);
-  const bool may_be_bundled = format != nullptr && (format->kind == MessageKind::kFlowMod || format->kind == MessageKind::kGroupMod ||
-                                                    format->kind == MessageKind::kNxGroupMod);
+  const bool may_be_bundled =
+      format != nullptr && (format->kind == MessageKind::kFlowMod || format->kind == MessageKind::kGroupMod ||
+                            format->kind == MessageKind::kNxGroupMod);
   if (!may_be_bundled) throw OfError(OfErrorCode::kBundleUnsupported, "flow-mods and group-mods can be bundled");
   auto found = bundles_.find(add.id);
   if (found == bundles_.end()) {
@@ -126,9 +128,11 @@ void Session::bundle_add(std::uint32_t xid, Bytes body) {
   }
   Bundle& bundle = found->second;
   if (bundle.closed) throw OfError(OfErrorCode::kBundleClosed, "bundle {} is closed", add.id);
-  if (bundle.flags != add.flags) throw OfError(OfErrorCode::kBundleBadFlags, "bundle {} was opened with other flags", add.id);
+  if (bundle.flags != add.flags)
+    throw OfError(OfErrorCode::kBundleBadFlags, "bundle {} was opened with other flags", add.id);
   if (bundle_bytes_ + add.message.size() > kMaxBundleBytes)
-    throw OfError(OfErrorCode::kBundleTooMany, "the bundles of this connection hold more than {} bytes", kMaxBundleBytes);
+    throw OfError(OfErrorCode::kBundleTooMany, "the bundles of this connection hold more than {} bytes",
+                  kMaxBundleBytes);
   bundle.bytes += add.message.size();
   bundle_bytes_ += add.message.size();
   bundle.messages.emplace_back(add.message.begin(), add.message.end());

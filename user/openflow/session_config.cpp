@@ -30,7 +30,8 @@ void Session::set_config(Bytes body) {
   Reader in{body};
   const std::uint16_t flags = in.u16();
   if ((flags & kFragmentBits) != 0 || (flags & ~(kFragmentBits | kInvalidTtlToController)) != 0)
-    throw OfError(OfErrorCode::kBadConfigFlags, "configuration flags {:#x}: fragments are forwarded as they are", flags);
+    throw OfError(OfErrorCode::kBadConfigFlags, "configuration flags {:#x}: fragments are forwarded as they are",
+                  flags);
   miss_send_len_ = in.u16();
   config_flags_ = 0;
   // OpenFlow 1.0 to 1.2 say so here, later versions by the asynchronous configuration.

@@ -68,8 +68,7 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
       const bool nicira = request.format->kind == MultipartKind::kNxAggregate;
       const FlowTotals sum =
           totals(nicira ? decode_nx_flow_filter(request.body) : decode_flow_filter(request.body, version));
-      return dump(request, xid, 1,
-                  [sum, version](Writer& out, std::size_t) { encode_aggregate(out, sum, version); });
+      return dump(request, xid, 1, [sum, version](Writer& out, std::size_t) { encode_aggregate(out, sum, version); });
     }
     case MultipartKind::kTable:
     case MultipartKind::kTableDescription:
@@ -101,8 +100,7 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
     case MultipartKind::kMeterConfig:
       return dump_meters(request, xid);
     case MultipartKind::kMeterFeatures:
-      return dump(request, xid, 1,
-                  [](Writer& out, std::size_t) { encode_meter_features(out, SHUNT_MAX_METERS - 1); });
+      return dump(request, xid, 1, [](Writer& out, std::size_t) { encode_meter_features(out, SHUNT_MAX_METERS - 1); });
     case MultipartKind::kFlowMonitor:
     case MultipartKind::kNxFlowMonitor:
     case MultipartKind::kBundleFeatures:

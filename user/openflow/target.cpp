@@ -41,7 +41,8 @@ struct Address {
 
 std::optional<Address> address_of(const std::string& host, std::uint16_t port) {
   Address address;
-  if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage); ::inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
+  if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
+      ::inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
     v4->sin_family = AF_INET;
     v4->sin_port = htons(port);
     address.size = sizeof *v4;
@@ -56,9 +57,10 @@ std::optional<Address> address_of(const std::string& host, std::uint16_t port) {
 }
 
 [[noreturn]] void refuse(std::string_view text) {
-  throw Error("'{}' is no controller: tcp:ADDRESS[:PORT], ssl:ADDRESS[:PORT], unix:PATH, or to listen ptcp:[PORT][:ADDRESS], "
-              "pssl:[PORT][:ADDRESS]",
-              text);
+  throw Error(
+      "'{}' is no controller: tcp:ADDRESS[:PORT], ssl:ADDRESS[:PORT], unix:PATH, or to listen ptcp:[PORT][:ADDRESS], "
+      "pssl:[PORT][:ADDRESS]",
+      text);
 }
 
 std::uint16_t port_of(std::string_view digits, std::string_view text) {
@@ -146,7 +148,8 @@ UniqueFd connect_to(const Target& target) {
 }
 
 UniqueFd listen_on(const Target& target) {
-  const std::string what = fmt::format("listen on {}:{}", target.host.empty() ? "any address" : target.host, target.port);
+  const std::string what =
+      fmt::format("listen on {}:{}", target.host.empty() ? "any address" : target.host, target.port);
   if (target.kind == Target::Kind::kUnix) return listen_unix(target.host, fmt::format("'{}'", target.host));
   const Address address = *address_of(target.host.empty() ? "::" : target.host, target.port);
   UniqueFd fd = open_socket(address, what);

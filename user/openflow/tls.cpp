@@ -29,8 +29,7 @@ int int_size(std::size_t size) {
 }  // namespace
 
 TlsTransport::TlsTransport(UniqueFd socket, const TlsFiles& files, bool is_server) : Transport{std::move(socket)} {
-  if (!files.complete())
-    throw Error("TLS needs shuntd's options --tls-key, --tls-certificate and --tls-authority");
+  if (!files.complete()) throw Error("TLS needs shuntd's options --tls-key, --tls-certificate and --tls-authority");
   ERR_clear_error();
   context_.reset(SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method()));
   require(context_ != nullptr, "context");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS below a session, by OpenSSL: both sides show a certificate that the authority has signed, as Open vSwitch wants it.
-// Thread: control.
+// TLS below a session, by OpenSSL: both sides show a certificate that the authority has signed, as Open vSwitch wants
+// it. Thread: control.
 #pragma once
 
 #include <openssl/ssl.h>

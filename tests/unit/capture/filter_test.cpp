@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 #include <pcap/pcap.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -36,6 +38,17 @@ FilterProgram compile(const std::string& expression) {
         {compiled.bf_insns[i].code, compiled.bf_insns[i].jt, compiled.bf_insns[i].jf, compiled.bf_insns[i].k});
   ::pcap_freecode(&compiled);
   return program;
+}
+
+// Its interpreter ends the process where a bit is set that an instruction does not look at, though its check lets that
+// pass.
+bool runs_in_libpcap(unsigned code) {
+  constexpr std::array<unsigned, 30> kOthers{0x06, 0x16, 0x20, 0x28, 0x30, 0x80, 0x81, 0x40, 0x48, 0x50,
+                                             0xb1, 0x00, 0x01, 0x60, 0x61, 0x02, 0x03, 0x05, 0x25, 0x35,
+                                             0x15, 0x45, 0x2d, 0x3d, 0x1d, 0x4d, 0x84, 0x07, 0x87, 0x16};
+  constexpr unsigned kAlu = 0x04, kNegate = 0x80;
+  if ((code & 0x07) == kAlu && (code & 0xf0) != kNegate) return true;
+  return std::find(kOthers.begin(), kOthers.end(), code) != kOthers.end();
 }
 
 bool libpcap_accepts(const FilterProgram& program, const Frame& frame) {
@@ -106,10 +119,10 @@ TEST_SUITE("filter") {
         continue;
       }
       std::vector<bpf_insn> instructions;
-      bool unlike = false;  // shifts by 32 and more: libpcap's interpreter has no answer to those
+      bool unlike = false;  // shifts by 32 and more: libpcap's interpreter has no answer to those either
       for (const shunt_filter_insn& insn : program) {
         instructions.push_back({insn.code, insn.jt, insn.jf, insn.k});
-        unlike = unlike || (insn.code & 0xe7) == 0x64;
+        unlike = unlike || (insn.code & 0xe7) == 0x64 || !runs_in_libpcap(insn.code);
       }
       if (unlike) continue;
       REQUIRE(::bpf_validate(instructions.data(), static_cast<int>(instructions.size())) != 0);

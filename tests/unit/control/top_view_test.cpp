@@ -30,21 +30,20 @@ Json reading(double time, std::initializer_list<Json> ports, int flow_packets = 
   const Json none = {{"count", 0}, {"sum_s", 0.0}, {"buckets", Json::array()}};
   return {{"instance", "default"},
           {"time_s", time},
-          {"bridges", {{{"name", "br0"}}}},
+          {"bridges", Json::array({{{"name", "br0"}}})},
           {"ports", Json(std::vector<Json>{ports})},
           {"cache", {{"flows", 1}, {"flow_limit", 100}, {"masks", 1}}},
-          {"workers", {{{"busy_s", time / 4}}}},
+          {"workers", Json::array({{{"busy_s", time / 4}}})},
           {"revalidator", {{"busy_s", 0.0}}},
           {"stages", {{"wait", {{"count", 100}, {"sum_s", 0.01}, {"buckets", {0, 98, 2}}}}, {"send", none}}},
           {"bounds_s", {1e-6, 2e-6, 4e-6}},
-          {"fills", {{{"nearly_full", time > 5}, {"text", "flows: 90 of 100 (90 %)"}}}},
-          {"flows",
-           {{{"id", "1"},
-             {"packets", flow_packets},
-             {"bytes", flow_packets * 100},
-             {"actions", "veth2"},
-             {"reason", nullptr},
-             {"key", "in_port(veth1)"}}}}};
+          {"fills", Json::array({{{"nearly_full", time > 5}, {"text", "flows: 90 of 100 (90 %)"}}})},
+          {"flows", Json::array({{{"id", "1"},
+                                  {"packets", flow_packets},
+                                  {"bytes", flow_packets * 100},
+                                  {"actions", "veth2"},
+                                  {"reason", nullptr},
+                                  {"key", "in_port(veth1)"}}})}};
 }
 
 bool shows(const std::vector<TopLine>& lines, std::string_view text) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // docs/openflow.md says what the codec's tables say. With SHUNT_WRITE_DOCS set it is written.
+#include "user/openflow/codec/reference.h"
+
 #include <doctest/doctest.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-
-#include "user/openflow/codec/reference.h"
 
 TEST_CASE("docs/openflow.md is what the codec's tables make of it") {
   const std::string path = SHUNT_SOURCE_DIR "/docs/openflow.md";

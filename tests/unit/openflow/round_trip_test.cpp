@@ -40,8 +40,9 @@ ActionList sayable(const ActionList& actions, Version version) {
   ActionList kept;
   for (const Action& action : actions) {
     if (version == Version::k10) {
-      const bool no_form = std::holds_alternative<PushVlanAction>(action) || std::holds_alternative<WriteActionsAction>(action) ||
-                           std::holds_alternative<ClearActionsAction>(action) || std::holds_alternative<GotoTableAction>(action);
+      const bool no_form =
+          std::holds_alternative<PushVlanAction>(action) || std::holds_alternative<WriteActionsAction>(action) ||
+          std::holds_alternative<ClearActionsAction>(action) || std::holds_alternative<GotoTableAction>(action);
       if (no_form) continue;
     } else if (std::holds_alternative<SetVlanVidAction>(action) || std::holds_alternative<SetVlanPcpAction>(action)) {
       continue;  // two actions there
@@ -95,25 +96,31 @@ TEST_SUITE("openflow codec: round trip") {
         {"", "push_vlan:0x88a8,output:3"},
         {"mpls", "set_mpls_label:5,set_mpls_tc:3,set_mpls_ttl:7,dec_mpls_ttl,pop_mpls:0x800,output:1"},
         {"ip", "push_mpls:0x8847,set_mpls_label:9,output:1"},
-        {"arp", "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],"
-                "load:0x0a000001->NXM_OF_ARP_SPA[],IN_PORT"},
+        {"arp",
+         "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:2->arp_op,move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],"
+         "load:0x0a000001->NXM_OF_ARP_SPA[],IN_PORT"},
         {"", "resubmit(,5),resubmit(3,),resubmit(3,7),exit"},
         {"", "push:NXM_OF_ETH_SRC[],pop:NXM_OF_ETH_DST[],push:NXM_NX_REG2[0..4],pop:NXM_NX_REG3[5..9]"},
         {"", "set_queue:7,output:1,pop_queue,output:2"},
-        {"", "load:0x123456789->OXM_OF_METADATA[],set_field:0x55->tun_id,set_field:1->pkt_mark,load:3->OXM_OF_PKT_REG2[]"},
+        {"",
+         "load:0x123456789->OXM_OF_METADATA[],set_field:0x55->tun_id,set_field:1->pkt_mark,load:3->OXM_OF_PKT_REG2[]"},
         {"", "set_field:0x12345678901234567890/0xffffffffff00ffffffff->xxreg1"},
         {"", "output:NXM_NX_REG1[0..15],output(port=3,max_len=100)"},
         {"", "clone(mod_dl_src:02:00:00:00:00:01,output:3),output:4"},
         {"", "controller(reason=no_match,max_len=40,id=9),controller(userdata=01.02.03,pause,meter_id=7)"},
         {"", "multipath(symmetric_l3l4+udp,50,hrw,12,9,NXM_NX_REG0[0..5])"},
-        {"", "bundle(eth_src,0,hrw,ofport,members:4,8),bundle_load(symmetric_l4,7,active_backup,ofport,NXM_NX_REG4[0..15],members:1,2)"},
+        {"",
+         "bundle(eth_src,0,hrw,ofport,members:4,8),bundle_load(symmetric_l4,7,active_backup,ofport,NXM_NX_REG4[0..15],"
+         "members:1,2)"},
         {"tcp", "fin_timeout(idle_timeout=5,hard_timeout=9),check_pkt_larger(1400)->NXM_NX_REG0[3],output:1"},
-        {"", "sample(probability=12,collector_set_id=1,obs_domain_id=2,obs_point_id=3),"
-             "sample(probability=13,collector_set_id=1,obs_domain_id=2,obs_point_id=3,sampling_port=5,egress)"},
+        {"",
+         "sample(probability=12,collector_set_id=1,obs_domain_id=2,obs_point_id=3),"
+         "sample(probability=13,collector_set_id=1,obs_domain_id=2,obs_point_id=3,sampling_port=5,egress)"},
         {"", "conjunction(5,1/3),conjunction(6,2/2)"},
-        {"", "learn(table=7,idle_timeout=3,hard_timeout=4,priority=5,cookie=0x6,fin_idle_timeout=1,fin_hard_timeout=2,"
-             "send_flow_rem,delete_learned,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],eth_type=0x800,"
-             "load:NXM_NX_REG1[0..3]->NXM_NX_REG2[4..7],load:9->NXM_NX_REG5[],output:NXM_OF_IN_PORT[])"},
+        {"",
+         "learn(table=7,idle_timeout=3,hard_timeout=4,priority=5,cookie=0x6,fin_idle_timeout=1,fin_hard_timeout=2,"
+         "send_flow_rem,delete_learned,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],eth_type=0x800,"
+         "load:NXM_NX_REG1[0..3]->NXM_NX_REG2[4..7],load:9->NXM_NX_REG5[],output:NXM_OF_IN_PORT[])"},
         {"", "learn(table=7,limit=10,result_dst=reg3[7],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])"},
         {"", "group:7"},
         {"ip", "dec_ttl(1,2,3)"},
@@ -126,7 +133,8 @@ TEST_SUITE("openflow codec: round trip") {
       const ActionList actions = parse_actions(c.actions, match, names);
       for (const Version version : kVersions) {
         INFO("OpenFlow " << name_of(version));
-        const auto bytes = written([&](Writer& out) { encode_actions(out, sayable(actions, version), version, match); });
+        const auto bytes =
+            written([&](Writer& out) { encode_actions(out, sayable(actions, version), version, match); });
         const ActionList back = decode_actions(bytes, version, ActionPlace::kList, match);
         CHECK(format_actions(back) == format_actions(sayable(actions, version)));
         const auto again = written([&](Writer& out) { encode_actions(out, back, version, match); });
@@ -138,12 +146,14 @@ TEST_SUITE("openflow codec: round trip") {
   TEST_CASE("matches that users write come back as they were") {
     const PortNames names;
     for (const char* text :
-         {"icmp6,icmp_type=135,nd_target=fe80::1,nd_sll=02:00:00:00:00:01", "icmp6,icmp_type=136,nd_tll=02:00:00:00:00:01",
-          "icmp6,icmp_type=128,icmp_code=0", "icmp,icmp_type=8,icmp_code=0", "arp,arp_op=1,arp_spa=10.0.0.1,arp_tpa=10.0.0.0/8",
-          "tcp,tcp_flags=+syn-ack", "tcp,tp_src=0x10/0xf0", "sctp6,tp_dst=5", "udp6,ipv6_src=fe80::/16,ipv6_label=0x123",
+         {"icmp6,icmp_type=135,nd_target=fe80::1,nd_sll=02:00:00:00:00:01",
+          "icmp6,icmp_type=136,nd_tll=02:00:00:00:00:01", "icmp6,icmp_type=128,icmp_code=0",
+          "icmp,icmp_type=8,icmp_code=0", "arp,arp_op=1,arp_spa=10.0.0.1,arp_tpa=10.0.0.0/8", "tcp,tcp_flags=+syn-ack",
+          "tcp,tp_src=0x10/0xf0", "sctp6,tp_dst=5", "udp6,ipv6_src=fe80::/16,ipv6_label=0x123",
           "mpls,mpls_label=5,mpls_tc=3,mpls_bos=1,mpls_ttl=9", "ip,nw_tos=32,nw_ecn=1,nw_ttl=3,nw_frag=later",
-          "dl_vlan=5,dl_vlan_pcp=3", "vlan_tci=0x1000/0x1000", "vlan_tci=0x0000/0x1fff", "vlan_tci=0x2000/0x2000", "dl_type=0x88e7,pbb_isid=5",
-          "tun_id=5/7,metadata=1/3,reg3=5,xxreg1=7,pkt_mark=1,conj_id=4", "in_port=LOCAL", "ipv6,ipv6_exthdr=5/7"}) {
+          "dl_vlan=5,dl_vlan_pcp=3", "vlan_tci=0x1000/0x1000", "vlan_tci=0x0000/0x1fff", "vlan_tci=0x2000/0x2000",
+          "dl_type=0x88e7,pbb_isid=5", "tun_id=5/7,metadata=1/3,reg3=5,xxreg1=7,pkt_mark=1,conj_id=4", "in_port=LOCAL",
+          "ipv6,ipv6_exthdr=5/7"}) {
       INFO(text);
       const Match match = parse_flow(text, FlowMod::Command::kDelete, names).match;
       for (const Version version : kVersions) {
@@ -155,8 +165,10 @@ TEST_SUITE("openflow codec: round trip") {
 
   TEST_CASE("OpenFlow 1.0's match says what it can") {
     const PortNames names;
-    for (const char* text : {"tcp,nw_src=10.0.0.0/8,nw_dst=10.1.2.3,tp_dst=80", "arp,arp_op=1,arp_spa=10.0.0.1", "icmp,icmp_type=8,icmp_code=0",
-                             "in_port=3,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,dl_vlan=5,dl_vlan_pcp=3", "ip,nw_tos=32", ""}) {
+    for (const char* text :
+         {"tcp,nw_src=10.0.0.0/8,nw_dst=10.1.2.3,tp_dst=80", "arp,arp_op=1,arp_spa=10.0.0.1",
+          "icmp,icmp_type=8,icmp_code=0",
+          "in_port=3,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,dl_vlan=5,dl_vlan_pcp=3", "ip,nw_tos=32", ""}) {
       INFO(text);
       const Match match = parse_flow(text, FlowMod::Command::kDelete, names).match;
       const auto bytes = written([&](Writer& out) { encode_match10(out, match); });
@@ -183,12 +195,12 @@ TEST_SUITE("openflow codec: round trip") {
     const PortNames names;
     const Match match = parse_flow("tcp", FlowMod::Command::kDelete, names).match;
     const auto decoded = [&](const char* text) {
-      const auto bytes = written([&](Writer& out) {
-        encode_actions(out, parse_actions(text, match, names), Version::k13, match);
-      });
+      const auto bytes =
+          written([&](Writer& out) { encode_actions(out, parse_actions(text, match, names), Version::k13, match); });
       return format_actions(decode_actions(bytes, Version::k13, ActionPlace::kList, match));
     };
-    CHECK(decoded("set_field:17->nw_proto,set_field:0x8848->eth_type") == "set_field:17->nw_proto,set_field:0x8848->eth_type");
+    CHECK(decoded("set_field:17->nw_proto,set_field:0x8848->eth_type") ==
+          "set_field:17->nw_proto,set_field:0x8848->eth_type");
     CHECK_THROWS_AS(parse_actions("set_field:17->nw_proto,set_field:5->tcp_dst", match, names), TextError);
   }
 
@@ -237,10 +249,12 @@ TEST_SUITE("openflow codec: round trip") {
 
   TEST_CASE("groups come back as they were") {
     const PortNames names;
-    for (const char* text : {"group_id=1,type=all,bucket=bucket_id:0,actions=output:1,bucket=bucket_id:1,actions=output:2",
-                             "group_id=2,type=select,bucket=bucket_id:0,weight:10,watch_port:3,actions=dec_ttl,output:3",
-                             "group_id=3,type=ff,bucket=bucket_id:0,watch_port:1,actions=output:1,bucket=bucket_id:1,watch_group:2,actions=group:2",
-                             "group_id=4,type=indirect,bucket=bucket_id:0,actions=push_vlan:0x8100,set_field:5->vlan_vid,output:1"}) {
+    for (const char* text :
+         {"group_id=1,type=all,bucket=bucket_id:0,actions=output:1,bucket=bucket_id:1,actions=output:2",
+          "group_id=2,type=select,bucket=bucket_id:0,weight:10,watch_port:3,actions=dec_ttl,output:3",
+          "group_id=3,type=ff,bucket=bucket_id:0,watch_port:1,actions=output:1,bucket=bucket_id:1,watch_group:2,"
+          "actions=group:2",
+          "group_id=4,type=indirect,bucket=bucket_id:0,actions=push_vlan:0x8100,set_field:5->vlan_vid,output:1"}) {
       INFO(text);
       const GroupMod mod = parse_group(text, GroupMod::Command::kAdd, names);
       for (const Version version : {Version::k13, Version::k14, Version::k15}) {

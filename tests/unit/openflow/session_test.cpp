@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A session against a switch without a kernel: what it answers, in which order, and what bad input leads to.
+#include "user/openflow/session.h"
+
 #include <doctest/doctest.h>
 
 #include "tests/unit/control/fake_instance.h"
 #include "user/openflow/codec/bundle_codec.h"
 #include "user/openflow/codec/error_codec.h"
 #include "user/openflow/codec/match_codec.h"
-#include "user/openflow/session.h"
 
 using namespace shunt;
 using namespace shunt::openflow;
@@ -198,8 +199,11 @@ TEST_SUITE("openflow session") {
     CHECK(talk.session->role() == Role::kMaster);
     Writer hello;
     { const MessageScope message{hello, Version::k13, kHelloType, 1}; }
-    { const MessageScope message{hello, Version::k13, MessageKind::kRoleRequest, 2};
-      for (const unsigned byte : {0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6}) hello.u8(static_cast<std::uint8_t>(byte)); }
+    {
+      const MessageScope message{hello, Version::k13, MessageKind::kRoleRequest, 2};
+      for (const unsigned byte : {0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6})
+        hello.u8(static_cast<std::uint8_t>(byte));
+    }
     other.feed(hello.bytes());
     while (other.process()) {
     }

@@ -2,8 +2,8 @@
 // Actions and instructions on the wire, straight from and to the pipeline's own (user/pipeline/action.h).
 //
 // Tables say which action has which number in which version, OpenFlow's own and Nicira's: decoding, encoding and
-// docs/openflow.md read them. An action on a field that some packets of the rule have not got is refused (OpenFlow 1.3.5
-// section 6.4, MATCH_INCONSISTENT), but for OpenFlow 1.0's, which leave such packets as they are.
+// docs/openflow.md read them. An action on a field that some packets of the rule have not got is refused
+// (OpenFlow 1.3.5 section 6.4, MATCH_INCONSISTENT), but for OpenFlow 1.0's, which leave such packets as they are.
 //
 // An encoder leaves out what its version has no form for: push_vlan in OpenFlow 1.0, say. Threads: any.
 #pragma once
@@ -46,7 +46,7 @@ struct ActionFormat {
   std::uint32_t experimenter;  // 0: OpenFlow's own
   std::uint16_t number;        // type, or the experimenter's subtype
   Version since, until;
-  std::uint16_t size;  // bytes of all of it; 0: that depends
+  std::uint16_t size;                                // bytes of all of it; 0: that depends
   void (*decode)(Reader& body, ActionScope& scope);  // body: behind type and length, or behind the subtype
 };
 [[nodiscard]] std::span<const ActionFormat> standard_actions();  // action_decode.cpp

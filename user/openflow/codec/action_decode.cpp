@@ -124,8 +124,7 @@ void dec_mpls_ttl(Reader&, ActionScope& scope) {
 void set_type(ActionScope& scope, const OxmField& oxm, const FieldValue& set) {
   const bool is_type = oxm.field == FieldId::kEthType;
   scope.check(field(oxm.field));
-  if (set.mask != value_bits(field(oxm.field)))
-    throw OfError(OfErrorCode::kBadSetMask, "{} is set whole", oxm.name);
+  if (set.mask != value_bits(field(oxm.field))) throw OfError(OfErrorCode::kBadSetMask, "{} is set whole", oxm.name);
   const auto value = static_cast<std::uint16_t>(set.value);
   scope.add(SetTypeAction{is_type ? SetTypeAction::What::kEthType : SetTypeAction::What::kIpProtocol, value});
   is_type ? after_set_eth_type(scope.known, value) : after_set_protocol(scope.known, static_cast<std::uint8_t>(value));
@@ -206,7 +205,8 @@ const ActionFormat& find_action(const ActionScope& scope, std::uint32_t experime
   };
   for (const auto table : {standard_actions(), nicira_actions()})
     if (const auto at = std::ranges::find_if(table, fits); at != table.end()) return *at;
-  if (experimenter == 0) throw OfError(OfErrorCode::kBadType, "no action {} in OpenFlow {}", number, name_of(scope.version));
+  if (experimenter == 0)
+    throw OfError(OfErrorCode::kBadType, "no action {} in OpenFlow {}", number, name_of(scope.version));
   throw OfError(OfErrorCode::kActionBadExpType, "experimenter {:#x} has no action {}", experimenter, number);
 }
 

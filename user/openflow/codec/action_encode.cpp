@@ -60,7 +60,8 @@ class ActionEncoder {
   }
 
   void put(const OutputAction& output) {
-    if (output.port == kPortController) return output_to(output.port, output.max_len == 0 ? kWholePacket : output.max_len);
+    if (output.port == kPortController)
+      return output_to(output.port, output.max_len == 0 ? kWholePacket : output.max_len);
     if (output.max_len == 0) return output_to(output.port, output.idle_max_len);
     nicira(39, [&] {
       out_.u16(port_to_16(output.port));
@@ -390,7 +391,8 @@ class ActionEncoder {
       out_.u16(bundle.basis);
       out_.u32(kInPortHeader);
       out_.u16(static_cast<std::uint16_t>(bundle.members.size()));
-      out_.u16(target.field != nullptr ? offset_and_count(target.first_bit, bundle.target->bit_count) : std::uint16_t{0});
+      out_.u16(target.field != nullptr ? offset_and_count(target.first_bit, bundle.target->bit_count)
+                                       : std::uint16_t{0});
       if (target.field != nullptr)
         put_name(target);
       else

@@ -89,7 +89,8 @@ class Writer {
   std::vector<std::uint8_t> bytes_;
 };
 
-// A type, a length that counts from the type, and what is written meanwhile: actions, instructions, properties, buckets.
+// A type, a length that counts from the type, and what is written meanwhile: actions, instructions, properties,
+// buckets.
 class Tlv {
  public:
   Tlv(Writer& out, std::uint16_t type) : out_{out}, start_{out.size()} {

@@ -17,30 +17,18 @@ struct Nicira10 {
 };
 // What OpenFlow 1.0 has no number for goes as Nicira's error (nicira-ext.h, "vendor-specific error messages").
 constexpr auto kNicira10 = std::to_array<Nicira10>({
-    {OfErrorCode::kRequestBadTable, 1, 512},
-    {OfErrorCode::kBadRole, 1, 513},
-    {OfErrorCode::kBadPort, 1, 514},
-    {OfErrorCode::kMonitorExists, 1, 517},
-    {OfErrorCode::kMonitorBadFlags, 1, 518},
-    {OfErrorCode::kUnknownMonitor, 1, 519},
-    {OfErrorCode::kMatchInconsistent, 1, 522},
-    {OfErrorCode::kBadSetType, 1, 523},
-    {OfErrorCode::kBadSetLength, 1, 524},
-    {OfErrorCode::kBadSetArgument, 1, 525},
-    {OfErrorCode::kMatchBadLength, 1, 256},
-    {OfErrorCode::kBadMatchValue, 1, 258},
-    {OfErrorCode::kBadMatchMask, 1, 259},
-    {OfErrorCode::kBadPrerequisite, 1, 260},
-    {OfErrorCode::kDuplicateField, 1, 261},
-    {OfErrorCode::kBadWildcards, 1, 262},
-    {OfErrorCode::kBadMatchField, 1, 257},
-    {OfErrorCode::kUnsupportedInstruction, 2, 257},
-    {OfErrorCode::kFlowModBadTable, 5, 257},
-    {OfErrorCode::kBadFlags, 3, 258},
-    {OfErrorCode::kBadProperty, 13, 2},
-    {OfErrorCode::kPropertyBadLength, 13, 3},
-    {OfErrorCode::kPropertyBadValue, 13, 4},
-    {OfErrorCode::kPropertyBadExperimenter, 14, 5},
+    {OfErrorCode::kRequestBadTable, 1, 512},   {OfErrorCode::kBadRole, 1, 513},
+    {OfErrorCode::kBadPort, 1, 514},           {OfErrorCode::kMonitorExists, 1, 517},
+    {OfErrorCode::kMonitorBadFlags, 1, 518},   {OfErrorCode::kUnknownMonitor, 1, 519},
+    {OfErrorCode::kMatchInconsistent, 1, 522}, {OfErrorCode::kBadSetType, 1, 523},
+    {OfErrorCode::kBadSetLength, 1, 524},      {OfErrorCode::kBadSetArgument, 1, 525},
+    {OfErrorCode::kMatchBadLength, 1, 256},    {OfErrorCode::kBadMatchValue, 1, 258},
+    {OfErrorCode::kBadMatchMask, 1, 259},      {OfErrorCode::kBadPrerequisite, 1, 260},
+    {OfErrorCode::kDuplicateField, 1, 261},    {OfErrorCode::kBadWildcards, 1, 262},
+    {OfErrorCode::kBadMatchField, 1, 257},     {OfErrorCode::kUnsupportedInstruction, 2, 257},
+    {OfErrorCode::kFlowModBadTable, 5, 257},   {OfErrorCode::kBadFlags, 3, 258},
+    {OfErrorCode::kBadProperty, 13, 2},        {OfErrorCode::kPropertyBadLength, 13, 3},
+    {OfErrorCode::kPropertyBadValue, 13, 4},   {OfErrorCode::kPropertyBadExperimenter, 14, 5},
 });
 constexpr ErrorNumbers kUnencodable10{kNiciraId, 1, 521};  // NXBRC_UNENCODABLE_ERROR
 
@@ -59,7 +47,8 @@ constexpr auto k10 = std::to_array<Renumbered>({{OfErrorCode::kIsSlave, 1, 5},
                                                 {OfErrorCode::kQueueBadQueue, 5, 1}});
 
 ErrorNumbers numbers10(OfErrorCode error) {
-  if (const auto at = std::ranges::find(k10, error, &Renumbered::error); at != k10.end()) return {0, at->type, at->code};
+  if (const auto at = std::ranges::find(k10, error, &Renumbered::error); at != k10.end())
+    return {0, at->type, at->code};
   if (const auto at = std::ranges::find(kNicira10, error, &Nicira10::error); at != kNicira10.end())
     return {kNiciraId, at->type, at->code};
   const OfErrorNumbers numbers = numbers_of(error);
@@ -80,7 +69,8 @@ ErrorNumbers numbers13(OfErrorCode error) {
     case kAsync:
       return {0, 1, 5};
     case kMonitor:
-      if (numbers.code == 1 || numbers.code == 5) return {kNiciraId, 0, static_cast<std::uint16_t>(numbers.code == 1 ? 6 : 7)};
+      if (numbers.code == 1 || numbers.code == 5)
+        return {kNiciraId, 0, static_cast<std::uint16_t>(numbers.code == 1 ? 6 : 7)};
       return {kNiciraId, 0, 8};
     case kBundle:
       return {kOnfId, 0, static_cast<std::uint16_t>(2300 + numbers.code)};

@@ -13,8 +13,8 @@
 namespace shunt::openflow {
 namespace {
 
-constexpr std::uint8_t kAllTables = 0xff;                                          // OFPTT_ALL
-constexpr std::uint16_t kFlags10 = kSendFlowRemoved | kCheckOverlap;               // of OpenFlow 1.0; 1 << 2 is another there
+constexpr std::uint8_t kAllTables = 0xff;                             // OFPTT_ALL
+constexpr std::uint16_t kFlags10 = kSendFlowRemoved | kCheckOverlap;  // of OpenFlow 1.0; 1 << 2 is another there
 constexpr std::uint16_t kFlags13 = kFlags10 | kResetCounts | kNoPacketCounts | kNoByteCounts;
 
 FlowMod::Command command_of(unsigned command) {

@@ -30,7 +30,8 @@ void encode_flow_mod(Writer& out, const FlowModMessage& message, Version version
 [[nodiscard]] FlowMod decode_nx_flow_filter(Bytes body);
 
 // An entry of the reply to kFlow, kFlowStats or kNxFlow. `flow_age`: NXT_FLOW_AGE asked for ages.
-void encode_flow_entry(Writer& out, const Rule& rule, TimePoint now, MultipartKind kind, Version version, bool flow_age);
+void encode_flow_entry(Writer& out, const Rule& rule, TimePoint now, MultipartKind kind, Version version,
+                       bool flow_age);
 
 struct FlowTotals {
   std::uint64_t packets = 0, bytes = 0;

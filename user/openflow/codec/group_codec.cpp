@@ -255,7 +255,8 @@ void encode_group_mod(Writer& out, const GroupMod& mod, Version version, std::ui
   const std::size_t length_at = out.size();
   out.zeros(4);
   out.u32(mod.command_bucket);
-  put_buckets15(out, mod.buckets, [&](const Bucket& bucket) { put_bucket15(out, bucket, version); }, length_at);
+  put_buckets15(
+      out, mod.buckets, [&](const Bucket& bucket) { put_bucket15(out, bucket, version); }, length_at);
   put_selection(out, mod.selection);
 }
 
@@ -288,7 +289,8 @@ void encode_group_description(Writer& out, const Group& group, Version version) 
   if (version >= Version::k15) {
     const std::size_t length_at = out.size();
     out.zeros(8);
-    put_buckets15(out, group.buckets, [&](const BucketRef& bucket) { put_bucket15(out, *bucket, version); }, length_at);
+    put_buckets15(
+        out, group.buckets, [&](const BucketRef& bucket) { put_bucket15(out, *bucket, version); }, length_at);
     put_selection(out, group.selection);
   } else {
     for (const BucketRef& bucket : group.buckets) put_bucket(out, *bucket, version);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages about groups: group-mod, and multipart replies. OpenFlow 1.5 has bucket ids, properties and commands on single
-// buckets; earlier versions have them by NXT_GROUP_MOD. Threads: any.
+// Messages about groups: group-mod, and multipart replies. OpenFlow 1.5 has bucket ids, properties and commands on
+// single buckets; earlier versions have them by NXT_GROUP_MOD. Threads: any.
 #pragma once
 
 #include <cstdint>

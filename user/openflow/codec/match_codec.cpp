@@ -54,7 +54,8 @@ class FieldsDecoder {
  private:
   void one(Reader& in) {
     const OxmHeader header = read_oxm_header(in);
-    if (header.field == nullptr) throw OfError(OfErrorCode::kBadMatchField, "no field has the header {:#010x}", header.bits);
+    if (header.field == nullptr)
+      throw OfError(OfErrorCode::kBadMatchField, "no field has the header {:#010x}", header.bits);
     const OxmField& oxm = *header.field;
     if (header.size != oxm.size * (header.has_mask ? 2u : 1u))
       throw OfError(OfErrorCode::kMatchBadLength, "{} of {} bytes", oxm.name, header.size);
@@ -90,7 +91,8 @@ class FieldsDecoder {
     if (oxm.field == I::kNwTos && (value & 3) != 0)
       throw OfError(OfErrorCode::kBadMatchValue, "{}: the ECN bits are not its own", oxm.name);
     if (!is_port(oxm)) return value;
-    const PortNo port = oxm.size == 2 ? port_from_16(static_cast<std::uint16_t>(value)) : PortNo{static_cast<std::uint32_t>(value)};
+    const PortNo port =
+        oxm.size == 2 ? port_from_16(static_cast<std::uint16_t>(value)) : PortNo{static_cast<std::uint32_t>(value)};
     const bool ingress = oxm.field == I::kInPort;
     if (ingress && port.value >= kPortUnset.value && port != kPortLocal && port != kPortController)
       throw OfError(OfErrorCode::kBadMatchValue, "no packet comes in on port {:#x}", port.value);
@@ -128,13 +130,13 @@ class FieldsDecoder {
 // In this order, prerequisites first. Of the fields that lie in the same bytes the one that the match's packets have is
 // sent. The wider views of the registers, and of the tag, are sent as these.
 constexpr auto kOrder = std::to_array<I>(
-    {I::kInPort,     I::kActsetOutput, I::kPktMark,    I::kConjId,    I::kTunId,     I::kMetadata,  I::kEthDst,
-     I::kEthSrc,     I::kEthType,      I::kVlanTci,    I::kMplsLabel, I::kMplsTc,    I::kMplsBos,   I::kMplsTtl,
-     I::kPbbIsid,    I::kPbbUca,       I::kIpFrag,     I::kNwTos,     I::kNwEcn,     I::kNwTtl,     I::kNwProto,
-     I::kIpSrc,      I::kIpDst,        I::kIpv6Src,    I::kIpv6Dst,   I::kIpv6Label, I::kIpv6Exthdr, I::kTcpSrc,
-     I::kTcpDst,     I::kTcpFlags,     I::kUdpSrc,     I::kUdpDst,    I::kSctpSrc,   I::kSctpDst,   I::kIcmpType,
-     I::kIcmpCode,   I::kIcmpv6Type,   I::kIcmpv6Code, I::kNdTarget,  I::kNdSll,     I::kNdTll,     I::kArpOp,
-     I::kArpSpa,     I::kArpTpa,       I::kArpSha,     I::kArpTha});
+    {I::kInPort,   I::kActsetOutput, I::kPktMark,    I::kConjId,    I::kTunId,     I::kMetadata,   I::kEthDst,
+     I::kEthSrc,   I::kEthType,      I::kVlanTci,    I::kMplsLabel, I::kMplsTc,    I::kMplsBos,    I::kMplsTtl,
+     I::kPbbIsid,  I::kPbbUca,       I::kIpFrag,     I::kNwTos,     I::kNwEcn,     I::kNwTtl,      I::kNwProto,
+     I::kIpSrc,    I::kIpDst,        I::kIpv6Src,    I::kIpv6Dst,   I::kIpv6Label, I::kIpv6Exthdr, I::kTcpSrc,
+     I::kTcpDst,   I::kTcpFlags,     I::kUdpSrc,     I::kUdpDst,    I::kSctpSrc,   I::kSctpDst,    I::kIcmpType,
+     I::kIcmpCode, I::kIcmpv6Type,   I::kIcmpv6Code, I::kNdTarget,  I::kNdSll,     I::kNdTll,      I::kArpOp,
+     I::kArpSpa,   I::kArpTpa,       I::kArpSha,     I::kArpTha});
 
 void put_tag(Writer& out, const Match& match, Version version) {
   const FieldBits mask = match.mask.vlan[0].tci.host(), value = match.value.vlan[0].tci.host();
@@ -142,8 +144,7 @@ void put_tag(Writer& out, const Match& match, Version version) {
   const FieldBits pcp_mask = mask & kPcpMask;
   const bool says_tagged = (mask & value & kPresent) != 0;
   const bool oxm_can = pcp_mask == 0 || (pcp_mask == kPcpMask && says_tagged);
-  if (version == Version::k10 || !oxm_can)
-    return encode_field(out, *wire_form(I::kVlanTci, Version::k10), value, mask);
+  if (version == Version::k10 || !oxm_can) return encode_field(out, *wire_form(I::kVlanTci, Version::k10), value, mask);
   constexpr FieldBits kTag = kVidMask | kPresent;
   encode_field(out, *wire_form(I::kVlanVid, version), value & kTag, mask & kTag);
   if (pcp_mask != 0) encode_field(out, *wire_form(I::kVlanPcp, version), value >> 13, 7);

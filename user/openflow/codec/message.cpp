@@ -140,8 +140,8 @@ const MessageFormat* find_message(Version version, Bytes message) {
 }
 
 const MessageFormat& format_of(MessageKind kind, Version version) {
-  return *std::ranges::find_if(kMessages,
-                               [&](const MessageFormat& format) { return format.kind == kind && is_in(format, version); });
+  return *std::ranges::find_if(
+      kMessages, [&](const MessageFormat& format) { return format.kind == kind && is_in(format, version); });
 }
 
 MultipartRequest read_multipart_request(Version version, Bytes message) {

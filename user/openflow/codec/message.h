@@ -118,8 +118,8 @@ struct MessageFormat {
   Direction direction;
 };
 [[nodiscard]] std::span<const MessageFormat> message_formats();
-// Of a message that begins at the header; null: there is no such message in this version. Throws where an experimenter's
-// message is too short to say which it is.
+// Of a message that begins at the header; null: there is no such message in this version. Throws where an
+// experimenter's message is too short to say which it is.
 [[nodiscard]] const MessageFormat* find_message(Version version, Bytes message);
 // How a message of that kind is sent.
 [[nodiscard]] const MessageFormat& format_of(MessageKind kind, Version version);

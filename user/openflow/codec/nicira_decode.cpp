@@ -37,7 +37,8 @@ OffsetAndCount read_offset_and_count(Reader& in) {
 template <typename Enum>
 Enum read_enum(Reader& in, Enum last, std::string_view what) {
   const std::uint16_t value = in.u16();
-  if (value > static_cast<std::uint16_t>(last)) throw OfError(OfErrorCode::kBadArgument, "{} {} is unknown", what, value);
+  if (value > static_cast<std::uint16_t>(last))
+    throw OfError(OfErrorCode::kBadArgument, "{} {} is unknown", what, value);
   return static_cast<Enum>(value);
 }
 

@@ -129,7 +129,8 @@ OxmHeader read_oxm_header(Reader& in) {
     header.size = header.size < 4 ? 0 : header.size - 4;
   }
   for (const OxmField& field : kOxmFields)
-    if (field.oxm_class == oxm_class && field.number == number && field.experimenter == experimenter) header.field = &field;
+    if (field.oxm_class == oxm_class && field.number == number && field.experimenter == experimenter)
+      header.field = &field;
   return header;
 }
 

@@ -23,8 +23,8 @@ struct OxmField {
   std::string_view name;
   std::uint16_t oxm_class;
   std::uint8_t number;
-  std::uint8_t size;            // bytes of the value
-  Version since;                // k10 for Nicira's: they go with every version
+  std::uint8_t size;  // bytes of the value
+  Version since;      // k10 for Nicira's: they go with every version
   std::uint32_t experimenter = 0;
   [[nodiscard]] bool is_nicira() const { return oxm_class <= kNxmNxClass; }
 };

@@ -35,7 +35,8 @@ std::optional<Version> negotiate(Bytes hello, std::span<const Version> ours) {
     const bool known = theirs ? (*theirs & bit_of(version)) != 0 : number_of(version) <= header.version;
     if (known && (!best || version > *best)) best = version;
   }
-  if (best && !theirs && header.version < number_of(*std::ranges::max_element(ours)) && number_of(*best) != header.version)
+  if (best && !theirs && header.version < number_of(*std::ranges::max_element(ours)) &&
+      number_of(*best) != header.version)
     return std::nullopt;  // it speaks that version at the most, which is none of ours
   return best;
 }
@@ -101,7 +102,8 @@ void encode_role(Writer& out, Role role, std::optional<std::uint64_t> generation
 AsyncConfig default_async_config(Version version) {
   AsyncConfig config;
   const auto at = [](AsyncKind kind) { return static_cast<std::size_t>(kind); };
-  constexpr std::uint32_t kNoMatch = 1 << 0, kAction = 1 << 1, kActionSet = 1 << 3, kGroup = 1 << 4, kPacketOut = 1 << 5;
+  constexpr std::uint32_t kNoMatch = 1 << 0, kAction = 1 << 1, kActionSet = 1 << 3, kGroup = 1 << 4,
+                          kPacketOut = 1 << 5;
   config.master[at(AsyncKind::kPacketIn)] = kNoMatch | kAction | kActionSet | kGroup | kPacketOut;
   if (version == Version::k10) config.master[at(AsyncKind::kPacketIn)] |= 1 << 2;
   config.master[at(AsyncKind::kPortStatus)] = config.slave[at(AsyncKind::kPortStatus)] = 7;

@@ -44,7 +44,14 @@ struct RoleRequest {
 void encode_role(Writer& out, Role role, std::optional<std::uint64_t> generation, Version version);
 
 // By kind, a bit for each reason; as equal or master, and as slave.
-enum class AsyncKind : std::uint8_t { kPacketIn, kPortStatus, kFlowRemoved, kRoleStatus, kTableStatus, kRequestForward };
+enum class AsyncKind : std::uint8_t {
+  kPacketIn,
+  kPortStatus,
+  kFlowRemoved,
+  kRoleStatus,
+  kTableStatus,
+  kRequestForward
+};
 inline constexpr std::size_t kAsyncKinds = 6;
 struct AsyncConfig {
   std::array<std::uint32_t, kAsyncKinds> master{}, slave{};

@@ -9,8 +9,8 @@ namespace shunt::openflow {
 namespace {
 
 constexpr std::uint8_t kAllTables = 0xff;
-constexpr std::uint32_t kMaxRules = 1'000'000;               // said of a table without a limit of its own
-constexpr std::uint32_t kDeprecatedConfig = 3;               // OFPTC_DEPRECATED_MASK
+constexpr std::uint32_t kMaxRules = 1'000'000;                  // said of a table without a limit of its own
+constexpr std::uint32_t kDeprecatedConfig = 3;                  // OFPTC_DEPRECATED_MASK
 constexpr std::uint32_t kEviction = 1 << 2, kVacancy = 1 << 3;  // OFPTC_*
 constexpr std::uint16_t kEvictionProperty = 2;
 constexpr std::uint32_t kByImportance = 2, kByLifetime = 4;  // OFPTMPEF_*
@@ -150,8 +150,14 @@ void encode_table_features(Writer& out, const TableFigures& figures, Version ver
     property(out, kWriteCopyField, [&] { put_fields(out, version, writable, false); });
     property(out, kApplyCopyField, [&] { put_fields(out, version, writable, false); });
   }
-  property(out, kMatch, [&] { put_fields(out, version, [](const Field&) { return true; }, true); });
-  property(out, kWildcards, [&] { put_fields(out, version, [](const Field&) { return true; }, false); });
+  property(out, kMatch, [&] {
+    put_fields(
+        out, version, [](const Field&) { return true; }, true);
+  });
+  property(out, kWildcards, [&] {
+    put_fields(
+        out, version, [](const Field&) { return true; }, false);
+  });
   out.patch16(start, out.size() - start);
 }
 

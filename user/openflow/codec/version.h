@@ -27,9 +27,9 @@ inline constexpr std::array<Version, 4> kVersions{Version::k10, Version::k13, Ve
   return "unknown";
 }
 
-inline constexpr std::uint32_t kNiciraId = 0x00002320;         // experimenter id of Nicira: Open vSwitch's extensions
-inline constexpr std::uint32_t kOnfId = 0x4f4e4600;            // of the Open Networking Foundation
-inline constexpr std::uint32_t kNoBuffer = 0xffffffff;       // OFP_NO_BUFFER
-inline constexpr std::uint16_t kWholePacket = 0xffff;        // OFPCML_NO_BUFFER
+inline constexpr std::uint32_t kNiciraId = 0x00002320;  // experimenter id of Nicira: Open vSwitch's extensions
+inline constexpr std::uint32_t kOnfId = 0x4f4e4600;     // of the Open Networking Foundation
+inline constexpr std::uint32_t kNoBuffer = 0xffffffff;  // OFP_NO_BUFFER
+inline constexpr std::uint16_t kWholePacket = 0xffff;   // OFPCML_NO_BUFFER
 
 }  // namespace shunt::openflow
