@@ -41,6 +41,7 @@ host ip link set dev b up
 says all 'br0 port renamed port b ofport 2 before bb'
 shunt port set br0 b --flood off
 says all 'br0 port changed port b'
+shunt port set br0 b --flood on
 
 note "MACs"
 expect_ping a 10.0.0.2

@@ -54,6 +54,8 @@ PinDirectory::PinDirectory(const std::string& instance) : path_{std::string{SHUN
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) throw std::system_error(error, "make " + path_);
+  // Whatever the umask: others find theirs in there, and look into none that is not theirs.
+  fs::permissions(SHUNT_PIN_ROOT, fs::perms{0755}, error);
 }
 
 PinDirectory::~PinDirectory() {

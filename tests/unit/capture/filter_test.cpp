@@ -119,10 +119,11 @@ TEST_SUITE("filter") {
         continue;
       }
       std::vector<bpf_insn> instructions;
-      bool unlike = false;  // shifts by 32 and more: libpcap's interpreter has no answer to those either
+      bool unlike = false;  // shifts by 32 and more: libpcap's interpreter has no answer to those; nor to what it loads
+                            // from memory that nothing was stored to
       for (const shunt_filter_insn& insn : program) {
         instructions.push_back({insn.code, insn.jt, insn.jf, insn.k});
-        unlike = unlike || (insn.code & 0xe7) == 0x64 || !runs_in_libpcap(insn.code);
+        unlike = unlike || (insn.code & 0xe7) == 0x64 || !runs_in_libpcap(insn.code) || (insn.code & 0xe6) == 0x60;
       }
       if (unlike) continue;
       REQUIRE(::bpf_validate(instructions.data(), static_cast<int>(instructions.size())) != 0);

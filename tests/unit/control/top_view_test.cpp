@@ -31,7 +31,7 @@ Json reading(double time, std::initializer_list<Json> ports, int flow_packets = 
   return {{"instance", "default"},
           {"time_s", time},
           {"bridges", Json::array({{{"name", "br0"}}})},
-          {"ports", Json(std::vector<Json>{ports})},
+          {"ports", Json(std::vector<Json>(ports))},
           {"cache", {{"flows", 1}, {"flow_limit", 100}, {"masks", 1}}},
           {"workers", Json::array({{{"busy_s", time / 4}}})},
           {"revalidator", {{"busy_s", 0.0}}},
