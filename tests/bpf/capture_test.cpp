@@ -226,7 +226,7 @@ TEST_SUITE("capture") {
     Switch& sw = capturing_switch();
     Capture capture{sw, 0, {.snaplen = 2000, .filter_count = 0, .rate = 1'000'000, .zero = 0}, {}, 4096};
     capture.maps.set_port(0, DpPort{1}, kBefore);
-    for (int i = 0; i < 20; ++i) sw.run(udp(1000));
+    for (int i = 0; i < 20; ++i) (void)sw.run(udp(1000));
     const auto first = capture.read();
     const shunt_capture_counts counts = capture.maps.counts(0);
     CHECK(first.size() == 3);

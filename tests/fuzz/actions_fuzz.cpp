@@ -32,7 +32,9 @@ class KeyModel {
     if (action.type == SHUNT_ACT_PUSH_VLAN) return tags_ >= 2 || third_tag;
     if (action.type == SHUNT_ACT_POP_VLAN) return third_tag;
     if (action.type != SHUNT_ACT_SET_FIELD) return false;
-    if (action.field == SHUNT_FIELD_ETH_TYPE || action.field == SHUNT_FIELD_VLAN_TPID) return true;
+    if (action.field == SHUNT_FIELD_ETH_TYPE || action.field == SHUNT_FIELD_VLAN_TPID ||
+        action.field == SHUNT_FIELD_IP_PROTO)
+      return true;
     if (action.field == SHUNT_FIELD_ND_SLL) return shunt_is_zero_mac(key_.arp_sha) || made_zero(key_.arp_sha, action);
     if (action.field == SHUNT_FIELD_ND_TLL) return shunt_is_zero_mac(key_.arp_tha) || made_zero(key_.arp_tha, action);
     if (action.field == SHUNT_FIELD_MPLS_LSE) return (action.mask[2] & 1) != 0;

@@ -9,7 +9,7 @@ add_guest b 10.0.0.2/24
 start_switch --flow-limit 100 --metrics 0
 bridge_of a b
 shunt fdb set br0 --limit 100
-URL=$(sed -n 's|.*metrics at \(http://[^ ]*\)$|\1|p' "$RUNDIR/shuntd.log" | sed 's|,.*||')
+URL=$(sed -n 's|.*metrics at \([^ ,]*\),.*|\1|p' "$RUNDIR/shuntd.log")
 
 said() { grep "$1" "$RUNDIR/shuntd.log" >/dev/null; }
 times() { grep -c "$1" "$RUNDIR/shuntd.log" || true; }

@@ -68,7 +68,7 @@ class Page:
         if kind == "wait":
             await self.wait(value)
         elif kind == "eval":
-            print(json.dumps(await self.evaluate(value)))
+            print(json.dumps(await self.evaluate(value), ensure_ascii=False), flush=True)
         elif kind == "click":
             await self.evaluate(f"document.querySelector({json.dumps(value)}).click()")
         elif kind == "sleep":

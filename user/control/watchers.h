@@ -24,17 +24,17 @@ namespace shunt {
 struct SwitchEvent {
   enum class Subject : std::uint8_t { kPort, kMac, kRule, kController, kMissed };
   Subject subject = Subject::kPort;
-  std::string_view what;  // port: attached, detached, up, down, gone, back, renamed, changed; mac: learned, moved,
-                          // aged, evicted, removed, set; rule: added, replaced, removed; controller: connected, lost
-  std::string bridge;
-  std::string port;    // its name, or where the MAC is (was)
-  PortNo number;       // of that port
-  std::string before;  // the port's name, or the MAC's port, before
+  std::string_view what{};  // port: attached, detached, up, down, gone, back, renamed, changed; mac: learned, moved,
+                            // aged, evicted, removed, set; rule: added, replaced, removed; controller: connected, lost
+  std::string bridge{};
+  std::string port{};    // its name, or where the MAC is (was)
+  PortNo number{};       // of that port
+  std::string before{};  // the port's name, or the MAC's port, before
   FdbKey mac{};
-  std::string rule;         // a line of `shunt flow list`
-  std::string controller;   // its target, "tcp:192.0.2.1:6653"
-  std::string reason;       // a rule was removed: idle-timeout, hard-timeout, delete, ...; a controller was lost
-  std::uint64_t count = 0;  // of MAC events that were missed
+  std::string rule{};        // a line of `shunt flow list`
+  std::string controller{};  // its target, "tcp:192.0.2.1:6653"
+  std::string reason{};      // a rule was removed: idle-timeout, hard-timeout, delete, ...; a controller was lost
+  std::uint64_t count = 0;   // of MAC events that were missed
 };
 
 using Watcher = std::function<void(const SwitchEvent& event)>;
