@@ -43,8 +43,9 @@ doctor::SwitchFacts ask_switch(const Invocation& invocation) {
   take("umem_frames", on.umem_frames);
   take("umem_free", on.umem_free);
   take("events_lost", on.events_lost);
-  for (const Json& port : invocation.call("port.list").at("ports")) on.ports.push_back(port_of(port));
-  for (const Json& drop : invocation.call("drops").at("drops"))
+  const Json ports = invocation.call("port.list"), drops = invocation.call("drops");
+  for (const Json& port : ports.at("ports")) on.ports.push_back(port_of(port));
+  for (const Json& drop : drops.at("drops"))
     for (doctor::PortFacts& port : on.ports)
       if (port.bridge == cell(drop.at("bridge")) && port.name == cell(drop.at("port")))
         port.drops[cell(drop.at("reason"))] = drop.at("packets").get<std::uint64_t>();
