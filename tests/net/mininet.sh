@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Mininet with Shunt's switch class: pingall over a tree of switches, standalone and with Open vSwitch's controller; iperf.
+# Mininet with Shunt's switch class: pingall over a tree of switches, standalone and with Open vSwitch's controller.
 . "$(dirname "$0")/../support/netns.sh"
-begin mn ovs-testcontroller iperf
+begin mn ovs-testcontroller
 start_switch
 SWITCH=shunt,rundir=$RUNDIR,instance=$INSTANCE
 mininet() { # OPTION…
@@ -20,7 +20,3 @@ note "pingall, with a controller"
 CHILDREN+=($!)
 mininet --switch "$SWITCH" --topo tree,2 --controller remote,ip=127.0.0.1,port=6653 --test pingall
 grep -q '0% dropped' "$RUNDIR/mn" || fail "pingall: $(tail -12 "$RUNDIR/mn")"
-
-note "iperf"
-mininet --switch "$SWITCH,failMode=standalone" --topo single,2 --controller none --test iperf
-grep -q 'Results:.*bits/sec' "$RUNDIR/mn" || fail "iperf: $(tail -12 "$RUNDIR/mn")"
