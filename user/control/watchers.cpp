@@ -43,7 +43,8 @@ void Watchers::tell(const SwitchEvent& event) const {
 }
 
 const BridgeState* Watchers::bridge(BridgeId id) const {
-  for (const auto& bridge : switch_.state()->bridges)
+  const SwitchStateRef state = switch_.state();  // the switch has it too, until this thread publishes another
+  for (const auto& bridge : state->bridges)
     if (bridge->id == id) return bridge.get();
   return nullptr;
 }
