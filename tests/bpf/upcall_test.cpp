@@ -11,6 +11,7 @@
 #include "tests/bpf/shared_switch.h"
 #include "tests/bpf/switch_fixture.h"
 #include "tests/support/packet_builder.h"
+#include "user/base/clock.h"
 #include "user/base/error.h"
 
 namespace shunt::test {
@@ -41,6 +42,9 @@ struct WithSocket {
     REQUIRE(result.meta);
     CHECK(result.meta->magic == SHUNT_UPCALL_MAGIC);
     CHECK(result.meta->in_port == 1);
+    const auto age = Clock::now().time_since_epoch() - std::chrono::nanoseconds{result.meta->handed_up};
+    CHECK(age.count() >= 0);
+    CHECK(age < std::chrono::seconds{5});
     CHECK(int{result.meta->reason} == int{reason});
     CHECK(result.frame == frame);
     CHECK(stats().upcalls[reason] == before + 1);

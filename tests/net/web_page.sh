@@ -57,9 +57,10 @@ browse '?flow=top' 'wait=document.querySelector("#why").open' 'eval=document.que
 equal "rules behind the link" true "$(cat "$RUNDIR/link.out")"
 
 note "a daemon that goes is said to be gone"
-pid=$DAEMON
-(sleep 4 && kill -TERM "$pid") &
-browse '' 'wait=document.querySelector("#live").textContent == "live"' \
-  'wait=document.querySelector("#live").classList.contains("lost")' >/dev/null 2>&1 || true
-wait "$pid" || true
-DAEMON=
+browse '' 'wait=document.querySelector("#live").textContent == "live"' 'eval="live"' \
+  'wait=document.querySelector("#live").classList.contains("lost")' 'eval="gone"' >"$RUNDIR/gone.out" 2>/dev/null &
+browser=$!
+wait_until 20 "the page is live" grep -q live "$RUNDIR/gone.out"
+stop_switch
+wait "$browser" || true # the failed request is an error in the page's log
+equal "what the page says at last" '"gone"' "$(tail -n 1 "$RUNDIR/gone.out")"
