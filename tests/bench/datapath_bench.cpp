@@ -28,7 +28,7 @@ struct Plan {
   int rounds = 5;
   std::chrono::milliseconds settle{150}, window{600};
   std::chrono::seconds setups{3};
-  bool only_baselines = false;
+  bool only_baselines = false, only_setups = false;
 };
 
 struct Subject {
@@ -162,7 +162,7 @@ void run_all(const Plan& plan) {
   subjects.push_back({"shunt, rule `normal`", lanes[2]});
   subjects.push_back({"shunt, each flow cached", lanes[3], true});
   warm_up(traffic, daemon, subjects[2], 1);
-  measure_hits(traffic, &daemon, subjects, plan);
+  if (!plan.only_setups) measure_hits(traffic, &daemon, subjects, plan);
   measure_setups(traffic, daemon, subjects[3], plan);
 }
 
@@ -181,8 +181,10 @@ int main(int argc, char** argv) {
       plan.setups = std::chrono::seconds{2};
     } else if (option == "--only-baselines") {  // checks generator and sink without the switch
       plan.only_baselines = true;
+    } else if (option == "--only-setups") {
+      plan.only_setups = true;
     } else {
-      fmt::print(stderr, "usage: {} [--quick] [--only-baselines]\n", argv[0]);
+      fmt::print(stderr, "usage: {} [--quick] [--only-baselines] [--only-setups]\n", argv[0]);
       return 2;
     }
   }
