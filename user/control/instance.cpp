@@ -170,7 +170,7 @@ const BridgeState& Instance::Impl::bridge(const std::string& name) const {
 }
 
 const BridgeState& Instance::Impl::bridge(BridgeId id) const {
-  for (const auto& found : sw.state()->bridges)
+  for (const SwitchStateRef state = sw.state(); const auto& found : state->bridges)
     if (found->id == id) return *found;
   throw Error("no bridge with id {}", id.value);
 }
@@ -209,7 +209,7 @@ BridgeId Instance::bridge_id(const std::string& name) const { return impl_->brid
 
 std::vector<std::string> Instance::bridges() const {
   std::vector<std::string> names;
-  for (const auto& bridge : impl_->sw.state()->bridges) names.push_back(bridge->name);
+  for (const SwitchStateRef state = impl_->sw.state(); const auto& bridge : state->bridges) names.push_back(bridge->name);
   std::ranges::sort(names);
   return names;
 }

@@ -82,7 +82,7 @@ void Instance::Impl::save_counters() {
   const TimePoint begin = Clock::now();
   SavedCounters counters;
   counters.flows = revalidator.credited([this, &counters] {
-    for (const auto& bridge : sw.state()->bridges)
+    for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges)
       for_each_counter(sw, *bridge, [&counters](const CounterName& name, const FlowCounters& value) {
         if (value.packets() != 0)
           counters.values.push_back({name, value.packets(), value.bytes(), value.used().time_since_epoch().count()});
@@ -108,7 +108,7 @@ void Instance::Impl::restore_counters() {
   if (!counters) return;
   std::map<CounterName, const SavedCounters::Value*> by_name;
   for (const SavedCounters::Value& value : counters->values) by_name.emplace(value.name, &value);
-  for (const auto& bridge : sw.state()->bridges)
+  for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges)
     for_each_counter(sw, *bridge, [&by_name](const CounterName& name, const FlowCounters& fresh) {
       if (const auto found = by_name.find(name); found != by_name.end())
         fresh.add(found->second->packets, found->second->bytes, TimePoint{TimePoint::duration{found->second->used}});

@@ -234,7 +234,7 @@ void Instance::Impl::store_port(const Port& port) {
 
 void Instance::Impl::store_macs() {
   if (!recorder) return;
-  for (const auto& bridge : sw.state()->bridges) {
+  for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges) {
     const std::uint64_t version = bridge->fdb->version();
     if (std::exchange(stored_fdbs[bridge->id], version) == version) continue;
     const FdbChanges changes = revalidator.take_fdb_changes(bridge->id);
@@ -286,7 +286,7 @@ void Instance::pop_undo() {
 void Instance::Impl::store_everything() {
   recorder->forget();
   recorder->record(sw.state());
-  for (const auto& bridge : sw.state()->bridges) {
+  for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges) {
     for (const auto& table : bridge->tables)
       if (table != nullptr)
         for (const RuleRef& rule : table->rules(sw.version())) recorder->put_rule(bridge->id, rule);
@@ -318,7 +318,7 @@ void Instance::Impl::close_state() {
   try {
     store_macs();
     revalidator.collect_counters();
-    for (const auto& bridge : sw.state()->bridges)
+    for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges)
       for (const auto& table : bridge->tables)
         if (table != nullptr)
           for (const RuleRef& rule : table->rules(sw.version()))
