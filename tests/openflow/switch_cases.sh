@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# os-ken's switch tests against Shunt: switch_cases.sh [CASES], a folder or file of them (default: $SWITCH_CASES, else
-# /work/shared/openflow/os-ken/of13). The tester is Debian's Open vSwitch; TESTER=shunt takes a second Shunt instead. os-ken's sctp.py
-# computes its checksum over the text form of the bytes: it is corrected at run time, in this process only.
+# os-ken's switch tests against Shunt: switch_cases.sh CASES, a folder or file of them, as os-ken's sources have them in
+# os_ken/tests/switch/of13. The tester is Debian's Open vSwitch; TESTER=shunt takes a second Shunt instead. os-ken's
+# sctp.py computes its checksum over the text form of the bytes: it is corrected at run time, in this process only.
 #
 # Prints the driver's report; fails where a case does.
 . "$(dirname "$0")/../support/netns.sh"
-CASES=${1:-${SWITCH_CASES:-/work/shared/openflow/os-ken/of13}}
+CASES=${1:?a folder or file of switch cases}
 TESTER=${TESTER:-ovs}
 PYTHON=${PYTHON:-/usr/bin/python3}
 [ -e "$CASES" ] || skip "no cases at '$CASES': they are not part of the project"
