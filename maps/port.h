@@ -107,9 +107,10 @@ SHUNT_MAP_TYPE(struct shunt_config, 40);
  */
 struct shunt_layout {
 	__u32 version; /* SHUNT_LAYOUT_VERSION */
-	__u32 zero;
+	__u32 program_id; /* the kernel's, of the pinned program, which was made for `config` */
+	__u64 build; /* what that program was compiled from: a hash of its object file */
 	struct shunt_config config; /* features: what flows may rely on */
 };
-SHUNT_MAP_TYPE(struct shunt_layout, 48);
+SHUNT_MAP_TYPE(struct shunt_layout, 56);
 
 #endif

@@ -173,6 +173,22 @@ TEST_SUITE("loader") {
       CHECK(Datapath::query(veth.ifindex()).id != program);
       CHECK(second.flows[7].head.mask == 42);
     }
+    SUBCASE("of another build, or where a daemon died over the pins: the program is swapped, the maps stay") {
+      {
+        const UniqueFd layout{
+            check(bpf_obj_get((fs::path{SHUNT_PIN_ROOT} / instance / SHUNT_MAP_LAYOUT).c_str()), "layout")};
+        const MappedArray<shunt_layout> mapped{layout.get(), 1, "layout"};
+        SUBCASE("build") { mapped[0].build += 1; }
+        SUBCASE("pins") { mapped[0].program_id += 1; }
+        SUBCASE("features") { mapped[0].config.features |= SHUNT_FEATURE_MPLS, mapped[0].program_id = 0; }
+      }
+      Datapath second{lean(instance)};
+      CHECK(second.inherited());
+      CHECK(Datapath::query(veth.ifindex()).id == program);
+      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      CHECK(Datapath::query(veth.ifindex()).id != program);
+      CHECK(second.flows[7].head.mask == 42);
+    }
     SUBCASE("with another flow limit, or layout: new maps, the same link") {
       Datapath::Options options = lean(instance);
       SUBCASE("limit") { options.flow_limit *= 2; }

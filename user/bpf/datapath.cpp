@@ -63,14 +63,30 @@ shunt_config checked_config(const Datapath::Options& options) {
 // What an earlier daemon left pinned.
 struct Inheritance {
   MapFds maps;
-  std::uint32_t features;  // its flows rely on these; programs at its links have them
+  ProgramFds programs;  // where they are what would be loaded now
 };
+
+std::uint32_t program_id(int fd) {
+  bpf_prog_info info{};
+  __u32 length = sizeof info;
+  check_libbpf(bpf_obj_get_info_by_fd(fd, &info, &length), "look at the XDP program");
+  return info.id;
+}
+
+// Of this build and for `config`: else none. A daemon may have died between two of its steps, so the pin must hold what
+// the layout says.
+ProgramFds find_programs(const PinDirectory& pins, const shunt_layout& layout, const shunt_config& config) {
+  ProgramFds programs{pins.open(SHUNT_PIN_PROGRAM), pins.open(SHUNT_PIN_EGRESS)};
+  const bool same = programs.main && programs.egress && layout.build == SwitchObject::build() &&
+                    layout.config.features == config.features && program_id(programs.main.get()) == layout.program_id;
+  return same ? std::move(programs) : ProgramFds{};
+}
 
 // Where it can be taken over: then `config` becomes what it was made for.
 std::optional<Inheritance> find_inheritance(const PinDirectory& pins, shunt_config& config) {
   MapFds maps;
   for (const char* name : SwitchObject::map_names()) {
-    UniqueFd fd{bpf_obj_get(fmt::format("{}/{}", pins.path(), name).c_str())};
+    UniqueFd fd = pins.open(name);
     if (fd) maps.emplace(name, std::move(fd));
   }
   if (maps.empty()) return std::nullopt;
@@ -91,7 +107,7 @@ std::optional<Inheritance> find_inheritance(const PinDirectory& pins, shunt_conf
   const std::uint32_t features = config.features;
   config = layout.config;
   config.features = (config.features & SHUNT_FEATURE_ALL) | features;  // captures end with their daemon
-  return Inheritance{std::move(maps), layout.config.features};
+  return Inheritance{std::move(maps), find_programs(pins, layout, config)};
 }
 
 // An update of a map of maps waits for all readers, as membarrier does; for kernels booted with nohz_full, where
@@ -114,7 +130,8 @@ struct Datapath::Impl {
         pins{options.instance},
         inherited{find_inheritance(pins, config)},
         maps{load_or_generic(config, refusal, [this](const shunt_config& c) {
-          return inherited ? std::make_unique<SwitchObject>(c, inherited->maps) : std::make_unique<SwitchObject>(c);
+          return inherited ? std::make_unique<SwitchObject>(c, inherited->maps, std::move(inherited->programs))
+                           : std::make_unique<SwitchObject>(c);
         })} {
     if (!inherited) {
       pins.remove_maps();
@@ -130,6 +147,7 @@ struct Datapath::Impl {
 
   [[nodiscard]] const SwitchObject& current() const { return specialised ? *specialised : *maps; }
   void load_program(std::uint32_t features);
+  void pin_programs(shunt_layout& layout) const;
 
   shunt_config config;
   std::string refusal;  // the verifier's log of the last program that it refused
@@ -157,17 +175,15 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(order, SHUNT_MAP_UPCALL_ORDER, SHUNT_ORDER_BUCKETS);
   map_array(meters, SHUNT_MAP_METERS, SHUNT_MAX_METERS);
   map_array(layout, SHUNT_MAP_LAYOUT, 1);
-  if (!inherited()) layout[0] = {SHUNT_LAYOUT_VERSION, 0, c};
+  if (!inherited()) layout[0] = {SHUNT_LAYOUT_VERSION, 0, 0, c};
+  impl_->pin_programs(layout[0]);
 }
 
 Datapath::~Datapath() = default;
 
 bool Datapath::inherited() const { return impl_->inherited.has_value(); }
 
-void Datapath::drop_inherited_links() {
-  impl_->inherited_links.clear();
-  layout[0].config.features = features();  // every link has a program with these by now
-}
+void Datapath::drop_inherited_links() { impl_->inherited_links.clear(); }
 
 void Datapath::keep() noexcept {
   impl_->pins.keep();
@@ -196,8 +212,7 @@ void Datapath::attach(Ifindex ifindex, const std::string& name, XdpMode mode) {
 // False: it cannot serve, and goes.
 bool Datapath::take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const {
   if (query(ifindex).generic != (mode == XdpMode::kGeneric)) return false;
-  // Over maps that are not ours, or with less than flows rely on, programs are the same in name only.
-  if (inherited() && features() == impl_->inherited->features && link.runs(program_fd())) return true;
+  if (link.runs(program_id(program_fd()))) return true;
   try {
     return link.update(program_fd());
   } catch (const std::exception& e) {  // of another kind than ours: with or without multi-buffer support, say
@@ -351,14 +366,14 @@ void Datapath::require_features(std::uint32_t features) {
   const std::uint32_t wanted = impl_->config.features | (features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE));
   if (wanted == impl_->config.features) return;
   impl_->load_program(wanted);
-  layout[0].config.features = this->features();
+  impl_->pin_programs(layout[0]);
 }
 
 void Datapath::release_features(std::uint32_t features) {
   const std::uint32_t wanted = impl_->config.features & ~features;
   if (wanted == impl_->config.features) return;
   impl_->load_program(wanted);
-  layout[0].config.features = this->features();
+  impl_->pin_programs(layout[0]);
 }
 
 void Datapath::Impl::load_program(std::uint32_t features) {
@@ -374,6 +389,18 @@ void Datapath::Impl::load_program(std::uint32_t features) {
   spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", config.features, next.features);
   config.features = next.features;
   if (!links.empty()) wait_grace_period();
+}
+
+// current(), for the next daemon: links that run another have it swapped then.
+void Datapath::Impl::pin_programs(shunt_layout& layout) const {
+  const std::uint32_t id = program_id(current().program_fd());
+  if (layout.program_id == id) return;
+  layout.program_id = 0;  // until the pins are whole
+  pins.replace(SHUNT_PIN_PROGRAM, current().program_fd());
+  pins.replace(SHUNT_PIN_EGRESS, maps->egress_fd());
+  layout.config.features = config.features;
+  layout.build = SwitchObject::build();
+  layout.program_id = id;
 }
 
 int Datapath::map_fd(const char* name) const { return impl_->maps->map_fd(name); }

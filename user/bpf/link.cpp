@@ -27,17 +27,6 @@ unsigned interface_mtu(Ifindex ifindex) {
   return static_cast<unsigned>(request.ifr_mtu);
 }
 
-// A hash of its instructions, before what the verifier folds away. 0: cannot be told.
-std::uint64_t program_tag(int fd) {
-  bpf_prog_info info{};
-  __u32 length = sizeof info;
-  if (bpf_obj_get_info_by_fd(fd, &info, &length) != 0) return 0;
-  std::uint64_t tag = 0;
-  static_assert(sizeof info.tag == sizeof tag);
-  std::memcpy(&tag, info.tag, sizeof tag);
-  return tag;
-}
-
 std::string describe(const AttachedProgram& program) {
   if (program.id == 0) return "another XDP program";
   return fmt::format("the XDP program '{}' (id {}) of somebody else", program.name, program.id);
@@ -93,10 +82,7 @@ bpf_link_info XdpLink::info() const {
 
 Ifindex XdpLink::ifindex() const { return Ifindex{info().xdp.ifindex}; }
 
-bool XdpLink::runs(int program_fd) const {
-  const UniqueFd attached{bpf_prog_get_fd_by_id(info().prog_id)};
-  return attached && program_tag(attached.get()) == program_tag(program_fd);
-}
+bool XdpLink::runs(std::uint32_t program_id) const { return info().prog_id == program_id; }
 
 std::string explain_attach_error(int error, const std::string& name, XdpMode mode, unsigned mtu,
                                  const AttachedProgram& other) {

@@ -27,9 +27,9 @@ class XdpLink {
   // Swaps the program, atomically. False: the interface is gone, and with it the link's hold on it.
   bool update(int program_fd);
 
-  [[nodiscard]] Ifindex ifindex() const;          // 0: the interface is gone
-  [[nodiscard]] bool runs(int program_fd) const;  // that program, or one of the same instructions
-  void keep() noexcept { keep_ = true; }          // stays, pinned, when this object goes
+  [[nodiscard]] Ifindex ifindex() const;  // 0: the interface is gone
+  [[nodiscard]] bool runs(std::uint32_t program_id) const;
+  void keep() noexcept { keep_ = true; }  // stays, pinned, when this object goes
 
  private:
   [[nodiscard]] bpf_link_info info() const;

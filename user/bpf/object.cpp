@@ -10,6 +10,7 @@
 #include <bit>
 #include <cstdarg>
 #include <cstdio>
+#include <string_view>
 
 #include "maps/map_names.h"
 #include "switch.skel.h"
@@ -109,8 +110,12 @@ SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_
   }
 }
 
-SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps) : object_{open_object()} {
+SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps, ProgramFds programs)
+    : object_{open_object()}, adopted_{std::move(programs)} {
   try {
+    if (adopted_.main)
+      for (bpf_program* program : {object_->progs.shunt_switch, object_->progs.shunt_egress_pop_vlan})
+        bpf_program__set_autoload(program, false);
     set_sizes(*object_, config);
     reuse_maps(*object_, [&maps](const char* name) {
       const auto found = maps.find(name);
@@ -152,8 +157,19 @@ std::string SwitchObject::differs_from(const shunt_config& config, const MapFds&
 
 SwitchObject::~SwitchObject() { switch_bpf__destroy(object_); }
 
-int SwitchObject::program_fd() const { return bpf_program__fd(object_->progs.shunt_switch); }
-int SwitchObject::egress_fd() const { return bpf_program__fd(object_->progs.shunt_egress_pop_vlan); }
+int SwitchObject::program_fd() const {
+  return adopted_.main ? adopted_.main.get() : bpf_program__fd(object_->progs.shunt_switch);
+}
+
+int SwitchObject::egress_fd() const {
+  return adopted_.main ? adopted_.egress.get() : bpf_program__fd(object_->progs.shunt_egress_pop_vlan);
+}
+
+std::uint64_t SwitchObject::build() {
+  std::size_t size = 0;
+  const void* bytes = switch_bpf__elf_bytes(&size);
+  return std::hash<std::string_view>{}({static_cast<const char*>(bytes), size});
+}
 
 int SwitchObject::map_fd(const char* name) const {
   return check_libbpf(bpf_object__find_map_fd_by_name(object_->obj, name), fmt::format("map {}", name));

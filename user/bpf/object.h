@@ -36,13 +36,19 @@ class LoadFailure : public Error {
 
 using MapFds = std::map<std::string, UniqueFd>;  // by name
 
+// The programs of a copy.
+struct ProgramFds {
+  UniqueFd main, egress;
+};
+
 class SwitchObject {
  public:
   // With `maps_of`, shares the maps of that copy, which must stay alive; otherwise makes them, for config.flow_limit
   // flows.
   explicit SwitchObject(const shunt_config& config, const SwitchObject* maps_of = nullptr);
-  // Over maps that are there, all of them, for which differs_from() said nothing.
-  SwitchObject(const shunt_config& config, const MapFds& maps);
+  // Over maps that are there, all of them, for which differs_from() said nothing. With `programs`, which are of this
+  // build and configuration, the kernel has none to verify.
+  SwitchObject(const shunt_config& config, const MapFds& maps, ProgramFds programs = {});
   ~SwitchObject();
   SwitchObject(const SwitchObject&) = delete;
   SwitchObject& operator=(const SwitchObject&) = delete;
@@ -56,6 +62,9 @@ class SwitchObject {
   // they can.
   [[nodiscard]] static std::string differs_from(const shunt_config& config, const MapFds& maps);
 
+  // What the programs are compiled from, as a hash.
+  [[nodiscard]] static std::uint64_t build();
+
   // The names of the maps that are pinned and shared.
   static const std::vector<const char*>& map_names();
 
@@ -63,6 +72,7 @@ class SwitchObject {
   void load(const shunt_config& config);
 
   switch_bpf* object_;
+  ProgramFds adopted_;
 };
 
 // Loads the program for config.features by `load`; where the verifier refuses it, the generic one (all features), and

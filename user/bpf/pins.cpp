@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <system_error>
 #include <vector>
 
 #include "maps/map_names.h"
 #include "user/base/error.h"
-#include "user/base/unique_fd.h"
 #include "user/bpf/requirements.h"
 
 namespace shunt {
@@ -75,6 +76,17 @@ std::vector<std::string> PinDirectory::link_paths() const {
   for (const fs::path& pin : pins_in(path_))
     if (is_link(pin)) paths.push_back(pin);
   return paths;
+}
+
+UniqueFd PinDirectory::open(const char* name) const {
+  return UniqueFd{bpf_obj_get(fmt::format("{}/{}", path_, name).c_str())};
+}
+
+void PinDirectory::replace(const char* name, int fd) const {
+  const std::string path = fmt::format("{}/{}", path_, name), fresh = path + "-new";
+  remove_pin(fresh);  // a daemon died here
+  check_libbpf(bpf_obj_pin(fd, fresh.c_str()), "pin " + fresh);
+  if (::rename(fresh.c_str(), path.c_str()) != 0) throw_errno(errno, "pin " + path);
 }
 
 void PinDirectory::remove_maps() const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An instance's directory under bpffs: its maps by their names, its links as link-<interface>. What an earlier daemon
+// An instance's directory under bpffs: its maps by their names, its programs, its links as link-<interface>. What an earlier daemon
 // left there goes on forwarding; Datapath takes it over or takes its place.
 //
 // Threads: control.
@@ -7,6 +7,8 @@
 
 #include <string>
 #include <vector>
+
+#include "user/base/unique_fd.h"
 
 namespace shunt {
 
@@ -20,7 +22,9 @@ class PinDirectory {
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::vector<std::string> link_paths() const;
-  void remove_maps() const;  // the programs that use them keep them
+  [[nodiscard]] UniqueFd open(const char* name) const;  // none: invalid
+  void replace(const char* name, int fd) const;         // at no moment is there neither the old nor the new
+  void remove_maps() const;  // and programs: links that use them keep them
   void keep() noexcept { keep_ = true; }
 
  private:
