@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # A port's interface vanishes under traffic: the others lose nothing, no frame leaks, the port keeps its number and
-# serves again when the interface is back. Then: down and up, and a new name.
+# serves again when the interface is back. Then: down and up, a new name,
+# the end of its owner's namespace.
 . "$(dirname "$0")/../support/netns.sh"
 begin ping
 add_guest a 10.0.0.1/24
@@ -54,3 +55,19 @@ renamed() { [ "$(port b2 ofport)" = "$number" ]; }
 wait_until 5 "the port has the new name" renamed
 expect_ping a 10.0.0.2
 shunt port detach br0 b2
+
+note "the namespace of a port's owner dies, and another takes its place"
+guest c ip address add 10.0.0.3/24 dev eth0
+number=$(port d ofport)
+ip netns pids "$TAG-d" | xargs -r kill -9
+ip netns del "$TAG-d"
+gone() { [ "$(port d state)" = gone ]; }
+wait_until 5 "the port waits" gone
+grep -q "port 'd' of bridge 'br0': its interface is gone" "$RUNDIR/shuntd.log" || fail "the log does not say so"
+expect_ping a 10.0.0.3
+ip netns add "$TAG-d"
+make_link d 10.0.0.4/24
+is_back() { [ "$(port d state)" = up ]; }
+wait_until 5 "the port serves its new owner" is_back
+equal "number of the port" "$number" "$(port d ofport)"
+expect_ping a 10.0.0.4
