@@ -67,6 +67,14 @@ SHUNT_INLINE void shunt_parse_again(shunt_frame* frame, struct shunt_headers* h)
   inner.data += front;
   inner.len -= front;
   (void)shunt_parse(&inner, inner.len, 0, SHUNT_FEATURE_ALL, &key, h);
+  if (h->vlan_count && h->vlan_count + vlan_count > 2) { /* of tags, the parser follows two: a third is payload */
+    const __u8 followed = vlan_count < 2 ? (__u8)(2 - vlan_count) : 0;
+
+    __builtin_memset(h, 0, sizeof *h);
+    h->vlan_count = followed;
+    h->eth_type = (__u16)(12 + 4 * followed);
+    h->l3 = (__u16)(h->eth_type + 2);
+  }
   shunt_move_headers(h, front);
   h->vlan_count = (__u8)(h->vlan_count + vlan_count);
   h->max_len = max_len;

@@ -400,10 +400,10 @@ TEST_SUITE("translate: headers") {
     std::mt19937 random{7};
     const auto below = [&](unsigned bound) { return static_cast<unsigned>(random() % bound); };
     unsigned without_packet = 0, edits = 0;
-    for (unsigned round = 0; round < 4000; ++round) {
+    for (unsigned round = 0; round < 6'000; ++round) {
       CAPTURE(round);
       PacketBuilder builder = ethernet();
-      for (unsigned tags = below(4); tags > 0; --tags) builder.vlan(static_cast<std::uint16_t>(tags), 0x8100, 3);
+      for (unsigned tags = below(5); tags > 0; --tags) builder.vlan(static_cast<std::uint16_t>(tags), 0x8100, 3);
       for (unsigned labels = below(2) * below(6); labels > 0; --labels)
         builder.mpls(1000 + labels, 0, static_cast<std::uint8_t>(100 + labels));
       Bytes frame = with_payload(builder, kPayloads[below(3)], 50).build();
