@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the revalidator's thread has and does. revalidator.cpp is the other threads' way to it, revalidator_thread.cpp what
+// it does by itself and when asked.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "user/worker/events.h"
+#include "user/worker/grace_periods.h"
+#include "user/worker/mailbox.h"
+#include "user/worker/megaflow_table.h"
+#include "user/worker/revalidator.h"
+
+namespace shunt {
+
+struct Revalidator::Impl {
+  Impl(const Switch& configuration, FlowMaps& flow_maps, const Options& opts)
+      : sw{configuration},
+        options{opts},
+        mailbox{doorbell, "the revalidator"},
+        table{flow_maps},
+        grace{[&flow_maps] { flow_maps.wait_grace_period(); }, [this] { doorbell.ring(); }} {
+    for (unsigned worker = 0; worker < options.workers; ++worker)
+      queues.push_back(std::make_unique<RequestQueue>(doorbell));
+    table.set_credit(
+        [this](const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) { credit(flow, counted); });
+  }
+
+  // Runs `work` in the thread and passes its result on.
+  template <typename Work>
+  auto call(Work work) {
+    using Result = std::invoke_result_t<Work>;
+    if constexpr (std::is_void_v<Result>) {
+      mailbox.run(std::move(work));
+    } else {
+      // Owned by the work too: it may outlive a caller that gave up.
+      auto result = std::make_shared<Result>();
+      mailbox.run([result, work = std::move(work)]() mutable { *result = work(); });
+      return std::move(*result);
+    }
+  }
+
+  void run();
+  void rest();
+  std::size_t serve_requests();
+  void serve(FlowRequest&& request);
+  void sweep(bool decay);
+  void expire_macs();
+  void housekeeping();
+  void free_retired();
+  void tell_wanted_features();
+
+  void refresh_state() {
+    if (state == nullptr || state->version != sw.version()) state = sw.state();
+  }
+  TranslationRef translate_now(const FlowKey& key) const {
+    return std::make_shared<const Translation>(translate(*state, key));
+  }
+  [[nodiscard]] const BridgeState* bridge_of(const Translation& translation) const;
+  [[nodiscard]] const BridgeState* find_bridge(BridgeId id) const;
+  [[nodiscard]] bool is_stale(const Translation& translation) const;
+
+  // A flow may have been retired on the way to the command, by a request or a timer: programs that run may still hold
+  // it.
+  [[nodiscard]] bool needs_grace_period(bool changed) const { return changed || table.awaits_grace_period(); }
+  bool learn(const Translation& translation);
+  bool mac_changed(const BridgeState& bridge, FdbKey key, MacChange change, std::optional<PortNo> old_port = {});
+  bool retranslate(std::uint32_t slot);
+  bool affects(const Change& change, std::uint32_t slot) const;
+  bool revalidate(const Change& change);
+  Inherited inherit(std::span<const FlowCredit> credited);
+  void credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
+  void count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
+  void refresh_macs();
+  std::vector<FlowSnapshot> list(std::size_t limit);
+  std::vector<FlowSnapshot> top(std::size_t count, FlowOrder order);
+  void count_busy(TimePoint& since, TimePoint until);
+  FlowSnapshot snapshot(std::uint32_t slot) const;
+
+  const Switch& sw;
+  const Options options;
+  Doorbell doorbell;
+  Mailbox mailbox;
+  std::vector<std::unique_ptr<RequestQueue>> queues;
+  SwitchStateRef state;
+  MegaflowTable table;
+  GracePeriods grace;
+  TimePoint now{}, next_sweep{}, last_published{};
+  std::uint64_t reclaimed = 0;  // epoch
+  // MACs whose flows had hits: refreshed after the walk that found them, for learning can retire flows.
+  struct Seen {
+    BridgeId bridge;
+    Translation::Learn learn;
+  };
+  std::vector<Seen> seen;
+  RevalidatorStats stats;
+  std::uint32_t waiting = 0, waited = 0;  // requests in a ring: the most of this second, of the one before
+  std::atomic<std::uint32_t> wanted{0};
+  std::uint32_t loaded = SHUNT_FEATURE_ALL;
+  struct Transmitted {
+    std::atomic<std::uint64_t> packets{0}, bytes{0};
+  };
+  std::array<Transmitted, SHUNT_MAX_PORTS> transmitted{};
+  std::atomic<bool> stopping{false};
+  std::thread thread;
+};
+
+}  // namespace shunt

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <unordered_map>
+
+#include "user/worker/affected.h"
+#include "user/worker/credit.h"
+#include "user/worker/revalidator_impl.h"
+#include "user/worker/sent_forms.h"
+
+namespace shunt {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Requests of a worker that are served in a row, and flows that a sweep looks at before requests are served again.
+constexpr std::size_t kRequestBatch = 256;
+constexpr std::uint32_t kSlice = 2048;
+// A packet handed up before its flow was published has long been sent then.
+constexpr milliseconds kYouth{50};
+constexpr milliseconds kSweepInterval{1000};
+constexpr milliseconds kBusyPause{10}, kIdlePause{250};
+
+}  // namespace
+
+void Revalidator::Impl::run() {
+  TimePoint awake = Clock::now();  // since when its time has not been counted
+  while (!stopping.load(std::memory_order_relaxed)) {
+    now = Clock::now();
+    count_busy(awake, now);
+    const bool commanded = mailbox.take_and_run();
+    refresh_state();
+    const std::size_t served = serve_requests();
+    housekeeping();
+    if (commanded || served != 0) continue;
+    count_busy(awake, Clock::now());
+    rest();
+    awake = Clock::now();
+  }
+}
+
+void Revalidator::Impl::count_busy(TimePoint& since, TimePoint until) {
+  stats.busy_nanoseconds += static_cast<std::uint64_t>((until - since).count());
+  since = until;
+}
+
+void Revalidator::Impl::rest() {
+  doorbell.arm();
+  const bool idle =
+      std::all_of(queues.begin(), queues.end(), [](const auto& queue) { return queue->empty(); }) && mailbox.empty();
+  // While flows are young their maturing is due soon.
+  const milliseconds pause = now - last_published < 2 * kYouth ? kBusyPause : kIdlePause;
+  if (idle && !stopping) doorbell.wait(pause);
+  doorbell.disarm();
+}
+
+std::size_t Revalidator::Impl::serve_requests() {
+  std::size_t served = 0;
+  for (const auto& queue : queues) {
+    waiting = std::max(waiting, static_cast<std::uint32_t>(queue->size()));
+    FlowRequest request;
+    for (std::size_t i = 0; i < kRequestBatch && queue->pop(request); ++i, ++served) serve(std::move(request));
+  }
+  return served;
+}
+
+// Control loads what flows asked for and the program lacks: told once for each feature.
+void Revalidator::Impl::tell_wanted_features() {
+  const std::uint32_t now_wanted = table.wanted_features();
+  const std::uint32_t before = wanted.exchange(now_wanted, std::memory_order_relaxed);
+  if ((now_wanted & ~before & ~loaded) != 0 && options.on_features_wanted) options.on_features_wanted();
+}
+
+void Revalidator::Impl::serve(FlowRequest&& request) {
+  refresh_state();
+  const TimePoint received = request.received;
+  TranslationRef translation = std::move(request.translation);
+  if (is_stale(*translation)) {
+    ++stats.rejected_stale;
+    translation = translate_now(request.key);
+  }
+  // What is learned may change what was decided: then it is decided again.
+  if (learn(*translation) && is_stale(*translation)) translation = translate_now(request.key);
+  switch (table.publish(request.key, std::move(translation), now)) {
+    case MegaflowTable::Publish::kPublished:
+      last_published = now;
+      if (received != TimePoint{}) stats.publish.record(Clock::now() - received);
+      break;
+    case MegaflowTable::Publish::kFull:
+    case MegaflowTable::Publish::kError:
+      ++stats.rejected_full;
+      break;
+    default:
+      break;
+  }
+  table.evict(now);
+  free_retired();
+}
+
+// Every second: counters, ages, order.
+void Revalidator::Impl::housekeeping() {
+  table.mature(now - kYouth);
+  free_retired();
+  tell_wanted_features();
+  if (now < next_sweep) return;
+  next_sweep = now + kSweepInterval;
+  waited = std::exchange(waiting, 0);
+  sweep(true);
+  stats.sweeps.record(Clock::now() - now);
+  expire_macs();
+  table.rank();
+}
+
+void Revalidator::Impl::sweep(bool decay) {
+  table.collect_retired();
+  for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
+    table.collect(begin, begin + kSlice, now, decay);
+    for (std::uint32_t slot = begin; decay && slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
+      const MegaflowTable::Flow* flow = table.flow(slot);
+      if (flow == nullptr || now - flow->used < options.idle_timeout) continue;
+      table.retire(slot);
+      ++stats.expired;
+    }
+    refresh_macs();
+    serve_requests();
+  }
+  refresh_macs();
+}
+
+void Revalidator::Impl::expire_macs() {
+  for (const auto& bridge : state->bridges)
+    for (const FdbKey& key : bridge->fdb->expire(now)) mac_changed(*bridge, key, MacChange::kAged);
+}
+
+// One epoch at a time is on its way through a grace period.
+void Revalidator::Impl::free_retired() {
+  if (grace.busy()) return;
+  if (const std::uint64_t completed = grace.completed(); completed != reclaimed) {
+    table.reclaim(completed);
+    reclaimed = completed;
+  }
+  if (const auto epoch = table.close_epoch()) grace.request(*epoch);
+}
+
+const BridgeState* Revalidator::Impl::find_bridge(BridgeId id) const {
+  for (const auto& bridge : state->bridges)
+    if (bridge->id == id) return bridge.get();
+  return nullptr;
+}
+
+const BridgeState* Revalidator::Impl::bridge_of(const Translation& translation) const {
+  return translation.bridge ? find_bridge(*translation.bridge) : nullptr;
+}
+
+bool Revalidator::Impl::is_stale(const Translation& translation) const {
+  if (translation.version != state->version) return true;
+  const BridgeState* bridge = bridge_of(translation);
+  return bridge != nullptr && bridge->fdb->version() != translation.fdb_version;
+}
+
+// True where a MAC came, moved or went for it.
+bool Revalidator::Impl::learn(const Translation& translation) {
+  const BridgeState* bridge = bridge_of(translation);
+  if (bridge == nullptr) return false;
+  bool changed = false;
+  // A copy: the flow may be translated again for what is learned from it.
+  const std::vector<Translation::Learn> learns = translation.learns;
+  for (const Translation::Learn& learn : learns) {
+    const Fdb::LearnResult result = bridge->fdb->learn(learn.key, learn.port, now);
+    if (result.evicted) {
+      mac_changed(*bridge, *result.evicted, MacChange::kEvicted);
+      changed = true;
+    }
+    if (result.outcome == Fdb::Learned::kAdded || result.outcome == Fdb::Learned::kMoved) {
+      const bool moved = result.outcome == Fdb::Learned::kMoved;
+      mac_changed(*bridge, learn.key, moved ? MacChange::kMoved : MacChange::kLearned, result.old_port);
+      changed = true;
+    }
+  }
+  return changed;
+}
+
+// A MAC is somewhere else, or nowhere, or somewhere at last: flows that asked for it are translated again. Flows from
+// it go where the FDB does not know it on their port: their next packet must come up to be learned from.
+bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacChange change,
+                                    std::optional<PortNo> old_port) {
+  bool changed = false;
+  const std::optional<PortNo> port = bridge.fdb->lookup(key);
+  if (options.events != nullptr && options.events->macs_wanted())
+    options.events->push_mac(options.workers, {bridge.id, change, key, port, old_port});
+  for (const std::uint32_t slot : table.dependents({bridge.id, key})) {
+    const MegaflowTable::Flow* flow = table.flow(slot);
+    if (flow == nullptr) continue;
+    const auto& learns = flow->translation->learns;
+    if (std::any_of(learns.begin(), learns.end(),
+                    [&](const Translation::Learn& learn) { return learn.key == key && learn.port != port; })) {
+      table.retire(slot);
+      changed = true;
+    } else {
+      changed = retranslate(slot) || changed;
+    }
+  }
+  return changed;
+}
+
+bool Revalidator::Impl::retranslate(std::uint32_t slot) {
+  ++stats.revalidated;
+  return table.update(slot, translate_now(table.key(slot)), now);
+}
+
+bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const {
+  const MegaflowTable::Flow& flow = *table.flow(slot);
+  // Translated since: by a packet of its own, or here, before it moved to this slot.
+  if (change.version != 0 && flow.translation->version >= change.version) return false;
+  const BridgeState* bridge = state->bridge_of[flow.port];
+  // A port that left its bridge: its flows are nobody's.
+  if (change.bridge && bridge != nullptr && bridge->id != *change.bridge) return false;
+  if (change.all || bridge == nullptr) return true;
+  return is_affected(flow.translation->dependencies, table.key(slot), table.mask(slot), change);
+}
+
+bool Revalidator::Impl::revalidate(const Change& change) {
+  refresh_state();
+  if (change.empty()) return false;
+  const TimePoint started = Clock::now();
+  bool changed = false;
+  for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
+    // Flows that update() moves to another slot are right already, wherever that is.
+    for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot)
+      if (table.flow(slot) != nullptr && affects(change, slot)) changed = retranslate(slot) || changed;
+    serve_requests();
+  }
+  stats.changes.record(Clock::now() - started);
+  return needs_grace_period(changed);
+}
+
+Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> credited) {
+  now = Clock::now();
+  refresh_state();
+  std::unordered_map<std::uint64_t, const FlowCredit*> by_slot;
+  for (const FlowCredit& credit : credited) by_slot.emplace(credit.slot, &credit);
+  Inherited result;
+  result.broken = table.inherit(
+      [&by_slot](std::uint32_t slot, MegaflowTable::Flow& flow) {
+        const auto found = by_slot.find(slot);
+        if (found == by_slot.end() || found->second->hash != flow.hash) return;
+        const FlowCredit& credit = *found->second;
+        flow.packets = credit.packets;
+        flow.bytes = credit.bytes;
+        flow.seen_packets = credit.seen_packets;
+        flow.seen_bytes = credit.seen_bytes;
+        flow.seen_lost = credit.seen_lost;
+        flow.seen_delta = credit.seen_delta;
+        flow.created = TimePoint{TimePoint::duration{credit.created}};
+      },
+      now);
+  // MACs first: what they decide must not depend on the order of the flows.
+  for (std::uint32_t slot = 0; slot < table.slot_end(); ++slot) {
+    if (table.flow(slot) == nullptr) continue;
+    const TranslationRef translation = translate_now(table.key(slot));
+    const BridgeState* bridge = bridge_of(*translation);
+    if (bridge == nullptr) continue;
+    for (const Translation::Learn& learned : translation->learns)
+      if (!bridge->fdb->lookup(learned.key)) bridge->fdb->learn(learned.key, learned.port, now);
+  }
+  // Those that confirm() moves to another slot are behind it then, or in a gap that was passed: each is met once.
+  std::vector<std::uint32_t> slots;
+  for (std::uint32_t slot = 0; slot < table.slot_end(); ++slot)
+    if (table.flow(slot) != nullptr) slots.push_back(slot);
+  for (const std::uint32_t slot : slots)
+    if (table.confirm(slot, translate_now(table.key(slot)), now)) ++result.changed;
+  result.flows = static_cast<std::uint32_t>(slots.size());
+  return result;
+}
+
+// Who runs a packet credits it: a flow that userspace answers counts for its own age only.
+void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
+  const Translation& translation = *flow.translation;
+  if (counted.packets > 0 && translation.bridge)
+    for (const Translation::Learn& learn : translation.learns) seen.push_back({*translation.bridge, learn});
+  if (!flow.in_kernel) return;
+  count_sent(flow, counted);
+  if (counted.packets == 0) return;
+  shunt::credit(translation, counted.packets, counted.bytes, now);
+  if (options.events != nullptr && !translation.learned.empty())
+    (void)options.events->push(options.workers, LearnEvent{flow.translation});
+}
+
+// By output port, as the kernel sent it: the frame's length differs from output to output by the tags between them, and
+// `delta` is that of the longest form (encode.h).
+void Revalidator::Impl::count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
+  const std::vector<SentForm> forms = sent_forms(*flow.translation, DpPort{flow.port}, table.outputs());
+  int longest = forms.empty() ? 0 : forms.front().delta;
+  for (const SentForm& form : forms) longest = std::max(longest, form.delta);
+  const std::uint64_t packets = counted.packets - counted.lost;
+  const std::uint64_t bytes = counted.bytes + static_cast<std::uint64_t>(counted.delta);
+  for (const SentForm& form : forms) {
+    const auto shorter = static_cast<std::uint64_t>(longest - form.delta);
+    transmitted[form.port.value].packets.fetch_add(packets, std::memory_order_relaxed);
+    transmitted[form.port.value].bytes.fetch_add(bytes - packets * shorter, std::memory_order_relaxed);
+  }
+}
+
+void Revalidator::Impl::refresh_macs() {
+  const std::vector<Seen> work = std::exchange(seen, {});
+  for (const auto& [id, learn] : work) {
+    const BridgeState* bridge = find_bridge(id);
+    // A flow of a port that the MAC has left must not pull it back: only a packet that comes up does.
+    if (bridge != nullptr && bridge->fdb->lookup(learn.key) == learn.port)
+      bridge->fdb->learn(learn.key, learn.port, now);
+  }
+}
+
+std::vector<FlowSnapshot> Revalidator::Impl::list(std::size_t limit) {
+  sweep(false);
+  std::vector<FlowSnapshot> snapshots;
+  for (std::uint32_t slot = 0; slot < table.slot_end() && snapshots.size() < limit; ++slot) {
+    const MegaflowTable::Flow* flow = table.flow(slot);
+    if (flow == nullptr) continue;
+    snapshots.push_back(snapshot(slot));
+  }
+  return snapshots;
+}
+
+std::vector<FlowSnapshot> Revalidator::Impl::top(std::size_t count, FlowOrder order) {
+  TopFlows best{count, order};
+  for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
+    best.consider(table, begin, begin + kSlice);
+    serve_requests();
+  }
+  std::vector<FlowSnapshot> snapshots;
+  for (const std::uint64_t id : best.take())  // some may have gone since
+    if (const std::uint32_t slot = slot_of(table, id); slot != MegaflowTable::kNoSlot)
+      snapshots.push_back(snapshot(slot));
+  return snapshots;
+}
+
+FlowSnapshot Revalidator::Impl::snapshot(std::uint32_t slot) const {
+  const MegaflowTable::Flow& flow = *table.flow(slot);
+  FlowSnapshot snapshot;
+  snapshot.id = flow_id(slot, flow);
+  snapshot.key.key = table.key(slot);
+  snapshot.key.mask = flow.mask;
+  snapshot.mask = table.mask(slot);
+  // What was decided, port by port: the kernel's form may name an output group, or just say "to userspace".
+  snapshot.actions = flow.translation->actions;
+  if (snapshot.actions.empty() || flow.translation->is_drop()) {
+    shunt_action drop{};
+    drop.type = SHUNT_ACT_DROP;
+    drop.field = static_cast<__u8>(flow.translation->drop);
+    snapshot.actions.push_back(drop);
+  }
+  snapshot.in_kernel = flow.in_kernel;
+  snapshot.reason = static_cast<shunt_upcall_reason>(flow.reason);
+  snapshot.packets = flow.packets;
+  snapshot.bytes = flow.bytes;
+  snapshot.age = std::chrono::duration_cast<milliseconds>(now - flow.created);
+  snapshot.idle = std::chrono::duration_cast<milliseconds>(now - flow.used);
+  for (const RuleRef& rule : flow.translation->rules) snapshot.cookies.push_back(rule->cookie);
+  return snapshot;
+}
+
+}  // namespace shunt
