@@ -71,7 +71,9 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
   Met met;
 
   void entered_table(std::uint8_t, const PipelineKey&, const Rule*, unsigned) override {}
-  void entered_group(const Group&, const Bucket*, unsigned) override {}
+  void entered_group(const Group& group, const Bucket*, unsigned) override {
+    if (group.type == GroupType::kSelect) begins_anew();
+  }
   void note(std::string text, unsigned) override {
     if (text.starts_with("the TTL has run out"))
       met.expired = false;  // seen by the translation: a list ends, and no more
@@ -84,6 +86,8 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
   const Layout& layout_;
   bool set_holds_ = false;
 
+  void begins_anew() { met.learns_then_begins_anew = met.learns_then_begins_anew || met.learn_actions > 0; }
+
   template <typename Other>
   void before(const Other&, const PipelineKey&) {}
   void before(const PushVlanAction&, const PipelineKey& key) { met.third_tags += is_present(key.vlan[1]) ? 1 : 0; }
@@ -91,7 +95,10 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
     met.push_mpls = true;
     met.fourth_label = met.fourth_label || has_three_labels(key);
   }
-  void before(const PopMplsAction&, const PipelineKey&) { met.pop_mpls = true; }
+  void before(const PopMplsAction&, const PipelineKey&) {
+    met.pop_mpls = true;
+    begins_anew();
+  }
   void before(const DecTtlAction&, const PipelineKey& key) {
     met.dec_ttl = true;
     const bool is_ip = key.eth_type.host() == 0x0800 || key.eth_type.host() == 0x86dd;
