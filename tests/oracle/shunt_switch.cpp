@@ -202,31 +202,42 @@ void ShuntSwitch::load(const std::vector<std::string>& groups, const std::vector
   switch_.collect(switch_.version());
 }
 
-ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
-  Result result;
-  Sink sink{umem_, frames_};
+// False: the parser drops it. The executor holds it then.
+bool ShuntSwitch::load_frame(PortNo in_port, const Bytes& frame) {
   Frame held = 0;
   if (!frames_.take(held)) throw Error("the executor loses frames");
   umem_.hand(held, Hand::kBatch);
   const std::uint64_t address = Umem::address_of(held) + 256;
   std::memcpy(umem_.data(address), frame.data(), frame.size());
   const XskDescriptor descriptor{address, static_cast<std::uint32_t>(frame.size()), 0};
-  const shunt_drop_reason parsed = executor_.load(std::span{&descriptor, 1}, dp_port(in_port));
-  if (parsed != SHUNT_DROP_NONE) {
-    result.explanation = fmt::format("the parser drops it: {}", parsed + 0);
+  return executor_.load(std::span{&descriptor, 1}, dp_port(in_port)) == SHUNT_DROP_NONE;
+}
+
+Outputs ShuntSwitch::run(const Translation& translation) {
+  Sink sink{umem_, frames_};
+  (void)executor_.run(translation, sink);
+  return std::move(sink.outputs);
+}
+
+ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
+  Result result;
+  if (!load_frame(in_port, frame)) {
+    result.explanation = "the parser drops it";
     return result;
   }
   const FlowKey key = executor_.key();
   const Translation fresh = translate_frame(key, frame, result.met);
-  const Translation* used = find_cached(key, result.fault);
-  result.cached = used != nullptr;
-  if (used == nullptr) used = &fresh;
-  if (used != &fresh && result.fault.empty() && !same_actions(*used, fresh))
-    result.fault = fmt::format("a cached flow covers too much: it has {}\n    but the frame gets {}", describe(*used),
-                               describe(fresh));
-  result.explanation = fmt::format("{}\n    {}", result.cached ? "cached flow" : "translated", describe(*used));
-  (void)executor_.run(*used, sink);
-  result.outputs = std::move(sink.outputs);
+  result.outputs = run(fresh);
+  result.explanation = fmt::format("translated\n    {}", describe(fresh));
+  // Any of the cached flows that cover the key would serve it: whichever does, it must make the same of the frame.
+  for (const CachedFlow& flow : cache_) {
+    if (!equal(key & flow.translation.mask, flow.masked)) continue;
+    result.cached = true;
+    result.explanation += fmt::format("\n    cached flow\n    {}", describe(flow.translation));
+    if (same_actions(flow.translation, fresh)) continue;
+    (void)load_frame(in_port, frame);
+    if (run(flow.translation) != result.outputs) result.fault = "a cached flow covers too much";
+  }
   if (!result.cached && !fresh.needs_packet) cache_.push_back({key & fresh.mask, fresh});
   follow_up(fresh, result.met);
   return result;
@@ -242,20 +253,6 @@ Translation ShuntSwitch::translate_frame(const FlowKey& key, const Bytes& frame,
   met = watcher.met;
   met.gave_up = watched.drop == SHUNT_DROP_TRANSLATION || watched.drop == SHUNT_DROP_RESUBMIT_LIMIT;
   return watched;
-}
-
-// Any of those that cover the key: if two do, they must say the same.
-const Translation* ShuntSwitch::find_cached(const FlowKey& key, std::string& fault) const {
-  const Translation* found = nullptr;
-  for (const CachedFlow& flow : cache_) {
-    if (!equal(key & flow.translation.mask, flow.masked)) continue;
-    if (found == nullptr)
-      found = &flow.translation;
-    else if (!same_actions(*found, flow.translation))
-      fault = fmt::format("two cached flows cover the frame: one has {}\n    the other {}", describe(*found),
-                          describe(flow.translation));
-  }
-  return found;
 }
 
 // What the revalidator and control do with a packet's translation: MACs and rules are learned, and flows that a change

@@ -75,7 +75,8 @@ class ShuntSwitch {
   Executor executor_;
 
   [[nodiscard]] Translation translate_frame(const FlowKey& key, const Bytes& frame, Met& met) const;
-  [[nodiscard]] const Translation* find_cached(const FlowKey& key, std::string& fault) const;
+  [[nodiscard]] bool load_frame(PortNo in_port, const Bytes& frame);
+  [[nodiscard]] Outputs run(const Translation& translation);
   void follow_up(const Translation& translation, const Met& met);
 };
 

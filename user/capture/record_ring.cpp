@@ -61,7 +61,7 @@ bool RecordWriter::put(shunt_capture_record record, std::span<const std::uint8_t
   record.lost = static_cast<__u32>(lost() - told_);
   told_ = lost();
   std::memcpy(ring_.at(put_), &record, sizeof record);
-  std::memcpy(ring_.at(put_) + sizeof record, bytes.data(), record.captured);
+  std::copy_n(bytes.begin(), record.captured, ring_.at(put_) + sizeof record);
   put_ += size;
   ++unpublished_;
   return true;
