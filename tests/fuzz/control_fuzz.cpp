@@ -2,9 +2,11 @@
 // The control socket's input: a stream, cut in two at a place the input names, goes through framing, checking of
 // requests and of parameters, and the handlers over a switch without a kernel. Each line must get exactly one reply
 // line of JSON.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,27 +16,71 @@
 #include "user/control/commands.h"
 #include "user/control/json_rpc.h"
 
+namespace shunt {
+namespace {
+
+// What a parameter of text holds, by its name.
+Json sample_text(std::string_view name) {
+  static const std::map<std::string_view, std::string_view> samples{
+      {"rule", "priority=7,tcp,nw_dst=10.0.0.0/8,actions=eth1"},
+      {"rules", "# all\narp,actions=normal\nip,actions=drop\n"},
+      {"group", "group_id=1,type=select,bucket=weight:2,actions=eth1"},
+      {"groups", "group_id=1,type=all,bucket=actions=eth1\ngroup_id=2,type=indirect,bucket=actions=drop\n"},
+      {"meter", "meter=1,kbps,burst,bands=type=drop,rate=1000,burst_size=100"},
+      {"meters", "meter=1,pktps,bands=type=drop,rate=10\nmeter=2,kbps,bands=type=dscp_remark,rate=1,prec_level=1\n"},
+      {"config", "[bridges.br0]\nfail-mode = \"secure\"\n[bridges.br0.ports.eth1]\ntag = 5\nqueues = 2\n"},
+      {"filter", "ip6 and (tcp port 80 or udp[8:2] = 0xabcd) and not vlan 5 and greater 100"},
+      {"target", "ssl:[2001:db8::1]:6653"},
+      {"key", "in_port(1),eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02),eth_type(0x0800)"},
+      {"flow", "in_port=eth1,tcp,nw_src=10.0.0.1,tp_dst=80"},
+      {"frame", "020000000001020000000002080045000014"},
+      {"in_port", "eth1"},
+      {"flood_vlans", "5,10-20"},
+      {"datapath_id", "00000000000000aa"},
+      {"name", "classify"},
+  };
+  const auto found = samples.find(name);
+  return found == samples.end() ? "text" : found->second;
+}
+
+Json sample(const ParamSpec& param) {
+  switch (param.type) {
+    case ParamType::kInterface:
+      return param.name == "bridge" ? "br0" : "eth1";
+    case ParamType::kMac:
+      return "02:00:00:00:00:07";
+    case ParamType::kVlans:
+      return "1,5-7";
+    case ParamType::kChoice:
+      return param.choices.substr(0, param.choices.find('|'));
+    case ParamType::kText:
+      return sample_text(param.name);
+    case ParamType::kInteger:
+      return std::min<std::uint64_t>(std::max<std::uint64_t>(param.min, 5), param.max);
+    case ParamType::kFlag:
+      return true;
+  }
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace shunt
+
+// Every method: with all its parameters, and with those alone that it must have.
 std::vector<std::string> shunt::test::fuzz_seeds() {
+  FakeInstance instance;
+  const Commands commands{instance, {"fuzz", "0", 1, Clock::now()}};
   std::vector<std::string> seeds;
-  for (
-      const char* call : {
-          R"("method":"bridge.add","params":{"bridge":"br1"})",
-          R"("method":"bridge.show","params":{"bridge":"br0"})",
-          R"("method":"port.attach","params":{"bridge":"br0","port":"e2","ofport":7,"trunks":"1,5-7","queues":2})",
-          R"("method":"port.attach","params":{"bridge":"br0","port":"e3","tag":9,"mode":"generic","force":true})",
-          R"("method":"port.set","params":{"bridge":"br0","port":"eth1","all_vlans":true})",
-          R"("method":"port.list","params":{"bridge":"br0"})",
-          R"("method":"flow.add","params":{"bridge":"br0","rule":"priority=7,tcp,nw_dst=10.0.0.0/8,actions=eth1"})",
-          R"("method":"flow.replace","params":{"bridge":"br0","rules":"# all\narp,actions=normal\nip,actions=drop\n"})",
-          R"("method":"flow.del_strict","params":{"bridge":"br0","rule":"priority=7,tcp,cookie=0x1/-1"})",
-          R"("method":"flow.list","params":{"bridge":"br0"})",
-          R"("method":"cache.list","params":{"limit":10})",
-          R"("method":"fdb.add","params":{"bridge":"br0","mac":"02:00:00:00:00:07","port":"eth1","vlan":5})",
-          R"("method":"fdb.set","params":{"bridge":"br0","ageing_s":20,"limit":5})",
-          R"("method":"drops","params":{"all":true})",
-          R"("method":"stats")",
-      })
-    seeds.push_back("\x80{\"jsonrpc\":\"2.0\",\"id\":1," + std::string{call} + "}\n");
+  for (const Method* method : commands.methods()) {
+    Json all = Json::object(), least = Json::object();
+    for (const ParamSpec& param : method->params) {
+      all[std::string{param.name}] = sample(param);
+      if (param.required) least[std::string{param.name}] = sample(param);
+    }
+    for (const Json& params : {all, least})
+      seeds.push_back("\x80" +
+                      Json{{"jsonrpc", "2.0"}, {"id", 1}, {"method", method->name}, {"params", params}}.dump() + "\n");
+  }
   return seeds;
 }
 

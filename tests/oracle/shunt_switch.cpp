@@ -99,6 +99,7 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
     met.pop_mpls = true;
     begins_anew();
   }
+  void before(const DecMplsTtlAction&, const PipelineKey&) { met.dec_mpls_ttl = true; }
   void before(const DecTtlAction&, const PipelineKey& key) {
     met.dec_ttl = true;
     const bool is_ip = key.eth_type.host() == 0x0800 || key.eth_type.host() == 0x86dd;

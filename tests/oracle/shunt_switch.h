@@ -38,7 +38,7 @@ class ShuntSwitch {
     bool max_len = false, max_len_unsent = false;  // unsent: to a port that takes nothing
     bool exit_before_set = false;                  // while the action set held something
     bool learns_then_begins_anew = false;          // learn, then what Open vSwitch cannot go on behind in one translation
-    bool dec_ttl = false, push_mpls = false, pop_mpls = false;
+    bool dec_ttl = false, dec_mpls_ttl = false, push_mpls = false, pop_mpls = false;
     bool gave_up = false;  // translation failed
     // Where the TTL runs out and the flow serves every TTL: what it learned until there. Open vSwitch translates no
     // further.

@@ -88,11 +88,11 @@ std::string Commands::handle(std::string_view line, ClientStream* client) {
   }
 }
 
-std::vector<std::string_view> Commands::method_names() const {
-  std::vector<std::string_view> names;
+std::vector<const Method*> Commands::methods() const {
+  std::vector<const Method*> all;
   for (const auto& group : methods_)
-    for (const Method& method : group) names.push_back(method.name);
-  return names;
+    for (const Method& method : group) all.push_back(&method);
+  return all;
 }
 
 Json Commands::call(const RpcRequest& request, ClientStream* client) {

@@ -70,7 +70,7 @@ class Commands {
   // One request line -> its reply line. Whatever is wrong with the request becomes an error reply.
   [[nodiscard]] std::string handle(std::string_view line, ClientStream* client = nullptr);
 
-  [[nodiscard]] std::vector<std::string_view> method_names() const;
+  [[nodiscard]] std::vector<const Method*> methods() const;
   [[nodiscard]] StatsSource& figures() { return figures_; }
 
  private:

@@ -174,8 +174,8 @@ TEST_SUITE("shunt") {
   TEST_CASE("each command has a help of its own, which needs no daemon") {
     Session session;
     session.socket.reset();
-    for (const auto& method : session.commands.method_names()) {
-      std::string name{method};
+    for (const Method* method : session.commands.methods()) {
+      std::string name{method->name};
       std::replace(name.begin(), name.end(), '_', '-');
       const std::size_t dot = name.find('.');
       std::vector<std::string> words{name.substr(0, dot)};

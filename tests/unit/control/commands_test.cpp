@@ -23,10 +23,10 @@ TEST_SUITE("commands") {
 
   TEST_CASE("each method refuses a parameter it does not know") {
     Daemon daemon;
-    const auto methods = daemon.commands.method_names();
+    const auto methods = daemon.commands.methods();
     CHECK(methods.size() == 58);
-    for (const std::string_view method : methods) {
-      const Json error = daemon.error(method, {{"no-such-parameter", 1}});
+    for (const Method* method : methods) {
+      const Json error = daemon.error(method->name, {{"no-such-parameter", 1}});
       CHECK(error.at("code") == static_cast<int>(RpcCode::kInvalidParams));
       CHECK(says(error, "'no-such-parameter'"));
     }
