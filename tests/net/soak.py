@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The two ends of soak.sh's traffic. Every frame says in its payload which rule version it was sent under, and holds a
-checksum of itself; version v leads to receiver v % 3.
+checksum of itself; the rule writes its own version into the source MAC, and leads to receiver version % 3.
 
 send INTERFACE VERSION-FILE SECONDS     100,000 flows in random order, as fast as this goes
-receive INTERFACE NUMBER SECONDS        counts frames, and those that are broken or met an older version's verdict
+receive INTERFACE NUMBER SECONDS        counts frames, and those that are broken, met an older version's verdict,
+                                        or that of a version that leads elsewhere
 """
 import json
 import mmap
@@ -72,7 +73,7 @@ def receive(interface, number, seconds):
     end = time.monotonic() + float(seconds)
     poll = select.poll()
     poll.register(port, select.POLLIN)
-    frames = broken = stale = 0
+    frames = broken = stale = astray = 0
     while not stop and time.monotonic() < end:
         if not poll.poll(50):
             continue
@@ -87,10 +88,11 @@ def receive(interface, number, seconds):
         magic, version, _ = PAYLOAD.unpack(payload)
         if magic != MAGIC or struct.unpack_from("!I", data, 58)[0] != zlib.crc32(payload):
             broken += 1
-        # On its way while the rule changed it may meet the next version; never an older one.
-        elif (version - number) % 3 != 0 and (version + 1 - number) % 3 != 0:
-            stale += 1
-    json.dump({"frames": frames, "broken": broken, "stale": stale}, sys.stdout)
+        # On its way while rules change it may meet newer ones; never an older one.
+        met = int.from_bytes(data[8:12], "big")
+        stale += met < version
+        astray += met % 3 != number
+    json.dump({"frames": frames, "broken": broken, "stale": stale, "astray": astray}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ version=0
 printf '\0\0\0\0' >"$RUNDIR/version"
 set_version() { # the rule first, then the sender may rely on it
   version=$1
-  shunt flow add br0 "priority=500,in_port=a,udp,tp_dst=7000,actions=output:${receivers[$((version % 3))]}"
+  shunt flow add br0 "priority=500,in_port=a,udp,tp_dst=7000,actions=mod_dl_src:$(
+    printf '02:01:%02x:%02x:%02x:%02x' $((version >> 24 & 255)) $((version >> 16 & 255)) $((version >> 8 & 255)) $((version & 255))
+  ),output:${receivers[$((version % 3))]}"
   python3 - "$RUNDIR/version" "$version" <<'PY'
 import mmap, struct, sys
 with open(sys.argv[1], "r+b") as f:
@@ -106,9 +108,9 @@ python3 - "$RUNDIR" <<'PY'
 import json, sys
 sent = json.load(open(sys.argv[1] + "/soak.sent"))["sent"]
 ends = [json.load(open(f"{sys.argv[1]}/soak.{i}")) for i in range(3)]
-frames, broken, stale = (sum(e[k] for e in ends) for k in ("frames", "broken", "stale"))
-print(f"-- {sent} frames sent, {frames} came, {broken} broken, {stale} by an older verdict")
-sys.exit("FAILED: frames are broken or stale" if broken or stale or frames < sent // 4 else 0)
+frames, broken, stale, astray = (sum(e[k] for e in ends) for k in ("frames", "broken", "stale", "astray"))
+print(f"-- {sent} frames sent, {frames} came, {broken} broken, {stale} by an older verdict, {astray} at a wrong port")
+sys.exit("FAILED: frames are broken, stale or astray" if broken or stale or astray or frames < sent // 4 else 0)
 PY
 memory_after=$(memory)
 note "memory $memory_before -> $memory_after kB, descriptors $descriptors_before -> $(descriptors), free frames $frames_before -> $(free_frames), maps of groups $groups_before -> $(group_maps)"
