@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Mininet with Shunt's switch class: pingall over a tree of switches, standalone and with Open vSwitch's controller.
+# Mininet with Shunt's switch class: pingall over a tree of switches, standalone and with Open vSwitch's controller; iperf.
 . "$(dirname "$0")/../support/netns.sh"
-begin mn ovs-testcontroller
+begin mn ovs-testcontroller iperf
 start_switch
 SWITCH=shunt,rundir=$RUNDIR,instance=$INSTANCE
 mininet() { # OPTION…
-  host env SHUNT="$SHUNT" mn --custom "$SUPPORT/../../scripts/mininet_shunt.py" "$@" >"$RUNDIR/mn" 2>&1 ||
+  host env SHUNT="$SHUNT" timeout 60 mn --custom "$SUPPORT/../../scripts/mininet_shunt.py,$SUPPORT/mininet_iperf.py" "$@" >"$RUNDIR/mn" 2>&1 ||
     fail "mn $*: $(tail -20 "$RUNDIR/mn")"
 }
 
@@ -20,3 +20,7 @@ note "pingall, with a controller"
 CHILDREN+=($!)
 mininet --switch "$SWITCH" --topo tree,2 --controller remote,ip=127.0.0.1,port=6653 --test pingall
 grep -q '0% dropped' "$RUNDIR/mn" || fail "pingall: $(tail -12 "$RUNDIR/mn")"
+
+note "iperf"
+mininet --switch "$SWITCH,failMode=standalone" --topo single,2 --controller none --test iperf
+grep -q 'Results:.*bits/sec' "$RUNDIR/mn" || fail "iperf: $(tail -12 "$RUNDIR/mn")"
