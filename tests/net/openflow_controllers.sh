@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Controllers of others over TCP and TLS: Open vSwitch's own (a learning switch, OpenFlow 1.0 and 1.3) and os-ken's
-# simple_switch_13; the fail modes; what `shunt controller` shows; and no message of it all is malformed to tshark.
+# Open vSwitch's controller over TCP and TLS (a learning switch, OpenFlow 1.0 and 1.3); the fail modes; what
+# `shunt controller` shows; and no message of it all is malformed to tshark. os-ken's are in openflow_apps.sh.
 . "$(dirname "$0")/../support/netns.sh"
 begin ovs-testcontroller openssl tshark
 add_guest a 10.0.0.2/24
@@ -61,19 +61,6 @@ expect_ping a 10.0.0.3
 end_controller
 shunt controller del br0
 shunt flow replace br0 'priority=0,actions=NORMAL'
-
-if /usr/bin/python3 -c 'import os_ken.app.simple_switch_13' 2>/dev/null; then # Debian's package has the library, not the applications
-  note "os-ken's simple_switch_13"
-  (exec nsenter --net="/run/netns/$TAG-host" -- /usr/bin/python3 /usr/bin/osken-manager --ofp-tcp-listen-port 6653 \
-    os_ken.app.simple_switch_13 >"$RUNDIR/osken.log" 2>&1) &
-  CHILDREN+=($!)
-  shunt controller add br0 tcp:127.0.0.1:6653
-  wait_until 20 "os-ken is connected" connected 1
-  guest a ping -q -c 3 -W 2 10.0.0.3 >/dev/null || true
-  expect_ping a 10.0.0.3
-  shunt flow list br0 | grep -q 'priority=1,in_port=a.*dl_dst' || fail "os-ken has set no rule: $(shunt flow list br0)"
-  shunt controller del br0
-fi
 
 note "tshark finds nothing malformed"
 sleep 0.5
