@@ -20,6 +20,7 @@ namespace shunt {
 // that has the error. What earlier versions send instead is in user/openflow/codec/error_codec.cpp.
 #define SHUNT_OF_ERRORS(X)                                                          \
   X(kIncompatible, 0, 0, "OFPET_HELLO_FAILED/OFPHFC_INCOMPATIBLE")                  \
+  X(kHelloNotPermitted, 0, 1, "OFPET_HELLO_FAILED/OFPHFC_EPERM")                    \
   X(kBadVersion, 1, 0, "OFPET_BAD_REQUEST/OFPBRC_BAD_VERSION")                      \
   X(kBadMessageType, 1, 1, "OFPET_BAD_REQUEST/OFPBRC_BAD_TYPE")                     \
   X(kBadMultipart, 1, 2, "OFPET_BAD_REQUEST/OFPBRC_BAD_MULTIPART")                  \
@@ -79,6 +80,7 @@ namespace shunt {
   X(kBundleUnsupported, 17, 10, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_UNSUP")             \
   X(kBundleTooMany, 17, 12, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_TOO_MANY")              \
   X(kBundleMessageFailed, 17, 13, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_FAILED")          \
+  X(kBundleTimeout, 17, 14, "OFPET_BUNDLE_FAILED/OFPBFC_TIMEOUT")                   \
   X(kBadOutPort, 2, 4, "OFPET_BAD_ACTION/OFPBAC_BAD_OUT_PORT")                      \
   X(kBadArgument, 2, 5, "OFPET_BAD_ACTION/OFPBAC_BAD_ARGUMENT")                     \
   X(kTooManyActions, 2, 7, "OFPET_BAD_ACTION/OFPBAC_TOO_MANY")                      \

@@ -97,7 +97,7 @@ void check_watch(const Group& group, const Bucket& bucket) {
 }  // namespace
 
 GroupEdit::GroupEdit(RuleEdit& edit) : edit_{edit}, groups_{std::make_shared<Groups>(*edit.bridge().groups)} {
-  for (const auto& [id, group] : *groups_) count_chains(*group, 1);
+  for (const auto& [id, group] : *groups_) count_buckets(*group, 1);
 }
 
 void GroupEdit::apply(const GroupMod& mod) {
@@ -157,6 +157,7 @@ void GroupEdit::remove(std::uint32_t id) {
     }
     groups_->clear();
     chained_.clear();
+    bucket_count_ = 0;
     return;
   }
   const auto found = groups_->find(id);
@@ -165,7 +166,7 @@ void GroupEdit::remove(std::uint32_t id) {
     throw OfError(OfErrorCode::kChainedGroup, "group {} is forwarded to, or watched, by {} other buckets", id,
                   chained_[id])
         .about("group_id");
-  count_chains(*found->second, -1);
+  count_buckets(*found->second, -1);
   groups_->erase(found);
   deleted_.insert(id);
   edit_.mark_changed(tag_of(DependencyKind::kGroup, id));
@@ -232,14 +233,17 @@ void GroupEdit::put(std::shared_ptr<Group> group, std::size_t first_given) {
   if (before != nullptr) {
     group->counters = before->counters;
     modified_.push_back({before, group, group->counters.packets(), group->counters.bytes()});
-    count_chains(*before, -1);
+    count_buckets(*before, -1);
   }
-  count_chains(*group, 1);
+  count_buckets(*group, 1);
+  if (bucket_count_ > kMaxBridgeBuckets)
+    throw OfError(OfErrorCode::kOutOfBuckets, "{} buckets in all groups: at most {}", bucket_count_, kMaxBridgeBuckets);
   edit_.mark_changed(tag_of(DependencyKind::kGroup, group->id));
   at->second = std::move(group);
 }
 
-void GroupEdit::count_chains(const Group& group, int by) {
+void GroupEdit::count_buckets(const Group& group, int by) {
+  bucket_count_ += by * static_cast<std::int64_t>(group.buckets.size());
   for_each_chain(group, [&](std::uint32_t id) { chained_[id] += static_cast<std::uint32_t>(by); });
 }
 

@@ -22,6 +22,7 @@ class GroupEdit {
  public:
   static constexpr std::size_t kMaxGroups = 65536;
   static constexpr std::size_t kMaxBuckets = 1024;  // of a group
+  static constexpr std::int64_t kMaxBridgeBuckets = 1 << 18;
 
   struct Modified {
     GroupRef old_group, new_group;
@@ -41,6 +42,7 @@ class GroupEdit {
   RuleEdit& edit_;
   std::shared_ptr<Groups> groups_;
   std::unordered_map<std::uint32_t, std::uint32_t> chained_;  // buckets that forward to a group, or watch it
+  std::int64_t bucket_count_ = 0;                             // of all groups
   std::set<std::uint32_t> deleted_;
   std::vector<Modified> modified_;
 
@@ -50,7 +52,7 @@ class GroupEdit {
   void remove_buckets(const GroupMod& mod);
   // first_given: where in the group the change's buckets begin, by whose number refusals name them.
   void put(std::shared_ptr<Group> group, std::size_t first_given = 0);
-  void count_chains(const Group& group, int by);
+  void count_buckets(const Group& group, int by);  // and what they forward to and watch
   void check(const Group& group, std::size_t first_given) const;
   void refuse_loop(const Group& group, std::size_t first_given) const;
   [[nodiscard]] const Group& get(std::uint32_t id) const;

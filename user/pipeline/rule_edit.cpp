@@ -278,10 +278,17 @@ void RuleEdit::modify(const FlowMod& mod, const RuleRef& rule) {
 
 // A table that is full takes a rule only in place of another, where it is set to evict.
 void RuleEdit::make_room(std::uint8_t number) {
+  if (!rule_count_) {
+    rule_count_ = 0;
+    for (std::size_t table = 0; table < kTableCount; ++table) *rule_count_ += size(static_cast<std::uint8_t>(table));
+  }
   const TableConfig settings = config(number);
-  if (!settings.max_rules || size(number) < *settings.max_rules) return;
-  if (settings.evict && *settings.max_rules > 0 && evict_one(number)) return;
-  throw OfError(OfErrorCode::kTableFull, "table {} is full: it holds at most {} rules", number, *settings.max_rules);
+  const std::uint32_t limit = settings.max_rules.value_or(kMaxTableRules);
+  const bool full = size(number) >= limit;
+  if (!full && *rule_count_ < kMaxBridgeRules) return;
+  if (settings.evict && limit > 0 && evict_one(number)) return;
+  if (full) throw OfError(OfErrorCode::kTableFull, "table {} is full: it holds at most {} rules", number, limit);
+  throw OfError(OfErrorCode::kTableFull, "the bridge is full: it holds at most {} rules", kMaxBridgeRules);
 }
 
 void RuleEdit::evict_surplus(std::uint8_t number) {
@@ -329,6 +336,7 @@ void RuleEdit::insert(RuleRef rule) {
   changed_ = true;
   affects(rule->table, rule->match);
   count_learners(*rule, 1);
+  if (rule_count_) ++*rule_count_;
   table(rule->table).insert(rule, version_);
   if (const auto peers = peers_.find(rule->table); peers != peers_.end()) peers->second[rule->priority].push_back(rule);
   events_.push_back({std::move(rule), true});
@@ -338,6 +346,7 @@ void RuleEdit::take_out(const RuleRef& rule, std::optional<RemovedReason> reason
   changed_ = true;
   affects(rule->table, rule->match);
   count_learners(*rule, -1);
+  if (rule_count_) --*rule_count_;
   table(rule->table).remove(*rule, version_);
   if (const auto peers = peers_.find(rule->table); peers != peers_.end())
     std::erase(peers->second[rule->priority], rule);

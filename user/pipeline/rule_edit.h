@@ -85,6 +85,7 @@ class RuleEdit {
   std::vector<Modified> modified_;
   std::vector<Event> events_;
   std::vector<RuleRef> touched_;                         // modified to what they are: their hard timeout starts again
+  std::optional<std::size_t> rule_count_;                // of all tables, once asked for; kept up
   std::map<std::uint8_t, Peers> peers_;                  // of tables that an overlap was looked for in; kept up
   std::map<RuleIndex::Learned, std::int64_t> learners_;  // that this edit added, less those it removed
 

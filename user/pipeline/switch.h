@@ -47,13 +47,17 @@ struct BridgePort {
 };
 
 // What a table does, but for its rules.
+// Bounds on the memory that a controller can ask for.
+inline constexpr std::uint32_t kMaxTableRules = 1'000'000;  // of a table without a limit of its own
+inline constexpr std::size_t kMaxBridgeRules = 2'000'000;
+
 struct TableConfig {
   std::string name;
   // What happens to a packet that no rule matches: OpenFlow 1.3 drops; Open vSwitch's tools of 1.0 and standalone
   // bridges know the others (OFPTC11_TABLE_MISS_*).
   enum class Miss : std::uint8_t { kDrop, kController, kContinue };
   Miss miss = Miss::kDrop;
-  std::optional<std::uint32_t> max_rules;  // none: no limit of its own
+  std::optional<std::uint32_t> max_rules;  // none: kMaxTableRules
   // Full: of the rules that would end by themselves the least important goes, of several the one that ends first (Open
   // vSwitch's overflow_policy=evict: rules without a timeout are never evicted). Else the new one is refused.
   bool evict = false;

@@ -172,6 +172,23 @@ TEST_SUITE("groups") {
     CHECK(insert(7, {bucket(5, {})}).empty());
   }
 
+  TEST_CASE("all groups together have at most 262144 buckets, and room again when one goes") {
+    OneBridge bridge;
+    std::vector<GroupMod> mods(GroupEdit::kMaxBridgeBuckets / GroupEdit::kMaxBuckets);
+    for (std::size_t i = 0; i < mods.size(); ++i) {
+      mods[i].group = static_cast<std::uint32_t>(i);
+      for (std::uint32_t id = 0; id < GroupEdit::kMaxBuckets; ++id) mods[i].buckets.push_back(bucket(id, {}));
+    }
+    bridge.config.apply_group(bridge.id, mods, kStart);
+    CHECK(refusal(bridge, [&] { bridge.add(1000, {bucket(0, {})}); }) == OfErrorCode::kOutOfBuckets);
+    GroupMod gone;
+    gone.command = GroupMod::Command::kDelete;
+    gone.group = 0;
+    bridge.apply(gone);
+    bridge.add(1000, {bucket(0, {})});
+    CHECK(bridge.config.find_bridge("br0")->groups->contains(1000));
+  }
+
   TEST_CASE("there are at most 65536 groups") {
     OneBridge bridge;
     std::vector<GroupMod> mods(GroupEdit::kMaxGroups + 1);
