@@ -29,6 +29,7 @@ class BridgeAgent {
   [[nodiscard]] BridgeId id() const { return id_; }
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] PacketBuffers& buffers() { return buffers_; }
+  [[nodiscard]] std::size_t& bundle_bytes() { return bundle_bytes_; }  // of all sessions' bundles
 
   // As configured; else that of the LOCAL port's address.
   [[nodiscard]] std::uint64_t datapath_id() const;
@@ -55,6 +56,7 @@ class BridgeAgent {
   std::optional<std::uint64_t> datapath_id_;
   std::optional<std::uint64_t> generation_;
   PacketBuffers buffers_;
+  std::size_t bundle_bytes_ = 0;
   std::vector<Session*> sessions_;
   std::vector<PortDescription> ports_;  // as last told of
 };

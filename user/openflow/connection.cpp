@@ -32,7 +32,7 @@ void Connection::read_some() {
   static thread_local std::array<std::uint8_t, kReadSize> buffer;
   const Transport::Result result = transport_->read(buffer);
   if (result.outcome == Transport::Outcome::kClosed) over_ = true;
-  if (result.outcome != Transport::Outcome::kMoved) return;
+  if (result.outcome != Transport::Outcome::kMoved || lingers_) return;
   session_.feed(std::span{buffer}.first(result.bytes));
   heard_ = Clock::now();
   probed_ = {};
@@ -67,13 +67,21 @@ void Connection::flush() {
     sent_ = 0;
   }
   session_.set_waiting(waiting());
-  if (waiting() == 0 && session_.closing()) over_ = true;
+  if (session_.given_up()) over_ = true;
+  if (waiting() == 0 && session_.closing() && !lingers_) linger();
   if (!over_) await();
+}
+
+// The last thing said was an error. Were the socket closed while something comes in, the error would be lost on its way
+// (TCP resets): what comes is thrown away until the other side closes, or the next probe.
+void Connection::linger() {
+  lingers_ = true;
+  transport_->end_writing();
 }
 
 void Connection::await() {
   std::uint32_t events = 0;
-  if (!session_.closing() && session_.input_size() < kEnoughInput) events |= EPOLLIN;
+  if (lingers_ || (!session_.closing() && session_.input_size() < kEnoughInput)) events |= EPOLLIN;
   if (waiting() > 0 || transport_->wants_to_write()) events |= EPOLLOUT;
   if (events == awaited_) return;
   awaited_ = events;
@@ -81,7 +89,9 @@ void Connection::await() {
 }
 
 void Connection::probe(TimePoint now, std::chrono::milliseconds interval) {
-  if (over_ || now - heard_ < interval) return;
+  const bool late = !session_.version() && now - since_ >= 2 * interval;
+  if (lingers_ || late) over_ = true;
+  if (over_ || !session_.version() || now - heard_ < interval) return;
   if (probed_ == TimePoint{}) {
     probed_ = now;
     session_.send_echo();

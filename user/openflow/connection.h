@@ -29,7 +29,9 @@ class Connection {
   void flush();
   [[nodiscard]] int fd() const { return transport_->fd(); }
   [[nodiscard]] bool is_over() const { return over_; }
-  // Nothing was heard for `interval`: asks whether the other side is there, and gives up after as much again.
+  [[nodiscard]] bool lingers() const { return lingers_; }  // has said its last, and lets the other side read it
+  // Nothing was heard for `interval`: asks whether the other side is there, and gives up after as much again; on one
+  // that has not agreed on a version by then, without asking.
   void probe(TimePoint now, std::chrono::milliseconds interval);
 
   [[nodiscard]] Session& session() { return session_; }
@@ -43,6 +45,7 @@ class Connection {
   void on_events(std::uint32_t events);
   void read_some();
   void await();
+  void linger();
   [[nodiscard]] std::size_t waiting() const { return out_.size() - sent_; }
 
   EventLoop& loop_;
@@ -54,6 +57,7 @@ class Connection {
   std::uint32_t awaited_ = 0;  // events
   bool over_ = false;
   bool more_ = false;  // run() again when there is room
+  bool lingers_ = false;
   TimePoint since_, heard_, probed_{};
 };
 

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "user/base/error.h"
 #include "user/base/unix_listener.h"
+#include "user/openflow/codec/error_codec.h"
 
 namespace shunt::openflow {
 namespace {
@@ -44,6 +46,9 @@ Endpoint::Endpoint(EventLoop& loop, InstanceApi& instance, const std::string& br
       management_{listen_unix(path_, fmt::format("management socket '{}'", path_))},
       last_controller_{Clock::now()} {
   loop_.add(management_.get(), EPOLLIN, [this](std::uint32_t) { accept_from(management_.get(), nullptr); });
+  // Left by a daemon that ended while it was alone: so it is until a controller comes.
+  standalone_ = has_standalone_rule();
+  if (standalone_) last_controller_ = TimePoint{};
 }
 
 Endpoint::~Endpoint() {
@@ -92,8 +97,11 @@ void Endpoint::on_second() {
     else if (!controller.target.passive && now >= controller.next_try)
       connect(controller);
   }
+  // Who has connected to the management socket may be silent, once it has said hello.
   for (Accepted& accepted : accepted_)
-    if (accepted.from != nullptr) accepted.connection->probe(now, kProbeInterval);
+    if (accepted.from != nullptr || !accepted.connection->session().version() || accepted.connection->lingers())
+      accepted.connection->probe(now, kProbeInterval);
+  for_each_connection([&](Connection& connection) { connection.session().expire_bundles(now); });
   flush();
 }
 
@@ -101,8 +109,8 @@ void Endpoint::accept_from(int listener, const Controller* controller) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     UniqueFd fd{::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
     if (!fd) return;
-    if (accepted_.size() == kMaxConnections) {
-      spdlog::warn("bridge '{}': more than {} OpenFlow connections: one is refused", agent_.name(), kMaxConnections);
+    if (is_crowded(controller)) {
+      turn_away(std::move(fd), controller);
       continue;
     }
     const Session::Kind kind = controller == nullptr ? Session::Kind::kService : Session::Kind::kController;
@@ -115,6 +123,27 @@ void Endpoint::accept_from(int listener, const Controller* controller) {
       spdlog::error("bridge '{}': an OpenFlow connection is refused: {}", agent_.name(), error.what());
     }
   }
+}
+
+bool Endpoint::is_crowded(const Controller* controller) const {
+  return std::ranges::count(accepted_, controller, &Accepted::from) >= static_cast<std::ptrdiff_t>(kMaxConnections);
+}
+
+// Told why, as far as a fresh socket takes it at once (and not by TLS, whose handshake would have to be waited for).
+void Endpoint::turn_away(UniqueFd socket, const Controller* controller) {
+  if (const TimePoint now = Clock::now(); now >= next_complaint_) {
+    spdlog::warn("bridge '{}': more than {} OpenFlow connections{}: others are refused", agent_.name(), kMaxConnections,
+                 controller == nullptr ? "" : " to " + controller->text);
+    next_complaint_ = now + std::chrono::seconds{10};
+  }
+  if (controller != nullptr && controller->target.kind == Target::Kind::kTls) return;
+  std::array<std::uint8_t, 256> hello{};
+  [[maybe_unused]] const ssize_t unread = ::recv(socket.get(), hello.data(), hello.size(), MSG_DONTWAIT);
+  Writer out;
+  encode_hello(out, kVersions, 0);
+  encode_hello_failed(out, OfErrorCode::kHelloNotPermitted, number_of(kVersions.back()), 0, "too many connections");
+  [[maybe_unused]] const ssize_t sent =
+      ::send(socket.get(), out.bytes().data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 std::unique_ptr<Transport> Endpoint::transport_of(UniqueFd socket, const Target& target) const {
@@ -175,7 +204,7 @@ void Endpoint::add(const std::string& text) {
               [this, &added](std::uint32_t) { accept_from(added.listener.get(), &added); });
   else
     connect(added);
-  last_controller_ = Clock::now();
+  if (!standalone_) last_controller_ = Clock::now();
   // What the packets of a bridge with a controller do is for the controller to say.
   if (is_first) set_default_rule(false);
 }
@@ -253,18 +282,32 @@ void Endpoint::adapt() {
   if (has_controller()) last_controller_ = now;
   const bool alone =
       !controllers_.empty() && fail_mode_ == FailMode::kStandalone && now - last_controller_ > 3 * kProbeInterval;
-  if (alone != standalone_) set_standalone(alone);
-  if (const bool old = has_old_controller(); old != miss_to_controller_) set_miss_to_controller(old);
+  try {
+    if (alone != standalone_) set_standalone(alone);
+    if (const bool old = has_old_controller(); old != miss_to_controller_) set_miss_to_controller(old);
+  } catch (const std::exception& error) {  // a table that is full; it is tried again once a second
+    spdlog::error("bridge '{}': {}", agent_.name(), error.what());
+  }
+}
+
+bool Endpoint::has_standalone_rule() {
+  FlowMod filter = normal_rule(FlowMod::Command::kDeleteStrict, kStandalonePriority);
+  filter.cookie = kStandaloneCookie;
+  filter.cookie_mask = ~std::uint64_t{0};
+  const std::vector<RuleRef> rules = agent_.instance().flow_list(agent_.name(), filter);
+  return std::ranges::any_of(rules, [](const RuleRef& rule) {
+    return rule->priority == kStandalonePriority && is_zero(rule->match.mask) && rule->cookie == kStandaloneCookie;
+  });
 }
 
 void Endpoint::set_standalone(bool on) {
-  standalone_ = on;
-  spdlog::warn("bridge '{}': {}", agent_.name(),
-               on ? "no controller: it acts as a learning switch" : "it is its controller's again");
   FlowMod mod = normal_rule(on ? FlowMod::Command::kAdd : FlowMod::Command::kDeleteStrict, kStandalonePriority);
   mod.cookie = kStandaloneCookie;
   if (!on) mod.cookie_mask = ~std::uint64_t{0};
   agent_.instance().flow_mod(agent_.name(), std::span{&mod, 1});
+  standalone_ = on;
+  spdlog::warn("bridge '{}': {}", agent_.name(),
+               on ? "no controller: it acts as a learning switch" : "it is its controller's again");
 }
 
 // The rule that a new bridge has, where nobody has changed it.
@@ -282,14 +325,15 @@ void Endpoint::set_default_rule(bool on) {
 }
 
 void Endpoint::set_miss_to_controller(bool on) {
-  miss_to_controller_ = on;
   TableConfig config;
   for (const TableStatus& table : agent_.instance().table_list(agent_.name()))
     if (table.table == 0) config = table.config;
   const auto from = on ? TableConfig::Miss::kDrop : TableConfig::Miss::kController;
-  if (config.miss != from) return;
-  config.miss = on ? TableConfig::Miss::kController : TableConfig::Miss::kDrop;
-  agent_.instance().set_table(agent_.name(), 0, config);
+  if (config.miss == from) {
+    config.miss = on ? TableConfig::Miss::kController : TableConfig::Miss::kDrop;
+    agent_.instance().set_table(agent_.name(), 0, config);
+  }
+  miss_to_controller_ = on;
 }
 
 }  // namespace shunt::openflow

@@ -26,7 +26,7 @@ class Endpoint {
  public:
   static constexpr std::chrono::milliseconds kProbeInterval{5'000};
   static constexpr std::chrono::seconds kMinBackoff{1}, kMaxBackoff{8};
-  static constexpr std::size_t kMaxConnections = 128;  // that others made
+  static constexpr std::size_t kMaxConnections = 128;  // that others made, to one address
 
   // `on_ready`: some session has something to do.
   Endpoint(EventLoop& loop, InstanceApi& instance, const std::string& bridge, const std::string& rundir,
@@ -70,12 +70,15 @@ class Endpoint {
 
   [[nodiscard]] std::unique_ptr<Transport> transport_of(UniqueFd socket, const Target& target) const;
   void accept_from(int listener, const Controller* controller);
+  [[nodiscard]] bool is_crowded(const Controller* controller) const;
+  void turn_away(UniqueFd socket, const Controller* controller);
   void connect(Controller& controller);
   void lose(Controller& controller);
   void close_listener(Controller& controller);
   [[nodiscard]] bool has_controller() const;  // one that is connected
   [[nodiscard]] bool has_old_controller() const;
   void adapt();
+  [[nodiscard]] bool has_standalone_rule();
   void set_standalone(bool on);
   void set_default_rule(bool on);
   void set_miss_to_controller(bool on);
@@ -93,6 +96,7 @@ class Endpoint {
   std::vector<Accepted> accepted_;
   FailMode fail_mode_ = FailMode::kStandalone;
   TimePoint last_controller_;  // when one was seen connected
+  TimePoint next_complaint_{};
   bool standalone_ = false, miss_to_controller_ = false;
 };
 

@@ -31,7 +31,10 @@ Session::Session(BridgeAgent& agent, Kind kind)
   say_hello();
 }
 
-Session::~Session() { agent_.leave(*this); }
+Session::~Session() {
+  for (const auto& [id, bundle] : bundles_) agent_.bundle_bytes() -= bundle.bytes;
+  agent_.leave(*this);
+}
 
 void Session::say_hello() { encode_hello(out_, kVersions, next_xid_++); }
 
@@ -40,13 +43,20 @@ void Session::send_echo() {
 }
 
 bool Session::process() {
+  const TimePoint end = Clock::now() + kTurn;
   for (std::size_t handled = 0; handled < kMessagesPerTurn && !closing_ && dumps_.empty() && !is_full(); ++handled) {
+    if (handled > 0 && Clock::now() >= end) break;
     const Bytes left = Bytes{in_}.subspan(in_at_);
     if (left.size() < kHeaderSize) break;
     const Header header = read_header(left);
     if (header.length < kHeaderSize) {
       refuse(OfErrorCode::kBadLength, header.xid, left.first(kHeaderSize));
       closing_ = true;
+      break;
+    }
+    // What does not speak OpenFlow hears so before it has sent as much as its first bytes happen to say.
+    if (!version_ && header.type != kHelloType && header.type != kErrorType) {
+      handle(left.first(std::min<std::size_t>(left.size(), header.length)));
       break;
     }
     if (left.size() < header.length) break;
@@ -95,13 +105,14 @@ void Session::take_hello(Bytes message) {
     return;
   }
   if (header.type != kHelloType) {
-    encode_hello_failed(out_, header.version, header.xid, "expected OFPT_HELLO");
+    encode_hello_failed(out_, OfErrorCode::kIncompatible, header.version, header.xid, "expected OFPT_HELLO");
     closing_ = true;
     return;
   }
   version_ = negotiate(message, kVersions);
   if (!version_) {
-    encode_hello_failed(out_, header.version, header.xid, "OpenFlow 1.0, 1.3, 1.4 and 1.5 are spoken here");
+    encode_hello_failed(out_, OfErrorCode::kIncompatible, header.version, header.xid,
+                        "OpenFlow 1.0, 1.3, 1.4 and 1.5 are spoken here");
     closing_ = true;
     return;
   }
@@ -227,7 +238,7 @@ void Session::apply_gathered() {
     if (each.change) mods.push_back(each.change->mod);
   try {
     if (!mods.empty()) agent_.instance().flow_mod(agent_.name(), mods);
-  } catch (const OfError&) {
+  } catch (const std::exception&) {
     return apply_one_by_one(gathered);
   }
   for (const Gathered& each : gathered)
@@ -245,6 +256,9 @@ void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
     } catch (const OfError& error) {
       spdlog::debug("bridge '{}': flow-mod refused: {}", agent_.name(), error.what());
       refuse(error.code(), each.xid, each.head);
+    } catch (const std::exception& error) {
+      spdlog::warn("bridge '{}': flow-mod failed: {}", agent_.name(), error.what());
+      refuse(OfErrorCode::kNotPermitted, each.xid, each.head);
     }
   }
 }
@@ -256,11 +270,12 @@ void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message
   if (removes && wants_flow_removed_) apply_gathered();
   wants_flow_removed_ = wants_flow_removed_ || (change.mod.flags & kSendFlowRemoved) != 0;
   const std::uint32_t buffer = change.buffer_id;
+  // It looks at every rule: thousands of them at once would be a long turn.
+  const bool loose = change.mod.command == FlowMod::Command::kDelete || change.mod.command == FlowMod::Command::kModify;
   const Bytes head = message.first(std::min(message.size(), kErrorBytes));
   gathered_.push_back({xid, std::move(change), {head.begin(), head.end()}});
-  if (buffer == kNoBuffer) return;
-  apply_gathered();
-  release(buffer);
+  if (loose || buffer != kNoBuffer) apply_gathered();
+  if (buffer != kNoBuffer) release(buffer);
 }
 
 void Session::write_dumps() {
@@ -338,6 +353,9 @@ void Session::flow_removed(const RemovedRule& removed) {
 
 void Session::port_changed(PortChange change, const PortDescription& port) {
   if (!hears(AsyncKind::kPortStatus, static_cast<unsigned>(change))) return;
+  // One that missed it would be wrong about the ports for as long as it is connected.
+  given_up_ = given_up_ || is_full();
+  if (given_up_) return;
   encode_port_status(out_, change, port, *version_);
 }
 

@@ -39,7 +39,9 @@ class Session {
   enum class Kind { kController, kService };
   static constexpr std::size_t kMaxWaiting = 4 << 20;  // bytes written and not read: beyond, nothing more is handled
   static constexpr std::size_t kMaxBundles = 64;
-  static constexpr std::size_t kMaxBundleBytes = 64 << 20;
+  static constexpr std::size_t kMaxBundleBytes = 256 << 20;  // in the bundles of all sessions of a bridge
+  static constexpr std::chrono::seconds kBundleTimeout{10};  // since something was last said of it
+  static constexpr std::chrono::milliseconds kTurn{50};      // after which it is the others' turn
 
   Session(BridgeAgent& agent, Kind kind);
   ~Session();
@@ -57,7 +59,9 @@ class Session {
   [[nodiscard]] std::size_t output_size() const { return out_.size(); }
   [[nodiscard]] std::size_t input_size() const { return in_.size() - in_at_; }
   [[nodiscard]] bool closing() const { return closing_; }  // after what it has written
-  void send_echo();                                        // an inactivity probe
+  // At once: the other side has not read what it must not miss.
+  [[nodiscard]] bool given_up() const { return given_up_; }
+  void send_echo();  // an inactivity probe
 
   [[nodiscard]] std::optional<Version> version() const { return version_; }
   [[nodiscard]] Role role() const { return role_; }
@@ -67,6 +71,7 @@ class Session {
   void packet_in(const PacketInEvent& event, std::optional<std::uint32_t>& buffer);
   void flow_removed(const RemovedRule& removed);
   void port_changed(PortChange change, const PortDescription& port);
+  void expire_bundles(TimePoint now);
 
  private:
   // A change to rules, or a barrier among them, that waits for what comes with it.
@@ -84,6 +89,8 @@ class Session {
   };
   struct Bundle {
     std::uint16_t flags;
+    std::uint32_t xid;  // that of the last message about it
+    TimePoint used;
     bool closed = false;
     std::size_t bytes = 0;
     std::vector<std::vector<std::uint8_t>> messages;
@@ -119,6 +126,8 @@ class Session {
   void bundle_control(std::uint32_t xid, Bytes body);
   void bundle_add(std::uint32_t xid, Bytes body);
   void commit_bundle(Bundle& bundle);
+  Bundle& open_bundle(std::uint32_t id, std::uint16_t flags, std::uint32_t xid);
+  std::map<std::uint32_t, Bundle>::iterator drop_bundle(std::map<std::uint32_t, Bundle>::iterator at);
 
   // session_multipart.cpp
   void multipart(std::uint32_t xid, Bytes message);
@@ -139,7 +148,7 @@ class Session {
   std::size_t in_at_ = 0;  // handled so far
   Writer out_;
   std::size_t waiting_ = 0;
-  bool closing_ = false;
+  bool closing_ = false, given_up_ = false;
   std::uint64_t lost_ = 0;
   std::uint32_t next_xid_ = 1;
 
@@ -155,7 +164,6 @@ class Session {
   bool wants_flow_removed_ = false;  // a rule that was gathered asks to be told of
   std::deque<Dump> dumps_;
   std::map<std::uint32_t, Bundle> bundles_;
-  std::size_t bundle_bytes_ = 0;
 };
 
 }  // namespace shunt::openflow

@@ -78,21 +78,17 @@ void Session::bundle_control(std::uint32_t xid, Bytes body) {
   const auto found = bundles_.find(control.id);
   if (control.command == BundleCommand::kOpen) {
     if (found != bundles_.end()) {
-      bundle_bytes_ -= found->second.bytes;
-      bundles_.erase(found);
+      drop_bundle(found);
       throw OfError(OfErrorCode::kBundleExists, "bundle {} is open already", control.id);
     }
-    if (bundles_.size() == kMaxBundles) throw OfError(OfErrorCode::kOutOfBundles, "more than {} bundles", kMaxBundles);
-    bundles_.emplace(control.id, Bundle{.flags = control.flags, .messages = {}});
+    open_bundle(control.id, control.flags, xid);
     return encode_bundle_reply(out_, control, *version_, xid);
   }
   if (found == bundles_.end()) throw OfError(OfErrorCode::kBundleBadId, "no bundle {}", control.id);
   Bundle& bundle = found->second;
+  bundle.xid = xid;
+  bundle.used = Clock::now();
   const bool ends = control.command != BundleCommand::kClose;
-  const auto drop = [&] {
-    bundle_bytes_ -= bundle.bytes;
-    bundles_.erase(found);
-  };
   try {
     if (control.command != BundleCommand::kDiscard && control.flags != bundle.flags)
       throw OfError(OfErrorCode::kBundleBadFlags, "bundle {} was opened with other flags", control.id);
@@ -103,10 +99,10 @@ void Session::bundle_control(std::uint32_t xid, Bytes body) {
       commit_bundle(bundle);
     }
   } catch (const OfError&) {
-    drop();
+    drop_bundle(found);
     throw;
   }
-  if (ends) drop();
+  if (ends) drop_bundle(found);
   encode_bundle_reply(out_, control, *version_, xid);
 }
 
@@ -121,21 +117,42 @@ void Session::bundle_add(std::uint32_t xid, Bytes body) {
       format != nullptr && (format->kind == MessageKind::kFlowMod || format->kind == MessageKind::kGroupMod ||
                             format->kind == MessageKind::kNxGroupMod);
   if (!may_be_bundled) throw OfError(OfErrorCode::kBundleUnsupported, "flow-mods and group-mods can be bundled");
-  auto found = bundles_.find(add.id);
-  if (found == bundles_.end()) {
-    if (bundles_.size() == kMaxBundles) throw OfError(OfErrorCode::kOutOfBundles, "more than {} bundles", kMaxBundles);
-    found = bundles_.emplace(add.id, Bundle{.flags = add.flags, .messages = {}}).first;
-  }
-  Bundle& bundle = found->second;
+  const auto found = bundles_.find(add.id);
+  Bundle& bundle = found != bundles_.end() ? found->second : open_bundle(add.id, add.flags, xid);
   if (bundle.closed) throw OfError(OfErrorCode::kBundleClosed, "bundle {} is closed", add.id);
   if (bundle.flags != add.flags)
     throw OfError(OfErrorCode::kBundleBadFlags, "bundle {} was opened with other flags", add.id);
-  if (bundle_bytes_ + add.message.size() > kMaxBundleBytes)
-    throw OfError(OfErrorCode::kBundleTooMany, "the bundles of this connection hold more than {} bytes",
-                  kMaxBundleBytes);
-  bundle.bytes += add.message.size();
-  bundle_bytes_ += add.message.size();
+  constexpr std::size_t kOverhead = 64;  // of a message that is kept
+  const std::size_t bytes = add.message.size() + kOverhead;
+  if (agent_.bundle_bytes() + bytes > kMaxBundleBytes)
+    throw OfError(OfErrorCode::kBundleTooMany, "the bundles of this bridge hold more than {} bytes", kMaxBundleBytes);
+  bundle.xid = xid;
+  bundle.used = Clock::now();
+  bundle.bytes += bytes;
+  agent_.bundle_bytes() += bytes;
   bundle.messages.emplace_back(add.message.begin(), add.message.end());
+}
+
+Session::Bundle& Session::open_bundle(std::uint32_t id, std::uint16_t flags, std::uint32_t xid) {
+  if (bundles_.size() == kMaxBundles) throw OfError(OfErrorCode::kOutOfBundles, "more than {} bundles", kMaxBundles);
+  const Bundle bundle{.flags = flags, .xid = xid, .used = Clock::now(), .messages = {}};
+  return bundles_.emplace(id, bundle).first->second;
+}
+
+std::map<std::uint32_t, Session::Bundle>::iterator Session::drop_bundle(std::map<std::uint32_t, Bundle>::iterator at) {
+  agent_.bundle_bytes() -= at->second.bytes;
+  return bundles_.erase(at);
+}
+
+void Session::expire_bundles(TimePoint now) {
+  for (auto at = bundles_.begin(); at != bundles_.end();) {
+    if (now - at->second.used < kBundleTimeout) {
+      ++at;
+      continue;
+    }
+    refuse(OfErrorCode::kBundleTimeout, at->second.xid, {});
+    at = drop_bundle(at);
+  }
 }
 
 // All of it, in order, or nothing: OFPBF_ATOMIC and OFPBF_ORDERED, asked for or not.

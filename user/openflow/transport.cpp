@@ -26,4 +26,6 @@ Transport::Result Transport::write(std::span<const std::uint8_t> from) {
   return result_of(::send(fd(), from.data(), from.size(), MSG_NOSIGNAL));
 }
 
+void Transport::end_writing() { ::shutdown(fd(), SHUT_WR); }
+
 }  // namespace shunt::openflow

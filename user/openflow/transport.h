@@ -27,6 +27,8 @@ class Transport {
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] virtual Result read(std::span<std::uint8_t> into);
   [[nodiscard]] virtual Result write(std::span<const std::uint8_t> from);
+  // Nothing more will be written: the other side hears so once it has read what was.
+  void end_writing();
   // What the last read() or write() that had to wait is waiting for: the socket to take bytes (TLS shakes hands).
   [[nodiscard]] virtual bool wants_to_write() const { return false; }
 

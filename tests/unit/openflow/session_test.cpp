@@ -108,6 +108,27 @@ TEST_SUITE("openflow session") {
     }
   }
 
+  TEST_CASE("what speaks no OpenFlow hears so before it has sent as much as its first bytes happen to say") {
+    Talk talk{std::nullopt};
+    const std::string_view request = "GET / HTTP/1.1\r\n";
+    talk.session->feed({reinterpret_cast<const std::uint8_t*>(request.data()), request.size()});
+    const auto replies = talk.replies();
+    REQUIRE(replies.size() == 2);
+    CHECK(Talk::error(replies[1]) == std::pair{0u, 0u});
+    CHECK(talk.session->closing());
+  }
+
+  TEST_CASE("one that does not read is given up when it misses a change of a port, and only then") {
+    Talk talk;
+    talk.session->port_changed(PortChange::kModify, PortDescription{});
+    CHECK(talk.replies().size() == 1);
+    talk.session->set_waiting(Session::kMaxWaiting);
+    CHECK_FALSE(talk.session->given_up());
+    talk.session->port_changed(PortChange::kModify, PortDescription{});
+    CHECK(talk.session->given_up());
+    CHECK(talk.session->output_size() == 0);
+  }
+
   TEST_CASE("a barrier's reply comes behind the errors of what was before it, and nothing before is left undone") {
     Talk talk;
     talk.send(flow_mod(1, 1));
@@ -303,6 +324,20 @@ TEST_SUITE("openflow session") {
       CHECK(talk.instance.at("br0").rules.empty());
       control(4, 5);
       CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 2u});
+    }
+    SUBCASE("nothing is said of it for long: it is gone, and what it held") {
+      CHECK(talk.agent->bundle_bytes() > 0);
+      talk.session->expire_bundles(Clock::now() + Session::kBundleTimeout / 2);
+      CHECK(talk.replies().empty());
+      talk.session->expire_bundles(Clock::now() + Session::kBundleTimeout);
+      CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 14u});
+      CHECK(talk.agent->bundle_bytes() == 0);
+      control(4, 4);
+      CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 2u});
+    }
+    SUBCASE("the session ends: it holds nothing any more") {
+      talk.session.reset();
+      CHECK(talk.agent->bundle_bytes() == 0);
     }
     SUBCASE("refused: the message's own error, then the bundle's") {
       talk.instance.refusal = OfError{OfErrorCode::kOverlap, "overlap"};

@@ -108,9 +108,10 @@ void encode_error(Writer& out, Version version, OfErrorCode error, std::uint32_t
   out.put(failed.first(std::min(failed.size(), kMaxFailedBytes)));
 }
 
-void encode_hello_failed(Writer& out, std::uint8_t version, std::uint32_t xid, std::string_view text) {
+void encode_hello_failed(Writer& out, OfErrorCode error, std::uint8_t version, std::uint32_t xid,
+                         std::string_view text) {
   const MessageScope message{out, version, kErrorType, xid};
-  const OfErrorNumbers numbers = numbers_of(OfErrorCode::kIncompatible);
+  const OfErrorNumbers numbers = numbers_of(error);
   out.u16(numbers.type);
   out.u16(numbers.code);
   out.put({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});

@@ -20,7 +20,8 @@ struct ErrorNumbers {
 
 // An error about the message `failed`, whose first bytes it carries.
 void encode_error(Writer& out, Version version, OfErrorCode error, std::uint32_t xid, Bytes failed);
-// OFPT_ERROR of a failed hello: the text says what was expected.
-void encode_hello_failed(Writer& out, std::uint8_t version, std::uint32_t xid, std::string_view text);
+// OFPT_ERROR of a failed hello, kIncompatible or kHelloNotPermitted: the text says what was expected.
+void encode_hello_failed(Writer& out, OfErrorCode error, std::uint8_t version, std::uint32_t xid,
+                         std::string_view text);
 
 }  // namespace shunt::openflow

@@ -10,6 +10,8 @@
 #include "user/openflow/codec/error_codec.h"
 #include "user/openflow/codec/message.h"
 #include "user/openflow/codec/oxm_table.h"
+#include "user/openflow/endpoint.h"
+#include "user/pipeline/group_edit.h"
 
 namespace shunt::openflow {
 namespace {
@@ -36,6 +38,7 @@ shunt bridge set br0 --datapath-id 0000000000000001 --fail-mode secure
   cookie 0xfa110be7. `secure`: its rules stay what they are.
 - A bridge's rule `priority=0 actions=NORMAL` goes when it gets its first controller, and comes back with the last one's end.
 - To a controller of OpenFlow 1.0 packets that no rule of table 0 matches are sent; from 1.3 on a rule must say so.
+- What sends something else than OpenFlow, or a message that cannot be one, gets its error and is closed; so is who has not said hello within 10 s.
 - TLS: `shuntd --tls-key FILE --tls-certificate FILE --tls-authority FILE`; each side shows a certificate that the authority has signed.
 )";
 
@@ -113,6 +116,41 @@ void put_actions(std::string& out) {
   });
 }
 
+void put_limits(std::string& out) {
+  struct Limit {
+    std::string_view of;
+    std::size_t most;
+    OfErrorCode error;
+  };
+  constexpr std::size_t kMegabyte = 1 << 20;
+  const Limit limits[] = {
+      {"rules of a table (`shunt table set BR N --max-rules`)", kMaxTableRules, OfErrorCode::kTableFull},
+      {"rules of a bridge", kMaxBridgeRules, OfErrorCode::kTableFull},
+      {"groups of a bridge", GroupEdit::kMaxGroups, OfErrorCode::kOutOfGroups},
+      {"buckets of a group", GroupEdit::kMaxBuckets, OfErrorCode::kOutOfBuckets},
+      {"buckets of all groups of a bridge", GroupEdit::kMaxBridgeBuckets, OfErrorCode::kOutOfBuckets},
+      {"meters", SHUNT_MAX_METERS - 1, OfErrorCode::kOutOfMeters},
+      {"bands of a meter", SHUNT_METER_BANDS, OfErrorCode::kOutOfBands},
+      {"open bundles of a connection", Session::kMaxBundles, OfErrorCode::kOutOfBundles},
+      {"MB in all bundles of a bridge", Session::kMaxBundleBytes / kMegabyte, OfErrorCode::kBundleTooMany},
+      {"seconds that nothing is said of a bundle", Session::kBundleTimeout.count(), OfErrorCode::kBundleTimeout},
+      {"connections to an address that the bridge listens on", Endpoint::kMaxConnections,
+       OfErrorCode::kHelloNotPermitted},
+      {"packets that wait for a controller (the oldest makes way)", PacketBuffers::kCount, OfErrorCode::kBufferUnknown},
+  };
+  table(out, "Limits", "| at most | | beyond |", [&] {
+    for (const Limit& limit : limits)
+      fmt::format_to(std::back_inserter(out), "| {} | {} | `{}` |\n", limit.of, limit.most,
+                     numbers_of(limit.error).name);
+  });
+  fmt::format_to(std::back_inserter(out),
+                 "\nWhile {} MB of what was written to a connection wait to be read, no more of its requests are "
+                 "handled; packet-ins and "
+                 "removed\nrules are lost to it, and counted (`shunt controller list`). One that misses a port's "
+                 "change so is closed.\n",
+                 Session::kMaxWaiting / kMegabyte);
+}
+
 void put_errors(std::string& out) {
 #define SHUNT_LIST_ERROR(name, type, code, text) OfErrorCode::name,
   static constexpr OfErrorCode kErrors[] = {SHUNT_OF_ERRORS(SHUNT_LIST_ERROR)};
@@ -139,6 +177,7 @@ std::string reference_text() {
   put_actions(out);
   put_fields(out);
   put_errors(out);
+  put_limits(out);
   out += kNotThere;
   return out;
 }

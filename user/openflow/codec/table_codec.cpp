@@ -9,7 +9,6 @@ namespace shunt::openflow {
 namespace {
 
 constexpr std::uint8_t kAllTables = 0xff;
-constexpr std::uint32_t kMaxRules = 1'000'000;                  // said of a table without a limit of its own
 constexpr std::uint32_t kDeprecatedConfig = 3;                  // OFPTC_DEPRECATED_MASK
 constexpr std::uint32_t kEviction = 1 << 2, kVacancy = 1 << 3;  // OFPTC_*
 constexpr std::uint16_t kEvictionProperty = 2;
@@ -47,7 +46,7 @@ void encode_table_stats(Writer& out, const TableFigures& figures, Version versio
     constexpr std::uint32_t kAllWildcards = (1 << 22) - 1;
     out.text(name_of_table(figures), 32);
     out.u32(kAllWildcards);
-    out.u32(figures.config.max_rules.value_or(kMaxRules));
+    out.u32(figures.config.max_rules.value_or(kMaxTableRules));
   }
   out.u32(figures.rules);
   out.u64(figures.lookups);
@@ -135,7 +134,7 @@ void encode_table_features(Writer& out, const TableFigures& figures, Version ver
   out.u64(~std::uint64_t{0});
   out.u64(~std::uint64_t{0});
   out.u32(version >= Version::k14 ? kEviction : kDeprecatedConfig);
-  out.u32(figures.config.max_rules.value_or(kMaxRules));
+  out.u32(figures.config.max_rules.value_or(kMaxTableRules));
 
   const auto writable = [](const Field& f) { return f.writable && f.id != FieldId::kVlanTci; };
   property(out, kInstructions, [&] { put_instructions(out, version, may_go_on); });
