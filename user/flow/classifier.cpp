@@ -238,14 +238,23 @@ std::vector<RuleRef> Classifier::rules(std::uint64_t version) const { return sel
 std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version) const {
   std::vector<RuleRef> selected;
   const PipelineWords value = to_words(filter.value);
+  const auto fits = [&](const PipelineMask& rule_mask) { return is_subset(filter.mask, rule_mask); };
+  // A match is many cache lines, and a table may have a million of them: rules of a shape have one mask, and of those
+  // that an empty filter selects no match is looked at.
+  const bool all = is_zero(filter.mask);
+  const MaskShape* shape = nullptr;
+  bool shape_fits = false;
   for (const auto& [own, subtable] : impl_->subtables) {
-    const auto fits = [&](const PipelineMask& rule_mask) { return is_subset(filter.mask, rule_mask); };
     const auto& shapes = subtable->shapes();
-    if (std::none_of(shapes.begin(), shapes.end(), [&](const auto* shape) { return fits(from_words(shape->mask)); }))
+    if (std::none_of(shapes.begin(), shapes.end(), [&](const auto* each) { return fits(from_words(each->mask)); }))
       continue;
     const auto take = [&](const RuleNode& node) {
-      const Match& match = node.rule->match;
-      if (node.visible(version) && filter.matches(match.value) && fits(match.mask)) selected.push_back(node.rule);
+      if (!node.visible(version)) return;
+      if (node.shape != shape) {
+        shape = node.shape;
+        shape_fits = fits(from_words(shape->mask));
+      }
+      if (shape_fits && (all || filter.matches(node.rule->match.value))) selected.push_back(node.rule);
     };
     if (is_subset(from_words(own), filter.mask)) {
       for (const ChainEntry& entry : subtable->chain(subtable->hash(value)).entries()) take(*entry.node);
