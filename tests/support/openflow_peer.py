@@ -49,7 +49,7 @@ class Peer:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(target)
         self.socket.settimeout(timeout)
-        self.buffer = b""
+        self.buffer, self.at = b"", 0  # read up to there
         self.send(hello)
 
     def send(self, data):
@@ -62,15 +62,18 @@ class Peer:
             data = b""
         if not data:
             raise Closed
-        self.buffer += data
+        self.buffer, self.at = self.buffer[self.at:] + data, 0
 
     def read(self):
         """The next message, as kind, xid and body."""
-        while len(self.buffer) < 8 or len(self.buffer) < struct.unpack_from("!H", self.buffer, 2)[0]:
+        while True:
+            left = len(self.buffer) - self.at
+            if left >= 8:
+                _, kind, size, xid = struct.unpack_from("!BBHI", self.buffer, self.at)
+                if left >= size:
+                    self.at += size
+                    return kind, xid, self.buffer[self.at - size + 8:self.at]
             self.fill()
-        _, kind, size, xid = struct.unpack_from("!BBHI", self.buffer)
-        body, self.buffer = self.buffer[8:size], self.buffer[size:]
-        return kind, xid, body
 
     def wait_for(self, wanted):
         while True:
