@@ -25,8 +25,8 @@ constexpr const char* kRules[] = {
     "arp,arp_op=1 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],load:2->NXM_OF_ARP_OP[],IN_PORT",
     "dl_vlan=5 actions=strip_vlan,push_vlan:0x8100,resubmit(,3),clone(output:1),note:11.22",
     "actions=learn(table=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
-    "actions=controller(userdata=01.02,pause),multipath(eth_src,1,hrw,4,0,reg0[0..1]),bundle(eth_src,0,hrw,ofport,"
-    "members:1,2)",
+    "actions=controller(userdata=01.02,pause),multipath(eth_src,1,hrw,4,0,reg0[0..1])",
+    "actions=bundle(eth_src,0,hrw,ofport,members:1,2)",
     "mpls actions=pop_mpls:0x800,dec_ttl,write_actions(group:1,output:3),write_metadata:1/3,goto_table:5",
     "conj_id=7,ip actions=dec_ttl(1,2),push:reg0[],pop:reg1[],output(port=2,max_len=64)",
     "udp,tp_dst=53 actions=conjunction(7,1/2)"};
@@ -51,7 +51,7 @@ void put_plain_flow_mod10(Writer& out) {
   encode_match10(out, Match{});
   out.zeros(16);  // cookie, command, timeouts, priority
   out.u32(kNoBuffer);
-  for (const unsigned byte : {0xff, 0xff, 0, 0, 0, 0, 0, 8, 0, 1, 0, 0}) out.u8(static_cast<std::uint8_t>(byte));
+  for (const int byte : {0xff, 0xff, 0, 0, 0, 0, 0, 8, 0, 1, 0, 0}) out.u8(static_cast<std::uint8_t>(byte));
 }
 
 void put_group_mods(Writer& out, Version version) {
