@@ -21,6 +21,7 @@ class ActionSet {
   void write(std::span<const Action> actions);  // merges them in
   void clear() { actions_.clear(); }
   [[nodiscard]] bool empty() const { return actions_.empty(); }
+  [[nodiscard]] const std::vector<const Action*>& as_written() const { return actions_; }
   // Where its output goes: of no use where a group stands beside it, which then gets the packet. kPortUnset: nowhere.
   [[nodiscard]] PortNo output() const;
   // To be run, in order. Empty where nothing in the set sends the packet anywhere: changing it would be for nothing.

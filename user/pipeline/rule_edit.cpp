@@ -21,7 +21,7 @@ std::uint8_t table_of(const FlowMod& mod) {
   return table;
 }
 
-bool selects(const FlowMod& filter, const Rule& rule) {
+bool selects_beside_match(const FlowMod& filter, const Rule& rule) {
   if (filter.cookie_mask && ((rule.cookie ^ filter.cookie) & *filter.cookie_mask) != 0) return false;
   if (filter.out_port && !outputs_to(rule.actions, *filter.out_port)) return false;
   return !filter.out_group || *filter.out_group == kGroupAny || names_group(rule.actions, *filter.out_group);
@@ -54,6 +54,15 @@ bool is_as_asked(const Rule& rule, const FlowMod& mod) {
 
 }  // namespace
 
+bool selects(const FlowMod& filter, const Rule& rule) {
+  if (filter.table && *filter.table != rule.table) return false;
+  const PipelineWords value = to_words(filter.match.value), mask = to_words(filter.match.mask);
+  const PipelineWords rule_value = to_words(rule.match.value), rule_mask = to_words(rule.match.mask);
+  for (std::size_t i = 0; i < kPipelineWords; ++i)
+    if ((mask[i] & ~rule_mask[i]) != 0 || ((value[i] ^ rule_value[i]) & mask[i]) != 0) return false;
+  return selects_beside_match(filter, rule);
+}
+
 FlowMod flow_mod_of(const Rule& rule) {
   FlowMod mod;
   mod.table = rule.table;
@@ -82,7 +91,7 @@ std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filt
     else if (RuleRef rule = rules.find(filter.match, filter.priority, version))
       found.push_back(std::move(rule));
     for (RuleRef& rule : found)
-      if (selects(filter, *rule)) selected.push_back(std::move(rule));
+      if (selects_beside_match(filter, *rule)) selected.push_back(std::move(rule));
   }
   return selected;
 }

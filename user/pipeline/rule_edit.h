@@ -108,5 +108,7 @@ class RuleEdit {
 // The rules of a bridge at a version that a request selects: its match, cookie, out_port and out_group, as OpenFlow's
 // non-strict commands do; with `strict`, the one rule of its match and priority, if the others select it.
 std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filter, bool strict, std::uint64_t version);
+// Whether a rule is one of those, not strictly.
+[[nodiscard]] bool selects(const FlowMod& filter, const Rule& rule);
 
 }  // namespace shunt

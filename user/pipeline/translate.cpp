@@ -128,6 +128,12 @@ Translation translate_actions(const SwitchState& state, BridgeId bridge, const F
                         [&](Translator& translator) { return translator.run(bridge, in_port, actions); });
 }
 
+Translation resume(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
+                   const PipelineFields& fields, const Continuation& from, const PacketView* packet) {
+  return translate_with(state, key, packet, nullptr,
+                        [&](Translator& translator) { return translator.run(bridge, in_port, fields, from); });
+}
+
 FlowMask eth_dst_mask() {
   FlowMask mask{};
   std::memset(mask.eth_dst, 0xff, sizeof mask.eth_dst);
@@ -185,17 +191,43 @@ Translation Translator::run() {
 }
 
 Translation Translator::run(BridgeId id, PortNo in_port, std::span<const Action> actions) {
+  if (!begin(id, in_port)) return finish();
+  in_packet_out_ = true;
+  run_list(actions);
+  run_action_set();
+  return finish();
+}
+
+Translation Translator::run(BridgeId id, PortNo in_port, const PipelineFields& fields, const Continuation& from) {
+  if (!begin(id, in_port)) return finish();
+  static_cast<PipelineFields&>(working_) = fields;
+  stack_ = from.stack;
+  for (const StackEntry& entry : stack_) stack_bytes_ += entry.size;
+  action_set_.write(from.action_set);
+  write_field(field(FieldId::kActsetOutput), working_, action_set_.output().value);
+  for (const Continuation::Part& part : from.parts) {
+    rule_ = part.rule.get();
+    table_ = part.table;
+    in_packet_out_ = rule_ == nullptr;
+    // Paused again: what is behind is kept again.
+    if (exit_)
+      keep_rest(part.actions);
+    else
+      run_list(part.actions);
+  }
+  run_action_set();
+  return finish();
+}
+
+bool Translator::begin(BridgeId id, PortNo in_port) {
   const auto bridge =
       std::find_if(state_.bridges.begin(), state_.bridges.end(), [&](const auto& each) { return each->id == id; });
   if (bridge == state_.bridges.end()) {
     fail(SHUNT_DROP_NO_PORT);
-    return finish();
+    return false;
   }
-  in_packet_out_ = true;
   begin(**bridge, in_port);
-  run_list(actions);
-  run_action_set();
-  return finish();
+  return true;
 }
 
 void Translator::begin(const BridgeState& bridge, PortNo in_port) {

@@ -32,6 +32,23 @@ namespace shunt {
 // groups. SAVE and RESTORE stand in pairs, only around outputs, and only where something is sent after them.
 using DpActions = std::vector<shunt_action>;
 
+// Where controller(pause) stopped a packet: what is left to run, of each list around it and of the action set.
+struct Continuation {
+  struct Part {
+    RuleRef rule;  // whose actions they are; null: a packet-out's
+    std::uint8_t table = 0;
+    ActionList actions;
+  };
+  struct StackEntry {
+    FieldBits value;
+    std::uint8_t size;  // bytes
+  };
+  std::vector<Part> parts;  // the innermost list first
+  ActionList action_set;    // as written
+  std::vector<StackEntry> stack;
+};
+using ContinuationRef = std::shared_ptr<const Continuation>;
+
 struct FdbDependency {
   BridgeId bridge;
   FdbKey key;
@@ -98,6 +115,7 @@ struct Translation {
     std::uint8_t table = 0;
     PipelineFields fields{};  // metadata and registers at that point
     PortNo in_port;
+    ContinuationRef paused{};  // where it was a pause
   };
   std::vector<Controller> controllers;
   std::vector<SampleAction> samples;
@@ -125,5 +143,9 @@ Translation translate(const SwitchState& state, const FlowKey& key, const Packet
 Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
                               std::span<const Action> actions, const PacketView* packet = nullptr,
                               TranslationObserver* observer = nullptr);
+
+// A packet that was paused goes on, with the metadata and registers that its controller gave it.
+Translation resume(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
+                   const PipelineFields& fields, const Continuation& from, const PacketView* packet = nullptr);
 
 }  // namespace shunt

@@ -50,11 +50,14 @@ void Translator::run_bucket(const Group& group, const BucketRef& bucket) {
   if (observer_ != nullptr) observer_->entered_group(group, bucket.get(), nesting_);
   ActionSet set;
   set.write(bucket->actions);
+  const ActionSet around = action_set_;
   const bool nested = std::exchange(in_group_, true);
   open_scope();
   ++depth_;
   ++nesting_;
   run_set(set);
+  if (pausing_ != nullptr) action_set_ = around;
+  pausing_.reset();  // a bucket's packet is its own until its end
   --nesting_;
   --depth_;
   close_scope();

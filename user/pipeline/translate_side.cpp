@@ -40,13 +40,22 @@ void Translator::send_to_controller(const ControllerAction& action) {
   shunt_action up = action_of(SHUNT_ACT_CONTROLLER);
   up.arg = static_cast<__u16>(result_.controllers.size());
   result_.controllers.push_back(controller_of(action));
+  if (action.pause) result_.controllers.back().paused = pause();
   emit(up);
   if (metered) close_scope();
-  if (!action.pause) return;
-  // The rest of the pipeline is the controller's to ask for.
+}
+
+// The rest of the pipeline is the controller's to ask for. Lists are gone through outwards, and each leaves its rest.
+ContinuationRef Translator::pause() {
   note([] { return "paused: the packet waits for its controller"; });
+  pausing_ = std::make_shared<Continuation>();
+  // A bucket's packet has none.
+  if (!in_group_)
+    for (const Action* action : action_set_.as_written()) pausing_->action_set.push_back(*action);
+  pausing_->stack = stack_;
   action_set_.clear();
   exit_ = true;
+  return pausing_;
 }
 
 void Translator::run(const SampleAction& sample) {

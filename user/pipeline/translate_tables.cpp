@@ -91,17 +91,30 @@ void Translator::run_rule(const Rule& rule) {
 
 void Translator::run_list(std::span<const Action> actions) {
   const bool around = enter_list();
-  for (const Action& action : actions)
-    if (!run_next(action, &action != &actions.back())) break;
+  for (const Action& action : actions) {
+    if (run_next(action, &action != &actions.back())) continue;
+    keep_rest({&action, &actions.back() + 1});
+    break;
+  }
   end_list(around);
 }
 
 void Translator::run_set(const ActionSet& set) {
-  const std::vector<const Action*> actions = set.in_order();
+  std::vector<const Action*> actions = set.in_order();
   const bool around = enter_list();
-  for (const Action* action : actions)
-    if (!run_next(*action, action != actions.back())) break;
+  for (const Action*& action : actions) {
+    if (run_next(*action, action != actions.back())) continue;
+    for (const Action** left = &action; left != actions.data() + actions.size(); ++left) keep_rest({*left, 1});
+    break;
+  }
   end_list(around);
+}
+
+// Where a pause ended the list that runs: for whoever resumes.
+void Translator::keep_rest(std::span<const Action> actions) {
+  if (pausing_ == nullptr || actions.empty()) return;
+  pausing_->parts.push_back(
+      {rule_ == nullptr ? nullptr : rule_->shared_from_this(), table_, {actions.begin(), actions.end()}});
 }
 
 bool Translator::enter_list() {
@@ -172,8 +185,9 @@ void Translator::run(const CloneAction& clone) {
   ++depth_;
   ++nesting_;
   run_list(clone.actions);
-  const bool exited = exit_;
+  const bool exited = exit_ && pausing_ == nullptr;
   run_action_set();  // a clone is a packet of its own until its end
+  pausing_.reset();
   exit_ = exited;    // but for `exit`, which ends what is around it, too (as Open vSwitch has it)
   --nesting_;
   --depth_;

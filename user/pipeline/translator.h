@@ -75,6 +75,7 @@ class Translator : private WorkingPacket {
              bool looks_at_ttl);
   Translation run();
   Translation run(BridgeId bridge, PortNo in_port, std::span<const Action> actions);
+  Translation run(BridgeId bridge, PortNo in_port, const PipelineFields& fields, const Continuation& from);
   // Behind run(), without looks_at_ttl: a TTL that runs out would not be noticed by who runs these actions.
   [[nodiscard]] bool hides_ttl() const { return hides_ttl_; }
 
@@ -87,10 +88,7 @@ class Translator : private WorkingPacket {
   static constexpr unsigned kMaxResubmits = 4096;
   static constexpr std::size_t kMaxStackBytes = 65536;
 
-  struct StackEntry {
-    FieldBits value;
-    std::uint8_t size;  // bytes
-  };
+  using StackEntry = Continuation::StackEntry;
   struct Scope {
     WorkingPacket packet;    // at its start
     std::size_t start;       // of result_.actions
@@ -120,6 +118,7 @@ class Translator : private WorkingPacket {
   bool leave_list_ = false;  // the list that runs ends here; those around it go on
   bool exit_ = false;        // all lists end here
   bool stop_ = false;        // translation is over
+  std::shared_ptr<Continuation> pausing_;  // lists that end here leave their rest in it; null: no pause
   bool hides_ttl_ = false;
   bool in_action_set_ = false, in_group_ = false, in_packet_out_ = false;
   ActionSet action_set_;
@@ -142,6 +141,8 @@ class Translator : private WorkingPacket {
   void end_list(bool around);
   [[nodiscard]] bool run_next(const Action& action, bool more);  // of a list. False: the list ends before it
   void run_action_set();
+  void keep_rest(std::span<const Action> actions);
+  [[nodiscard]] bool begin(BridgeId bridge, PortNo in_port);  // of a packet-out. False: there is no such bridge
   [[nodiscard]] bool may_go_deeper();  // else translation is over, and everything is dropped
   void run(const GotoTableAction& go);
   void run(const ResubmitAction& resubmit);
@@ -241,6 +242,7 @@ class Translator : private WorkingPacket {
   void run(const NoteAction& note);
   // A packet-in of the packet as it is now.
   void send_to_controller(const ControllerAction& action);
+  ContinuationRef pause();
   [[nodiscard]] Translation::Controller controller_of(const ControllerAction& action) const;
 
   // --- translate_learn.cpp.

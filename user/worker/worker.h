@@ -28,6 +28,7 @@
 #include "user/base/latency.h"
 #include "user/base/strong_types.h"
 #include "user/pipeline/switch.h"
+#include "user/pipeline/translate.h"
 #include "user/worker/capture_tap.h"
 #include "user/worker/executor.h"
 #include "user/worker/upcall.h"
@@ -42,6 +43,8 @@ struct PacketOutRequest {
   PortNo in_port;  // CONTROLLER where it came in nowhere
   ActionList actions;
   std::vector<std::uint8_t> frame;
+  ContinuationRef resumed{};  // it goes on there, with these fields, and `actions` are none
+  PipelineFields fields{};
 };
 
 // What userspace did with a port's packets; upcalls and drops by ingress port, transmissions by output port.

@@ -299,7 +299,9 @@ shunt_drop_reason WorkerThread::run_packet_out(const PacketOutRequest& request, 
   reporter_.begin(*state_, in_port);
   const PacketView view{executor_.frame(), executor_.length()};
   const auto translation = std::make_shared<const Translation>(
-      translate_actions(*state_, request.bridge, executor_.key(), request.in_port, request.actions, &view));
+      request.resumed == nullptr
+          ? translate_actions(*state_, request.bridge, executor_.key(), request.in_port, request.actions, &view)
+          : resume(*state_, request.bridge, executor_.key(), request.in_port, request.fields, *request.resumed, &view));
   credit(*translation, 1, executor_.length(), now_);
   TimePoint never{};
   reporter_.learn(translation, now_, never);

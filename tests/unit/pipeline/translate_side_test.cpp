@@ -74,6 +74,52 @@ TEST_SUITE("translate: side effects") {
     CHECK(sw.run(tcp_key()).actions.size() == 1);
   }
 
+  TEST_CASE("a paused packet goes on where it was stopped: lists around, stack, action set, as its controller left it") {
+    HandmadeBridge sw{4};
+    ControllerAction up;
+    up.pause = true;
+    Match match{};
+    match.value.reg[0] = {0, 0, 0, 9};
+    match.mask.reg[0] = {0xff, 0xff, 0xff, 0xff};
+    sw.rule(0, 1, {}, {WriteActionsAction{{to_port(3)}}, StackPushAction{whole(kReg1)}, ResubmitAction{{}, 1}, to_port(2)});
+    sw.rule(1, 1, {}, {set_field(kReg0, 5), up, ResubmitAction{{}, 2}, StackPopAction{whole(kReg1)}});
+    sw.rule(2, 1, match, {to_port(4)});
+    const Translation paused = sw.run(tcp_key());
+    REQUIRE(paused.controllers.size() == 1);
+    const Translation::Controller& controller = paused.controllers[0];
+    REQUIRE(controller.paused != nullptr);
+    CHECK(controller.paused->stack.size() == 1);
+    CHECK(controller.paused->parts.size() == 2);
+    // As it was: no rule of table 2 matches. As the controller has it: one does.
+    CHECK(text(resume(sw.state(), sw.bridge.id, tcp_key(), PortNo{1}, controller.fields, *controller.paused)) == "2 3");
+    PipelineFields fields = controller.fields;
+    fields.reg[0] = {0, 0, 0, 9};
+    CHECK(text(resume(sw.state(), sw.bridge.id, tcp_key(), PortNo{1}, fields, *controller.paused)) == "4 2 3");
+  }
+
+  TEST_CASE("a packet that is paused again keeps what is behind; a clone's pause is the clone's") {
+    HandmadeBridge sw{4};
+    ControllerAction up;
+    up.pause = true;
+    sw.rule(0, 1, {}, {ResubmitAction{{}, 1}, to_port(2)});
+    sw.rule(1, 1, {}, {up, up, to_port(3)});
+    const Translation once = sw.run(tcp_key());
+    REQUIRE(once.controllers.size() == 1);
+    const auto go_on = [&](const Translation::Controller& at) {
+      return resume(sw.state(), sw.bridge.id, tcp_key(), PortNo{1}, at.fields, *at.paused);
+    };
+    const Translation twice = go_on(once.controllers[0]);
+    REQUIRE(twice.controllers.size() == 1);
+    CHECK(text(go_on(twice.controllers[0])) == "3 2");
+
+    HandmadeBridge other{4};
+    other.rule(0, 1, {}, {CloneAction{{up, to_port(3)}}, to_port(2)});
+    const Translation cloned = other.run(tcp_key());
+    REQUIRE(cloned.controllers.size() == 1);
+    CHECK(text(cloned) == "up:0 2");
+    CHECK(text(resume(other.state(), other.bridge.id, tcp_key(), PortNo{1}, {}, *cloned.controllers[0].paused)) == "3");
+  }
+
   TEST_CASE("samples: each packet, or some") {
     HandmadeBridge sw{3};
     SampleAction all{}, some{};
