@@ -163,6 +163,8 @@ struct PacketOutSpec {
   PortNo in_port;
   ActionList actions;
   std::vector<std::uint8_t> frame;
+  ContinuationRef resumed{};  // goes on there, and `actions` are none
+  PipelineFields fields{};    // with it
 };
 
 struct FdbSettings {

@@ -128,7 +128,8 @@ VlanSet Instance::flood_vlans(const std::string& bridge) const { return impl_->b
 void Instance::packet_out(const std::string& bridge, PacketOutSpec&& packet) {
   const BridgeState& state = impl_->bridge(bridge);
   check_packet_out({*state.groups, *state.meters}, packet.actions);
-  impl_->workers.send_out({state.id, packet.in_port, std::move(packet.actions), std::move(packet.frame)});
+  impl_->workers.send_out({state.id, packet.in_port, std::move(packet.actions), std::move(packet.frame),
+                           std::move(packet.resumed), packet.fields});
   impl_->packets_sent = true;
 }
 

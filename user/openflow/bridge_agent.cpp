@@ -42,9 +42,76 @@ void BridgeAgent::make_master(Session& session) {
     if (other != &session && other->role() == Role::kMaster) other->demote();
 }
 
+bool BridgeAgent::is_monitored() const {
+  return std::ranges::any_of(sessions_, [](const Session* session) { return session->monitors_flows(); });
+}
+
+bool BridgeAgent::rule_added(const RuleRef& rule) {
+  RuleRef old = std::exchange(replaced_, nullptr);
+  tables_changed_ = tables_changed_ || watched_tables_.contains(rule->table);
+  if (!is_monitored()) return tables_changed_;
+  const auto is_same = [&] {
+    return old->actions == rule->actions && old->cookie == rule->cookie && old->flags == rule->flags &&
+           old->idle_timeout == rule->idle_timeout && old->hard_timeout == rule->hard_timeout;
+  };
+  if (old != nullptr && is_same()) return tables_changed_;
+  RuleChange change{.rule = rule, .old = std::move(old), .by = asking_, .xid = asked_};
+  if (change.old != nullptr) change.event = MonitorEvent::kModified;
+  for (Session* session : sessions_) session->rule_changed(change);
+  return true;
+}
+
+bool BridgeAgent::rule_removed(const Rule& rule, std::optional<RemovedReason> reason) {
+  if (!reason) {
+    replaced_ = rule.shared_from_this();
+    return false;
+  }
+  tables_changed_ = tables_changed_ || watched_tables_.contains(rule.table);
+  if (!is_monitored()) return tables_changed_;
+  const RuleChange change{.event = MonitorEvent::kRemoved,
+                          .rule = rule.shared_from_this(),
+                          .reason = reason,
+                          .by = asking_,
+                          .xid = asked_};
+  for (Session* session : sessions_) session->rule_changed(change);
+  return true;
+}
+
+std::optional<Vacancy> BridgeAgent::vacancy(std::uint8_t table) const {
+  const auto found = watched_tables_.find(table);
+  return found == watched_tables_.end() ? std::nullopt : std::optional{found->second.vacancy};
+}
+
+// Which of the two is told first hangs on how full the table is then.
+void BridgeAgent::set_vacancy(std::uint8_t table, std::optional<Vacancy> vacancy) {
+  watched_tables_.erase(table);
+  if (!vacancy) return;
+  TableFigures figures;
+  for (const TableStatus& status : instance_.table_list(name_))
+    if (status.table == table) figures = {table, status.config, static_cast<std::uint32_t>(status.rules), 0, 0, {}};
+  watched_tables_[table] = {*vacancy, free_percent(figures) < vacancy->up};
+}
+
+void BridgeAgent::check_vacancies() {
+  if (!std::exchange(tables_changed_, false)) return;
+  for (const TableStatus& status : instance_.table_list(name_)) {
+    const auto found = watched_tables_.find(status.table);
+    if (found == watched_tables_.end()) continue;
+    WatchedTable& table = found->second;
+    const TableFigures figures{
+        status.table, status.config, static_cast<std::uint32_t>(status.rules), 0, 0, table.vacancy};
+    const unsigned free = free_percent(figures);
+    const bool was_low = table.is_low;
+    table.is_low = was_low ? free <= table.vacancy.up : free < table.vacancy.down;
+    if (table.is_low == was_low) continue;
+    for (Session* session : sessions_)
+      session->table_changed(table.is_low ? TableReason::kVacancyDown : TableReason::kVacancyUp, figures);
+  }
+}
+
 void BridgeAgent::packet_in(const PacketInEvent& event) {
-  std::optional<std::uint32_t> buffer;
-  for (Session* session : sessions_) session->packet_in(event, buffer);
+  PacketInNumbers numbers;
+  for (Session* session : sessions_) session->packet_in(event, numbers);
 }
 
 void BridgeAgent::flow_removed(const RemovedRule& removed) {

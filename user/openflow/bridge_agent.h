@@ -4,12 +4,17 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "user/control/instance.h"
 #include "user/openflow/codec/port_codec.h"
+#include "user/openflow/codec/table_codec.h"
+#include "user/openflow/continuations.h"
+#include "user/openflow/flow_monitors.h"
 #include "user/openflow/packet_buffers.h"
 
 namespace shunt::openflow {
@@ -30,6 +35,7 @@ class BridgeAgent {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] PacketBuffers& buffers() { return buffers_; }
   [[nodiscard]] std::size_t& bundle_bytes() { return bundle_bytes_; }  // of all sessions' bundles
+  [[nodiscard]] Continuations& continuations() { return continuations_; }
 
   // As configured; else that of the LOCAL port's address.
   [[nodiscard]] std::uint64_t datapath_id() const;
@@ -45,6 +51,33 @@ class BridgeAgent {
   [[nodiscard]] std::optional<std::uint64_t> generation() const { return generation_; }
   void make_master(Session& session);
 
+  // While it lasts, changes to rules are this session's, by this request.
+  class Asking {
+   public:
+    Asking(BridgeAgent& agent, const Session& session, std::uint32_t xid)
+        : agent_{agent}, session_{std::exchange(agent.asking_, &session)}, xid_{std::exchange(agent.asked_, xid)} {}
+    ~Asking() {
+      agent_.asking_ = session_;
+      agent_.asked_ = xid_;
+    }
+    Asking(const Asking&) = delete;
+    Asking& operator=(const Asking&) = delete;
+
+   private:
+    BridgeAgent& agent_;
+    const Session* session_;
+    std::uint32_t xid_;
+  };
+  [[nodiscard]] bool is_monitored() const;
+  // True: a session has something to say.
+  bool rule_added(const RuleRef& rule);
+  bool rule_removed(const Rule& rule, std::optional<RemovedReason> reason);
+
+  // OpenFlow 1.4 section 7.4.5: tables that tell when their free part becomes small, and large again.
+  [[nodiscard]] std::optional<Vacancy> vacancy(std::uint8_t table) const;
+  void set_vacancy(std::uint8_t table, std::optional<Vacancy> vacancy);
+  void check_vacancies();
+
   void packet_in(const PacketInEvent& event);
   void flow_removed(const RemovedRule& removed);
   void port_changed(InstanceListener::PortEvent event, const PortStatus& port);
@@ -57,6 +90,16 @@ class BridgeAgent {
   std::optional<std::uint64_t> generation_;
   PacketBuffers buffers_;
   std::size_t bundle_bytes_ = 0;
+  Continuations continuations_;
+  const Session* asking_ = nullptr;
+  std::uint32_t asked_ = 0;
+  RuleRef replaced_;  // the rule that is added next takes its place
+  struct WatchedTable {
+    Vacancy vacancy;
+    bool is_low = false;  // OFPTR_VACANCY_UP is told next, else OFPTR_VACANCY_DOWN
+  };
+  std::map<std::uint8_t, WatchedTable> watched_tables_;
+  bool tables_changed_ = false;  // some of them may have
   std::vector<Session*> sessions_;
   std::vector<PortDescription> ports_;  // as last told of
 };

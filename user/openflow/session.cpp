@@ -34,6 +34,14 @@ Session::Session(BridgeAgent& agent, Kind kind)
 Session::~Session() {
   for (const auto& [id, bundle] : bundles_) agent_.bundle_bytes() -= bundle.bytes;
   agent_.leave(*this);
+  if (main_ != nullptr) std::erase(main_->auxiliaries_, this);
+  for (Session* auxiliary : auxiliaries_) auxiliary->main_ = nullptr;
+}
+
+void Session::add_auxiliary(Session& other, std::uint8_t id) {
+  other.main_ = this;
+  other.auxiliary_id_ = id;
+  auxiliaries_.push_back(&other);
 }
 
 void Session::say_hello() { encode_hello(out_, kVersions, next_xid_++); }
@@ -65,13 +73,14 @@ bool Session::process() {
   }
   apply_gathered();
   write_dumps();
+  tell_held_changes();
   const Bytes left = Bytes{in_}.subspan(in_at_);
   const bool complete = left.size() >= kHeaderSize && left.size() >= read_header(left).length;
   if (in_at_ == in_.size() || in_at_ > (1 << 16)) {
     in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(in_at_));
     in_at_ = 0;
   }
-  return !closing_ && (complete || !dumps_.empty());
+  return !closing_ && (complete || !dumps_.empty() || monitors_.holds_any());
 }
 
 void Session::handle(Bytes message) {
@@ -84,6 +93,7 @@ void Session::handle(Bytes message) {
     closing_ = true;
     return;
   }
+  const BridgeAgent::Asking asking{agent_, *this, header.xid};
   try {
     const MessageFormat* format = find_message(*version_, message);
     if (format == nullptr || format->direction == Direction::kToController)
@@ -128,7 +138,7 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
   const std::uint32_t xid = header.xid;
   const MessageKind kind = format.kind;
   const auto may_change = [this] {
-    if (role_ == Role::kSlave) throw OfError(OfErrorCode::kIsSlave, "a slave changes nothing");
+    if (role() == Role::kSlave) throw OfError(OfErrorCode::kIsSlave, "a slave changes nothing");
   };
   switch (kind) {
     case MessageKind::kFlowMod:
@@ -175,7 +185,7 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
     }
     case MessageKind::kPortMod:
       may_change();
-      return port_mod(body);
+      return port_mod(decode_port_mod(body, *version_));
     case MessageKind::kTableMod:
       may_change();
       return table_mod(body);
@@ -201,6 +211,11 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
     case MessageKind::kBundleAdd:
       may_change();
       return bundle_add(xid, body);
+    case MessageKind::kNxResume:
+      may_change();
+      return resume(body);
+    case MessageKind::kFlowMonitorCancel:
+      return monitors_.cancel(Reader{body}.u32());
     case MessageKind::kNxSetFlowFormat:
       if (Reader{body}.u32() > 2) throw OfError(OfErrorCode::kNotPermitted, "this flow format is unknown");
       return;
@@ -233,6 +248,8 @@ void Session::apply_gathered() {
   if (gathered_.empty()) return;
   const std::vector<Gathered> gathered = std::exchange(gathered_, {});
   wants_flow_removed_ = false;
+  // Whoever follows the rules is told which request changed them.
+  if (agent_.is_monitored()) return apply_one_by_one(gathered);
   std::vector<FlowMod> mods;
   for (const Gathered& each : gathered)
     if (each.change) mods.push_back(each.change->mod);
@@ -251,6 +268,7 @@ void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
       const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
       continue;
     }
+    const BridgeAgent::Asking asking{agent_, *this, each.xid};
     try {
       agent_.instance().flow_mod(agent_.name(), std::span{&each.change->mod, 1});
     } catch (const OfError& error) {
@@ -303,12 +321,12 @@ void Session::write_dumps() {
 }
 
 bool Session::hears(AsyncKind kind, unsigned reason) const {
-  if (!version_ || closing_) return false;
+  if (!version_ || closing_ || main_ != nullptr) return false;
   if (kind_ == Kind::kService && miss_send_len_ == 0) return false;
   return async_.wants(kind, reason, role_);
 }
 
-void Session::packet_in(const PacketInEvent& event, std::optional<std::uint32_t>& buffer) {
+void Session::packet_in(const PacketInEvent& event, PacketInNumbers& numbers) {
   const ControllerAction& action = event.what.action;
   if (action.controller_id != controller_id_) return;
   PacketIn packet;
@@ -321,7 +339,8 @@ void Session::packet_in(const PacketInEvent& event, std::optional<std::uint32_t>
   if (!hears(AsyncKind::kPacketIn,
              static_cast<unsigned>(reason_in(packet.reason, version_.value_or(Version::k10), packet_in_format_))))
     return;
-  if (is_full()) {
+  Session& way = way_of(event.what.in_port);
+  if (way.is_full()) {
     ++lost_;
     return;
   }
@@ -332,14 +351,25 @@ void Session::packet_in(const PacketInEvent& event, std::optional<std::uint32_t>
   packet.fields = event.what.fields;
   packet.userdata = action.userdata;
   packet.data = event.frame;
-  const std::uint16_t most =
-      rule == nullptr && packet.reason == PacketInReason::kNoMatch ? miss_send_len_ : action.max_len;
+  std::uint16_t most = rule == nullptr && packet.reason == PacketInReason::kNoMatch ? miss_send_len_ : action.max_len;
+  if (event.what.paused != nullptr && packet_in_format_ == PacketInFormat::kNicira2) {
+    if (!numbers.paused) numbers.paused = agent_.continuations().put({event.what.paused, event.what.fields});
+    packet.paused = numbers.paused;
+    most = kWholePacket;
+  }
   if (most != kWholePacket && most < event.frame.size()) {
-    if (!buffer) buffer = agent_.buffers().put({event.frame, event.what.in_port});
-    packet.buffer_id = *buffer;
+    if (!numbers.buffer) numbers.buffer = agent_.buffers().put({event.frame, event.what.in_port});
+    packet.buffer_id = *numbers.buffer;
     packet.data = packet.data.first(most);
   }
-  encode_packet_in(out_, packet, packet_in_format_, *version_);
+  encode_packet_in(way.out_, packet, packet_in_format_, *version_);
+}
+
+Session& Session::way_of(PortNo in_port) {
+  std::vector<Session*> ways;
+  for (Session* auxiliary : auxiliaries_)
+    if (auxiliary->version_ == version_ && !auxiliary->closing_) ways.push_back(auxiliary);
+  return ways.empty() ? *this : *ways[in_port.value % ways.size()];
 }
 
 void Session::flow_removed(const RemovedRule& removed) {
@@ -357,6 +387,15 @@ void Session::port_changed(PortChange change, const PortDescription& port) {
   given_up_ = given_up_ || is_full();
   if (given_up_) return;
   encode_port_status(out_, change, port, *version_);
+}
+
+void Session::table_changed(TableReason reason, const TableFigures& figures) {
+  if (!version_ || *version_ < Version::k14 || !hears(AsyncKind::kTableStatus, static_cast<unsigned>(reason))) return;
+  if (is_full()) {
+    ++lost_;
+    return;
+  }
+  encode_table_status(out_, reason, figures, *version_);
 }
 
 }  // namespace shunt::openflow

@@ -18,7 +18,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "user/openflow/bridge_agent.h"
@@ -31,6 +33,12 @@ namespace shunt::openflow {
 
 struct BundleControl;
 struct FlowTotals;
+
+// Of a packet-in, the same for all who get it: made for the first who needs them.
+struct PacketInNumbers {
+  std::optional<std::uint32_t> buffer;
+  std::optional<std::uint64_t> paused;
+};
 
 class Session {
  public:
@@ -64,14 +72,21 @@ class Session {
   void send_echo();  // an inactivity probe
 
   [[nodiscard]] std::optional<Version> version() const { return version_; }
-  [[nodiscard]] Role role() const { return role_; }
+  [[nodiscard]] Role role() const { return main_ == nullptr ? role_ : main_->role_; }
   void demote();  // another one is master now
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
-  void packet_in(const PacketInEvent& event, std::optional<std::uint32_t>& buffer);
+  // `other` is a connection beside this one, of the same controller (OpenFlow 1.3.5 section 6.3.5): its role is this
+  // one's, what it asks is answered there, and packet-ins go by it. It is to end with this one.
+  void add_auxiliary(Session& other, std::uint8_t id);
+
+  void packet_in(const PacketInEvent& event, PacketInNumbers& numbers);
   void flow_removed(const RemovedRule& removed);
   void port_changed(PortChange change, const PortDescription& port);
   void expire_bundles(TimePoint now);
+  void table_changed(TableReason reason, const TableFigures& figures);
+  void rule_changed(const RuleChange& change);
+  [[nodiscard]] bool monitors_flows() const { return !monitors_.empty(); }
 
  private:
   // A change to rules, or a barrier among them, that waits for what comes with it.
@@ -107,6 +122,8 @@ class Session {
   void write_dumps();
   [[nodiscard]] bool is_full() const { return out_.size() + waiting_ >= kMaxWaiting; }
   [[nodiscard]] bool hears(AsyncKind kind, unsigned reason) const;
+  // Where packet-ins of a port go: always the same way, so that their order is kept.
+  [[nodiscard]] Session& way_of(PortNo in_port);
 
   // session_config.cpp
   void features(std::uint32_t xid);
@@ -115,19 +132,28 @@ class Session {
   void change_role(std::uint32_t xid, Bytes body);
   void set_async(Bytes body, bool with_properties);
   void queue_config(std::uint32_t xid, Bytes body);
+  void check_queue_port(PortNo port) const;
   [[nodiscard]] std::vector<PortDescription> ports() const;
 
   // session_changes.cpp
   void flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message);
   void packet_out(Bytes body);
   void release(std::uint32_t buffer_id);
-  void port_mod(Bytes body);
+  void resume(Bytes body);
+  void port_mod(const PortMod& mod);
   void table_mod(Bytes body);
+  [[nodiscard]] PacketOutSpec read_packet_out(Bytes body);
+  [[nodiscard]] PortStatus find_port(const PortMod& mod) const;
+
+  // session_bundles.cpp
   void bundle_control(std::uint32_t xid, Bytes body);
   void bundle_add(std::uint32_t xid, Bytes body);
   void commit_bundle(Bundle& bundle);
   Bundle& open_bundle(std::uint32_t id, std::uint16_t flags, std::uint32_t xid);
   std::map<std::uint32_t, Bundle>::iterator drop_bundle(std::map<std::uint32_t, Bundle>::iterator at);
+  // `at`: the message that is looked at.
+  void check_packets(std::span<const Modification> mods, std::span<const std::pair<std::size_t, PacketOutSpec>> packets,
+                     std::size_t& at) const;
 
   // session_multipart.cpp
   void multipart(std::uint32_t xid, Bytes message);
@@ -141,6 +167,11 @@ class Session {
   void dump_meters(const MultipartRequest& request, std::uint32_t xid);
   [[nodiscard]] FlowTotals totals(const FlowMod& filter) const;
 
+  // session_monitors.cpp
+  void monitor_flows(const MultipartRequest& request, std::uint32_t xid);
+  void tell(const RuleChange& change, std::uint16_t flags);
+  void tell_held_changes();
+
   BridgeAgent& agent_;
   const Kind kind_;
   std::optional<Version> version_;  // once agreed
@@ -151,6 +182,10 @@ class Session {
   bool closing_ = false, given_up_ = false;
   std::uint64_t lost_ = 0;
   std::uint32_t next_xid_ = 1;
+
+  Session* main_ = nullptr;  // of an auxiliary connection
+  std::uint8_t auxiliary_id_ = 0;
+  std::vector<Session*> auxiliaries_;
 
   Role role_ = Role::kEqual;
   AsyncConfig async_;
@@ -164,6 +199,10 @@ class Session {
   bool wants_flow_removed_ = false;  // a rule that was gathered asks to be told of
   std::deque<Dump> dumps_;
   std::map<std::uint32_t, Bundle> bundles_;
+
+  FlowMonitors monitors_;
+  bool monitors_paused_ = false;              // it was told so
+  std::optional<std::uint32_t> abbreviated_;  // the request whose changes were told last, abbreviated
 };
 
 }  // namespace shunt::openflow

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a controller asks about the switch and says about itself: features, configuration, role, asynchronous messages.
+#include <algorithm>
+
 #include "user/openflow/codec/port_number.h"
 #include "user/openflow/session.h"
 
@@ -14,7 +16,7 @@ std::vector<PortDescription> Session::ports() const {
 void Session::features(std::uint32_t xid) {
   const MessageScope reply{out_, *version_, MessageKind::kFeaturesReply, xid};
   const SwitchFeatures features{
-      .datapath_id = agent_.datapath_id(), .buffers = PacketBuffers::kCount, .tables = kTableCount, .auxiliary_id = 0};
+      .datapath_id = agent_.datapath_id(), .buffers = PacketBuffers::kCount, .tables = kTableCount, .auxiliary_id = auxiliary_id_};
   encode_features(out_, features, *version_ == Version::k10 ? ports() : std::vector<PortDescription>{}, *version_);
 }
 
@@ -43,12 +45,13 @@ void Session::set_config(Bytes body) {
 void Session::change_role(std::uint32_t xid, Bytes body) {
   const RoleRequest request = decode_role_request(body, *version_);
   if (request.generation) agent_.check_generation(*request.generation);
+  Session& of = main_ == nullptr ? *this : *main_;
   if (request.role != Role::kNoChange) {
-    if (request.role == Role::kMaster) agent_.make_master(*this);
-    role_ = request.role;
+    if (request.role == Role::kMaster) agent_.make_master(of);
+    of.role_ = request.role;
   }
   const MessageScope reply{out_, *version_, MessageKind::kRoleReply, xid};
-  encode_role(out_, role_, agent_.generation(), *version_);
+  encode_role(out_, of.role_, agent_.generation(), *version_);
 }
 
 void Session::demote() {
@@ -68,10 +71,17 @@ void Session::set_async(Bytes body, bool with_properties) {
   if (kind_ == Kind::kService && miss_send_len_ == 0) miss_send_len_ = kDefaultMissSendLen;
 }
 
+void Session::check_queue_port(PortNo port) const {
+  const auto known = ports();
+  if (std::ranges::find(known, port, &PortDescription::number) == known.end())
+    throw OfError(OfErrorCode::kQueueBadPort, "no port {}", port.value);
+}
+
 // Ports have no queues of OpenFlow's: what set_queue sets is the packet's priority for Linux.
 void Session::queue_config(std::uint32_t xid, Bytes body) {
   Reader in{body};
   const PortNo port = read_port(in, *version_);
+  if (port != kPortNone) check_queue_port(port);
   const MessageScope reply{out_, *version_, MessageKind::kQueueGetConfigReply, xid};
   write_port(out_, port, *version_);
   out_.zeros(*version_ == Version::k10 ? 6 : 4);

@@ -83,10 +83,8 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
     case MultipartKind::kQueue:
     case MultipartKind::kQueueDescription: {
       const QueueFilter filter = decode_queue_filter(request.body, version);
+      if (filter.port) check_queue_port(*filter.port);
       if (filter.queue) throw OfError(OfErrorCode::kQueueBadQueue, "no queue {}", *filter.queue);
-      const auto known = ports();
-      if (filter.port && std::ranges::find(known, *filter.port, &PortDescription::number) == known.end())
-        throw OfError(OfErrorCode::kQueueBadPort, "no port {}", filter.port->value);
       return dump(request, xid, 0, {});
     }
     case MultipartKind::kGroup:
@@ -102,7 +100,7 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
     case MultipartKind::kMeterFeatures:
       return dump(request, xid, 1, [](Writer& out, std::size_t) { encode_meter_features(out, SHUNT_MAX_METERS - 1); });
     case MultipartKind::kFlowMonitor:
-    case MultipartKind::kNxFlowMonitor:
+      return monitor_flows(request, xid);
     case MultipartKind::kBundleFeatures:
       throw OfError(OfErrorCode::kBadMultipart, "{} is not offered", request.format->name);
   }
@@ -130,7 +128,8 @@ void Session::dump_tables(const MultipartRequest& request, std::uint32_t xid) {
   for (std::size_t i = 0; i < tables.size(); ++i) tables[i].table = static_cast<std::uint8_t>(i);
   for (const TableStatus& status : agent_.instance().table_list(agent_.name()))
     tables[status.table] = {status.table, status.config, static_cast<std::uint32_t>(status.rules), status.lookups,
-                            status.matches};
+                            status.matches, {}};
+  for (TableFigures& table : tables) table.vacancy = agent_.vacancy(table.table);
   const auto figures = shared(std::move(tables));
   dump(request, xid, figures->size(),
        [figures, kind = request.format->kind, version = *version_](Writer& out, std::size_t i) {

@@ -4,63 +4,16 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/control/fake_instance.h"
+#include "tests/unit/openflow/talk.h"
 #include "user/openflow/codec/bundle_codec.h"
 #include "user/openflow/codec/error_codec.h"
 #include "user/openflow/codec/match_codec.h"
 
 using namespace shunt;
 using namespace shunt::openflow;
+using shunt::openflow::test::Talk;
 
 namespace {
-
-struct Talk {
-  test::FakeInstance instance;
-  std::unique_ptr<BridgeAgent> agent;
-  std::unique_ptr<Session> session;
-
-  explicit Talk(std::optional<Version> version = Version::k13, Session::Kind kind = Session::Kind::kController) {
-    instance.add_bridge("br0");
-    agent = std::make_unique<BridgeAgent>(instance, BridgeId{1}, "br0");
-    session = std::make_unique<Session>(*agent, kind);
-    if (version) {
-      send(number_of(*version), kHelloType, {});
-      replies();
-    }
-  }
-
-  void send(std::uint8_t version, std::uint8_t type, std::vector<std::uint8_t> body, std::uint32_t xid = 9) {
-    Writer out;
-    {
-      const MessageScope message{out, version, type, xid};
-      out.put(body);
-    }
-    session->feed(out.bytes());
-  }
-  void send(const Writer& out) { session->feed(out.bytes()); }
-
-  struct Reply {
-    Header header;
-    std::vector<std::uint8_t> body;
-  };
-  std::vector<Reply> replies() {
-    while (session->process()) {
-    }
-    const std::vector<std::uint8_t> bytes = session->take_output();
-    std::vector<Reply> found;
-    for (Bytes left{bytes}; !left.empty();) {
-      const Header header = read_header(left);
-      found.push_back({header, {left.begin() + 8, left.begin() + header.length}});
-      left = left.subspan(header.length);
-    }
-    return found;
-  }
-  static std::pair<unsigned, unsigned> error(const Reply& reply) {
-    Reader in{reply.body};
-    const unsigned type = in.u16();
-    return {type, in.u16()};
-  }
-};
 
 Writer flow_mod(std::uint8_t table, std::uint32_t xid) {
   FlowModMessage message;

@@ -68,9 +68,12 @@ constexpr auto kMessages = std::to_array<MessageFormat>({
     {K::kNxFlowAge, "NXT_FLOW_AGE", kNiciraId, 18, k10, k15, kTo},
     {K::kNxSetAsyncConfig, "NXT_SET_ASYNC_CONFIG", kNiciraId, 19, k10, k15, kTo},
     {K::kNxSetControllerId, "NXT_SET_CONTROLLER_ID", kNiciraId, 20, k10, k15, kTo},
-    {K::kNxFlowMonitorCancel, "NXT_FLOW_MONITOR_CANCEL", kNiciraId, 21, k10, k15, kTo},
-    {K::kNxFlowMonitorPaused, "NXT_FLOW_MONITOR_PAUSED", kNiciraId, 22, k10, k15, kFrom},
-    {K::kNxFlowMonitorResumed, "NXT_FLOW_MONITOR_RESUMED", kNiciraId, 23, k10, k15, kFrom},
+    {K::kFlowMonitorCancel, "NXT_FLOW_MONITOR_CANCEL", kNiciraId, 21, k10, k10, kTo},
+    {K::kFlowMonitorCancel, "ONFT_FLOW_MONITOR_CANCEL", kOnfId, 1870, k13, k13, kTo},
+    {K::kFlowMonitorPaused, "NXT_FLOW_MONITOR_PAUSED", kNiciraId, 22, k10, k10, kFrom},
+    {K::kFlowMonitorPaused, "ONFT_FLOW_MONITOR_PAUSED", kOnfId, 1871, k13, k13, kFrom},
+    {K::kFlowMonitorResumed, "NXT_FLOW_MONITOR_RESUMED", kNiciraId, 23, k10, k10, kFrom},
+    {K::kFlowMonitorResumed, "ONFT_FLOW_MONITOR_RESUMED", kOnfId, 1872, k13, k13, kFrom},
     {K::kNxSetAsyncConfig2, "NXT_SET_ASYNC_CONFIG2", kNiciraId, 27, k10, k13, kTo},
     {K::kNxResume, "NXT_RESUME", kNiciraId, 28, k10, k15, kTo},
     {K::kNxPacketIn2, "NXT_PACKET_IN2", kNiciraId, 30, k10, k15, kFrom},
@@ -99,7 +102,8 @@ constexpr auto kMultiparts = std::to_array<MultipartFormat>({
     {M::kBundleFeatures, "OFPMP_BUNDLE_FEATURES", 0, 19, k15, k15},
     {M::kNxFlow, "NXST_FLOW", kNiciraId, 0, k10, k10},
     {M::kNxAggregate, "NXST_AGGREGATE", kNiciraId, 1, k10, k10},
-    {M::kNxFlowMonitor, "NXST_FLOW_MONITOR", kNiciraId, 2, k10, k13},
+    {M::kFlowMonitor, "NXST_FLOW_MONITOR", kNiciraId, 2, k10, k10},
+    {M::kFlowMonitor, "ONFMP_FLOW_MONITOR", kOnfId, 1870, k13, k13},
 });
 // clang-format on
 
@@ -153,7 +157,7 @@ MultipartRequest read_multipart_request(Version version, Bytes message) {
   if (version >= Version::k13) in.skip(4);
   if (number == kExperimenterMultipart) {
     experimenter = in.u32();
-    if (experimenter != kNiciraId)
+    if (experimenter != kNiciraId && experimenter != kOnfId)
       throw OfError(OfErrorCode::kBadExperimenter, "experimenter {:#x} is unknown", experimenter);
     number = in.u32();
     if (version == Version::k10) in.skip(4);

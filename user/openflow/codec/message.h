@@ -72,9 +72,9 @@ enum class MessageKind : std::uint8_t {
   kNxPacketIn,
   kNxFlowAge,
   kNxSetControllerId,
-  kNxFlowMonitorCancel,
-  kNxFlowMonitorPaused,
-  kNxFlowMonitorResumed,
+  kFlowMonitorCancel,
+  kFlowMonitorPaused,
+  kFlowMonitorResumed,
   kNxSetAsyncConfig2,
   kNxResume,
   kNxPacketIn2,
@@ -104,7 +104,6 @@ enum class MultipartKind : std::uint8_t {
   kBundleFeatures,  // OpenFlow 1.5
   kNxFlow,          // Nicira's of OpenFlow 1.0
   kNxAggregate,
-  kNxFlowMonitor,
 };
 
 enum class Direction : std::uint8_t { kToSwitch, kToController, kBoth };

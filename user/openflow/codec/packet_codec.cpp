@@ -64,7 +64,20 @@ void put_nicira(Writer& out, const PacketIn& packet, Version version) {
 }
 
 // nx_packet_in2_prop_type
-enum Property : std::uint16_t { kPacket, kFullLength, kBufferId, kTableId, kCookie, kReason, kMetadata, kUserdata };
+enum Property : std::uint16_t {
+  kPacket,
+  kFullLength,
+  kBufferId,
+  kTableId,
+  kCookie,
+  kReason,
+  kMetadata,
+  kUserdata,
+  kContinuation
+};
+// What stands in kContinuation is the switch's own affair. This is a property there that Open vSwitch's tools can show:
+// the 16 bytes of its bridge's id.
+constexpr std::uint16_t kPausedBy = 0x8000;
 
 template <typename Fill>
 void property(Writer& out, Property type, Fill&& fill) {
@@ -90,6 +103,26 @@ void put_nicira2(Writer& out, const PacketIn& packet, Version version) {
   property(out, kReason, [&] { out.u8(static_cast<std::uint8_t>(packet.reason)); });
   property(out, kMetadata, [&] { encode_fields(out, context_of(packet), version); });
   if (!packet.userdata.empty()) property(out, kUserdata, [&] { out.put(packet.userdata); });
+  if (packet.paused)
+    property(out, kContinuation, [&] {
+      out.zeros(4);
+      property(out, static_cast<Property>(kPausedBy), [&] {
+        out.zeros(8);
+        out.u64(*packet.paused);
+      });
+    });
+}
+
+// Calls visit(type, what the property holds) for each property.
+template <typename Visit>
+void for_each_property(Reader in, Visit&& visit) {
+  constexpr std::size_t kHeader = 4;
+  while (!in.done()) {
+    const std::uint16_t type = in.u16(), size = in.u16();
+    if (size < kHeader) throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
+    visit(type, in.take(size - kHeader));
+    in.align(8);
+  }
 }
 
 }  // namespace
@@ -135,6 +168,31 @@ PacketOut decode_packet_out(Bytes body, Version version) {
   packet.actions = decode_actions(in.take(actions_size), version, ActionPlace::kPacketOut, context);
   packet.data = in.rest();
   return packet;
+}
+
+Resume decode_resume(Bytes body) {
+  Resume resume;
+  bool has_port = false;
+  for_each_property(Reader{body, OfErrorCode::kPropertyBadLength}, [&](std::uint16_t type, Bytes value) {
+    if (type == kPacket) resume.data = value;
+    if (type == kMetadata) {
+      const Match context = decode_fields(value);
+      resume.fields = context.value;
+      resume.in_port = PortNo{context.value.in_port};
+      has_port = context.mask.in_port != 0;
+    }
+    if (type != kContinuation) return;
+    Reader inner{value, OfErrorCode::kPropertyBadLength};
+    inner.skip(4);
+    for_each_property(Reader{inner.rest(), OfErrorCode::kPropertyBadLength}, [&](std::uint16_t kind, Bytes id) {
+      if (kind != kPausedBy) return;
+      Reader in{id, OfErrorCode::kPropertyBadLength};
+      in.skip(8);
+      resume.paused = in.u64();
+    });
+  });
+  if (!has_port) throw OfError(OfErrorCode::kBadPort, "a packet is resumed without its in_port");
+  return resume;
 }
 
 }  // namespace shunt::openflow

@@ -22,6 +22,7 @@ struct PacketIn {
   PortNo in_port;
   PipelineFields fields{};
   Bytes userdata;  // of the controller action
+  std::optional<std::uint64_t> paused{};  // what it is resumed by; kNicira2 only
   Bytes data;      // what of the packet is sent
 };
 enum class PacketInFormat : std::uint8_t { kStandard, kNicira, kNicira2 };  // NXT_SET_PACKET_IN_FORMAT's numbers
@@ -38,5 +39,14 @@ struct PacketOut {
   Bytes data;  // of the message
 };
 [[nodiscard]] PacketOut decode_packet_out(Bytes body, Version version);
+
+// NXT_RESUME: the packet as the controller has left it, its port, metadata and registers, and what it was paused by.
+struct Resume {
+  std::uint64_t paused = 0;
+  PortNo in_port;
+  PipelineFields fields{};  // metadata, registers, tun_id, pkt_mark
+  Bytes data;
+};
+[[nodiscard]] Resume decode_resume(Bytes body);
 
 }  // namespace shunt::openflow

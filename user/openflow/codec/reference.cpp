@@ -26,6 +26,7 @@ Each bridge listens on a Unix socket, `<rundir>/<bridge>.mgmt`, and has the cont
 ```
 ovs-ofctl -O OpenFlow13 dump-flows unix:/run/shunt/br0.mgmt
 shunt controller add br0 tcp:192.0.2.1:6653     # also ssl:ADDRESS[:PORT], unix:PATH; ptcp:[PORT][:ADDRESS], pssl:...: to listen
+shunt controller add br0 tcp:192.0.2.2:6653 --auxiliary 2
 shunt controller list br0
 shunt bridge set br0 --datapath-id 0000000000000001 --fail-mode secure
 ```
@@ -39,15 +40,22 @@ shunt bridge set br0 --datapath-id 0000000000000001 --fail-mode secure
 - A bridge's rule `priority=0 actions=NORMAL` goes when it gets its first controller, and comes back with the last one's end.
 - To a controller of OpenFlow 1.0 packets that no rule of table 0 matches are sent; from 1.3 on a rule must say so.
 - What sends something else than OpenFlow, or a message that cannot be one, gets its error and is closed; so is who has not said hello within 10 s.
+- Controllers, datapath id and fail mode are kept over restarts, and stand in the configuration file (docs/config.md).
+- Auxiliary connections are made beside a main one that is up and of OpenFlow 1.3 or later, `auxiliary_id` 1 and up. What is asked by one is answered by it; packet-ins go
+  by them, those of a port always by the same; the role is the main one's, and they end with it.
+- A flow monitor's reader that lets 4 MB wait is told that it is paused; what it has missed is told when it has read that, of each rule how it is then.
+- `controller(pause)` packet-ins in Nicira's second format can be resumed once, of the last 1024: what stands in the message is a number, not the pipeline's state.
+- Table status: how much of a table is free is asked once behind each turn of requests, of its `--max-rules`, or of 1,000,000.
+- A bundle's changes to ports are made first, then those to rules and groups, in order; its packets are sent last.
 - TLS: `shuntd --tls-key FILE --tls-certificate FILE --tls-authority FILE`; each side shows a certificate that the authority has signed.
 )";
 
 constexpr std::string_view kNotThere = R"(
 ## What is not there
 
-Flow monitors and vacancy events are refused (`OFPBRC_BAD_MULTIPART`, `OFPTMFC_BAD_CONFIG`), `NXT_RESUME` too. Ports have no queues: `set_queue` sets the priority that Linux'
-queueing disciplines see. Fragments are matched as they come (`OFPC_FRAG_NORMAL`). The features of tables cannot be changed. Bundles hold flow-mods and group-mods. A field
-of a rule that a version has no name for (`vlan_tci1`, `mpls_lse1` and the like: docs/rules.md) is left out where the rule is shown to a controller; so is an action that
+Ports have no queues: `set_queue` sets the priority that Linux' queueing disciplines see; a queue that is asked for is refused (`OFPQOFC_BAD_QUEUE`). Fragments are matched
+as they come (`OFPC_FRAG_NORMAL`). The features of tables cannot be changed. Bundles hold flow-mods, group-mods, port-mods and packet-outs. Vacancy events are not kept over
+a restart. A field of a rule that a version has no name for (`vlan_tci1`, `mpls_lse1` and the like: docs/rules.md) is left out where the rule is shown to a controller; so is an action that
 it has no form for.
 )";
 

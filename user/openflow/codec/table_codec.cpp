@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint8_t kAllTables = 0xff;
 constexpr std::uint32_t kDeprecatedConfig = 3;                  // OFPTC_DEPRECATED_MASK
 constexpr std::uint32_t kEviction = 1 << 2, kVacancy = 1 << 3;  // OFPTC_*
-constexpr std::uint16_t kEvictionProperty = 2;
+constexpr std::uint16_t kEvictionProperty = 2, kVacancyProperty = 3;
 constexpr std::uint32_t kByImportance = 2, kByLifetime = 4;  // OFPTMPEF_*
 
 std::string name_of_table(const TableFigures& figures) {
@@ -19,7 +19,15 @@ std::string name_of_table(const TableFigures& figures) {
 }
 
 std::uint32_t config_of(const TableFigures& figures, Version version) {
-  return version >= Version::k14 && figures.config.evict ? kEviction : 0;
+  if (version < Version::k14) return 0;
+  return (figures.config.evict ? kEviction : 0) | (figures.vacancy ? kVacancy : 0);
+}
+
+Vacancy read_vacancy(Reader property) {
+  const Vacancy vacancy{property.u8(), property.u8()};
+  if (vacancy.down > vacancy.up || vacancy.up > 100)
+    throw OfError(OfErrorCode::kPropertyBadValue, "vacancy of {} to {} percent", vacancy.down, vacancy.up);
+  return vacancy;
 }
 
 }  // namespace
@@ -30,12 +38,25 @@ TableMod decode_table_mod(Bytes body, Version version) {
   if (const std::uint8_t table = in.u8(); table != kAllTables) mod.table = table;
   in.skip(3);
   const std::uint32_t config = in.u32();
-  const std::uint32_t known = version >= Version::k14 ? kDeprecatedConfig | kEviction : kDeprecatedConfig;
+  const std::uint32_t known = version >= Version::k14 ? kDeprecatedConfig | kEviction | kVacancy : kDeprecatedConfig;
   if ((config & ~known) != 0)
-    throw OfError(OfErrorCode::kBadTableConfig, "table configuration {:#x}: vacancy events are not offered", config);
+    throw OfError(OfErrorCode::kBadTableConfig, "table configuration {:#x} is unknown", config);
   if (mod.table && *mod.table >= kTableCount)
     throw OfError(OfErrorCode::kBadTable, "table {}: tables are 0 to {}", *mod.table, kTableCount - 1);
-  if (version >= Version::k14) mod.evict = (config & kEviction) != 0;
+  if (version < Version::k14) return mod;
+  mod.evict = (config & kEviction) != 0;
+  mod.tells_vacancy = (config & kVacancy) != 0;
+  while (!in.done()) {
+    constexpr std::size_t kHeader = 4;
+    const std::uint16_t type = in.u16(), size = in.u16();
+    if (size < kHeader) throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
+    const Reader property = in.part(size - kHeader, OfErrorCode::kPropertyBadLength);
+    if (type == kVacancyProperty)
+      mod.vacancy = read_vacancy(property);
+    else if (type != kEvictionProperty)  // whose flags are what eviction goes by here, and cannot be chosen
+      throw OfError(OfErrorCode::kBadProperty, "no property {}", type);
+    in.align(8);
+  }
   return mod;
 }
 
@@ -53,6 +74,19 @@ void encode_table_stats(Writer& out, const TableFigures& figures, Version versio
   out.u64(figures.matches);
 }
 
+unsigned free_percent(const TableFigures& figures) {
+  const std::uint64_t most = figures.config.max_rules.value_or(kMaxRules);
+  if (most <= figures.rules) return 0;
+  return static_cast<unsigned>((most - figures.rules) * 100 / most);
+}
+
+void encode_table_status(Writer& out, TableReason reason, const TableFigures& figures, Version version) {
+  const MessageScope message{out, version, MessageKind::kTableStatus, 0};
+  out.u8(static_cast<std::uint8_t>(reason));
+  out.zeros(7);
+  encode_table_description(out, figures);
+}
+
 void encode_table_description(Writer& out, const TableFigures& figures) {
   const std::size_t start = out.size();
   out.u16(0);
@@ -62,6 +96,13 @@ void encode_table_description(Writer& out, const TableFigures& figures) {
   {
     const Tlv tlv{out, kEvictionProperty};
     out.u32(kByImportance | kByLifetime);
+  }
+  if (figures.vacancy) {
+    const Tlv tlv{out, kVacancyProperty};
+    out.u8(figures.vacancy->down);
+    out.u8(figures.vacancy->up);
+    out.u8(static_cast<std::uint8_t>(free_percent(figures)));
+    out.zeros(1);
   }
   out.patch16(start, out.size() - start);
 }
@@ -133,7 +174,7 @@ void encode_table_features(Writer& out, const TableFigures& figures, Version ver
   out.text(name_of_table(figures), 32);
   out.u64(~std::uint64_t{0});
   out.u64(~std::uint64_t{0});
-  out.u32(version >= Version::k14 ? kEviction : kDeprecatedConfig);
+  out.u32(version >= Version::k14 ? kEviction | kVacancy : kDeprecatedConfig);
   out.u32(figures.config.max_rules.value_or(kMaxTableRules));
 
   const auto writable = [](const Field& f) { return f.writable && f.id != FieldId::kVlanTci; };
