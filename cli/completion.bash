@@ -58,6 +58,7 @@ _shunt() {
     'port set') options+=" $settings --all-vlans --json" ;;
     'bridge set') options+=" --flood-vlans --datapath-id --fail-mode" ;;
     'bridge add') options+=" --datapath-id --fail-mode" ;;
+    'controller add') options+=" --auxiliary" ;;
     'table set') options+=" --max-rules --evict --miss --name" ;;
     'group list' | 'group stats' | 'meter list' | 'meter stats') options+=" --json" ;;
     *' list' | *' show' | 'cache stats') options+=" --json" ;;&

@@ -259,7 +259,6 @@ void run(const Settings& settings) {
   const InstanceLock lock{settings.rundir, settings.instance.name};
   Instance instance{settings.instance};
   instance.start();
-  if (settings.config) load_config_file(instance, *settings.config);
   if (settings.detach) return;
   loop.add(instance.event_fd(), EPOLLIN, [&instance](std::uint32_t) { instance.handle_events(); });
 
@@ -267,6 +266,7 @@ void run(const Settings& settings) {
   InstanceListener listener;
   openflow.listen(listener);
   instance.listen(std::move(listener));
+  if (settings.config) load_config_file(instance, *settings.config);
 
   Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}, &openflow};
   const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);

@@ -8,7 +8,9 @@ namespace shunt::cli {
 namespace {
 
 int add(const Invocation& invocation) {
-  invocation.call("controller.add", {{"bridge", invocation.text("BR")}, {"target", invocation.text("TARGET")}});
+  Json params = {{"bridge", invocation.text("BR")}, {"target", invocation.text("TARGET")}};
+  if (const auto count = invocation.number("auxiliary")) params["auxiliary"] = *count;
+  invocation.call("controller.add", params);
   return kDone;
 }
 
@@ -38,7 +40,7 @@ std::span<const Command> controller_commands() {
        "add",
        {"BR", "TARGET"},
        "tcp:, ssl:, unix: to connect to; ptcp:, pssl: to listen on",
-       {},
+       {{"auxiliary", "N", "connections beside the main one, 0 to 8 (default 0): packets go to the controller by them"}},
        false,
        add},
       {"controller", "del", {"BR", "[TARGET]"}, "without TARGET: all of the bridge's", {}, false, del},

@@ -24,6 +24,8 @@ everything() { # all that is configured, as the commands show it, without counte
     if t["name"] or t["max_rules"] or t["miss"] != "drop"]' table list br0
   json '[(b["name"], b["mac_limit"], b["mac_ageing_s"], b["flood_vlans"]) for b in d["bridges"]]' bridge list
   json 'sorted((m["vlan"], m["mac"], m["port"], m["static"]) for m in d["macs"])' fdb list br0
+  json '[(c["target"], c["auxiliary"]) for c in d["controllers"]]' controller list br0
+  json '(d["datapath_id"], d["fail_mode"])' bridge show br0
 }
 
 start_switch
@@ -36,6 +38,10 @@ shunt port attach br1 "$(host sh -c 'ip link add lone type veth peer name lone1 
 shunt bridge set br0 --flood-vlans 100-102
 shunt fdb set br0 --ageing 600 --limit 5000
 shunt fdb add br0 02:00:00:00:0f:01 b --vlan 30
+shunt controller add br0 tcp:127.0.0.1:6699 --auxiliary 2
+shunt controller add br0 "punix:$RUNDIR/controller"
+shunt bridge set br0 --datapath-id 00000000000000aa --fail-mode secure
+shunt flow add br0 'priority=0,actions=normal' # which went with the first controller
 shunt meter add br0 'meter=3,kbps,burst,bands=type=drop,rate=500000,burst_size=9000'
 printf '%s\n' 'group_id=1,type=select,bucket=weight:2,actions=output:a,bucket=weight:1,actions=output:b' \
   'group_id=9,type=ff,bucket=watch_port:a,actions=group:1,bucket=watch_port:b,actions=output:b' |

@@ -2,6 +2,7 @@
 #include "user/config/config.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace shunt {
 namespace {
@@ -33,6 +34,10 @@ BridgeConfig running_bridge(InstanceApi& instance, const std::string& name) {
   const FdbSettings fdb = instance.fdb_settings(name);
   bridge.mac_limit = fdb.limit;
   bridge.mac_ageing = fdb.ageing;
+  OpenFlowSettings openflow = instance.openflow(name);
+  bridge.datapath_id = openflow.datapath_id;
+  bridge.fail_mode = openflow.fail_mode;
+  bridge.controllers = std::move(openflow.controllers);
   auto& tables = bridge.tables.emplace();
   for (const TableStatus& table : instance.table_list(name))
     if (table.config != TableConfig{}) tables[table.table] = table.config;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A configuration of bridges, as a file says it or as it runs. Lists of rules, groups, meters, tables and static MACs
-// may be missing: a file that does not name them leaves those there are alone. All else that is not named is as by
+// A configuration of bridges, as a file says it or as it runs. Lists of rules, groups, meters, tables, static MACs and
+// controllers may be missing: a file that does not name them leaves those there are alone. All else that is not named is as by
 // default.
 //
 // Threads: values; any.
@@ -66,6 +66,9 @@ struct BridgeConfig {
   VlanSet flood_vlans;
   std::size_t mac_limit = Fdb::kDefaultLimit;
   std::chrono::seconds mac_ageing = Fdb::kDefaultAgeing;
+  std::optional<std::uint64_t> datapath_id;
+  FailMode fail_mode = FailMode::kStandalone;
+  std::optional<std::vector<ControllerSettings>> controllers;  // by target
   std::optional<std::map<std::uint8_t, TableConfig>> tables;
   std::optional<ConfigList<MeterMod>> meters;
   std::optional<ConfigList<GroupMod>> groups;

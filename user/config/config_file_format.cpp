@@ -96,6 +96,13 @@ void write_bridge(Writer& out, const std::string& name, const BridgeConfig& brid
   if (bridge.flood_vlans.any()) out.text("flood-vlans", format_vlans(bridge.flood_vlans));
   if (bridge.mac_limit != Fdb::kDefaultLimit) out.integer("mac-limit", bridge.mac_limit);
   if (bridge.mac_ageing != Fdb::kDefaultAgeing) out.integer("mac-ageing", bridge.mac_ageing.count());
+  if (bridge.datapath_id) out.text("datapath-id", format_datapath_id(*bridge.datapath_id));
+  if (bridge.fail_mode == FailMode::kSecure) out.text("fail-mode", "secure");
+  if (bridge.controllers)
+    out.list("controllers", *bridge.controllers, [](const ControllerSettings& controller) {
+      const auto auxiliary = controller.auxiliary == 0 ? "" : fmt::format(", auxiliary = {}", controller.auxiliary);
+      return fmt::format("{{ target = {}{} }}", quoted(controller.target), auxiliary);
+    });
   if (bridge.meters)
     out.list("meters", bridge.meters->things,
              [](const MeterMod& meter) { return quoted(one_line(format_meter_spec(meter))); });

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <charconv>
 #include <set>
 #include <utility>
@@ -6,6 +7,7 @@
 #include "user/base/of_error.h"
 #include "user/config/config_file.h"
 #include "user/config/toml_reader.h"
+#include "user/control/controller_target.h"
 #include "user/control/port_vlans.h"
 #include "user/control/text.h"
 #include "user/pipeline/group_text.h"
@@ -164,6 +166,30 @@ std::vector<StaticMac> read_static_macs(const TomlReader& bridge, const toml::ar
   return macs;
 }
 
+std::vector<ControllerSettings> read_controllers(const TomlReader& bridge, const toml::array& list) {
+  std::vector<ControllerSettings> controllers;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const toml::table* table = list.get(i)->as_table();
+    if (table == nullptr) bridge.fail("controllers", "each is a table: {{ target = \"tcp:ADDRESS\" }}");
+    const TomlReader reader{*table, fmt::format("{}[{}]", bridge.path_of("controllers"), i)};
+    reader.only({"target", "auxiliary"});
+    ControllerSettings controller;
+    controller.target = reader.text("target").value_or("");
+    if (const auto count = reader.integer("auxiliary", 0, ControllerSettings::kMaxAuxiliary))
+      controller.auxiliary = static_cast<unsigned>(*count);
+    try {
+      check_controller(controller);
+    } catch (const Error& error) {
+      reader.fail("target", "{}", error.what());
+    }
+    if (std::ranges::find(controllers, controller.target, &ControllerSettings::target) != controllers.end())
+      reader.fail("target", "is there twice");
+    controllers.push_back(std::move(controller));
+  }
+  std::ranges::sort(controllers, {}, &ControllerSettings::target);
+  return controllers;
+}
+
 // Rules, groups, meters: whatever is wrong in a text is told by its place in the file.
 template <typename Thing, typename Parse>
 std::optional<ConfigList<Thing>> read_list(const TomlReader& bridge, std::string_view key, Parse&& parse) {
@@ -184,7 +210,8 @@ std::optional<ConfigList<Thing>> read_list(const TomlReader& bridge, std::string
 }
 
 BridgeConfig read_bridge(const TomlReader& reader, const std::string& name, const BridgeConfig* running) {
-  reader.only({"port", "table", "flood-vlans", "mac-limit", "mac-ageing", "meters", "groups", "rules", "static-macs"});
+  reader.only({"port", "table", "flood-vlans", "mac-limit", "mac-ageing", "datapath-id", "fail-mode", "controllers",
+               "meters", "groups", "rules", "static-macs"});
   BridgeConfig bridge;
   bridge.place = reader.place();
   if (const toml::table* table = reader.table("port"))
@@ -196,6 +223,17 @@ BridgeConfig read_bridge(const TomlReader& reader, const std::string& name, cons
     bridge.flood_vlans = *read_vlans(reader, "flood-vlans");
   if (const auto limit = reader.integer("mac-limit", 0, 1'000'000)) bridge.mac_limit = static_cast<std::size_t>(*limit);
   if (const auto ageing = reader.integer("mac-ageing", 1, 1'000'000)) bridge.mac_ageing = std::chrono::seconds{*ageing};
+  if (const auto id = reader.text("datapath-id")) {
+    try {
+      bridge.datapath_id = parse_datapath_id(*id);
+    } catch (const Error& error) {
+      reader.fail("datapath-id", "{}", error.what());
+    }
+  }
+  if (const auto mode = reader.choice("fail-mode", {"standalone", "secure"}))
+    bridge.fail_mode = static_cast<FailMode>(*mode);
+  if (const toml::array* controllers = reader.array("controllers"))
+    bridge.controllers = read_controllers(reader, *controllers);
   const std::map<std::string, PortNo> names = port_names(name, bridge);
   const PortNames port_text{names};
   bridge.meters = read_list<MeterMod>(

@@ -62,7 +62,9 @@ Settings settings_of(const TableConfig& table) {
 Settings settings_of(const BridgeConfig& bridge) {
   return {{"flood-vlans", bridge.flood_vlans.any() ? format_vlans(bridge.flood_vlans) : "none"},
           {"mac-limit", std::to_string(bridge.mac_limit)},
-          {"mac-ageing", std::to_string(bridge.mac_ageing.count())}};
+          {"mac-ageing", std::to_string(bridge.mac_ageing.count())},
+          {"datapath-id", bridge.datapath_id ? format_datapath_id(*bridge.datapath_id) : "none"},
+          {"fail-mode", bridge.fail_mode == FailMode::kSecure ? "secure" : "standalone"}};
 }
 
 // "tag none -> 10, vlan-mode trunk -> access"; empty: nothing differs.
@@ -173,6 +175,7 @@ class Planner {
     remove_groups(name, *before, bridge);
     remove_meters(name, *before, bridge);
     make_static_macs(name, *before, bridge);
+    make_openflow(name, *before, bridge);
   }
 
   static BridgeConfig fresh_bridge() {
@@ -181,6 +184,7 @@ class Planner {
     bridge.meters.emplace();
     bridge.groups.emplace();
     bridge.static_macs.emplace();
+    bridge.controllers.emplace();
     FlowMod normal;
     normal.priority = 0;
     normal.actions = {OutputAction{kPortNormal}};
@@ -391,6 +395,31 @@ class Planner {
     }
   }
 
+  // Last, for a controller that is there changes rules. Those that the file lists are as it lists them.
+  void make_openflow(const std::string& name, const BridgeConfig& before, const BridgeConfig& after) {
+    const auto find = [](const std::vector<ControllerSettings>& list, const std::string& target) {
+      const auto found = std::ranges::find(list, target, &ControllerSettings::target);
+      return found == list.end() ? nullptr : &*found;
+    };
+    const auto& wanted = after.controllers ? *after.controllers : *before.controllers;
+    for (const ControllerSettings& controller : *before.controllers)
+      if (find(wanted, controller.target) == nullptr) say("- controller {} of {}", controller.target, name);
+    for (const ControllerSettings& controller : wanted) {
+      const ControllerSettings* old = find(*before.controllers, controller.target);
+      if (old == nullptr)
+        say("+ controller {} of {}", controller.target, name);
+      else if (*old != controller)
+        say("~ controller {} of {}: auxiliary {} -> {}", controller.target, name, old->auxiliary,
+            controller.auxiliary);
+    }
+    const OpenFlowSettings old{before.datapath_id, before.fail_mode, *before.controllers};
+    const OpenFlowSettings settings{after.datapath_id, after.fail_mode, wanted};
+    if (old == settings) return;
+    step([name, settings, adapts = !after.rules](InstanceApi& instance) {
+      instance.set_openflow(name, settings, adapts);
+    });
+  }
+
   const SwitchConfig& running_;
   const SwitchConfig& wanted_;
   ConfigPlan plan_;
@@ -429,6 +458,7 @@ SwitchConfig reverse_of(const SwitchConfig& running, const SwitchConfig& wanted)
     // Rules go with groups and meters.
     if (!after.rules && !after.groups && !after.meters) bridge.rules.reset();
     if (!after.static_macs) bridge.static_macs.reset();
+    if (!after.controllers) bridge.controllers.reset();
   }
   return reverse;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bridge.add, bridge.del, bridge.list, bridge.show, bridge.set
-#include <charconv>
-
+#include "user/base/error.h"
 #include "user/control/commands.h"
 #include "user/control/port_json.h"
 #include "user/control/text.h"
@@ -27,13 +26,11 @@ Json summary(InstanceApi& instance, const std::string& bridge, std::size_t ports
 }
 
 std::uint64_t datapath_id_of(const std::string& text) {
-  constexpr std::size_t kDigits = 16;
-  std::uint64_t id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
-  if (text.size() != kDigits || error != std::errc{} || end != text.data() + kDigits)
-    throw RpcError(RpcCode::kInvalidParams, "parameter 'datapath_id': '{}': 16 hexadecimal digits, as 00000200c0a80001",
-                   text);
-  return id;
+  try {
+    return parse_datapath_id(text);
+  } catch (const Error& error) {
+    throw RpcError(RpcCode::kInvalidParams, "parameter 'datapath_id': {}", error.what());
+  }
 }
 
 std::optional<FailMode> fail_mode_of(const Arguments& arguments) {
@@ -74,7 +71,7 @@ Json show(const CommandContext& context, const Arguments& arguments) {
   Json reply = summary(context.instance, bridge, ports.size());
   if (context.controllers != nullptr) {
     const BridgeOpenFlow openflow = context.controllers->bridge_openflow(bridge);
-    reply["datapath_id"] = fmt::format("{:016x}", openflow.datapath_id);
+    reply["datapath_id"] = format_datapath_id(openflow.datapath_id);
     reply["fail_mode"] = openflow.fail_mode == FailMode::kSecure ? "secure" : "standalone";
   }
   reply["ports"] = Json::array();

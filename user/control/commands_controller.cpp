@@ -10,7 +10,9 @@ const ParamSpec kBridge{.name = "bridge", .type = ParamType::kInterface, .requir
 const ParamSpec kTarget{.name = "target", .type = ParamType::kText, .required = true};
 
 Json add(const CommandContext& context, const Arguments& arguments) {
-  context.openflow().add_controller(arguments.text("bridge"), arguments.text("target"));
+  ControllerSettings controller{.target = arguments.text("target")};
+  if (const auto count = arguments.integer("auxiliary")) controller.auxiliary = static_cast<unsigned>(*count);
+  context.openflow().add_controller(arguments.text("bridge"), controller);
   return Json::object();
 }
 
@@ -29,7 +31,9 @@ Json list(const CommandContext& context, const Arguments& arguments) {
                        {"version", nullptr},
                        {"role", nullptr},
                        {"error", nullptr},
-                       {"connections", status.connections}};
+                       {"connections", status.connections},
+                       {"auxiliary", status.auxiliary},
+                       {"auxiliary_connected", status.auxiliary_connected}};
     if (status.connected) {
       controller["version"] = status.version;
       controller["role"] = status.role;
@@ -45,7 +49,11 @@ Json list(const CommandContext& context, const Arguments& arguments) {
 
 std::span<const Method> controller_methods() {
   static const std::vector<Method> methods = {
-      {"controller.add", {kBridge, kTarget}, add},
+      {"controller.add",
+       {kBridge,
+        kTarget,
+        {.name = "auxiliary", .type = ParamType::kInteger, .min = 0, .max = ControllerSettings::kMaxAuxiliary}},
+       add},
       {"controller.del", {kBridge, {.name = "target", .type = ParamType::kText}}, del},
       {"controller.list", {kBridge}, list},
   };

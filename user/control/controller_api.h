@@ -9,10 +9,9 @@
 #include <string>
 #include <vector>
 
-namespace shunt {
+#include "user/control/openflow_settings.h"
 
-// What happens where no controller is connected: the bridge acts as a learning switch, or just by its rules.
-enum class FailMode : std::uint8_t { kStandalone, kSecure };
+namespace shunt {
 
 struct BridgeOpenFlow {
   std::uint64_t datapath_id = 0;
@@ -27,12 +26,13 @@ struct ControllerStatus {
   std::string last_error;        // why it is not connected
   std::uint64_t lost = 0;        // messages that it did not take in time
   std::size_t connections = 0;   // of a target that is listened on
+  unsigned auxiliary = 0, auxiliary_connected = 0;
 };
 
 class ControllerApi {
  public:
   virtual ~ControllerApi() = default;
-  virtual void add_controller(const std::string& bridge, const std::string& target) = 0;
+  virtual void add_controller(const std::string& bridge, const ControllerSettings& controller) = 0;
   virtual void del_controller(const std::string& bridge, const std::optional<std::string>& target) = 0;  // none: all
   [[nodiscard]] virtual std::vector<ControllerStatus> controllers(const std::string& bridge) const = 0;
   [[nodiscard]] virtual BridgeOpenFlow bridge_openflow(const std::string& bridge) const = 0;

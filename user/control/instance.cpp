@@ -201,6 +201,7 @@ void Instance::del_bridge(const std::string& name) {
     if (port.bridge == id) members.push_back(dp);
   for (const DpPort dp : members) impl_->remove_port(impl_->ports.at(dp));
   impl_->packet_ins.erase(id);
+  impl_->openflow.erase(id);
   impl_->commit(impl_->sw.del_bridge(name));
   spdlog::info("bridge '{}' deleted", name);
 }

@@ -41,6 +41,9 @@ struct InstanceListener {
   std::function<void(const PacketInEvent& event)> on_packet_in;
   std::function<void(const RemovedRule& removed)> on_flow_removed;  // of rules with kSendFlowRemoved
   std::function<void(const SampleEvent& event)> on_sample;
+  // Before the settings are kept: throws where they cannot be.
+  std::function<void(const std::string& bridge, const OpenFlowSettings& settings, bool adapts_rules)> on_openflow;
+  RuleObserver* rules = nullptr;  // of each rule that comes or goes
 };
 
 class Instance final : public InstanceApi {
@@ -75,6 +78,8 @@ class Instance final : public InstanceApi {
   [[nodiscard]] std::vector<MeterStatus> meter_list(const std::string& bridge) override;
   void set_table(const std::string& bridge, std::uint8_t table, const TableConfig& config) override;
   [[nodiscard]] std::vector<TableStatus> table_list(const std::string& bridge) override;
+  void set_openflow(const std::string& bridge, const OpenFlowSettings& settings, bool adapts_rules) override;
+  [[nodiscard]] OpenFlowSettings openflow(const std::string& bridge) const override;
   void set_flood_vlans(const std::string& bridge, const VlanSet& vlans) override;
   [[nodiscard]] VlanSet flood_vlans(const std::string& bridge) const override;
   void packet_out(const std::string& bridge, PacketOutSpec&& packet) override;

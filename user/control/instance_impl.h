@@ -121,6 +121,7 @@ struct Instance::Impl {
   std::map<DpPort, StoredPort> restored_ports;     // between restore() and attach_restored()
   std::map<BridgeId, std::uint64_t> stored_fdbs;   // versions
   std::map<std::int64_t, std::string> undo_texts;  // by their ids where they are stored
+  std::map<BridgeId, OpenFlowSettings> openflow;   // others than the defaults
   unsigned ticks = 0;
   Datapath datapath;
   Umem umem;

@@ -119,6 +119,18 @@ std::vector<TableStatus> Instance::table_list(const std::string& bridge) {
   return tables;
 }
 
+void Instance::set_openflow(const std::string& bridge, const OpenFlowSettings& settings, bool adapts_rules) {
+  const BridgeId id = impl_->bridge(bridge).id;
+  if (impl_->listener.on_openflow) impl_->listener.on_openflow(bridge, settings, adapts_rules);
+  impl_->openflow[id] = settings;
+  if (impl_->recorder) impl_->recorder->set_openflow(id, settings);
+}
+
+OpenFlowSettings Instance::openflow(const std::string& bridge) const {
+  const auto found = impl_->openflow.find(impl_->bridge(bridge).id);
+  return found == impl_->openflow.end() ? OpenFlowSettings{} : found->second;
+}
+
 void Instance::set_flood_vlans(const std::string& bridge, const VlanSet& vlans) {
   impl_->commit(impl_->sw.set_flood_vlans(impl_->bridge(bridge).id, vlans));
 }
@@ -180,7 +192,10 @@ std::optional<CacheWhy> Instance::cache_why(const std::string& bridge, const Flo
   return why;
 }
 
-void Instance::listen(InstanceListener listener) { impl_->listener = std::move(listener); }
+void Instance::listen(InstanceListener listener) {
+  impl_->listener = std::move(listener);
+  if (impl_->listener.rules != nullptr) impl_->sw.observe_rules(impl_->listener.rules);
+}
 
 // Rules that packets asked for go in together: one change in force for all that waited.
 void Instance::Impl::take_events() {

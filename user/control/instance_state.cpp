@@ -119,6 +119,8 @@ void Instance::Impl::restore() {
         fdb.set_ageing(stored.mac_ageing);
         fdb.set_limit(stored.mac_limit);
         recorder->set_fdb(id, stored.mac_limit, stored.mac_ageing);
+        openflow[id] = stored.openflow;
+        recorder->set_openflow(id, stored.openflow);
 
         restore_rows<MeterMod>(
             rows_of(image, StateTable::kMeters, id), "meter",

@@ -44,6 +44,7 @@ void StateRecorder::record(const SwitchStateRef& state) {
       if (find(state, bridge->id) == nullptr) {
         store_.remove_bridge(bridge->id.value);
         fdb_.erase(bridge->id);
+        openflow_.erase(bridge->id);
         std::erase_if(touched_, [&](const auto& touched) { return touched.second == bridge->id; });
       }
   for (const auto& bridge : state->bridges) record_bridge(find(recorded_, bridge->id), *bridge);
@@ -82,11 +83,17 @@ void StateRecorder::put_bridge(const BridgeState& bridge) {
     stored.mac_limit = fdb->second.limit;
     stored.mac_ageing = fdb->second.ageing;
   }
+  if (const auto openflow = openflow_.find(bridge.id); openflow != openflow_.end()) stored.openflow = openflow->second;
   store_.put(StateTable::kBridges, bridge.id.value, bridge.id.value, format_stored(stored));
 }
 
 void StateRecorder::set_fdb(BridgeId bridge, std::size_t limit, std::chrono::seconds ageing) {
   fdb_[bridge] = {.size = 0, .limit = limit, .ageing = ageing};
+  if (const BridgeState* state = find(recorded_, bridge)) put_bridge(*state);
+}
+
+void StateRecorder::set_openflow(BridgeId bridge, const OpenFlowSettings& settings) {
+  openflow_[bridge] = settings;
   if (const BridgeState* state = find(recorded_, bridge)) put_bridge(*state);
 }
 

@@ -27,6 +27,7 @@ class StateRecorder final : public RuleObserver {
   // Bridges, tables, groups, meters.
   void record(const SwitchStateRef& state);
   void set_fdb(BridgeId bridge, std::size_t limit, std::chrono::seconds ageing);
+  void set_openflow(BridgeId bridge, const OpenFlowSettings& settings);
   void put_mac(BridgeId bridge, const FdbEntry& entry);
   void remove_mac(BridgeId bridge, FdbKey key);
   void put_port(BridgeId bridge, DpPort dp, const StoredPort& port);
@@ -51,6 +52,7 @@ class StateRecorder final : public RuleObserver {
   SwitchStateRef recorded_;
   std::int64_t next_rule_ = 1;
   std::map<BridgeId, FdbSettings> fdb_;  // others than the defaults
+  std::map<BridgeId, OpenFlowSettings> openflow_;  // likewise
   std::map<DpPort, std::string> ports_;  // as told last
   std::map<RuleRef, BridgeId> touched_;
 };

@@ -61,10 +61,16 @@ VlanConfig vlan_of(const Json& json) {
 }  // namespace
 
 std::string format_stored(const StoredBridge& bridge) {
-  return dump({{"name", bridge.name},
+  Json json = {{"name", bridge.name},
                {"flood_vlans", format_vlans(bridge.flood_vlans)},
                {"mac_limit", bridge.mac_limit},
-               {"mac_ageing_s", bridge.mac_ageing.count()}});
+               {"mac_ageing_s", bridge.mac_ageing.count()}};
+  const OpenFlowSettings& openflow = bridge.openflow;
+  if (openflow.datapath_id) json["datapath_id"] = format_datapath_id(*openflow.datapath_id);
+  if (openflow.fail_mode == FailMode::kSecure) json["fail_mode"] = "secure";
+  for (const ControllerSettings& controller : openflow.controllers)
+    json["controllers"].push_back({{"target", controller.target}, {"auxiliary", controller.auxiliary}});
+  return dump(json);
 }
 
 StoredBridge parse_stored_bridge(std::string_view text) {
@@ -75,6 +81,14 @@ StoredBridge parse_stored_bridge(std::string_view text) {
       bridge.flood_vlans = parse_vlans(vlans);
     take(json, "mac_limit", bridge.mac_limit);
     bridge.mac_ageing = std::chrono::seconds{json.value("mac_ageing_s", bridge.mac_ageing.count())};
+    OpenFlowSettings& openflow = bridge.openflow;
+    if (const auto id = json.value("datapath_id", std::string{}); !id.empty())
+      openflow.datapath_id = parse_datapath_id(id);
+    if (json.value("fail_mode", std::string{}) == "secure") openflow.fail_mode = FailMode::kSecure;
+    if (const auto found = json.find("controllers"); found != json.end())
+      for (const Json& controller : *found)
+        openflow.controllers.push_back(
+            {controller.at("target").get<std::string>(), controller.value("auxiliary", 0u)});
     return bridge;
   });
 }

@@ -20,6 +20,7 @@ struct StoredBridge {
   VlanSet flood_vlans;
   std::size_t mac_limit = Fdb::kDefaultLimit;
   std::chrono::seconds mac_ageing = Fdb::kDefaultAgeing;
+  OpenFlowSettings openflow{};
 };
 std::string format_stored(const StoredBridge& bridge);
 StoredBridge parse_stored_bridge(std::string_view text);

@@ -83,6 +83,17 @@ std::vector<std::uint8_t> parse_hex(std::string_view text) {
   return bytes;
 }
 
+std::uint64_t parse_datapath_id(std::string_view text) {
+  constexpr std::size_t kDigits = 16;
+  std::uint64_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
+  if (text.size() != kDigits || error != std::errc{} || end != text.data() + kDigits)
+    throw Error("'{}': 16 hexadecimal digits, as 00000200c0a80001", text);
+  return id;
+}
+
+std::string format_datapath_id(std::uint64_t id) { return fmt::format("{:016x}", id); }
+
 void check_interface_name(std::string_view name) {
   const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
     return c > ' ' && c < 0x7f && c != '/' && c != ',' && c != '"' && c != '\'' && c != ':';

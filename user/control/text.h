@@ -17,6 +17,9 @@ namespace shunt {
 MacAddr parse_mac(std::string_view text);  // six pairs of hex digits, colons between
 std::string format_mac(MacAddr mac);
 
+std::uint64_t parse_datapath_id(std::string_view text);  // 16 hex digits
+std::string format_datapath_id(std::uint64_t id);
+
 VlanSet parse_vlans(std::string_view text);  // "1,5,10-20": VIDs 0 to 4095, at least one
 std::string format_vlans(const VlanSet& vlans);
 

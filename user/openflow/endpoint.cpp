@@ -59,14 +59,18 @@ Endpoint::~Endpoint() {
 
 template <typename Visit>
 void Endpoint::for_each_connection(Visit&& visit) {
-  for (Controller& controller : controllers_)
+  for (Controller& controller : controllers_) {
     if (controller.connection) visit(*controller.connection);
+    for (const auto& auxiliary : controller.auxiliary)
+      if (auxiliary) visit(*auxiliary);
+  }
   for (Accepted& accepted : accepted_) visit(*accepted.connection);
 }
 
 bool Endpoint::run() {
   bool more = false;
   for_each_connection([&](Connection& connection) { more = connection.run() || more; });
+  agent_.check_vacancies();
   return more;
 }
 
@@ -74,6 +78,8 @@ void Endpoint::flush() {
   for_each_connection([](Connection& connection) { connection.flush(); });
   std::erase_if(accepted_, [](const Accepted& accepted) { return accepted.connection->is_over(); });
   for (Controller& controller : controllers_) {
+    for (auto& auxiliary : controller.auxiliary)
+      if (auxiliary && auxiliary->is_over()) auxiliary.reset();
     if (!controller.connection) continue;
     if (controller.connection->is_over()) {
       lose(controller);
@@ -84,6 +90,7 @@ void Endpoint::flush() {
       spdlog::info("bridge '{}': controller {} is connected (OpenFlow {})", agent_.name(), controller.text,
                    openflow::name_of(*controller.connection->session().version()));
       announce(controller, "connected");
+      connect_auxiliary(controller);
     }
   }
   adapt();
@@ -92,10 +99,14 @@ void Endpoint::flush() {
 void Endpoint::on_second() {
   const TimePoint now = Clock::now();
   for (Controller& controller : controllers_) {
-    if (controller.connection)
+    if (controller.connection) {
       controller.connection->probe(now, kProbeInterval);
-    else if (!controller.target.passive && now >= controller.next_try)
+      for (const auto& auxiliary : controller.auxiliary)
+        if (auxiliary) auxiliary->probe(now, kProbeInterval);
+      connect_auxiliary(controller);
+    } else if (!controller.listener && now >= controller.next_try) {
       connect(controller);
+    }
   }
   // Who has connected to the management socket may be silent, once it has said hello.
   for (Accepted& accepted : accepted_)
@@ -153,6 +164,8 @@ std::unique_ptr<Transport> Endpoint::transport_of(UniqueFd socket, const Target&
 
 void Endpoint::connect(Controller& controller) {
   try {
+    controller.listener = listen_for(controller);
+    if (controller.listener) return start(controller);
     auto transport = transport_of(connect_to(controller.target), controller.target);
     controller.connection =
         std::make_unique<Connection>(loop_, std::move(transport), agent_, Session::Kind::kController, on_ready_);
@@ -163,6 +176,25 @@ void Endpoint::connect(Controller& controller) {
     controller.backoff = std::min(2 * controller.backoff, kMaxBackoff);
   }
 }
+
+// OpenFlow 1.3.5 section 6.3.5: only beside a main connection that is up, and of OpenFlow 1.3 and later.
+void Endpoint::connect_auxiliary(Controller& controller) {
+  if (!controller.was_up || *controller.connection->session().version() < Version::k13) return;
+  controller.auxiliary.resize(controller.auxiliary_wanted);
+  for (std::size_t i = 0; i < controller.auxiliary.size(); ++i) {
+    std::unique_ptr<Connection>& auxiliary = controller.auxiliary[i];
+    if (auxiliary) continue;
+    try {
+      auxiliary = std::make_unique<Connection>(loop_, transport_of(connect_to(controller.target), controller.target),
+                                               agent_, Session::Kind::kController, on_ready_);
+      controller.connection->session().add_auxiliary(auxiliary->session(), static_cast<std::uint8_t>(i + 1));
+    } catch (const std::exception& error) {
+      spdlog::debug("bridge '{}': auxiliary connection to {}: {}", agent_.name(), controller.text, error.what());
+    }
+  }
+}
+
+void Endpoint::drop_auxiliary(Controller& controller) { controller.auxiliary.clear(); }
 
 void Endpoint::announce(const Controller& controller, std::string_view what, const std::string& reason) const {
   instance_.announce({.subject = SwitchEvent::Subject::kController,
@@ -182,45 +214,88 @@ void Endpoint::lose(Controller& controller) {
     controller.since = Clock::now();
     announce(controller, "lost", controller.last_error);
   }
+  drop_auxiliary(controller);  // they live and end with it
   controller.connection.reset();
   controller.next_try = Clock::now() + controller.backoff;
   controller.backoff = std::min(2 * controller.backoff, kMaxBackoff);
 }
 
-void Endpoint::add(const std::string& text) {
-  if (std::ranges::find(controllers_, text, &Controller::text) != controllers_.end())
-    throw Error("bridge '{}' has the controller '{}' already", agent_.name(), text);
+Endpoint::Controller Endpoint::make_controller(const ControllerSettings& settings) const {
+  check_controller(settings);
   Controller controller;
-  controller.text = text;
-  controller.target = parse_target(text);
-  if (controller.target.kind == Target::Kind::kTls && !tls_.complete())
-    throw Error("'{}' needs shuntd's options --tls-key, --tls-certificate and --tls-authority", text);
+  controller.text = settings.target;
+  controller.target = parse_target(settings.target);
+  controller.auxiliary_wanted = settings.auxiliary;
   controller.since = Clock::now();
-  if (controller.target.passive) controller.listener = listen_on(controller.target);
-  const bool is_first = controllers_.empty();
-  Controller& added = controllers_.emplace_back(std::move(controller));
-  if (added.target.passive)
-    loop_.add(added.listener.get(), EPOLLIN,
-              [this, &added](std::uint32_t) { accept_from(added.listener.get(), &added); });
-  else
-    connect(added);
-  if (!standalone_) last_controller_ = Clock::now();
-  // What the packets of a bridge with a controller do is for the controller to say.
-  if (is_first) set_default_rule(false);
+  return controller;
 }
 
-void Endpoint::del(const std::optional<std::string>& target) {
-  if (target && std::ranges::find(controllers_, *target, &Controller::text) == controllers_.end())
-    throw Error("bridge '{}' has no controller '{}'; see 'shunt controller list {}'", agent_.name(), *target,
-                agent_.name());
-  for (Controller& controller : controllers_) {
-    if (target && controller.text != *target) continue;
-    close_listener(controller);
-    std::erase_if(accepted_, [&](const Accepted& accepted) { return accepted.from == &controller; });
+UniqueFd Endpoint::listen_for(const Controller& controller) const {
+  if (controller.target.kind == Target::Kind::kTls && !tls_.complete())
+    throw Error("'{}' needs shuntd's options --tls-key, --tls-certificate and --tls-authority", controller.text);
+  return controller.target.passive ? listen_on(controller.target) : UniqueFd{};
+}
+
+void Endpoint::start(Controller& controller) {
+  if (controller.listener)
+    loop_.add(controller.listener.get(), EPOLLIN,
+              [this, &controller](std::uint32_t) { accept_from(controller.listener.get(), &controller); });
+  else if (!controller.target.passive)
+    connect(controller);
+}
+
+void Endpoint::adopt(const OpenFlowSettings& settings, bool adapts_rules) {
+  std::list<Controller> fresh;
+  for (const ControllerSettings& each : settings.controllers) {
+    if (const auto old = std::ranges::find(controllers_, each.target, &Controller::text); old != controllers_.end())
+      continue;
+    fresh.push_back(make_controller(each));
+    fresh.back().listener = listen_for(fresh.back());
   }
-  std::erase_if(controllers_, [&](const Controller& controller) { return !target || controller.text == *target; });
-  if (controllers_.empty() && fail_mode_ == FailMode::kStandalone) set_default_rule(true);
+  const auto is_default = [](bool any_controller, FailMode mode) {
+    return !any_controller && mode == FailMode::kStandalone;
+  };
+  const bool before = is_default(!controllers_.empty(), fail_mode_);
+  const bool after = is_default(!settings.controllers.empty(), settings.fail_mode);
+  agent_.set_datapath_id(settings.datapath_id);
+  fail_mode_ = settings.fail_mode;
+  for (auto at = controllers_.begin(); at != controllers_.end();) {
+    const auto wanted = std::ranges::find(settings.controllers, at->text, &ControllerSettings::target);
+    if (wanted == settings.controllers.end()) {
+      close_listener(*at);
+      std::erase_if(accepted_, [&](const Accepted& accepted) { return accepted.from == &*at; });
+      at = controllers_.erase(at);
+      continue;
+    }
+    if (std::exchange(at->auxiliary_wanted, wanted->auxiliary) != wanted->auxiliary) drop_auxiliary(*at);
+    ++at;
+  }
+  const auto first = fresh.begin();
+  const bool any = !fresh.empty();
+  controllers_.splice(controllers_.end(), fresh);
+  if (any) {
+    for (auto at = first; at != controllers_.end(); ++at) start(*at);
+    if (!standalone_) last_controller_ = Clock::now();
+  }
+  controllers_.sort([](const Controller& a, const Controller& b) { return a.text < b.text; });
+  // What the packets of a bridge with a controller do is for the controller to say.
+  if (adapts_rules && before != after) set_default_rule(after);
   adapt();
+}
+
+void Endpoint::restore(const OpenFlowSettings& settings) {
+  OpenFlowSettings rest = settings;
+  rest.controllers.clear();
+  adopt(rest, false);
+  for (const ControllerSettings& each : settings.controllers) {
+    try {
+      controllers_.push_back(make_controller(each));
+    } catch (const std::exception& error) {
+      spdlog::error("bridge '{}': controller '{}' is not restored: {}", agent_.name(), each.target, error.what());
+    }
+  }
+  last_controller_ = Clock::now();
+  on_second();
 }
 
 void Endpoint::close_listener(Controller& controller) {
@@ -245,6 +320,9 @@ std::vector<ControllerStatus> Endpoint::status() const {
     status.since = std::chrono::duration_cast<std::chrono::seconds>(now - controller.since);
     status.last_error = controller.last_error;
     if (controller.connection) describe(status, controller.connection->session());
+    status.auxiliary = controller.auxiliary_wanted;
+    for (const auto& auxiliary : controller.auxiliary)
+      status.auxiliary_connected += auxiliary && auxiliary->session().version() ? 1 : 0;
     for (const Accepted& accepted : accepted_) {
       if (accepted.from != &controller) continue;
       describe(status, accepted.connection->session());
@@ -254,12 +332,6 @@ std::vector<ControllerStatus> Endpoint::status() const {
     all.push_back(std::move(status));
   }
   return all;
-}
-
-void Endpoint::set_fail_mode(FailMode mode) {
-  if (std::exchange(fail_mode_, mode) == mode) return;
-  if (controllers_.empty()) set_default_rule(mode == FailMode::kStandalone);
-  adapt();
 }
 
 bool Endpoint::has_controller() const {

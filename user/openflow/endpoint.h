@@ -17,7 +17,7 @@
 #include "user/control/event_loop.h"
 #include "user/openflow/bridge_agent.h"
 #include "user/openflow/connection.h"
-#include "user/openflow/target.h"
+#include "user/control/controller_target.h"
 #include "user/openflow/tls.h"
 
 namespace shunt::openflow {
@@ -44,18 +44,22 @@ class Endpoint {
   void flush();
   void on_second();
 
-  void add(const std::string& target);
-  void del(const std::optional<std::string>& target);
+  // Controllers and all else that the bridge is told. Throws, and leaves all as it was, where one cannot be listened
+  // for. `adapts_rules`: the default rule goes and comes with the controllers.
+  void adopt(const OpenFlowSettings& settings, bool adapts_rules);
+  // The same at the start: a controller that cannot be is tried again, as one that is lost.
+  void restore(const OpenFlowSettings& settings);
   [[nodiscard]] std::vector<ControllerStatus> status() const;
   [[nodiscard]] FailMode fail_mode() const { return fail_mode_; }
-  void set_fail_mode(FailMode mode);
 
  private:
   struct Controller {
     std::string text;
     Target target;
-    UniqueFd listener;                       // where passive
-    std::unique_ptr<Connection> connection;  // where active
+    UniqueFd listener;                                   // where passive
+    std::unique_ptr<Connection> connection;              // where active
+    unsigned auxiliary_wanted = 0;                       // beside that one, while it is up
+    std::vector<std::unique_ptr<Connection>> auxiliary;  // null: to be connected anew
     bool was_up = false;                     // a version was agreed on
     std::chrono::seconds backoff{kMinBackoff};
     TimePoint next_try{}, since{};
@@ -72,7 +76,12 @@ class Endpoint {
   void accept_from(int listener, const Controller* controller);
   [[nodiscard]] bool is_crowded(const Controller* controller) const;
   void turn_away(UniqueFd socket, const Controller* controller);
+  [[nodiscard]] Controller make_controller(const ControllerSettings& settings) const;
+  [[nodiscard]] UniqueFd listen_for(const Controller& controller) const;
+  void start(Controller& controller);
   void connect(Controller& controller);
+  void connect_auxiliary(Controller& controller);
+  void drop_auxiliary(Controller& controller);
   void lose(Controller& controller);
   void close_listener(Controller& controller);
   [[nodiscard]] bool has_controller() const;  // one that is connected

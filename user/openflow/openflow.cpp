@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "user/base/error.h"
@@ -19,7 +20,11 @@ OpenFlow::OpenFlow(EventLoop& loop, InstanceApi& instance, std::string rundir, T
                            for (const auto& [name, each] : endpoints_) each->on_second();
                          })},
       self_{std::make_shared<OpenFlow*>(this)} {
-  for (const std::string& bridge : instance_.bridges()) add_bridge(bridge);
+  for (const std::string& bridge : instance_.bridges()) {
+    add_bridge(bridge);
+    if (const auto found = endpoints_.find(bridge); found != endpoints_.end())
+      found->second->restore(instance_.openflow(bridge));
+  }
 }
 
 OpenFlow::~OpenFlow() {
@@ -42,6 +47,10 @@ void OpenFlow::listen(InstanceListener& listener) {
     if (BridgeAgent* agent = find(event.bridge)) agent->packet_in(event);
     schedule();
   };
+  listener.on_openflow = [this](const std::string& bridge, const OpenFlowSettings& settings, bool adapts_rules) {
+    endpoint(bridge).adopt(settings, adapts_rules);
+  };
+  listener.rules = this;
   listener.on_flow_removed = [this](const RemovedRule& removed) {
     if (BridgeAgent* agent = find(removed.bridge)) agent->flow_removed(removed);
     schedule();
@@ -91,10 +100,35 @@ BridgeAgent* OpenFlow::find(BridgeId id) const {
   return nullptr;
 }
 
-void OpenFlow::add_controller(const std::string& bridge, const std::string& target) { endpoint(bridge).add(target); }
+void OpenFlow::rule_added(BridgeId bridge, const RuleRef& rule) {
+  if (BridgeAgent* agent = find(bridge); agent != nullptr && agent->rule_added(rule)) schedule();
+}
+
+void OpenFlow::rule_removed(BridgeId bridge, const Rule& rule, std::optional<RemovedReason> reason) {
+  if (BridgeAgent* agent = find(bridge); agent != nullptr && agent->rule_removed(rule, reason)) schedule();
+}
+
+void OpenFlow::add_controller(const std::string& bridge, const ControllerSettings& controller) {
+  check_controller(controller);
+  (void)endpoint(bridge);
+  OpenFlowSettings settings = instance_.openflow(bridge);
+  if (std::ranges::find(settings.controllers, controller.target, &ControllerSettings::target) !=
+      settings.controllers.end())
+    throw Error("bridge '{}' has the controller '{}' already", bridge, controller.target);
+  settings.controllers.push_back(controller);
+  std::ranges::sort(settings.controllers, {}, &ControllerSettings::target);
+  instance_.set_openflow(bridge, settings, true);
+}
 
 void OpenFlow::del_controller(const std::string& bridge, const std::optional<std::string>& target) {
-  endpoint(bridge).del(target);
+  (void)endpoint(bridge);
+  OpenFlowSettings settings = instance_.openflow(bridge);
+  const std::size_t gone = std::erase_if(settings.controllers, [&](const ControllerSettings& controller) {
+    return !target || controller.target == *target;
+  });
+  if (target && gone == 0)
+    throw Error("bridge '{}' has no controller '{}'; see 'shunt controller list {}'", bridge, *target, bridge);
+  instance_.set_openflow(bridge, settings, true);
 }
 
 std::vector<ControllerStatus> OpenFlow::controllers(const std::string& bridge) const {
@@ -108,9 +142,11 @@ BridgeOpenFlow OpenFlow::bridge_openflow(const std::string& bridge) const {
 
 void OpenFlow::set_bridge_openflow(const std::string& bridge, std::optional<std::uint64_t> datapath_id,
                                    std::optional<FailMode> fail_mode) {
-  Endpoint& found = endpoint(bridge);
-  if (datapath_id) found.agent().set_datapath_id(*datapath_id);
-  if (fail_mode) found.set_fail_mode(*fail_mode);
+  (void)endpoint(bridge);
+  OpenFlowSettings settings = instance_.openflow(bridge);
+  if (datapath_id) settings.datapath_id = *datapath_id;
+  if (fail_mode) settings.fail_mode = *fail_mode;
+  instance_.set_openflow(bridge, settings, true);
 }
 
 }  // namespace shunt::openflow

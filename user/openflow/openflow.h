@@ -16,7 +16,7 @@
 
 namespace shunt::openflow {
 
-class OpenFlow final : public ControllerApi {
+class OpenFlow final : public ControllerApi, private RuleObserver {
  public:
   OpenFlow(EventLoop& loop, InstanceApi& instance, std::string rundir, TlsFiles tls);
   ~OpenFlow() override;
@@ -26,7 +26,7 @@ class OpenFlow final : public ControllerApi {
   // What the instance is to tell: set these of its listener.
   void listen(InstanceListener& listener);
 
-  void add_controller(const std::string& bridge, const std::string& target) override;
+  void add_controller(const std::string& bridge, const ControllerSettings& controller) override;
   void del_controller(const std::string& bridge, const std::optional<std::string>& target) override;
   [[nodiscard]] std::vector<ControllerStatus> controllers(const std::string& bridge) const override;
   [[nodiscard]] BridgeOpenFlow bridge_openflow(const std::string& bridge) const override;
@@ -34,6 +34,10 @@ class OpenFlow final : public ControllerApi {
                            std::optional<FailMode> fail_mode) override;
 
  private:
+  void rule_added(BridgeId bridge, const RuleRef& rule) override;
+  void rule_removed(BridgeId bridge, const Rule& rule, std::optional<RemovedReason> reason) override;
+  void rule_touched(BridgeId, const RuleRef&) override {}
+
   void add_bridge(const std::string& name);
   void schedule();
   void turn();

@@ -329,4 +329,38 @@ TEST_SUITE("configuration changes") {
     ModelInstance instance;
     CHECK_THROWS_AS(undo_config(instance, false), Error);
   }
+
+  TEST_CASE("controllers, datapath id and fail mode: loaded, shown, told apart, taken back") {
+    ModelInstance instance;
+    const std::string file = R"([bridge.br0]
+datapath-id = "00000000000000aa"
+fail-mode = "secure"
+controllers = [
+  { target = "ptcp:6634" },
+  { target = "tcp:192.0.2.1:6653", auxiliary = 2 },
+]
+)";
+    load_config(instance, file);
+    const OpenFlowSettings settings = instance.openflow("br0");
+    CHECK(settings.datapath_id == 0xaa);
+    CHECK(settings.fail_mode == FailMode::kSecure);
+    CHECK(settings.controllers == std::vector<ControllerSettings>{{"ptcp:6634", 0}, {"tcp:192.0.2.1:6653", 2}});
+    CHECK(has(shown(instance), file.substr(file.find("datapath"))));
+    CHECK(diff_config(instance, shown(instance)).empty());
+
+    // A list that the file does not name is left alone; settings are as by default.
+    CHECK(load_config(instance, "[bridge.br0]\n") ==
+          std::vector<std::string>{"~ bridge br0: datapath-id 00000000000000aa -> none, fail-mode secure -> standalone"});
+    CHECK(instance.openflow("br0").controllers.size() == 2);
+    CHECK(load_config(instance, "[bridge.br0]\ncontrollers = [{ target = \"ptcp:6634\" }]\n") ==
+          std::vector<std::string>{"- controller tcp:192.0.2.1:6653 of br0"});
+    undo_config(instance, false);
+    CHECK(instance.openflow("br0").controllers.size() == 2);
+    undo_config(instance, false);
+    CHECK((instance.openflow("br0") == settings));
+
+    CHECK(has(refusal("[bridge.br0]\ncontrollers = [{ target = \"http:x\" }]\n"), "2:"));
+    CHECK(has(refusal("[bridge.br0]\ncontrollers = [{ target = \"ptcp:\", auxiliary = 1 }]\n"), "listened on"));
+    CHECK(has(refusal("[bridge.br0]\ndatapath-id = \"12\"\n"), "2:"));
+  }
 }

@@ -31,6 +31,7 @@ class ModelInstance : public FakeInstance {
     FakeInstance::del_bridge(name);
     (void)switch_.del_bridge(name);
     flooded_.erase(name);
+    openflow_settings.erase(name);
   }
   PortStatus attach_port(const std::string& bridge, const PortRequest& request) override {
     change();
@@ -93,6 +94,10 @@ class ModelInstance : public FakeInstance {
       statuses.push_back(status);
     }
     return statuses;
+  }
+  void set_openflow(const std::string& bridge, const OpenFlowSettings& settings, bool adapts) override {
+    change();
+    FakeInstance::set_openflow(bridge, settings, adapts);
   }
   void set_flood_vlans(const std::string& bridge, const VlanSet& vlans) override {
     change();

@@ -163,6 +163,14 @@ class FakeInstance : public InstanceApi {
     table_configs[table] = config;
   }
   std::vector<TableStatus> table_list(const std::string&) override { return tables; }
+  void set_openflow(const std::string& bridge, const OpenFlowSettings& settings, bool) override {
+    openflow_settings[bridge] = settings;
+  }
+  OpenFlowSettings openflow(const std::string& bridge) const override {
+    const auto found = openflow_settings.find(bridge);
+    return found == openflow_settings.end() ? OpenFlowSettings{} : found->second;
+  }
+  std::map<std::string, OpenFlowSettings> openflow_settings;
   void set_flood_vlans(const std::string&, const VlanSet& vlans) override { flooded = vlans; }
   VlanSet flood_vlans(const std::string&) const override { return flooded; }
   std::vector<PacketInRecord> packet_ins(const std::string&) override { return std::exchange(waiting, {}); }

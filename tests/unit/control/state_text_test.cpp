@@ -135,4 +135,14 @@ TEST_SUITE("stored texts") {
     CHECK_THROWS_AS((void)parse_stored_mac(1, "7 statics"), Error);
     CHECK_THROWS_AS((void)parse_stored_rule("nonsense"), Error);
   }
+
+  TEST_CASE("what a bridge is told of OpenFlow comes back as it was") {
+    StoredBridge bridge;
+    bridge.name = "br0";
+    CHECK((parse_stored_bridge(format_stored(bridge)).openflow == OpenFlowSettings{}));
+    bridge.openflow = {0x0123456789abcdef, FailMode::kSecure, {{"ptcp:6634", 0}, {"tcp:192.0.2.1:6653", 3}}};
+    CHECK((parse_stored_bridge(format_stored(bridge)).openflow == bridge.openflow));
+    // As an earlier version wrote it.
+    CHECK((parse_stored_bridge(R"({"name":"br0"})").openflow == OpenFlowSettings{}));
+  }
 }

@@ -75,7 +75,7 @@ void encode_table_stats(Writer& out, const TableFigures& figures, Version versio
 }
 
 unsigned free_percent(const TableFigures& figures) {
-  const std::uint64_t most = figures.config.max_rules.value_or(kMaxRules);
+  const std::uint64_t most = figures.config.max_rules.value_or(kMaxTableRules);
   if (most <= figures.rules) return 0;
   return static_cast<unsigned>((most - figures.rules) * 100 / most);
 }

@@ -9,8 +9,9 @@
 #include <string_view>
 
 #include "user/base/unique_fd.h"
+#include "user/control/openflow_settings.h"
 
-namespace shunt::openflow {
+namespace shunt {
 
 inline constexpr std::uint16_t kOpenFlowPort = 6653;
 
@@ -22,9 +23,11 @@ struct Target {
   std::uint16_t port = kOpenFlowPort;
 };
 [[nodiscard]] Target parse_target(std::string_view text);  // throws Error
+// What can be told before anything is connected. Throws Error.
+void check_controller(const ControllerSettings& controller);
 
 // A socket that is connecting, or listening; does not block. Throws std::system_error, Error.
 [[nodiscard]] UniqueFd connect_to(const Target& target);
 [[nodiscard]] UniqueFd listen_on(const Target& target);
 
-}  // namespace shunt::openflow
+}  // namespace shunt

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "user/openflow/target.h"
+#include "user/control/controller_target.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,7 +16,7 @@
 #include "user/base/error.h"
 #include "user/base/unix_listener.h"
 
-namespace shunt::openflow {
+namespace shunt {
 namespace {
 
 constexpr int kBacklog = 64;
@@ -160,4 +160,12 @@ UniqueFd listen_on(const Target& target) {
   return fd;
 }
 
-}  // namespace shunt::openflow
+void check_controller(const ControllerSettings& controller) {
+  const Target target = parse_target(controller.target);
+  if (controller.auxiliary == 0) return;
+  if (target.passive) throw Error("'{}' is listened on: auxiliary connections are the other side's", controller.target);
+  if (controller.auxiliary > ControllerSettings::kMaxAuxiliary)
+    throw Error("{} auxiliary connections: at most {}", controller.auxiliary, ControllerSettings::kMaxAuxiliary);
+}
+
+}  // namespace shunt
