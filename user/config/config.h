@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A configuration of bridges, as a file says it or as it runs. Lists of rules, groups, meters, tables, static MACs and
-// controllers may be missing: a file that does not name them leaves those there are alone. All else that is not named is as by
-// default.
+// controllers may be missing: a file that does not name them leaves those there are alone. All else that is not named
+// is as by default.
 //
 // Threads: values; any.
 #pragma once

@@ -409,8 +409,7 @@ class Planner {
       if (old == nullptr)
         say("+ controller {} of {}", controller.target, name);
       else if (*old != controller)
-        say("~ controller {} of {}: auxiliary {} -> {}", controller.target, name, old->auxiliary,
-            controller.auxiliary);
+        say("~ controller {} of {}: auxiliary {} -> {}", controller.target, name, old->auxiliary, controller.auxiliary);
     }
     const OpenFlowSettings old{before.datapath_id, before.fail_mode, *before.controllers};
     const OpenFlowSettings settings{after.datapath_id, after.fail_mode, wanted};

@@ -210,7 +210,8 @@ BridgeId Instance::bridge_id(const std::string& name) const { return impl_->brid
 
 std::vector<std::string> Instance::bridges() const {
   std::vector<std::string> names;
-  for (const SwitchStateRef state = impl_->sw.state(); const auto& bridge : state->bridges) names.push_back(bridge->name);
+  for (const SwitchStateRef state = impl_->sw.state(); const auto& bridge : state->bridges)
+    names.push_back(bridge->name);
   std::ranges::sort(names);
   return names;
 }

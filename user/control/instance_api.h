@@ -209,8 +209,8 @@ class InstanceApi {
   virtual void set_table(const std::string& bridge, std::uint8_t table, const TableConfig& config) = 0;
   [[nodiscard]] virtual std::vector<TableStatus> table_list(
       const std::string& bridge) = 0;  // those with rules or settings
-  // Throws where OpenFlow refuses them: a socket that cannot be listened on, say. `adapts_rules`: the rule of priority 0
-  // that a bridge without controllers has goes and comes with them.
+  // Throws where OpenFlow refuses them: a socket that cannot be listened on, say. `adapts_rules`: the rule of priority
+  // 0 that a bridge without controllers has goes and comes with them.
   virtual void set_openflow(const std::string& bridge, const OpenFlowSettings& settings, bool adapts_rules) = 0;
   [[nodiscard]] virtual OpenFlowSettings openflow(const std::string& bridge) const = 0;
   virtual void set_flood_vlans(const std::string& bridge, const VlanSet& vlans) = 0;

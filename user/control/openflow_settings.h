@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a bridge is told of OpenFlow: which controllers it has, and how it acts towards them. Kept over restarts, part of
-// the configuration file. Threads: values; any.
+// What a bridge is told of OpenFlow: which controllers it has, and how it acts towards them. Kept over restarts, part
+// of the configuration file. Threads: values; any.
 #pragma once
 
 #include <cstdint>

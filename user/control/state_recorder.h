@@ -51,9 +51,9 @@ class StateRecorder final : public RuleObserver {
   StateStore& store_;
   SwitchStateRef recorded_;
   std::int64_t next_rule_ = 1;
-  std::map<BridgeId, FdbSettings> fdb_;  // others than the defaults
+  std::map<BridgeId, FdbSettings> fdb_;            // others than the defaults
   std::map<BridgeId, OpenFlowSettings> openflow_;  // likewise
-  std::map<DpPort, std::string> ports_;  // as told last
+  std::map<DpPort, std::string> ports_;            // as told last
   std::map<RuleRef, BridgeId> touched_;
 };
 

@@ -87,8 +87,7 @@ StoredBridge parse_stored_bridge(std::string_view text) {
     if (json.value("fail_mode", std::string{}) == "secure") openflow.fail_mode = FailMode::kSecure;
     if (const auto found = json.find("controllers"); found != json.end())
       for (const Json& controller : *found)
-        openflow.controllers.push_back(
-            {controller.at("target").get<std::string>(), controller.value("auxiliary", 0u)});
+        openflow.controllers.push_back({controller.at("target").get<std::string>(), controller.value("auxiliary", 0u)});
     return bridge;
   });
 }

@@ -68,11 +68,8 @@ bool BridgeAgent::rule_removed(const Rule& rule, std::optional<RemovedReason> re
   }
   tables_changed_ = tables_changed_ || watched_tables_.contains(rule.table);
   if (!is_monitored()) return tables_changed_;
-  const RuleChange change{.event = MonitorEvent::kRemoved,
-                          .rule = rule.shared_from_this(),
-                          .reason = reason,
-                          .by = asking_,
-                          .xid = asked_};
+  const RuleChange change{
+      .event = MonitorEvent::kRemoved, .rule = rule.shared_from_this(), .reason = reason, .by = asking_, .xid = asked_};
   for (Session* session : sessions_) session->rule_changed(change);
   return true;
 }
@@ -98,8 +95,8 @@ void BridgeAgent::check_vacancies() {
     const auto found = watched_tables_.find(status.table);
     if (found == watched_tables_.end()) continue;
     WatchedTable& table = found->second;
-    const TableFigures figures{
-        status.table, status.config, static_cast<std::uint32_t>(status.rules), 0, 0, table.vacancy};
+    const TableFigures figures{status.table, status.config, static_cast<std::uint32_t>(status.rules), 0, 0,
+                               table.vacancy};
     const unsigned free = free_percent(figures);
     const bool was_low = table.is_low;
     table.is_low = was_low ? free <= table.vacancy.up : free < table.vacancy.down;

@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "user/control/controller_api.h"
+#include "user/control/controller_target.h"
 #include "user/control/event_loop.h"
 #include "user/openflow/bridge_agent.h"
 #include "user/openflow/connection.h"
-#include "user/control/controller_target.h"
 #include "user/openflow/tls.h"
 
 namespace shunt::openflow {
@@ -60,7 +60,7 @@ class Endpoint {
     std::unique_ptr<Connection> connection;              // where active
     unsigned auxiliary_wanted = 0;                       // beside that one, while it is up
     std::vector<std::unique_ptr<Connection>> auxiliary;  // null: to be connected anew
-    bool was_up = false;                     // a version was agreed on
+    bool was_up = false;                                 // a version was agreed on
     std::chrono::seconds backoff{kMinBackoff};
     TimePoint next_try{}, since{};
     std::string last_error;

@@ -15,8 +15,10 @@ std::vector<PortDescription> Session::ports() const {
 
 void Session::features(std::uint32_t xid) {
   const MessageScope reply{out_, *version_, MessageKind::kFeaturesReply, xid};
-  const SwitchFeatures features{
-      .datapath_id = agent_.datapath_id(), .buffers = PacketBuffers::kCount, .tables = kTableCount, .auxiliary_id = auxiliary_id_};
+  const SwitchFeatures features{.datapath_id = agent_.datapath_id(),
+                                .buffers = PacketBuffers::kCount,
+                                .tables = kTableCount,
+                                .auxiliary_id = auxiliary_id_};
   encode_features(out_, features, *version_ == Version::k10 ? ports() : std::vector<PortDescription>{}, *version_);
 }
 

@@ -127,8 +127,8 @@ void Session::dump_tables(const MultipartRequest& request, std::uint32_t xid) {
   std::vector<TableFigures> tables(kTableCount);
   for (std::size_t i = 0; i < tables.size(); ++i) tables[i].table = static_cast<std::uint8_t>(i);
   for (const TableStatus& status : agent_.instance().table_list(agent_.name()))
-    tables[status.table] = {status.table, status.config, static_cast<std::uint32_t>(status.rules), status.lookups,
-                            status.matches, {}};
+    tables[status.table] = {status.table,   status.config,  static_cast<std::uint32_t>(status.rules),
+                            status.lookups, status.matches, {}};
   for (TableFigures& table : tables) table.vacancy = agent_.vacancy(table.table);
   const auto figures = shared(std::move(tables));
   dump(request, xid, figures->size(),

@@ -227,7 +227,8 @@ Change RuleEdit::change() const {
     for (const Event& event : events_)
       if (event.added) came.insert(event.rule.get());
   for (const Event& event : events_)
-    if (is_reported(event) && !came.contains(event.rule.get())) change.removed.push_back({event.rule, *event.reason, bridge_.id});
+    if (is_reported(event) && !came.contains(event.rule.get()))
+      change.removed.push_back({event.rule, *event.reason, bridge_.id});
   return change;
 }
 

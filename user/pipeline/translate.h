@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translation: a packet and a switch's state -> datapath actions, and the mask of the bits the decision looked at.
 //
-// Pure: no file descriptor, no clock, no side effect. What must follow from it (learning, counting, packet-ins) is in the
-// result. The mask always holds in_port. Any key that agrees with `key` under the mask gets the same actions: a bit too
-// many costs speed, a bit too few forwards a packet wrongly.
+// Pure: no file descriptor, no clock, no side effect. What must follow from it (learning, counting, packet-ins) is in
+// the result. The mask always holds in_port. Any key that agrees with `key` under the mask gets the same actions: a bit
+// too many costs speed, a bit too few forwards a packet wrongly.
 //
 // A decision may need what no flow key holds: the packet's length, or headers below a label or tag that was popped.
-// With the packet at hand it is made for this packet alone; without, translation stops. Either way `needs_packet` is set: such
-// a flow is cached as "to userspace", and each of its packets is translated.
+// With the packet at hand it is made for this packet alone; without, translation stops. Either way `needs_packet` is
+// set: such a flow is cached as "to userspace", and each of its packets is translated.
 #pragma once
 
 #include <bitset>
@@ -58,8 +58,8 @@ struct FdbDependency {
 struct Dependencies {
   std::bitset<kTableCount> tables;  // looked up
   FlowMask rewritten{};             // packet bits that actions had written before some look-up: no filter for changes
-  // tag_of() of ports whose state, groups and meters whose configuration counted, also where there is none of that number:
-  // one that comes is a change. kPort of kPortAll: the list of ports, for whoever walks it.
+  // tag_of() of ports whose state, groups and meters whose configuration counted, also where there is none of that
+  // number: one that comes is a change. kPort of kPortAll: the list of ports, for whoever walks it.
   std::uint64_t tags = 0;
 };
 
@@ -79,11 +79,11 @@ struct Translation {
   // The packet goes nowhere: neither to a port nor, unless its TTL runs out, to a controller.
   [[nodiscard]] bool is_drop() const { return drop != SHUNT_DROP_NONE && drop != SHUNT_DROP_CONTROLLER; }
   bool needs_packet = false;
-  std::vector<RuleRef> rules;               // met, in order: their counters rise with the flow's
+  std::vector<RuleRef> rules;  // met, in order: their counters rise with the flow's
   // What else counts with the flow: tables (look-ups and matches), groups, buckets. They point into objects kept alive.
   std::vector<std::shared_ptr<const FlowCounters>> credits;
   std::optional<BridgeId> bridge;
-  std::uint64_t fdb_version = 0;            // of the bridge's FDB, read before the first look-up
+  std::uint64_t fdb_version = 0;  // of the bridge's FDB, read before the first look-up
   // `normal` only. Where the source was seen: learn it, refresh it while the flow has hits. One for each VLAN that the
   // packet was in.
   struct Learn {
@@ -91,7 +91,8 @@ struct Translation {
     PortNo port;
   };
   std::vector<Learn> learns;
-  std::vector<FdbDependency> fdb_dependencies;  // MACs (also unknown ones) that decided; a change of one revalidates the flow
+  std::vector<FdbDependency>
+      fdb_dependencies;  // MACs (also unknown ones) that decided; a change of one revalidates the flow
   Dependencies dependencies;
 
   // Each packet of the flow asks for these again (user/worker/events.h takes them to control).

@@ -188,7 +188,7 @@ void Translator::run(const CloneAction& clone) {
   const bool exited = exit_ && pausing_ == nullptr;
   run_action_set();  // a clone is a packet of its own until its end
   pausing_.reset();
-  exit_ = exited;    // but for `exit`, which ends what is around it, too (as Open vSwitch has it)
+  exit_ = exited;  // but for `exit`, which ends what is around it, too (as Open vSwitch has it)
   --nesting_;
   --depth_;
   close_scope();

@@ -113,11 +113,11 @@ class Translator : private WorkingPacket {
   unsigned depth_ = 0;          // against kMaxDepth
   unsigned nesting_ = 0;        // for the observer: of resubmits, clones and buckets
   unsigned resubmits_ = 0;
-  unsigned pending_ = 0;     // lists around this one, in this scope, that have actions left
-  bool more_ = false;        // the list that runs has actions left
-  bool leave_list_ = false;  // the list that runs ends here; those around it go on
-  bool exit_ = false;        // all lists end here
-  bool stop_ = false;        // translation is over
+  unsigned pending_ = 0;                   // lists around this one, in this scope, that have actions left
+  bool more_ = false;                      // the list that runs has actions left
+  bool leave_list_ = false;                // the list that runs ends here; those around it go on
+  bool exit_ = false;                      // all lists end here
+  bool stop_ = false;                      // translation is over
   std::shared_ptr<Continuation> pausing_;  // lists that end here leave their rest in it; null: no pause
   bool hides_ttl_ = false;
   bool in_action_set_ = false, in_group_ = false, in_packet_out_ = false;
@@ -143,7 +143,7 @@ class Translator : private WorkingPacket {
   void run_action_set();
   void keep_rest(std::span<const Action> actions);
   [[nodiscard]] bool begin(BridgeId bridge, PortNo in_port);  // of a packet-out. False: there is no such bridge
-  [[nodiscard]] bool may_go_deeper();  // else translation is over, and everything is dropped
+  [[nodiscard]] bool may_go_deeper();                         // else translation is over, and everything is dropped
   void run(const GotoTableAction& go);
   void run(const ResubmitAction& resubmit);
   void run(const WriteActionsAction& write_actions);

@@ -349,8 +349,9 @@ controllers = [
     CHECK(diff_config(instance, shown(instance)).empty());
 
     // A list that the file does not name is left alone; settings are as by default.
-    CHECK(load_config(instance, "[bridge.br0]\n") ==
-          std::vector<std::string>{"~ bridge br0: datapath-id 00000000000000aa -> none, fail-mode secure -> standalone"});
+    CHECK(
+        load_config(instance, "[bridge.br0]\n") ==
+        std::vector<std::string>{"~ bridge br0: datapath-id 00000000000000aa -> none, fail-mode secure -> standalone"});
     CHECK(instance.openflow("br0").controllers.size() == 2);
     CHECK(load_config(instance, "[bridge.br0]\ncontrollers = [{ target = \"ptcp:6634\" }]\n") ==
           std::vector<std::string>{"- controller tcp:192.0.2.1:6653 of br0"});

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a controller hears of rules and tables: flow monitors, and how full tables are.
-#include "user/openflow/codec/monitor_codec.h"
-
 #include <doctest/doctest.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +8,7 @@
 #include "tests/unit/openflow/talk.h"
 #include "user/openflow/codec/error_codec.h"
 #include "user/openflow/codec/match_codec.h"
+#include "user/openflow/codec/monitor_codec.h"
 
 using namespace shunt;
 using namespace shunt::openflow;
@@ -17,8 +16,7 @@ using namespace shunt::openflow::test;
 
 namespace {
 
-constexpr std::uint16_t kAll =
-    kMonitorInitial | kMonitorAdd | kMonitorRemoved | kMonitorModify | kMonitorInstructions;
+constexpr std::uint16_t kAll = kMonitorInitial | kMonitorAdd | kMonitorRemoved | kMonitorModify | kMonitorInstructions;
 
 struct Watching : TalkTo<SwitchInstance> {
   explicit Watching(Version spoken) : TalkTo{spoken}, version{spoken} {
@@ -67,8 +65,8 @@ struct Watching : TalkTo<SwitchInstance> {
     send(out);
   }
 
-  // The events told, as numbers of OpenFlow 1.4 (0 initial, 1 added, 2 removed, 3 modified, 4 own, 5 paused, 6 resumed),
-  // and the priorities of their rules, or the xid: "1:7 4:3".
+  // The events told, as numbers of OpenFlow 1.4 (0 initial, 1 added, 2 removed, 3 modified, 4 own, 5 paused, 6
+  // resumed), and the priorities of their rules, or the xid: "1:7 4:3".
   std::string heard() { return text_of(replies()); }
   std::string text_of(const std::vector<Reply>& told) {
     std::string text;
@@ -194,14 +192,14 @@ TEST_SUITE("openflow flow monitor") {
       watching.watch(1, kMonitorAdd | kMonitorRemoved | kMonitorModify);
       CHECK(watching.heard().empty());
       watching.session->set_waiting(Session::kMaxWaiting);
-      watching.change(Command::kAdd, 4);             // comes, changes
+      watching.change(Command::kAdd, 4);  // comes, changes
       watching.change(Command::kModifyStrict, 4, 9);
-      watching.change(Command::kAdd, 5);             // comes and goes
+      watching.change(Command::kAdd, 5);  // comes and goes
       watching.change(Command::kDeleteStrict, 5);
       watching.change(Command::kModifyStrict, 1, 9);  // changes
       watching.change(Command::kModifyStrict, 2, 9);  // changes and goes
       watching.change(Command::kDeleteStrict, 2);
-      watching.change(Command::kDeleteStrict, 3);     // goes and comes
+      watching.change(Command::kDeleteStrict, 3);  // goes and comes
       watching.change(Command::kAdd, 3);
       watching.session->process();
       CHECK(watching.text_of(watching.taken()) == "5");
@@ -266,7 +264,7 @@ TEST_SUITE("openflow table status") {
       return text;
     };
     constexpr std::uint32_t kVacancy = 1 << 3;
-    CHECK(table_mod(kVacancy, {}) == "(8, 1)");        // no limits were ever said
+    CHECK(table_mod(kVacancy, {}) == "(8, 1)");         // no limits were ever said
     CHECK(table_mod(kVacancy, {80, 20}) == "(14, 2)");  // the lower is the greater
     CHECK(table_mod(kVacancy, {30, 60}).empty());
     for (std::uint16_t i = 0; i < 7; ++i) watching.change(Command::kAdd, i);

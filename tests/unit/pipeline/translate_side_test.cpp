@@ -74,14 +74,16 @@ TEST_SUITE("translate: side effects") {
     CHECK(sw.run(tcp_key()).actions.size() == 1);
   }
 
-  TEST_CASE("a paused packet goes on where it was stopped: lists around, stack, action set, as its controller left it") {
+  TEST_CASE(
+      "a paused packet goes on where it was stopped: lists around, stack, action set, as its controller left it") {
     HandmadeBridge sw{4};
     ControllerAction up;
     up.pause = true;
     Match match{};
     match.value.reg[0] = {0, 0, 0, 9};
     match.mask.reg[0] = {0xff, 0xff, 0xff, 0xff};
-    sw.rule(0, 1, {}, {WriteActionsAction{{to_port(3)}}, StackPushAction{whole(kReg1)}, ResubmitAction{{}, 1}, to_port(2)});
+    sw.rule(0, 1, {},
+            {WriteActionsAction{{to_port(3)}}, StackPushAction{whole(kReg1)}, ResubmitAction{{}, 1}, to_port(2)});
     sw.rule(1, 1, {}, {set_field(kReg0, 5), up, ResubmitAction{{}, 2}, StackPopAction{whole(kReg1)}});
     sw.rule(2, 1, match, {to_port(4)});
     const Translation paused = sw.run(tcp_key());

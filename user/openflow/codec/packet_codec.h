@@ -21,9 +21,9 @@ struct PacketIn {
   std::uint64_t cookie = ~std::uint64_t{0};
   PortNo in_port;
   PipelineFields fields{};
-  Bytes userdata;  // of the controller action
+  Bytes userdata;                         // of the controller action
   std::optional<std::uint64_t> paused{};  // what it is resumed by; kNicira2 only
-  Bytes data;      // what of the packet is sent
+  Bytes data;                             // what of the packet is sent
 };
 enum class PacketInFormat : std::uint8_t { kStandard, kNicira, kNicira2 };  // NXT_SET_PACKET_IN_FORMAT's numbers
 

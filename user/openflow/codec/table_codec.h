@@ -18,10 +18,10 @@ struct Vacancy {
 };
 
 struct TableMod {
-  std::optional<std::uint8_t> table;   // none: all
-  std::optional<bool> evict;           // OpenFlow 1.4, as is what follows; none: as it is
+  std::optional<std::uint8_t> table;  // none: all
+  std::optional<bool> evict;          // OpenFlow 1.4, as is what follows; none: as it is
   std::optional<bool> tells_vacancy;
-  std::optional<Vacancy> vacancy;      // none: as it was told before
+  std::optional<Vacancy> vacancy;  // none: as it was told before
 };
 [[nodiscard]] TableMod decode_table_mod(Bytes body, Version version);
 
