@@ -106,6 +106,27 @@ shunt config show | diff "$RUNDIR/shown" - || fail "the wrong file changed somet
 expect_ping a 10.0.0.2
 stop_switch || fail "the daemon's exit status"
 
+note "controllers, datapath id and fail mode of a file: from the start, and taken back"
+printf '%s\n' '[bridge.br0]' 'datapath-id = "00000000000000ab"' 'fail-mode = "secure"' 'controllers = [{ target = "ptcp:6641" }]' \
+  '[bridge.br0.port.a]' '[bridge.br0.port.b]' >"$RUNDIR/openflow.toml"
+start_switch --config "$RUNDIR/openflow.toml"
+openflow() { json '(d["datapath_id"], d["fail_mode"])' bridge show br0 && json '[c["target"] for c in d["controllers"]]' controller list br0; }
+equal "what the file says" "('00000000000000ab', 'secure')
+['ptcp:6641']" "$(openflow)"
+host bash -c 'exec 3<>/dev/tcp/127.0.0.1/6641' || fail "nobody listens for the controller"
+equal "differences" "" "$(shunt config diff "$RUNDIR/openflow.toml")"
+host python3 -c 'import socket, time; s = socket.socket(); s.bind(("127.0.0.1", 6642)); s.listen(); time.sleep(60)' &
+CHILDREN+=($!)
+somebody_listens() { host bash -c 'exec 3<>/dev/tcp/127.0.0.1/6642'; }
+wait_until 10 "somebody else has the port" somebody_listens
+sed 's/6641/6642/' "$RUNDIR/openflow.toml" >"$RUNDIR/taken.toml"
+refused 1 'nothing was changed.*6642|in use' shunt config load "$RUNDIR/taken.toml"
+equal "after a refusal" "['ptcp:6641']" "$(json '[c["target"] for c in d["controllers"]]' controller list br0)"
+shunt config undo >/dev/null
+equal "taken back" "[]" "$(json '[c["target"] for c in d["controllers"]]' controller list br0)"
+equal "fail mode" standalone "$(json 'd["fail_mode"]' bridge show br0)"
+stop_switch || fail "the daemon's exit status"
+
 note "the guide's examples"
 examples=0
 python3 - "$(dirname "$0")/../../docs/config.md" "$RUNDIR" <<'PY'
