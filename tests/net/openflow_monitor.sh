@@ -9,6 +9,7 @@ add_guest a 10.0.0.2/24
 add_guest b 10.0.0.3/24
 start_switch
 bridge_of a b
+shunt bridge set br0 --fail-mode secure
 shunt controller add br0 ptcp:6653
 SWITCH=tcp:127.0.0.1:6653
 VERSION=OpenFlow13
@@ -16,7 +17,8 @@ ofctl() { host ovs-ofctl --no-names -O "$VERSION" "$@"; }
 (exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
 CHILDREN+=($!)
 CAPTURE=$!
-sleep 1
+captures() { host bash -c ': </dev/tcp/127.0.0.1/6653' && [ "$(stat -c %s "$RUNDIR/of.pcap")" -gt 1000 ]; }
+wait_until 20 "tshark captures" captures
 monitor() { # WHAT…: into $RUNDIR/heard
   : >"$RUNDIR/heard"
   (exec nsenter --net="/run/netns/$TAG-host" -- env OVS_RUNDIR="$RUNDIR" ovs-ofctl --no-names -O "$VERSION" monitor "$SWITCH" "$@" >"$RUNDIR/heard" 2>&1) &
@@ -53,6 +55,8 @@ for VERSION in OpenFlow14 OpenFlow15; do
   ofctl dump-table-desc "$SWITCH" >"$RUNDIR/desc"
   grep -qE 'vacancy=on vacancy_down=30% vacancy_up=60% vacancy=80%' "$RUNDIR/desc" || fail "table desc: $(head -5 "$RUNDIR/desc")"
   monitor 65534
+  is_there() { [ "$(json 'd["controllers"][0]["version"]' controller list br0)" != None ]; }
+  wait_until 10 "ovs-ofctl is connected" is_there
   sleep 1 # it says nothing when it is ready
   for i in 11 12; do shunt flow add br0 "priority=$i,tcp,actions=drop"; done
   sleep 0.3
@@ -75,12 +79,31 @@ priority=9,in_port=b,actions=output:a
 RULES
   expect_no_ping a 10.0.0.3
   monitor resume
-  sleep 0.7
+  passes() { guest a ping -n -q -c 1 -W 1 10.0.0.3; }
+  wait_until 10 "packets are resumed" passes
   expect_ping a 10.0.0.3
   heard 'PACKET_IN2.*reg1=0x5' || heard 'reg1=0x5' || fail "no packet-in with its register: $(tail -5 "$RUNDIR/heard")"
   heard 'continuation' || fail "nothing to resume by: $(tail -5 "$RUNDIR/heard")"
   end_monitor
 done
+
+note "who does not read is paused, and knows in the end what there is"
+python3 "$(dirname "$0")/openflow_slow_monitor.py" "$RUNDIR/br0.mgmt" "$RUNDIR/ready" "$RUNDIR/go" >"$RUNDIR/known" &
+READER=$!
+CHILDREN+=("$READER")
+wait_until 10 "the reader is ready" test -e "$RUNDIR/ready"
+python3 -c 'for i in range(1, 60001): print(f"table={i % 4},cookie={i:#x},priority={i // 4},udp,tp_dst={i % 50000},actions=drop")' >"$RUNDIR/many"
+shunt flow add br0 --file "$RUNDIR/many"
+shunt flow mod br0 'table=1,actions=output:b'
+shunt flow del br0 'table=2'
+touch "$RUNDIR/go"
+wait "$READER" || fail "the reader failed"
+known() { python3 -c "import json; d = json.load(open('$RUNDIR/known')); print($1)"; }
+at_least "pauses" 1 "$(known 'd["paused"]')"
+equal "resumed as often" "$(known 'd["paused"]')" "$(known 'd["resumed"]')"
+equal "events that do not fit" 0 "$(known 'd["wrong"]')"
+equal "rules in the end" "45000 $(python3 -c 'print(sum(i for i in range(1, 60001) if i % 4 != 2))')" "$(known '"%d %d" % (d["rules"], d["sum"])')"
+shunt flow del br0
 
 VERSION=OpenFlow14
 note "a bundle of rules and a packet"
@@ -119,6 +142,7 @@ kill "$CAPTURE"
 wait "$CAPTURE" 2>/dev/null || true
 tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y 'openflow_v1||openflow_v4||openflow_v5||openflow_v6' 2>/dev/null | wc -l >"$RUNDIR/count"
 at_least "OpenFlow messages seen" 50 "$(cat "$RUNDIR/count")"
-# (its dissector of OpenFlow 1.5 runs out of bounds in the match of a flow update, which is as in 1.4, where it does not)
-equal "malformed" "" "$(tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow \
-  -Y '_ws.malformed && !(openflow_v6.multipart_reply.type == 16)' 2>/dev/null)"
+# (but for two of its own mistakes: an experimenter's multipart reply of OpenFlow 1.3 it does not decode, and goes beyond
+# its end; in OpenFlow 1.5 likewise with the match of a flow update, which is as in 1.4, where it does not)
+equal "malformed" "" "$(tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y '_ws.malformed &&
+  !(openflow_v4.multipart_reply.type == 65535) && !(openflow_v6.multipart_reply.type == 16)' 2>/dev/null)"
