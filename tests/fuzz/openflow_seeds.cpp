@@ -160,7 +160,7 @@ Body body_of(MessageKind kind, Version version) {
     case MessageKind::kNxSetFlowFormat:
     case MessageKind::kNxSetPacketInFormat:
       return {0, 0, 0, 2};
-    case MessageKind::kNxFlowMonitorCancel:
+    case MessageKind::kFlowMonitorCancel:
       return {0, 0, 0, 1};
     case MessageKind::kNxResume:
       return Body(24);
@@ -191,12 +191,29 @@ Body multipart_body(MultipartKind kind, Version version) {
       out.u16(0);
       out.u32(0xff000000);
       break;
-    case MultipartKind::kFlowMonitor:
-    case MultipartKind::kNxFlowMonitor:
+    case MultipartKind::kFlowMonitor:  // everything of every table, all the time
       out.u32(1);
-      out.zeros(4);
-      out.u32(0x003fff00);
-      out.zeros(12);
+      if (version == Version::k10) {
+        out.u16(0x3f);
+        out.u16(0xffff);
+        out.u16(0);
+        out.u8(0xff);
+        out.zeros(5);
+      } else if (version == Version::k13) {
+        out.u16(0x3f);
+        out.u16(4);
+        out.u32(0xffffffff);
+        out.u8(0xff);
+        out.zeros(3);
+        encode_match(out, Match{}, version);
+      } else {
+        out.u32(0xffffffff);
+        out.u32(0xffffffff);
+        out.u16(0x3f);
+        out.u8(0xff);
+        out.u8(0);
+        encode_match(out, Match{}, version);
+      }
       break;
     default:
       out.u64(~std::uint64_t{0});  // all ports, groups, meters, queues

@@ -24,7 +24,7 @@ constexpr int kBusyPollBudget = 70;       // SO_BUSY_POLL_BUDGET
 static_assert(sizeof(XskDescriptor) == sizeof(xdp_desc));
 
 // Longer than the kernel takes to let go of a socket whose owner died.
-constexpr std::chrono::milliseconds kBusyLimit{3000};
+constexpr std::chrono::seconds kBusyLimit{5};
 constexpr std::chrono::milliseconds kBusyPause{20};
 // A socket that closes waits so long for what it still sends.
 constexpr std::chrono::milliseconds kDrainLimit{50};
