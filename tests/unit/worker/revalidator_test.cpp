@@ -300,6 +300,18 @@ TEST_SUITE("revalidator") {
     CHECK(f.outputs_to(frame(1, 0xa, 0xb), 2));
   }
 
+  // A guest that speaks while its port is attached was cut off by it for as long as it spoke.
+  TEST_CASE("a packet that came before its port was in the bridge does not decide for those behind it") {
+    Fixture f;
+    f.revalidator.add_port(DpPort{4}, {Ifindex{104}, true});
+    f.miss(frame(4, 4, 1));
+    REQUIRE(f.revalidator.list(9).at(0).actions.at(0).type == SHUNT_ACT_DROP);
+    const Change change = f.sw.add_port(f.bridge, {PortNo{4}, DpPort{4}, "p4", {}, true});
+    CHECK(f.revalidator.revalidate(change));
+    for (const FlowSnapshot& flow : f.revalidator.list(9)) CHECK(flow.actions.at(0).type != SHUNT_ACT_DROP);
+    CHECK_FALSE(f.answer(frame(4, 4, 1)));  // it comes up, to be learned from
+  }
+
   TEST_CASE("a port that left the bridge has no flows, and nothing is sent to it") {
     Fixture f;
     f.miss(frame(2, 0xb, 0xa));
