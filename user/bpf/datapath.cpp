@@ -146,7 +146,7 @@ struct Datapath::Impl {
   }
 
   [[nodiscard]] const SwitchObject& current() const { return specialised ? *specialised : *maps; }
-  void load_program(std::uint32_t features);
+  void use_features(std::uint32_t features, shunt_layout& layout);
   void pin_programs(shunt_layout& layout) const;
 
   shunt_config config;
@@ -363,20 +363,15 @@ void Datapath::reset_port_stats(DpPort port) {
 }
 
 void Datapath::require_features(std::uint32_t features) {
-  const std::uint32_t wanted = impl_->config.features | (features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE));
-  if (wanted == impl_->config.features) return;
-  impl_->load_program(wanted);
-  impl_->pin_programs(layout[0]);
+  impl_->use_features(impl_->config.features | (features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE)), layout[0]);
 }
 
 void Datapath::release_features(std::uint32_t features) {
-  const std::uint32_t wanted = impl_->config.features & ~features;
-  if (wanted == impl_->config.features) return;
-  impl_->load_program(wanted);
-  impl_->pin_programs(layout[0]);
+  impl_->use_features(impl_->config.features & ~features, layout[0]);
 }
 
-void Datapath::Impl::load_program(std::uint32_t features) {
+void Datapath::Impl::use_features(std::uint32_t features, shunt_layout& layout) {
+  if (features == config.features) return;
   shunt_config next = config;
   next.features = features;
   auto object = load_or_generic(
@@ -389,6 +384,7 @@ void Datapath::Impl::load_program(std::uint32_t features) {
   spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", config.features, next.features);
   config.features = next.features;
   if (!links.empty()) wait_grace_period();
+  pin_programs(layout);
 }
 
 // current(), for the next daemon: links that run another have it swapped then.

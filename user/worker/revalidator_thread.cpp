@@ -212,12 +212,12 @@ bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const 
   const MegaflowTable::Flow& flow = *table.flow(slot);
   // Translated since: by a packet of its own, or here, before it moved to this slot.
   if (change.version != 0 && flow.translation->version >= change.version) return false;
-  const BridgeState* bridge = state->bridge_of[flow.port];
-  // Made before the port was in this bridge: a packet may be faster than the command that attaches it.
-  if (bridge != nullptr && flow.translation->bridge != bridge->id) return true;
-  // A port that left its bridge: its flows are nobody's.
-  if (change.bridge && bridge != nullptr && bridge->id != *change.bridge) return false;
-  if (change.all || bridge == nullptr) return true;
+  const BridgeState* found = state->bridge_of[flow.port];
+  const std::optional<BridgeId> bridge = found != nullptr ? std::optional{found->id} : std::nullopt;
+  // The port has left its bridge since, or come into one: a packet may be faster than the command that attaches it.
+  if (flow.translation->bridge != bridge) return true;
+  if (change.bridge && bridge != change.bridge) return false;
+  if (change.all) return true;
   return is_affected(flow.translation->dependencies, table.key(slot), table.mask(slot), change);
 }
 
