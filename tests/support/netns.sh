@@ -13,6 +13,7 @@
 # goes away with it.
 set -Eeuo pipefail
 
+PATH=/usr/sbin:/usr/bin:$PATH  # Debian's Python has the modules that scripts/install-deps installs, another need not
 SUPPORT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 FRAMES=$SUPPORT/frames.py
 : "${SHUNT:?path of the command shunt}" "${SHUNTD:?path of the daemon shuntd}"

@@ -169,12 +169,6 @@ const BridgeState& Instance::Impl::bridge(const std::string& name) const {
   return *found;
 }
 
-const BridgeState& Instance::Impl::bridge(BridgeId id) const {
-  for (const SwitchStateRef state = sw.state(); const auto& found : state->bridges)
-    if (found->id == id) return *found;
-  throw Error("no bridge with id {}", id.value);
-}
-
 Instance::Instance(const InstanceOptions& options) : impl_{std::make_unique<Impl>(options)} {}
 Instance::~Instance() = default;
 

@@ -79,7 +79,6 @@ struct Instance::Impl {
   void learn_rules(std::span<const TranslationRef> translations);
 
   [[nodiscard]] const BridgeState& bridge(const std::string& name) const;
-  [[nodiscard]] const BridgeState& bridge(BridgeId id) const;  // one that is there
   [[nodiscard]] Port& port(const std::string& bridge_name, const std::string& interface);
   [[nodiscard]] PortStatus status(const Port& port) const;
   [[nodiscard]] CacheStats cache_stats();

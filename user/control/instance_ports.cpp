@@ -91,7 +91,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
 
 Port& Instance::Impl::add_waiting_port(BridgeId id, PortNo number, DpPort dp, const PortRequest& request) {
   Port port{.bridge = id,
-            .bridge_name = bridge(id).name,
+            .bridge_name = sw.find_bridge(id)->name,
             .config = with_flags({.number = number, .dp = dp, .name = request.interface, .vlan = request.vlan},
                                  request.flags),
             .request = request,

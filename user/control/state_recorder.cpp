@@ -10,13 +10,6 @@
 namespace shunt {
 namespace {
 
-const BridgeState* find(const SwitchStateRef& state, BridgeId id) {
-  if (state == nullptr) return nullptr;
-  for (const auto& bridge : state->bridges)
-    if (bridge->id == id) return bridge.get();
-  return nullptr;
-}
-
 // Calls `put` for what came or changed and `remove` for what went; both maps ascend by the same keys.
 template <typename Map, typename Put, typename Remove>
 void compare(const Map* before, const Map& now, Put&& put, Remove&& remove) {
@@ -41,13 +34,13 @@ void StateRecorder::record(const SwitchStateRef& state) {
   if (state == recorded_) return;
   if (recorded_ != nullptr)
     for (const auto& bridge : recorded_->bridges)
-      if (find(state, bridge->id) == nullptr) {
+      if (state->find(bridge->id) == nullptr) {
         store_.remove_bridge(bridge->id.value);
         fdb_.erase(bridge->id);
         openflow_.erase(bridge->id);
         std::erase_if(touched_, [&](const auto& touched) { return touched.second == bridge->id; });
       }
-  for (const auto& bridge : state->bridges) record_bridge(find(recorded_, bridge->id), *bridge);
+  for (const auto& bridge : state->bridges) record_bridge(recorded(bridge->id), *bridge);
   recorded_ = state;
 }
 
@@ -89,12 +82,12 @@ void StateRecorder::put_bridge(const BridgeState& bridge) {
 
 void StateRecorder::set_fdb(BridgeId bridge, std::size_t limit, std::chrono::seconds ageing) {
   fdb_[bridge] = {.size = 0, .limit = limit, .ageing = ageing};
-  if (const BridgeState* state = find(recorded_, bridge)) put_bridge(*state);
+  if (const BridgeState* state = recorded(bridge)) put_bridge(*state);
 }
 
 void StateRecorder::set_openflow(BridgeId bridge, const OpenFlowSettings& settings) {
   openflow_[bridge] = settings;
-  if (const BridgeState* state = find(recorded_, bridge)) put_bridge(*state);
+  if (const BridgeState* state = recorded(bridge)) put_bridge(*state);
 }
 
 void StateRecorder::put_mac(BridgeId bridge, const FdbEntry& entry) {

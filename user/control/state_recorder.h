@@ -48,6 +48,10 @@ class StateRecorder final : public RuleObserver {
   void record_bridge(const BridgeState* before, const BridgeState& now);
   void put_bridge(const BridgeState& bridge);
 
+  [[nodiscard]] const BridgeState* recorded(BridgeId bridge) const {
+    return recorded_ == nullptr ? nullptr : recorded_->find(bridge);
+  }
+
   StateStore& store_;
   SwitchStateRef recorded_;
   std::int64_t next_rule_ = 1;

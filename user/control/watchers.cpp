@@ -42,13 +42,6 @@ void Watchers::tell(const SwitchEvent& event) const {
     if ((one.subjects >> static_cast<unsigned>(event.subject) & 1) != 0) one.watcher(event);
 }
 
-const BridgeState* Watchers::bridge(BridgeId id) const {
-  const SwitchStateRef state = switch_.state();  // the switch has it too, until this thread publishes another
-  for (const auto& bridge : state->bridges)
-    if (bridge->id == id) return bridge.get();
-  return nullptr;
-}
-
 void Watchers::port_stands(BridgeId id, const BridgePort& port, bool has_interface) {
   const auto found = ports_.find(port.dp);
   SwitchEvent event{.what = "changed", .port = port.name, .number = port.number};
@@ -65,7 +58,7 @@ void Watchers::port_stands(BridgeId id, const BridgePort& port, bool has_interfa
     if (then.name != port.name) event.before = then.name;
   }
   ports_[port.dp] = {port.name, port.up, has_interface};
-  const BridgeState* on = bridge(id);
+  const BridgeState* on = switch_.find_bridge(id);
   if (on == nullptr || !watched(SwitchEvent::Subject::kPort)) return;
   event.bridge = on->name;
   tell(event);
@@ -73,13 +66,13 @@ void Watchers::port_stands(BridgeId id, const BridgePort& port, bool has_interfa
 
 void Watchers::port_went(BridgeId id, const BridgePort& port) {
   ports_.erase(port.dp);
-  const BridgeState* on = bridge(id);
+  const BridgeState* on = switch_.find_bridge(id);
   if (on == nullptr || !watched(SwitchEvent::Subject::kPort)) return;
   tell({.what = "detached", .bridge = on->name, .port = port.name, .number = port.number});
 }
 
 void Watchers::mac_changed(const MacEvent& event) {
-  const BridgeState* on = bridge(event.bridge);
+  const BridgeState* on = switch_.find_bridge(event.bridge);
   if (on == nullptr || !watched(SwitchEvent::Subject::kMac)) return;
   SwitchEvent told{.subject = SwitchEvent::Subject::kMac,
                    .what = kMacChanges[static_cast<std::size_t>(event.change)],
@@ -114,7 +107,7 @@ void Watchers::rule_removed(BridgeId id, const Rule& rule, std::optional<Removed
 
 void Watchers::tell_rule(BridgeId id, std::string_view what, const Rule& rule, std::string_view reason) {
   if (!watched(SwitchEvent::Subject::kRule)) return;
-  const BridgeState* on = bridge(id);
+  const BridgeState* on = switch_.find_bridge(id);
   if (on == nullptr) return;
   refresh_names(*on);
   tell({.subject = SwitchEvent::Subject::kRule,

@@ -70,7 +70,6 @@ class Watchers final : public RuleObserver {
   };
 
   [[nodiscard]] bool watched(SwitchEvent::Subject subject) const;
-  [[nodiscard]] const BridgeState* bridge(BridgeId id) const;
   void tell_rule(BridgeId bridge, std::string_view what, const Rule& rule, std::string_view reason);
   void refresh_names(const BridgeState& bridge);
 

@@ -462,8 +462,7 @@ void Switch::collect(std::uint64_t version) {
 }
 
 const BridgeState& Switch::bridge(BridgeId id) const {
-  for (const auto& bridge : state_->bridges)
-    if (bridge->id == id) return *bridge;
+  if (const BridgeState* found = state_->find(id)) return *found;
   throw Error("no bridge with id {}", id.value);
 }
 

@@ -95,6 +95,12 @@ struct SwitchState {
   std::uint64_t version = 0;
   std::vector<std::shared_ptr<const BridgeState>> bridges;
   std::array<const BridgeState*, SHUNT_MAX_PORTS> bridge_of{};  // by datapath port; null: not a port
+  // The bridge with this id; null: none.
+  [[nodiscard]] const BridgeState* find(BridgeId id) const noexcept {
+    for (const auto& bridge : bridges)
+      if (bridge->id == id) return bridge.get();
+    return nullptr;
+  }
 };
 using SwitchStateRef = std::shared_ptr<const SwitchState>;
 
@@ -197,7 +203,9 @@ class Switch {
                TimePoint now);
   // Rules that overlap-select as OpenFlow's flow statistics do: match is a superset filter, like `kDelete`.
   [[nodiscard]] std::vector<RuleRef> list(BridgeId bridge, const FlowMod& filter) const;
+  // A bridge as it is until the next change; null: none.
   [[nodiscard]] const BridgeState* find_bridge(const std::string& name) const;
+  [[nodiscard]] const BridgeState* find_bridge(BridgeId id) const { return state_->find(id); }
   // Rules that name a group, a meter; for a group, buckets of others too.
   [[nodiscard]] std::uint32_t group_references(BridgeId bridge, std::uint32_t group) const;
   [[nodiscard]] std::uint32_t meter_references(BridgeId bridge, std::uint32_t meter) const;

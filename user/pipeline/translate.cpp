@@ -220,13 +220,12 @@ Translation Translator::run(BridgeId id, PortNo in_port, const PipelineFields& f
 }
 
 bool Translator::begin(BridgeId id, PortNo in_port) {
-  const auto bridge =
-      std::find_if(state_.bridges.begin(), state_.bridges.end(), [&](const auto& each) { return each->id == id; });
-  if (bridge == state_.bridges.end()) {
+  const BridgeState* bridge = state_.find(id);
+  if (bridge == nullptr) {
     fail(SHUNT_DROP_NO_PORT);
     return false;
   }
-  begin(**bridge, in_port);
+  begin(*bridge, in_port);
   return true;
 }
 

@@ -103,7 +103,7 @@ bool Revalidator::revalidate(const Change& change) {
 bool Revalidator::change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(Fdb&)> change) {
   return impl_->call([impl = impl_.get(), bridge, change = std::move(change)] {
     impl->refresh_state();
-    const BridgeState* found = impl->find_bridge(bridge);
+    const BridgeState* found = impl->state->find(bridge);
     if (found == nullptr) return false;
     bool changed = false;
     for (const FdbKey& key : change(*found->fdb)) {
@@ -118,7 +118,7 @@ std::vector<FdbEntry> Revalidator::fdb_list(BridgeId bridge) {
   return impl_->call([impl = impl_.get(), bridge]() -> std::vector<FdbEntry> {
     impl->refresh_state();
     impl->sweep(false);
-    const BridgeState* found = impl->find_bridge(bridge);
+    const BridgeState* found = impl->state->find(bridge);
     if (found == nullptr) return {};
     return found->fdb->list();
   });
@@ -127,7 +127,7 @@ std::vector<FdbEntry> Revalidator::fdb_list(BridgeId bridge) {
 FdbChanges Revalidator::take_fdb_changes(BridgeId bridge) {
   return impl_->call([impl = impl_.get(), bridge]() -> FdbChanges {
     impl->refresh_state();
-    const BridgeState* found = impl->find_bridge(bridge);
+    const BridgeState* found = impl->state->find(bridge);
     if (found == nullptr) return {};
     return found->fdb->take_changes();
   });

@@ -64,7 +64,6 @@ struct Revalidator::Impl {
     return std::make_shared<const Translation>(translate(*state, key));
   }
   [[nodiscard]] const BridgeState* bridge_of(const Translation& translation) const;
-  [[nodiscard]] const BridgeState* find_bridge(BridgeId id) const;
   [[nodiscard]] bool is_stale(const Translation& translation) const;
 
   // A flow may have been retired on the way to the command, by a request or a timer: programs that run may still hold

@@ -142,14 +142,8 @@ void Revalidator::Impl::free_retired() {
   if (const auto epoch = table.close_epoch()) grace.request(*epoch);
 }
 
-const BridgeState* Revalidator::Impl::find_bridge(BridgeId id) const {
-  for (const auto& bridge : state->bridges)
-    if (bridge->id == id) return bridge.get();
-  return nullptr;
-}
-
 const BridgeState* Revalidator::Impl::bridge_of(const Translation& translation) const {
-  return translation.bridge ? find_bridge(*translation.bridge) : nullptr;
+  return translation.bridge ? state->find(*translation.bridge) : nullptr;
 }
 
 bool Revalidator::Impl::is_stale(const Translation& translation) const {
@@ -306,7 +300,7 @@ void Revalidator::Impl::count_sent(const MegaflowTable::Flow& flow, const Megafl
 void Revalidator::Impl::refresh_macs() {
   const std::vector<Seen> work = std::exchange(seen, {});
   for (const auto& [id, learn] : work) {
-    const BridgeState* bridge = find_bridge(id);
+    const BridgeState* bridge = state->find(id);
     // A flow of a port that the MAC has left must not pull it back: only a packet that comes up does.
     if (bridge != nullptr && bridge->fdb->lookup(learn.key) == learn.port)
       bridge->fdb->learn(learn.key, learn.port, now);

@@ -261,9 +261,8 @@ shunt_upcall_meta WorkerThread::take_meta(const XskDescriptor& first, DpPort por
 void WorkerThread::send_out(const PacketOutRequest& request) {
   if (switch_.version() != state_->version) refresh_state();
   DpPort in_port{0};
-  for (const auto& bridge : state_->bridges)
-    if (const BridgePort* port = bridge->id == request.bridge ? bridge->find(request.in_port) : nullptr)
-      in_port = port->dp;
+  if (const BridgeState* bridge = state_->find(request.bridge))
+    if (const BridgePort* port = bridge->find(request.in_port)) in_port = port->dp;
   transmitter_.begin(in_port, Handover::kNoBucket);
   const shunt_drop_reason outcome = run_packet_out(request, in_port);
   if (outcome != SHUNT_DROP_NONE) counters_.dropped(in_port, outcome);
