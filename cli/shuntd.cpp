@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -243,12 +244,21 @@ void start_endpoint(std::optional<Endpoint>& endpoint, const ListenAddress& addr
                  endpoint->address().text());
 }
 
+// Each port takes a socket a queue and a link: many ports, more than the 1,024 files that a shell hands down.
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void run(const Settings& settings) {
   const TimePoint started = Clock::now();
   check_kernel(running_kernel());
   for (const std::string& warning : check_capabilities(effective_capabilities())) spdlog::warn("{}", warning);
   drop_privileges(settings.group);
   std::signal(SIGPIPE, SIG_IGN);
+  raise_file_limit();
 
   EventLoop loop;
   // Before any thread is started: they inherit the blocked signals, so that only the loop sees them.
@@ -259,7 +269,7 @@ void run(const Settings& settings) {
   const InstanceLock lock{settings.rundir, settings.instance.name};
   Instance instance{settings.instance};
   instance.start();
-  if (settings.detach) return;
+  if (settings.detach) return instance.keep_forwarding(false);
   loop.add(instance.event_fd(), EPOLLIN, [&instance](std::uint32_t) { instance.handle_events(); });
 
   openflow::OpenFlow openflow{loop, instance, settings.rundir, settings.tls};
@@ -278,9 +288,10 @@ void run(const Settings& settings) {
   if (settings.metrics) start_endpoint(endpoint, *settings.metrics, loop, instance, commands.figures());
   spdlog::info("ready: instance '{}' on {}", settings.instance.name, socket_path);
   tell_service_manager(loop, instance);
+  instance.keep_forwarding(true);  // should this daemon fail
   loop.run();
   ::sd_notify(0, "STOPPING=1");
-  if (settings.keep_forwarding) instance.keep_forwarding();
+  instance.keep_forwarding(settings.keep_forwarding);
 }
 
 }  // namespace

@@ -150,7 +150,7 @@ TEST_SUITE("loader") {
       first.flows[7].head.mask = 42;
       program = Datapath::query(veth.ifindex()).id;
       seed = first.config().hash_seed;
-      first.keep();
+      first.keep(true);
     }
     REQUIRE(Datapath::query(veth.ifindex()).id == program);
     SUBCASE("of the same build: nothing is swapped") {

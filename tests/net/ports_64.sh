@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# 64 ports on one bridge: a broadcast reaches 63, a known MAC one; all go away again.
+# 64 ports on one bridge, by a daemon that was started with room for few files: a broadcast reaches 63, a known MAC one;
+# all go away again.
 . "$(dirname "$0")/../support/netns.sh"
 begin
 add_guest wall
@@ -9,6 +10,7 @@ for i in $(seq 64); do
   printf 'link add name p%s type veth peer name e%s netns %s-wall\nlink set dev p%s up\n' "$i" "$i" "$TAG" "$i"
 done | host ip -batch -
 for i in $(seq 64); do printf 'link set dev e%s up\n' "$i"; done | guest wall ip -batch -
+ulimit -Sn 128
 start_switch
 shunt bridge add br0
 for i in $(seq 64); do attach "p$i"; done

@@ -71,7 +71,7 @@ made = sorted(int(line.split()[2]) for line in open(sys.argv[1]))
 starts = [int(line) for line in open(sys.argv[2])]
 waits = sorted((made[bisect.bisect_left(made, start)] - start) / 1e6 for start in starts)
 print(f"-- new flows were served again within {waits[len(waits) // 2]:.0f} ms (median), {waits[-1]:.0f} ms (worst) of a start")
-sys.exit(0 if waits[-1] < 10_000 else "FAILED: new flows were not served for 10 s")
+sys.exit(0 if waits[len(waits) // 2] < 500 and waits[-1] < 5_000 else "FAILED: new flows waited for longer than they may")
 PY
 grep -c "taken over" "$RUNDIR/shuntd.log" >/dev/null || fail "no daemon took flows over"
 if grep -E "[1-9][0-9]* were not whole" "$RUNDIR/shuntd.log"; then note "(flows that a kill cut in two)"; fi
@@ -101,6 +101,9 @@ grep -q "maps of an earlier daemon do not fit (map megaflows has room for 200000
   fail "the loss is not stated"
 expect_ping a 10.0.0.2
 
-note "a plain stop detaches everything"
+note "a plain stop detaches everything; what is counted begins at zero"
 stop_switch
 [ -z "$(programs || true)" ] || fail "the program is still there"
+start_switch
+equal "what the rules counted" 0 "$(counted)"
+equal "what b's port sent" 0 "$(json '[p["tx_packets"] for p in d["ports"] if p["name"] == "b"][0]' port list)"

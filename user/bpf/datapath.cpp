@@ -101,7 +101,8 @@ std::optional<Inheritance> find_inheritance(const PinDirectory& pins, shunt_conf
       difference = fmt::format("they are for {} possible CPUs, here are {}", layout.config.cpu_count, config.cpu_count);
   }
   if (!difference.empty()) {
-    spdlog::warn("the maps of an earlier daemon do not fit ({}): cached flows are learned anew", difference);
+    spdlog::warn("the maps of an earlier daemon do not fit ({}): cached flows are learned anew, counters begin at zero",
+                 difference);
     return std::nullopt;
   }
   const std::uint32_t features = config.features;
@@ -140,7 +141,9 @@ struct Datapath::Impl {
     for (const std::string& path : pins.link_paths()) {
       auto link = std::make_unique<XdpLink>(path);
       if (const Ifindex ifindex = link->ifindex(); ifindex != Ifindex{})
-        inherited_links.emplace(ifindex, std::move(link));  // else it goes here: its interface is gone
+        inherited_links.emplace(ifindex, std::move(link));
+      else
+        link->detach();  // its interface is gone
     }
     groups_fd = maps->map_fd(SHUNT_MAP_FLOOD_GROUPS);
   }
@@ -183,13 +186,13 @@ Datapath::~Datapath() = default;
 
 bool Datapath::inherited() const { return impl_->inherited.has_value(); }
 
-void Datapath::drop_inherited_links() { impl_->inherited_links.clear(); }
-
-void Datapath::keep() noexcept {
-  impl_->pins.keep();
-  for (auto* links : {&impl_->links, &impl_->inherited_links})
-    for (auto& [ifindex, link] : *links) link->keep();
+void Datapath::drop_inherited_links() {
+  for (auto& [ifindex, link] : impl_->inherited_links) link->detach();
+  impl_->inherited_links.clear();
 }
+
+void Datapath::keep(bool keep) noexcept { impl_->pins.keep(keep); }
+bool Datapath::keeps() const noexcept { return impl_->pins.keeps(); }
 
 const shunt_config& Datapath::config() const { return impl_->config; }
 std::uint32_t Datapath::features() const { return impl_->config.features; }
@@ -202,14 +205,17 @@ BpfMap<shunt_megaflow_key, shunt_megaflow> Datapath::megaflows() const {
 
 void Datapath::attach(Ifindex ifindex, const std::string& name, XdpMode mode) {
   if (impl_->links.contains(ifindex)) throw Error("interface '{}': it has the program of this instance already", name);
-  if (auto link = impl_->inherited_links.extract(ifindex); !link.empty() && take_over(*link.mapped(), ifindex, mode)) {
-    impl_->links.insert(std::move(link));
-    return;
+  if (auto link = impl_->inherited_links.extract(ifindex); !link.empty()) {
+    if (take_over(*link.mapped(), ifindex, mode)) {
+      impl_->links.insert(std::move(link));
+      return;
+    }
+    link.mapped()->detach();
   }
   impl_->links.emplace(ifindex, std::make_unique<XdpLink>(program_fd(), ifindex, name, mode, impl_->pins.path()));
 }
 
-// False: it cannot serve, and goes.
+// False: it cannot serve.
 bool Datapath::take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const {
   if (query(ifindex).generic != (mode == XdpMode::kGeneric)) return false;
   if (link.runs(program_id(program_fd()))) return true;
@@ -221,7 +227,9 @@ bool Datapath::take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const {
   }
 }
 
-void Datapath::detach(Ifindex ifindex) noexcept { impl_->links.erase(ifindex); }
+void Datapath::detach(Ifindex ifindex) noexcept {
+  if (const auto link = impl_->links.extract(ifindex); !link.empty()) link.mapped()->detach();
+}
 
 AttachedProgram Datapath::query(Ifindex ifindex) {
   LIBBPF_OPTS(bpf_xdp_query_opts, options);

@@ -54,7 +54,7 @@ class Datapath {
   // where this build lays them out alike (inherited()); else they are made and pinned. Throws Error naming what is
   // missing: kernel feature, capability, memory.
   explicit Datapath(const Options& options);
-  // Detaches every link and removes the pins, unless keep() was called. Not run by kill -9: links and maps are pinned,
+  // Detaches every link and removes the pins, unless they are kept. Not run by kill -9: links and maps are pinned,
   // forwarding goes on.
   ~Datapath();
   Datapath(const Datapath&) = delete;
@@ -66,7 +66,9 @@ class Datapath {
   [[nodiscard]] bool inherited() const;
   // What the earlier daemon's links still hold, of which no attach() has taken over its own: detached.
   void drop_inherited_links();
-  void keep() noexcept;  // links and pins stay when this object goes
+  // Whether links and pins stay when this object goes. Until this is called: where some were there before.
+  void keep(bool keep) noexcept;
+  [[nodiscard]] bool keeps() const noexcept;
 
   MappedArray<shunt_flow> flows;
   MappedArray<shunt_index_bucket> index;

@@ -58,9 +58,8 @@ XdpLink::XdpLink(const std::string& path) : fd_{bpf_obj_get(path.c_str())}, path
   if (!fd_) throw_errno(errno, "open the pinned link " + path);
 }
 
-XdpLink::~XdpLink() {
-  if (keep_) return;
-  // Detached by hand first: someone who looks at the link right now (bpftool) would keep it alive.
+void XdpLink::detach() noexcept {
+  // By hand first: someone who looks at the link right now (bpftool) would keep it alive.
   bpf_link_detach(fd_.get());
   ::unlink(path_.c_str());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An XDP program on an interface, by a pinned BPF link: it stays when the daemon dies.
+// An XDP program on an interface, by a pinned BPF link: it stays when the daemon dies, and when this object goes.
 //
 // Threads: control. Interfaces are looked up in the thread's network namespace.
 #pragma once
@@ -20,7 +20,6 @@ class XdpLink {
   XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMode mode, const std::string& directory);
   // Takes over the link that is pinned at `path`.
   explicit XdpLink(const std::string& path);
-  ~XdpLink();  // detaches and unpins, unless keep() was called
   XdpLink(const XdpLink&) = delete;
   XdpLink& operator=(const XdpLink&) = delete;
 
@@ -29,14 +28,13 @@ class XdpLink {
 
   [[nodiscard]] Ifindex ifindex() const;  // 0: the interface is gone
   [[nodiscard]] bool runs(std::uint32_t program_id) const;
-  void keep() noexcept { keep_ = true; }  // stays, pinned, when this object goes
+  void detach() noexcept;  // and unpins
 
  private:
   [[nodiscard]] bpf_link_info info() const;
 
   UniqueFd fd_;
   std::string path_;
-  bool keep_ = false;
 };
 
 // The largest MTU at which a driver without multi-buffer XDP takes a program, on 4 KiB pages: what page, headroom

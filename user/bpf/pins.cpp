@@ -55,6 +55,7 @@ PinDirectory::PinDirectory(const std::string& instance) : path_{std::string{SHUN
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) throw std::system_error(error, "make " + path_);
+  keep_ = !pins_in(path_).empty();
   // Whatever the umask: others find theirs in there, and look into none that is not theirs.
   fs::permissions(SHUNT_PIN_ROOT, fs::perms{0755}, error);
 }

@@ -16,7 +16,7 @@ class PinDirectory {
  public:
   // Makes it, mounting bpffs first where that is missing. The caller knows that no other daemon uses it.
   explicit PinDirectory(const std::string& instance);
-  ~PinDirectory();  // removes it and what is left in it, links first, unless keep() was called
+  ~PinDirectory();  // removes it and what is left in it, links first, unless it is kept
   PinDirectory(const PinDirectory&) = delete;
   PinDirectory& operator=(const PinDirectory&) = delete;
 
@@ -25,7 +25,10 @@ class PinDirectory {
   [[nodiscard]] UniqueFd open(const char* name) const;  // none: invalid
   void replace(const char* name, int fd) const;         // at no moment is there neither the old nor the new
   void remove_maps() const;  // and programs: links that use them keep them
-  void keep() noexcept { keep_ = true; }
+  // Whether it stays when this object goes. Until this is called: where something was in it before, so that a start
+  // that fails does not end what still forwards.
+  void keep(bool keep) noexcept { keep_ = keep; }
+  [[nodiscard]] bool keeps() const noexcept { return keep_; }
 
  private:
   std::string path_;

@@ -81,11 +81,9 @@ Instance::Impl::Impl(const InstanceOptions& o)
 Instance::Impl::~Impl() {
   save_counters();
   close_state();
-  if (kept) {
-    datapath.keep();
+  if (datapath.keeps())
     for (auto& [dp, port] : ports)
       if (port.attachment) port.attachment->keep();
-  }
   ports.clear();
   workers.stop();
   revalidator.stop();

@@ -41,7 +41,8 @@ struct Port {
   BridgePort config;
   PortRequest request;
   bool makes_tap = false;  // its interface is a TAP that attach made, and detach removes
-  std::unique_ptr<PortAttachment> attachment;
+  std::unique_ptr<PortAttachment> attachment;  // null: waits for an interface of its name
+  std::string failure{};                       // of the last attempt to attach the one that is there
 };
 
 // What a port's settings are besides its VLANs, both ways.
@@ -98,6 +99,7 @@ struct Instance::Impl {
   void carry_out(const PortAction& action);
   void vanish(Port& port);
   void come_back(Port& port, const Link& link);
+  void retry_waiting_ports();
   void update(Port& port, const BridgePort& config);
   static void set_admin(const Port& port, bool up);
   void tell(InstanceListener::PortEvent event, const Port& port);  // whoever follows ports
@@ -145,8 +147,9 @@ struct Instance::Impl {
   InstanceListener listener;
   std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
   std::uint64_t packet_ins_lost = 0;
-  bool started = false, kept = false;
+  bool started = false;
   TimePoint next_save{};
+  bool saving_failed = false;
   SavedCounters saved;                     // as they are in the file
   std::map<DpPort, PortCounters> earlier;  // what workers of earlier daemons counted
 };

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "user/base/error.h"
@@ -154,9 +155,21 @@ void Instance::Impl::on_link(const LinkEvent& event) {
     try {
       carry_out(action);
     } catch (const std::exception& e) {
+      if (const auto port = ports.find(action.port); port != ports.end() && !port->second.attachment)
+        if (std::exchange(port->second.failure, e.what()) == e.what()) continue;  // told
       spdlog::error("port {} ({}): {}", action.port.value, action.link.name, e.what());
     }
   }
+}
+
+// An interface may be there that could not be attached for a reason that has passed: memory, a queue that was in use.
+void Instance::Impl::retry_waiting_ports() {
+  std::set<std::string> names;
+  for (const auto& [dp, port] : ports)
+    if (!port.attachment) names.insert(port.config.name);
+  if (names.empty()) return;
+  for (const Link& link : monitor.links())
+    if (names.contains(link.name)) on_link({LinkEvent::Kind::kChanged, link, {}});
 }
 
 void Instance::Impl::carry_out(const PortAction& action) {
@@ -217,6 +230,7 @@ void Instance::Impl::come_back(Port& port, const Link& link) {
 void Instance::Impl::join(Port& port, PortDevice device) {
   port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), port.request.mode,
                                                      /*force=*/false);
+  port.failure.clear();
   const Link now = port.attachment->device().link();
   watcher.adopt(port.config.dp, now);
   revalidator.set_features(datapath.features());

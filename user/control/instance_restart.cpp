@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <map>
+#include <utility>
 
 #include "user/base/error.h"
 #include "user/control/instance_impl.h"
@@ -27,7 +29,7 @@ bool same(const SavedCounters& a, const SavedCounters& b) {
 }  // namespace
 
 void Instance::start() { impl_->start(); }
-void Instance::keep_forwarding() { impl_->kept = true; }
+void Instance::keep_forwarding(bool keep) { impl_->datapath.keep(keep); }
 
 void Instance::wait_for_threads() {
   impl_->workers.quiesce();
@@ -39,8 +41,13 @@ void Instance::Impl::start() {
   restore();
   revalidator.set_features(datapath.features());
   attach_restored();
-  restore_counters();
-  if (datapath.inherited()) inherit();
+  if (datapath.inherited()) {
+    restore_counters();
+    inherit();
+  } else if (!options.counter_file.empty()) {
+    std::error_code ignored;
+    std::filesystem::remove(options.counter_file, ignored);  // of flows that are no more
+  }
   datapath.drop_inherited_links();
   started = true;
   revalidator.start();
@@ -95,8 +102,10 @@ void Instance::Impl::save_counters() {
     try {
       write_saved_counters(options.counter_file, counters);
       saved = std::move(counters);
+      saving_failed = false;
     } catch (const std::exception& e) {
-      spdlog::warn("counters are not saved: {}; a crash would lose them", e.what());
+      if (!std::exchange(saving_failed, true))
+        spdlog::warn("counters are not saved: {}; a crash would lose them", e.what());
     }
   }
   next_save = Clock::now() + (Clock::now() - begin) * kSaveShare;

@@ -16,7 +16,7 @@
 namespace shunt {
 namespace {
 
-constexpr unsigned kRetrySeconds = 5;  // until everything is stored anew, after a failure
+constexpr unsigned kRetrySeconds = 5;  // until what failed is tried again: storing everything, attaching a port
 constexpr std::size_t kUndoLevels = 8;
 constexpr unsigned kHeartbeatSeconds = 60;  // a daemon that changes nothing says that it is alive
 
@@ -192,6 +192,7 @@ void Instance::Impl::attach_restored() {
       spdlog::warn("port '{}' of bridge '{}': {}; it waits for an interface of that name", port.config.name,
                    port.bridge_name, error.what());
       port.attachment.reset();
+      port.failure = error.what();
       watcher.await(dp, port.config.name);
       store_port(port);
     }
@@ -304,6 +305,7 @@ void Instance::Impl::on_tick() {
   ++ticks;
   events.next_second();
   if (Clock::now() >= next_save) save_counters();
+  if (ticks % kRetrySeconds == 0) retry_waiting_ports();
   if (!store) return;
   store_macs();
   recorder->record_touched();
@@ -316,7 +318,7 @@ void Instance::Impl::on_tick() {
 
 // The interfaces are given back, so nothing is left to restore of them; rules with timeouts are as they are now.
 void Instance::Impl::close_state() {
-  if (!recorder) return;
+  if (!recorder || !started) return;
   try {
     store_macs();
     revalidator.collect_counters();
@@ -326,7 +328,7 @@ void Instance::Impl::close_state() {
           for (const RuleRef& rule : table->rules(sw.version()))
             if (rule->idle_timeout != 0 || rule->hard_timeout != 0) recorder->put_rule(bridge->id, rule);
     for (auto& [dp, port] : ports) {
-      if (kept) break;
+      if (datapath.keeps()) break;
       port.attachment.reset();
       store_port(port);
     }
