@@ -107,8 +107,8 @@ class Instance final : public InstanceApi {
   // is taken over for the ports and rules that there are by then: its cached flows go on forwarding, and are replaced
   // where they would be decided otherwise today.
   void start();
-  // Whether the destructor leaves ports, programs and flows as they are, for a later daemon. Until this is called it does
-  // where an earlier daemon's were found, so that a start that fails does not end what still forwards.
+  // Whether the destructor leaves ports, programs and flows as they are, for a later daemon. Until this is called it
+  // does where an earlier daemon's were found, so that a start that fails does not end what still forwards.
   void keep_forwarding(bool keep);
 
   void store_changes() override;

@@ -40,7 +40,7 @@ struct Port {
   std::string bridge_name;
   BridgePort config;
   PortRequest request;
-  bool makes_tap = false;  // its interface is a TAP that attach made, and detach removes
+  bool makes_tap = false;                      // its interface is a TAP that attach made, and detach removes
   std::unique_ptr<PortAttachment> attachment;  // null: waits for an interface of its name
   std::string failure{};                       // of the last attempt to attach the one that is there
 };

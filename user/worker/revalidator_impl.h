@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the revalidator's thread has and does. revalidator.cpp is the other threads' way to it, revalidator_thread.cpp what
-// it does by itself and when asked.
+// What the revalidator's thread has and does. revalidator.cpp is the other threads' way to it, revalidator_thread.cpp
+// what it does by itself and when asked.
 #pragma once
 
 #include <array>
