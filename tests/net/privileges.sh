@@ -32,7 +32,7 @@ refused 1 "no group 'nosuchgroup'" "$SHUNTD" --rundir "$RUNDIR" --no-state --ins
 
 note "as shuntd.service starts it"
 # The run directory had no group, so that members of the socket's group could not enter it.
-setting() { sed -n "s/^$1=//p" "$(dirname "$0")/../../packaging/shuntd.service"; }
+setting() { sed -n "s/^$1=//p" "$(dirname "$0")/../../packaging/shuntd.service.in"; }
 owner=root # what systemd takes where no group is set
 [ -z "$(setting Group)" ] || owner=$group # which here stands for shunt
 run=$RUNDIR/run
