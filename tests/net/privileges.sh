@@ -49,8 +49,8 @@ equal "capabilities it was given and does not use" 0 $((0x$(status CapBnd) & ~al
 command_by() { # GROUP COMMAND…: a user who is no root, and in this group
   setpriv --reuid=65534 --regid=65534 --groups="$1" "$RUNDIR/shunt" --rundir "$run" --instance "$INSTANCE" "${@:2}"
 }
-command_by "$owner" bridge add br0
-command_by "$owner" bridge list | grep -q br0 || fail "a member sees no bridge"
+command_by "$group" bridge add br0
+command_by "$group" bridge list | grep -q br0 || fail "a member sees no bridge"
 refused 1 "run as root, or as a member of its group" command_by 65534 bridge list
 equal "group of the state" "$owner" "$(stat -c %G "$RUNDIR/kept/$INSTANCE.db")"
 stop_switch
