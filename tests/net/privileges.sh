@@ -40,7 +40,7 @@ install -d -m "$(setting RuntimeDirectoryMode)" -g "$owner" "$run"
 install -d -m "$(setting StateDirectoryMode)" -g "$owner" "$RUNDIR/kept"
 install -m 755 "$SHUNT" "$RUNDIR/shunt" # where any user can run it
 chmod 711 "$RUNDIR"
-bounding=-all$(printf ',+%s' $(setting CapabilityBoundingSet | sed 's/CAP_//g' | tr '[:upper:]' '[:lower:]'))
+bounding=-all,$(setting CapabilityBoundingSet | sed 's/CAP_/+/g' | tr '[:upper:] ' '[:lower:],')
 (exec nsenter --net="/run/netns/$TAG-host" -- setpriv --regid="$owner" --clear-groups --bounding-set="$bounding" --no-new-privs \
   "$SHUNTD" --rundir "$run" --statedir "$RUNDIR/kept" --instance "$INSTANCE" --umem-frames 2048 2>>"$RUNDIR/shuntd.log") &
 DAEMON=$!
