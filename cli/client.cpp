@@ -70,7 +70,8 @@ void Client::connect() {
     throw Error(
         "no daemon answers on '{}': start 'shuntd --instance {}', or say --rundir and --instance of one that runs",
         path_, instance_);
-  if (error == EACCES) throw Error("control socket '{}': permission denied; run as root", path_);
+  if (error == EACCES)
+    throw Error("control socket '{}': permission denied; run as root, or as a member of its group", path_);
   throw_errno(error, fmt::format("control socket '{}'", path_));
 }
 

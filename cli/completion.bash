@@ -42,7 +42,7 @@ _shunt() {
       --timeout | --ofport | --tag | --trunks | --cvlans | --vlan-mode | --qinq-ethtype | --priority-tags | --flood | \
         --receive | --forward | --packet-in | --protected | --mode | --queues | --file | --limit | --vlan | --port | \
         --ageing | --interval | --flood-vlans | --datapath-id | --fail-mode | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge | \
-        --sort | --write | --filter | --count | --seconds | --snaplen | --rate | --buffer)
+        --sort | --write | --filter | --count | --seconds | --snaplen | --rate | --buffer | --auxiliary)
         ((i++))
         ;;
       -*) ;;
@@ -102,7 +102,8 @@ _shunt() {
     --in-port) _shunt_reply "$(_shunt_ports "${words[1]-}")" "$current"; return ;;
     --port) _shunt_reply "$(_shunt_ports "${words[2]-}")" "$current"; return ;;
     --instance | --timeout | --ofport | --tag | --trunks | --cvlans | --queues | --limit | --vlan | --ageing | \
-      --interval | --flood-vlans | --datapath-id | --max-rules | --name)
+      --interval | --flood-vlans | --datapath-id | --max-rules | --name | --filter | --count | --seconds | --snaplen | --rate | --buffer | \
+      --auxiliary)
       return
       ;;
   esac

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Least privilege: root's daemon keeps the capabilities that it uses and no other, its files are readable by its group
-# alone; and a user who has four capabilities and nothing else, as in a container, runs a switch.
+# alone; as shuntd.service starts it, members of its group command the switch and nobody else does; and a user who has
+# four capabilities and nothing else, as in a container, runs a switch.
 . "$(dirname "$0")/../support/netns.sh"
 begin ping setpriv
 add_guest a 10.0.0.1/24
@@ -28,6 +29,31 @@ for file in "$RUNDIR/$INSTANCE.sock" "$RUNDIR/$INSTANCE.pid" "$RUNDIR/state" "$R
 done
 stop_switch
 refused 1 "no group 'nosuchgroup'" "$SHUNTD" --rundir "$RUNDIR" --no-state --instance "$INSTANCE" --group nosuchgroup
+
+note "as shuntd.service starts it"
+# The run directory had no group, so that members of the socket's group could not enter it.
+setting() { sed -n "s/^$1=//p" "$(dirname "$0")/../../packaging/shuntd.service.in"; }
+owner=root # what systemd takes where no group is set
+[ -z "$(setting Group)" ] || owner=$group # which here stands for shunt
+run=$RUNDIR/run
+install -d -m "$(setting RuntimeDirectoryMode)" -g "$owner" "$run"
+install -d -m "$(setting StateDirectoryMode)" -g "$owner" "$RUNDIR/kept"
+install -m 755 "$SHUNT" "$RUNDIR/shunt" # where any user can run it
+chmod 711 "$RUNDIR"
+bounding=-all,$(setting CapabilityBoundingSet | sed 's/CAP_/+/g' | tr '[:upper:] ' '[:lower:],')
+(exec nsenter --net="/run/netns/$TAG-host" -- setpriv --regid="$owner" --clear-groups --bounding-set="$bounding" --no-new-privs \
+  "$SHUNTD" --rundir "$run" --statedir "$RUNDIR/kept" --instance "$INSTANCE" --umem-frames 2048 2>>"$RUNDIR/shuntd.log") &
+DAEMON=$!
+wait_until 20 "shuntd answers" "$SHUNT" --rundir "$run" --instance "$INSTANCE" bridge list
+equal "capabilities it was given and does not use" 0 $((0x$(status CapBnd) & ~allowed))
+command_by() { # GROUP COMMAND…: a user who is no root, and in this group
+  setpriv --reuid=65534 --regid=65534 --groups="$1" "$RUNDIR/shunt" --rundir "$run" --instance "$INSTANCE" "${@:2}"
+}
+command_by "$group" bridge add br0
+command_by "$group" bridge list | grep -q br0 || fail "a member sees no bridge"
+refused 1 "run as root, or as a member of its group" command_by 65534 bridge list
+equal "group of the state" "$owner" "$(stat -c %G "$RUNDIR/kept/$INSTANCE.db")"
+stop_switch
 
 note "as a user with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON"
 rm -rf "$RUNDIR/state"
