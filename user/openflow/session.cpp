@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kMessagesPerTurn = 4096;
 constexpr std::size_t kDumpMessage = 32 << 10;  // a message of a dump is full with so many bytes, or one entry more
 constexpr std::size_t kErrorBytes = 256;        // of a failed message that is kept for its error
+constexpr std::size_t kPacketInRest = 1024;     // of its message: header, properties, the fields of the context
 constexpr std::uint16_t kDefaultMissSendLen = 128;
 
 Bytes body_of(const MessageFormat& format, Bytes message) {
@@ -72,7 +73,7 @@ bool Session::process() {
     handle(left.first(header.length));
   }
   apply_gathered();
-  write_dumps();
+  write_dumps(end);
   tell_held_changes();
   const Bytes left = Bytes{in_}.subspan(in_at_);
   const bool complete = left.size() >= kHeaderSize && left.size() >= read_header(left).length;
@@ -296,8 +297,10 @@ void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message
   if (buffer != kNoBuffer) release(buffer);
 }
 
-void Session::write_dumps() {
-  while (!dumps_.empty() && !is_full()) {
+void Session::write_dumps(TimePoint end) {
+  constexpr std::size_t kEntriesBetweenLooks = 64;  // at the clock
+  bool late = false;
+  while (!dumps_.empty() && !is_full() && !late) {
     Dump& dump = dumps_.front();
     {
       MultipartScope message{out_, *version_, *dump.format, dump.xid};
@@ -312,7 +315,8 @@ void Session::write_dumps() {
         }
         ++dump.next;
         is_first = false;
-        if (message.size() > kDumpMessage) break;
+        late = dump.next % kEntriesBetweenLooks == 0 && Clock::now() >= end;
+        if (message.size() > kDumpMessage || late) break;
       }
       if (dump.next < dump.count) message.set_more();
     }
@@ -340,7 +344,10 @@ void Session::packet_in(const PacketInEvent& event, PacketInNumbers& numbers) {
              static_cast<unsigned>(reason_in(packet.reason, version_.value_or(Version::k10), packet_in_format_))))
     return;
   Session& way = way_of(event.what.in_port);
-  if (way.is_full()) {
+  // What a message has room for beside the action's userdata.
+  const bool has_userdata = packet_in_format_ == PacketInFormat::kNicira2;
+  const std::size_t taken = kPacketInRest + (has_userdata ? action.userdata.size() : 0);
+  if (way.is_full() || taken >= kMaxMessage) {
     ++lost_;
     return;
   }
@@ -357,7 +364,8 @@ void Session::packet_in(const PacketInEvent& event, PacketInNumbers& numbers) {
     packet.paused = numbers.paused;
     most = kWholePacket;
   }
-  if (most != kWholePacket && most < event.frame.size()) {
+  most = static_cast<std::uint16_t>(std::min<std::size_t>(most, kMaxMessage - taken));
+  if (most < event.frame.size()) {
     if (!numbers.buffer) numbers.buffer = agent_.buffers().put({event.frame, event.what.in_port});
     packet.buffer_id = *numbers.buffer;
     packet.data = packet.data.first(most);

@@ -100,7 +100,7 @@ class Session {
     const MultipartFormat* format;
     std::uint32_t xid;
     std::size_t count, next = 0;
-    std::function<void(Writer&, std::size_t)> encode;
+    std::function<void(Writer&, std::size_t)> encode;  // may write nothing: then there is no such entry
   };
   struct Bundle {
     std::uint16_t flags;
@@ -119,7 +119,7 @@ class Session {
   void refuse(OfErrorCode code, std::uint32_t xid, Bytes message);
   void apply_gathered();
   void apply_one_by_one(const std::vector<Gathered>& gathered);
-  void write_dumps();
+  void write_dumps(TimePoint end);
   [[nodiscard]] bool is_full() const { return out_.size() + waiting_ >= kMaxWaiting; }
   [[nodiscard]] bool hears(AsyncKind kind, unsigned reason) const;
   // Where packet-ins of a port go: always the same way, so that their order is kept.
