@@ -63,6 +63,7 @@ class Instance final : public InstanceApi {
   void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
                 const PortFlags& flags) override;
   [[nodiscard]] std::vector<PortStatus> ports(const std::string& bridge) const override;
+  [[nodiscard]] std::vector<PortStatus> port_settings(const std::string& bridge) const override;
   [[nodiscard]] shunt_port_stats stray_stats() const override;
 
   void batch(const std::function<void()>& work) override;

@@ -188,6 +188,9 @@ class InstanceApi {
   virtual void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
                         const PortFlags& flags) = 0;
   [[nodiscard]] virtual std::vector<PortStatus> ports(const std::string& bridge) const = 0;  // ascending by number
+  // The same, with counters as they were last brought up to date: for who looks at none, since that is a walk over all
+  // cached flows.
+  [[nodiscard]] virtual std::vector<PortStatus> port_settings(const std::string& bridge) const = 0;
   // Counters of packets that came in where no port is (any more): datapath port 0.
   [[nodiscard]] virtual shunt_port_stats stray_stats() const = 0;
 

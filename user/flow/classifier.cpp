@@ -235,7 +235,7 @@ RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64
 
 std::vector<RuleRef> Classifier::rules(std::uint64_t version) const { return select(Match{}, version); }
 
-std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version) const {
+std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version, std::size_t& looked_at) const {
   std::vector<RuleRef> selected;
   const PipelineWords value = to_words(filter.value);
   const auto fits = [&](const PipelineMask& rule_mask) { return is_subset(filter.mask, rule_mask); };
@@ -249,6 +249,7 @@ std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t versi
     if (std::none_of(shapes.begin(), shapes.end(), [&](const auto* each) { return fits(from_words(each->mask)); }))
       continue;
     const auto take = [&](const RuleNode& node) {
+      ++looked_at;
       if (!node.visible(version)) return;
       if (node.shape != shape) {
         shape = node.shape;
@@ -263,6 +264,28 @@ std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t versi
     subtable->for_each(take);
   }
   return selected;
+}
+
+// Rules of a subtable whose mask the match has too are in one chain, or do not overlap it.
+RuleRef Classifier::find_overlap(const Match& match, std::uint16_t priority, std::uint64_t version,
+                                 std::size_t& looked_at) const {
+  const PipelineWords value = to_words(match.value);
+  for (const auto& [own, subtable] : impl_->subtables) {
+    if (subtable->empty() || subtable->max_priority() < priority) continue;
+    const RuleNode* found = nullptr;
+    const auto look = [&](const RuleNode& node) {
+      ++looked_at;
+      if (found == nullptr && node.priority() == priority && node.visible(version) && node.rule->match.overlaps(match))
+        found = &node;
+    };
+    if (is_subset(from_words(own), match.mask)) {
+      for (const ChainEntry& entry : subtable->chain(subtable->hash(value)).entries()) look(*entry.node);
+    } else {
+      subtable->for_each(look);
+    }
+    if (found != nullptr) return found->rule;
+  }
+  return nullptr;
 }
 
 std::size_t Classifier::size() const { return impl_->size; }

@@ -24,7 +24,7 @@ PortDescription description_of(const PortStatus& port) {
 
 std::uint64_t BridgeAgent::datapath_id() const {
   if (datapath_id_) return *datapath_id_;
-  for (const PortStatus& port : instance_.ports(name_))
+  for (const PortStatus& port : instance_.port_settings(name_))
     if (port.number == kPortLocal && !port.mac.empty()) return parse_mac(port.mac).number();
   return id_.value;
 }

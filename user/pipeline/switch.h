@@ -206,8 +206,8 @@ class Switch {
   // A bridge as it is until the next change; null: none.
   [[nodiscard]] const BridgeState* find_bridge(const std::string& name) const;
   [[nodiscard]] const BridgeState* find_bridge(BridgeId id) const { return state_->find(id); }
-  // Rules that name a group, a meter; for a group, buckets of others too.
-  [[nodiscard]] std::uint32_t group_references(BridgeId bridge, std::uint32_t group) const;
+  // How many rules, and buckets of other groups, name each group; rules, a meter.
+  [[nodiscard]] std::map<std::uint32_t, std::uint32_t> group_references(BridgeId bridge) const;
   [[nodiscard]] std::uint32_t meter_references(BridgeId bridge, std::uint32_t meter) const;
   // Called with each meter that has a slot of its own from now on, before the state that names it is published: writes
   // encode_meter() there. No program uses the slot then.
@@ -248,7 +248,7 @@ class Switch {
   [[nodiscard]] RuleIndex& index(BridgeId id) const { return *indexes_.at(id); }
   void publish(std::vector<std::shared_ptr<const BridgeState>> bridges);
   void publish(BridgeState bridge);  // in place of the one with its id
-  Change commit(RuleEdit& edit, std::span<const std::unique_ptr<GroupEdit>> groups = {});
+  Change commit(RuleEdit& edit, const GroupEdit* groups = nullptr);
   void note(const RuleEdit& edit);  // what came and went, once it is published
   BridgeState make_bridge(BridgeId id, const std::string& name) const;
 };

@@ -95,6 +95,7 @@ class FakeInstance : public InstanceApi {
     throw Error("bridge '{}' has no port '{}'", bridge, interface);
   }
   std::vector<PortStatus> ports(const std::string& bridge) const override { return at(bridge).ports; }
+  std::vector<PortStatus> port_settings(const std::string& bridge) const override { return at(bridge).ports; }
   shunt_port_stats stray_stats() const override { return stray; }
 
   void batch(const std::function<void()>& work) override {

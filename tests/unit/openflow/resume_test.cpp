@@ -98,6 +98,28 @@ void put_packet_out(Writer& out, std::optional<std::uint32_t> group) {
 }  // namespace
 
 TEST_SUITE("openflow resume") {
+  // The length of the message went round.
+  TEST_CASE("a frame that has no room beside the action's userdata is cut, and waits whole in its buffer") {
+    Talk talk;
+    ask_for_format(talk, PacketInFormat::kNicira2);
+    PacketInEvent event = paused_event();
+    event.what.paused = nullptr;
+    event.what.action.max_len = 0xffff;
+    event.what.action.userdata.assign(60'000, 0x22);
+    event.frame.assign(9000, 0x11);
+    event.length = 9000;
+    talk.agent->packet_in(event);
+    const auto packets = talk.replies();
+    REQUIRE(packets.size() == 1);
+    CHECK(packets[0].body.size() > 60'000);
+    CHECK(talk.session->lost() == 0);
+    CHECK(talk.agent->buffers().take(0x100).frame.size() == 9000);
+    event.what.action.userdata.assign(65'000, 0x22);
+    talk.agent->packet_in(event);
+    CHECK(talk.replies().empty());
+    CHECK(talk.session->lost() == 1);
+  }
+
   TEST_CASE("a paused packet comes with what it is resumed by, whole, and goes on as its controller left it, once") {
     Talk talk;
     ask_for_format(talk, PacketInFormat::kNicira2);
