@@ -80,13 +80,9 @@ std::optional<Vacancy> BridgeAgent::vacancy(std::uint8_t table) const {
 }
 
 // Which of the two is told first hangs on how full the table is then.
-void BridgeAgent::set_vacancy(std::uint8_t table, std::optional<Vacancy> vacancy) {
-  watched_tables_.erase(table);
-  if (!vacancy) return;
-  TableFigures figures;
-  for (const TableStatus& status : instance_.table_list(name_))
-    if (status.table == table) figures = {table, status.config, static_cast<std::uint32_t>(status.rules), 0, 0, {}};
-  watched_tables_[table] = {*vacancy, free_percent(figures) < vacancy->up};
+void BridgeAgent::set_vacancy(const TableFigures& table, std::optional<Vacancy> vacancy) {
+  watched_tables_.erase(table.table);
+  if (vacancy) watched_tables_[table.table] = {*vacancy, free_percent(table) < vacancy->up};
 }
 
 void BridgeAgent::check_vacancies() {

@@ -208,10 +208,10 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
       return set_async(body, true);
     case MessageKind::kBundleControl:
       may_change();
-      return bundle_control(xid, body);
+      return bundle_control(xid, body, message);
     case MessageKind::kBundleAdd:
       may_change();
-      return bundle_add(xid, body);
+      return bundle_add(xid, body, message);
     case MessageKind::kNxResume:
       may_change();
       return resume(body);
@@ -245,8 +245,8 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
 }
 
 // In one go where nothing is refused, which is all or nothing; else one after the other.
-void Session::apply_gathered() {
-  if (gathered_.empty()) return;
+bool Session::apply_gathered() {
+  if (gathered_.empty()) return true;
   const std::vector<Gathered> gathered = std::exchange(gathered_, {});
   wants_flow_removed_ = false;
   // Whoever follows the rules is told which request changed them.
@@ -261,10 +261,13 @@ void Session::apply_gathered() {
   }
   for (const Gathered& each : gathered)
     if (!each.change) const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
+  return true;
 }
 
-void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
+bool Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
+  bool refused = false;
   for (const Gathered& each : gathered) {
+    refused = false;
     if (!each.change) {
       const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
       continue;
@@ -275,11 +278,14 @@ void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
     } catch (const OfError& error) {
       spdlog::debug("bridge '{}': flow-mod refused: {}", agent_.name(), error.what());
       refuse(error.code(), each.xid, each.head);
+      refused = true;
     } catch (const std::exception& error) {
       spdlog::warn("bridge '{}': flow-mod failed: {}", agent_.name(), error.what());
       refuse(OfErrorCode::kNotPermitted, each.xid, each.head);
+      refused = true;
     }
   }
+  return !refused;
 }
 
 void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message) {
@@ -289,12 +295,13 @@ void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message
   if (removes && wants_flow_removed_) apply_gathered();
   wants_flow_removed_ = wants_flow_removed_ || (change.mod.flags & kSendFlowRemoved) != 0;
   const std::uint32_t buffer = change.buffer_id;
-  // It looks at every rule: thousands of them at once would be a long turn.
-  const bool loose = change.mod.command == FlowMod::Command::kDelete || change.mod.command == FlowMod::Command::kModify;
+  // They look at many rules: thousands of them at once would be a long turn.
+  const bool searches = change.mod.command == FlowMod::Command::kDelete ||
+                        change.mod.command == FlowMod::Command::kModify || (change.mod.flags & kCheckOverlap) != 0;
   const Bytes head = message.first(std::min(message.size(), kErrorBytes));
   gathered_.push_back({xid, std::move(change), {head.begin(), head.end()}});
-  if (loose || buffer != kNoBuffer) apply_gathered();
-  if (buffer != kNoBuffer) release(buffer);
+  if (!searches && buffer == kNoBuffer) return;
+  if (apply_gathered() && buffer != kNoBuffer) send_out(released(buffer), buffer);
 }
 
 void Session::write_dumps(TimePoint end) {

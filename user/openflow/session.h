@@ -104,11 +104,29 @@ class Session {
   };
   struct Bundle {
     std::uint16_t flags;
-    std::uint32_t xid;  // that of the last message about it
+    std::uint32_t xid;               // that of the last message about it
+    std::vector<std::uint8_t> head;  // of that message
     TimePoint used;
-    bool closed = false;
+    bool closed = false, has_packets = false;
     std::size_t bytes = 0;
     std::vector<std::vector<std::uint8_t>> messages;
+  };
+
+  // What the messages of a bundle say; `message`: the number of the (last) one that says it.
+  struct Bundled {
+    struct Port {
+      std::size_t message;
+      PortStatus before;
+      PortFlags flags;
+    };
+    struct Packet {
+      std::size_t message;
+      PacketOutSpec packet;
+      std::uint32_t buffer;  // that it waits in
+    };
+    std::vector<Modification> mods;
+    std::vector<Port> ports;
+    std::vector<Packet> packets;
   };
 
   // session.cpp: framing, order, errors.
@@ -117,8 +135,8 @@ class Session {
   void take_hello(Bytes message);
   void dispatch(const MessageFormat& format, const Header& header, Bytes message);
   void refuse(OfErrorCode code, std::uint32_t xid, Bytes message);
-  void apply_gathered();
-  void apply_one_by_one(const std::vector<Gathered>& gathered);
+  bool apply_gathered();  // false: the last of them was refused
+  bool apply_one_by_one(const std::vector<Gathered>& gathered);
   void write_dumps(TimePoint end);
   [[nodiscard]] bool is_full() const { return out_.size() + waiting_ >= kMaxWaiting; }
   [[nodiscard]] bool hears(AsyncKind kind, unsigned reason) const;
@@ -138,22 +156,28 @@ class Session {
   // session_changes.cpp
   void flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message);
   void packet_out(Bytes body);
-  void release(std::uint32_t buffer_id);
+  void send_out(PacketOutSpec&& packet, std::uint32_t buffer);  // and the buffer is free
   void resume(Bytes body);
   void port_mod(const PortMod& mod);
   void table_mod(Bytes body);
-  [[nodiscard]] PacketOutSpec read_packet_out(Bytes body);
-  [[nodiscard]] PortStatus find_port(const PortMod& mod) const;
+  // Sets `buffer` to where the packet waits, or kNoBuffer; it still does.
+  [[nodiscard]] PacketOutSpec read_packet_out(Bytes body, std::uint32_t& buffer) const;
+  [[nodiscard]] PacketOutSpec released(std::uint32_t buffer) const;
+  [[nodiscard]] static const PortStatus& find_port(std::span<const PortStatus> ports, const PortMod& mod);
+  [[nodiscard]] static PortFlags flags_after(const PortMod& mod, PortFlags flags);
 
   // session_bundles.cpp
-  void bundle_control(std::uint32_t xid, Bytes body);
-  void bundle_add(std::uint32_t xid, Bytes body);
-  void commit_bundle(Bundle& bundle);
-  Bundle& open_bundle(std::uint32_t id, std::uint16_t flags, std::uint32_t xid);
-  std::map<std::uint32_t, Bundle>::iterator drop_bundle(std::map<std::uint32_t, Bundle>::iterator at);
+  void bundle_control(std::uint32_t xid, Bytes body, Bytes message);
+  void bundle_add(std::uint32_t xid, Bytes body, Bytes message);
+  void commit_bundle(const Bundle& bundle);
   // `at`: the message that is looked at.
-  void check_packets(std::span<const Modification> mods, std::span<const std::pair<std::size_t, PacketOutSpec>> packets,
-                     std::size_t& at) const;
+  void read_bundle(const Bundle& bundle, Bundled& bundled, std::size_t& at) const;
+  void note_port(const PortMod& mod, std::span<const PortStatus> ports, std::size_t message, Bundled& bundled) const;
+  void put_back(std::span<const Bundled::Port> ports) noexcept;
+  Bundle& open_bundle(std::uint32_t id, std::uint16_t flags);
+  void touch_bundle(Bundle& bundle, std::uint32_t xid, Bytes message);
+  std::map<std::uint32_t, Bundle>::iterator drop_bundle(std::map<std::uint32_t, Bundle>::iterator at);
+  void check_packets(const Bundled& bundled, std::size_t& at) const;
 
   // session_multipart.cpp
   void multipart(std::uint32_t xid, Bytes message);

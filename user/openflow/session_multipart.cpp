@@ -31,6 +31,12 @@ PortFigures figures_of(const PortStatus& port) {
   return figures;
 }
 
+FlowMod checked(FlowMod&& filter) {
+  if (filter.table && *filter.table >= kTableCount)
+    throw OfError(OfErrorCode::kRequestBadTable, "table {}: tables are 0 to {}", *filter.table, kTableCount - 1);
+  return std::move(filter);
+}
+
 template <typename T>
 std::shared_ptr<const std::vector<T>> shared(std::vector<T>&& entries) {
   return std::make_shared<const std::vector<T>>(std::move(entries));
@@ -60,14 +66,14 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
     }
     case MultipartKind::kFlow:
     case MultipartKind::kFlowStats:
-      return dump_flows(request, xid, decode_flow_filter(request.body, version));
+      return dump_flows(request, xid, checked(decode_flow_filter(request.body, version)));
     case MultipartKind::kNxFlow:
-      return dump_flows(request, xid, decode_nx_flow_filter(request.body));
+      return dump_flows(request, xid, checked(decode_nx_flow_filter(request.body)));
     case MultipartKind::kAggregate:
     case MultipartKind::kNxAggregate: {
       const bool nicira = request.format->kind == MultipartKind::kNxAggregate;
       const FlowTotals sum =
-          totals(nicira ? decode_nx_flow_filter(request.body) : decode_flow_filter(request.body, version));
+          totals(checked(nicira ? decode_nx_flow_filter(request.body) : decode_flow_filter(request.body, version)));
       return dump(request, xid, 1, [sum, version](Writer& out, std::size_t) { encode_aggregate(out, sum, version); });
     }
     case MultipartKind::kTable:
@@ -147,7 +153,8 @@ void Session::dump_ports(const MultipartRequest& request, std::uint32_t xid) {
   const bool descriptions = request.format->kind == MultipartKind::kPortDescription;
   const bool has_filter = !descriptions || *version_ >= Version::k15;
   const std::optional<PortNo> wanted = has_filter ? decode_port_filter(request.body, *version_) : std::nullopt;
-  std::vector<PortStatus> found = agent_.instance().ports(agent_.name());
+  const InstanceApi& instance = agent_.instance();
+  std::vector<PortStatus> found = descriptions ? instance.port_settings(agent_.name()) : instance.ports(agent_.name());
   if (wanted) {
     std::erase_if(found, [&](const PortStatus& port) { return port.number != *wanted; });
     if (found.empty()) throw OfError(OfErrorCode::kBadPort, "no port {}", wanted->value);
