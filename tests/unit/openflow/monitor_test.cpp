@@ -339,11 +339,12 @@ TEST_SUITE("openflow table status") {
     TableConfig config;
     config.max_rules = 10;
     watching.instance.set_table("br0", 0, config);
-    const auto table_mod = [&](std::uint32_t flags, std::vector<std::uint8_t> limits) {
+    const auto table_mod = [&](std::uint32_t flags, std::vector<std::uint8_t> limits, std::uint8_t table = 0) {
       Writer out;
       {
         const MessageScope message{out, Version::k14, MessageKind::kTableMod, 3};
-        out.zeros(4);
+        out.u8(table);
+        out.zeros(3);
         out.u32(flags);
         if (!limits.empty()) {
           const Tlv property{out, 3};
@@ -369,6 +370,9 @@ TEST_SUITE("openflow table status") {
     CHECK(table_mod(kVacancy, {}) == "(8, 1)");         // no limits were ever said
     CHECK(table_mod(kVacancy, {80, 20}) == "(14, 2)");  // the lower is the greater
     CHECK(table_mod(kVacancy, {30, 60}).empty());
+    // Of all tables, some without limits: nothing of it happens.
+    CHECK(table_mod(kVacancy | 1 << 2, {}, 0xff) == "(8, 1)");
+    CHECK_FALSE(watching.instance.table_list("br0")[0].config.evict);
     for (std::uint16_t i = 0; i < 7; ++i) watching.change(Command::kAdd, i);
     CHECK(statuses().empty());
     watching.change(Command::kAdd, 7);
