@@ -70,6 +70,7 @@ class Instance final : public InstanceApi {
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override;
   void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) override;
   [[nodiscard]] std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override;
+  [[nodiscard]] RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) override;
   [[nodiscard]] std::map<std::string, PortNo> port_names(const std::string& bridge) const override;
 
   void group_mod(const std::string& bridge, std::span<const GroupMod> mods) override;

@@ -201,6 +201,10 @@ class InstanceApi {
   virtual void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) = 0;
   // Rules that `filter` would delete; their counters are brought up to date first.
   [[nodiscard]] virtual std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) = 0;
+  // The same rules, as they are now, a piece at a time and in no order: each call adds some to `rules`; false: that was
+  // all. What is removed meanwhile is kept until the function is destroyed.
+  using RuleSource = std::function<bool(std::vector<RuleRef>& rules)>;
+  [[nodiscard]] virtual RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) = 0;
   // Names of a bridge's ports for rule text: in_port=NAME, output:NAME.
   [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
 

@@ -48,7 +48,7 @@ bool Connection::run() {
   session_.set_waiting(waiting());
   more_ = session_.process();
   finished_ = ended_ && !more_;
-  return more_ && waiting() + session_.output_size() < Session::kMaxWaiting;
+  return more_ && (session_.is_preparing() || waiting() + session_.output_size() < Session::kMaxWaiting);
 }
 
 void Connection::flush() {

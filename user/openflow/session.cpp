@@ -306,9 +306,20 @@ void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message
 
 void Session::write_dumps(TimePoint end) {
   constexpr std::size_t kEntriesBetweenLooks = 64;  // at the clock
+  if (dumps_.empty()) return;
+  end = std::min(end, TimePoint{Clock::now()} + kDumpTurn);
   bool late = false;
-  while (!dumps_.empty() && !is_full() && !late) {
+  while (!dumps_.empty() && !late) {
     Dump& dump = dumps_.front();
+    while (dump.prepare) {
+      if (const auto count = dump.prepare()) {
+        dump.count = *count;
+        dump.prepare = nullptr;
+      } else if (Clock::now() >= end) {
+        return;
+      }
+    }
+    if (is_full()) return;
     {
       MultipartScope message{out_, *version_, *dump.format, dump.xid};
       bool is_first = true;

@@ -32,7 +32,6 @@
 namespace shunt::openflow {
 
 struct BundleControl;
-struct FlowTotals;
 
 // Of a packet-in, the same for all who get it: made for the first who needs them.
 struct PacketInNumbers {
@@ -50,6 +49,7 @@ class Session {
   static constexpr std::size_t kMaxBundleBytes = 256 << 20;  // in the bundles of all sessions of a bridge
   static constexpr std::chrono::seconds kBundleTimeout{10};  // since something was last said of it
   static constexpr std::chrono::milliseconds kTurn{50};      // after which it is the others' turn
+  static constexpr std::chrono::milliseconds kDumpTurn{10};  // of which for dumps
 
   Session(BridgeAgent& agent, Kind kind);
   ~Session();
@@ -60,6 +60,8 @@ class Session {
   void feed(Bytes bytes) { in_.insert(in_.end(), bytes.begin(), bytes.end()); }
   // Handles what is complete, a bounded piece of it. True: there is more to do once what was written has been read.
   bool process();
+  // It is to go on though nothing of what was written has been read: what it goes over is kept for it meanwhile.
+  [[nodiscard]] bool is_preparing() const { return !closing_ && !dumps_.empty() && dumps_.front().prepare; }
   // Takes what is to be sent.
   [[nodiscard]] std::vector<std::uint8_t> take_output() { return std::exchange(out_, Writer{}).release(); }
   // How much of that still waits with the caller.
@@ -101,6 +103,8 @@ class Session {
     std::uint32_t xid;
     std::size_t count, next = 0;
     std::function<void(Writer&, std::size_t)> encode;  // may write nothing: then there is no such entry
+    // What is to be done first, a piece at a time: how many entries there are; none: there is more to do.
+    std::function<std::optional<std::size_t>()> prepare{};
   };
   struct Bundle {
     std::uint16_t flags;
@@ -185,11 +189,14 @@ class Session {
   void dump(const MultipartRequest& request, std::uint32_t xid, std::size_t count,
             std::function<void(Writer&, std::size_t)> encode);
   void dump_flows(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter);
+  // `encode` is called with each of the rules, in order.
+  void dump_rules(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter,
+                  std::function<void(Writer&, const Rule&)> encode);
+  void aggregate(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter);
   void dump_tables(const MultipartRequest& request, std::uint32_t xid);
   void dump_ports(const MultipartRequest& request, std::uint32_t xid);
   void dump_groups(const MultipartRequest& request, std::uint32_t xid);
   void dump_meters(const MultipartRequest& request, std::uint32_t xid);
-  [[nodiscard]] FlowTotals totals(const FlowMod& filter) const;
 
   // session_monitors.cpp
   void monitor_flows(const MultipartRequest& request, std::uint32_t xid);

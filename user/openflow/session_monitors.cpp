@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flow monitors: what a controller hears of changes to rules. One that reads too slowly is told that it misses some
 // (paused), and gets those when it has read what waits.
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -14,22 +13,15 @@ namespace shunt::openflow {
 void Session::monitor_flows(const MultipartRequest& request, std::uint32_t xid) {
   std::vector<MonitorRequest> initial = monitors_.apply(decode_flow_monitors(request.body, *version_));
   // What waited for the monitors that there were is told by those that there are now.
-  std::vector<RuleRef> rules;
-  if (!initial.empty())
-    rules = agent_.instance().flow_list(agent_.name(), initial.size() == 1 ? initial.front().filter : FlowMod{});
-  const std::size_t count = rules.size();
-  dump(request, xid, count,
-       [rules = std::make_shared<const std::vector<RuleRef>>(std::move(rules)),
-        monitors = std::make_shared<const std::vector<MonitorRequest>>(std::move(initial)),
-        version = *version_](Writer& out, std::size_t i) {
-         const Rule& rule = *(*rules)[i];
-         unsigned flags = 0;
-         for (const MonitorRequest& monitor : *monitors)
-           if (selects(monitor.filter, rule)) flags |= monitor.flags;
-         if (flags != 0)
-           encode_flow_update(out, MonitorEvent::kInitial, rule, std::nullopt, (flags & kMonitorInstructions) != 0,
-                              version);
-       });
+  if (initial.empty()) return dump(request, xid, 0, {});
+  const FlowMod filter = initial.size() == 1 ? initial.front().filter : FlowMod{};
+  dump_rules(request, xid, filter, [monitors = std::move(initial), version = *version_](Writer& out, const Rule& rule) {
+    unsigned flags = 0;
+    for (const MonitorRequest& monitor : monitors)
+      if (selects(monitor.filter, rule)) flags |= monitor.flags;
+    if (flags != 0)
+      encode_flow_update(out, MonitorEvent::kInitial, rule, std::nullopt, (flags & kMonitorInstructions) != 0, version);
+  });
 }
 
 void Session::rule_changed(const RuleChange& change) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "user/openflow/codec/group_codec.h"
@@ -10,6 +11,7 @@
 #include "user/openflow/codec/table_codec.h"
 #include "user/openflow/session.h"
 #include "user/pipeline/group_edit.h"
+#include "user/pipeline/rule_walk.h"
 
 namespace shunt::openflow {
 namespace {
@@ -72,9 +74,9 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
     case MultipartKind::kAggregate:
     case MultipartKind::kNxAggregate: {
       const bool nicira = request.format->kind == MultipartKind::kNxAggregate;
-      const FlowTotals sum =
-          totals(checked(nicira ? decode_nx_flow_filter(request.body) : decode_flow_filter(request.body, version)));
-      return dump(request, xid, 1, [sum, version](Writer& out, std::size_t) { encode_aggregate(out, sum, version); });
+      return aggregate(
+          request, xid,
+          checked(nicira ? decode_nx_flow_filter(request.body) : decode_flow_filter(request.body, version)));
     }
     case MultipartKind::kTable:
     case MultipartKind::kTableDescription:
@@ -113,20 +115,46 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
 }
 
 void Session::dump_flows(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter) {
-  const auto rules = shared(agent_.instance().flow_list(agent_.name(), filter));
-  dump(request, xid, rules->size(),
-       [rules, kind = request.format->kind, version = *version_, age = flow_age_, now = Clock::now()](
-           Writer& out, std::size_t i) { encode_flow_entry(out, *(*rules)[i], now, kind, version, age); });
+  dump_rules(request, xid, filter,
+             [kind = request.format->kind, version = *version_, age = flow_age_, now = Clock::now()](
+                 Writer& out, const Rule& rule) { encode_flow_entry(out, rule, now, kind, version, age); });
 }
 
-FlowTotals Session::totals(const FlowMod& filter) const {
-  FlowTotals sum;
-  for (const RuleRef& rule : agent_.instance().flow_list(agent_.name(), filter)) {
-    sum.packets += rule->counters.packets();
-    sum.bytes += rule->counters.bytes();
-    ++sum.flows;
-  }
-  return sum;
+// In order where they are few enough for somebody to look at. Each is let go when the next one is written, so that the
+// last of a million does not let all go at once.
+void Session::dump_rules(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter,
+                         std::function<void(Writer&, const Rule&)> encode) {
+  constexpr std::size_t kMostInOrder = 10'000;
+  struct Rules {
+    InstanceApi::RuleSource source;
+    std::vector<RuleRef> found;
+  };
+  const auto rules = std::make_shared<Rules>(Rules{agent_.instance().flow_walk(agent_.name(), filter), {}});
+  dump(request, xid, 0, [rules, encode = std::move(encode)](Writer& out, std::size_t i) {
+    if (i > 0) rules->found[i - 1].reset();
+    encode(out, *rules->found[i]);
+  });
+  dumps_.back().prepare = [rules]() -> std::optional<std::size_t> {
+    if (rules->source(rules->found)) return std::nullopt;
+    rules->source = nullptr;
+    if (rules->found.size() <= kMostInOrder) put_in_order(rules->found);
+    return rules->found.size();
+  };
+}
+
+void Session::aggregate(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter) {
+  const auto sum = std::make_shared<FlowTotals>();
+  dump(request, xid, 0, [sum, version = *version_](Writer& out, std::size_t) { encode_aggregate(out, *sum, version); });
+  dumps_.back().prepare = [sum, source = agent_.instance().flow_walk(agent_.name(), filter)] {
+    std::vector<RuleRef> rules;
+    const bool more = source(rules);
+    for (const RuleRef& rule : rules) {
+      sum->packets += rule->counters.packets();
+      sum->bytes += rule->counters.bytes();
+      ++sum->flows;
+    }
+    return more ? std::nullopt : std::optional<std::size_t>{1};
+  };
 }
 
 void Session::dump_tables(const MultipartRequest& request, std::uint32_t xid) {

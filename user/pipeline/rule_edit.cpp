@@ -21,12 +21,6 @@ std::uint8_t table_of(const FlowMod& mod) {
   return table;
 }
 
-bool selects_beside_match(const FlowMod& filter, const Rule& rule) {
-  if (filter.cookie_mask && ((rule.cookie ^ filter.cookie) & *filter.cookie_mask) != 0) return false;
-  if (filter.out_port && !outputs_to(rule.actions, *filter.out_port)) return false;
-  return !filter.out_group || *filter.out_group == kGroupAny || names_group(rule.actions, *filter.out_group);
-}
-
 std::shared_ptr<Rule> make_rule(const FlowMod& mod, std::uint8_t table, TimePoint now) {
   auto rule = std::make_shared<Rule>();
   rule->table = table;
@@ -53,6 +47,12 @@ bool is_as_asked(const Rule& rule, const FlowMod& mod) {
 }
 
 }  // namespace
+
+bool selects_beside_match(const FlowMod& filter, const Rule& rule) {
+  if (filter.cookie_mask && ((rule.cookie ^ filter.cookie) & *filter.cookie_mask) != 0) return false;
+  if (filter.out_port && !outputs_to(rule.actions, *filter.out_port)) return false;
+  return !filter.out_group || *filter.out_group == kGroupAny || names_group(rule.actions, *filter.out_group);
+}
 
 bool selects(const FlowMod& filter, const Rule& rule) {
   if (filter.table && *filter.table != rule.table) return false;

@@ -129,5 +129,6 @@ std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filt
 std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filter, bool strict, std::uint64_t version);
 // Whether a rule is one of those, not strictly.
 [[nodiscard]] bool selects(const FlowMod& filter, const Rule& rule);
+[[nodiscard]] bool selects_beside_match(const FlowMod& filter, const Rule& rule);  // by cookie, out_port and out_group
 
 }  // namespace shunt

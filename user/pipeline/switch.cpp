@@ -13,13 +13,11 @@
 #include "user/pipeline/rule_check.h"
 #include "user/pipeline/rule_edit.h"
 #include "user/pipeline/rule_index.h"
+#include "user/pipeline/rule_walk.h"
 
 namespace shunt {
 
 namespace {
-
-// Of changes that are made together, loose ones look at every rule each: a fair number of them, and no more.
-constexpr std::size_t kMaxSearched = 10 * kMaxBridgeRules;
 
 BridgeState with_ports(BridgeState bridge, std::vector<BridgePort> ports) {
   bridge.ports = std::move(ports);
@@ -208,7 +206,7 @@ Change Switch::apply(BridgeId id, std::span<const FlowMod> mods, TimePoint now) 
 // Groups are there for the rules behind them in the list, and gone for those behind their end.
 Change Switch::apply(BridgeId id, std::span<const Modification> mods, TimePoint now) {
   RuleEdit edit{bridge(id), index(id), version() + 1, now};
-  edit.limit_search(kMaxSearched);
+  edit.limit_search(kMaxSearchedRules);
   std::optional<GroupEdit> groups;
   for (const Modification& mod : mods) {
     if (const auto* group = std::get_if<GroupMod>(&mod)) {
@@ -394,22 +392,7 @@ void Switch::note(const RuleEdit& edit) {
 std::vector<RuleRef> Switch::list(BridgeId id, const FlowMod& filter) const {
   settle_counters();
   std::vector<RuleRef> rules = select_rules(bridge(id), filter, false, version());
-  // A million rules are looked at once each, and not each time that two of them are compared.
-  struct Ranked {
-    std::uint32_t rank;  // the table; then the priority, greatest first
-    TimePoint created;
-    RuleRef rule;
-  };
-  std::vector<Ranked> ranked;
-  ranked.reserve(rules.size());
-  for (RuleRef& rule : rules) {
-    const auto rank = std::uint32_t{rule->table} << 16 | (0xffffu - rule->priority);
-    ranked.push_back({rank, rule->created, std::move(rule)});
-  }
-  std::stable_sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
-    return std::tie(a.rank, a.created) < std::tie(b.rank, b.created);
-  });
-  std::ranges::transform(ranked, rules.begin(), [](Ranked& each) { return std::move(each.rule); });
+  put_in_order(rules);
   return rules;
 }
 
@@ -445,6 +428,7 @@ void Switch::settle_counters() const {
 }
 
 void Switch::collect(std::uint64_t version) {
+  if (!held_.empty()) version = std::min(version, *held_.begin());
   std::erase_if(old_states_, [&](const SwitchStateRef& state) { return state->version < version; });
   for (const auto& bridge : state_->bridges)
     for (const auto& rules : bridge->tables)

@@ -137,6 +137,12 @@ class FakeInstance : public InstanceApi {
     last_mods = {filter};
     return {at(bridge).rules.begin(), at(bridge).rules.end()};
   }
+  RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) override {
+    return [found = flow_list(bridge, filter)](std::vector<RuleRef>& rules) {
+      rules.insert(rules.end(), found.begin(), found.end());
+      return false;
+    };
+  }
   std::map<std::string, PortNo> port_names(const std::string& bridge) const override {
     std::map<std::string, PortNo> names;
     for (const PortStatus& port : at(bridge).ports) names[port.name] = port.number;
