@@ -93,16 +93,23 @@ TEST_SUITE("classifier") {
     std::size_t found = 0;
     for (unsigned seed = 0; seed < 12; ++seed) {
       std::mt19937_64 random{seed};
-      const auto rules = random_rules(random, 10 + seed * 15), others = random_rules(random, 100);
       Classifier classifier;
-      fill(classifier, rules, 1);
+      std::vector<RuleRef> rules;
+      for (const RuleRef& each : random_rules(random, 10 + seed * 15)) {
+        const auto priority = static_cast<std::uint16_t>(each->priority % 3);
+        if (classifier.find(each->match, priority, 1) != nullptr) continue;
+        rules.push_back(make_rule(priority, each->match));
+        classifier.insert(rules.back(), 1);
+      }
+      classifier.publish();
       classifier.remove(*rules.front(), 1);
-      for (const RuleRef& other : others) {
+      for (const RuleRef& other : random_rules(random, 100)) {
+        const auto priority = static_cast<std::uint16_t>(other->priority % 4);
         const auto is_one = [&](const RuleRef& rule) {
-          return rule != rules.front() && rule->priority == other->priority && rule->match.overlaps(other->match);
+          return rule != rules.front() && rule->priority == priority && rule->match.overlaps(other->match);
         };
         std::size_t looked_at = 0;
-        const RuleRef overlap = classifier.find_overlap(other->match, other->priority, 1, looked_at);
+        const RuleRef overlap = classifier.find_overlap(other->match, priority, 1, looked_at);
         CHECK((overlap != nullptr) == std::any_of(rules.begin(), rules.end(), is_one));
         if (overlap == nullptr) continue;
         CHECK(is_one(overlap));
