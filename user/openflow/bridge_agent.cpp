@@ -54,7 +54,10 @@ bool BridgeAgent::rule_added(const RuleRef& rule) {
     return old->actions == rule->actions && old->cookie == rule->cookie && old->flags == rule->flags &&
            old->idle_timeout == rule->idle_timeout && old->hard_timeout == rule->hard_timeout;
   };
-  if (old != nullptr && is_same()) return tables_changed_;
+  if (old != nullptr && is_same()) {
+    for (Session* session : sessions_) session->rule_renewed(old, rule);
+    return tables_changed_;
+  }
   RuleChange change{.rule = rule, .old = std::move(old), .by = asking_, .xid = asked_};
   if (change.old != nullptr) change.event = MonitorEvent::kModified;
   for (Session* session : sessions_) session->rule_changed(change);

@@ -83,6 +83,13 @@ void FlowMonitors::hold(const RuleChange& change, bool own) {
     removed_[what.known] = {change.reason, what.own};
 }
 
+void FlowMonitors::renew(const RuleRef& old, const RuleRef& rule) {
+  auto held = changed_.extract(old);
+  if (held.empty()) return;
+  held.key() = rule;
+  changed_.insert(std::move(held));
+}
+
 FlowMonitors::Held FlowMonitors::take_held() {
   Held held{};
   if (!removed_.empty()) {

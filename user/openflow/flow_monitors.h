@@ -41,6 +41,7 @@ class FlowMonitors {
 
   // Of every change, whatever kinds the monitors want: only so is it known of each rule how it is in the end.
   void hold(const RuleChange& change, bool own);
+  void renew(const RuleRef& old, const RuleRef& rule);  // the same in its place, which is no change
   [[nodiscard]] bool holds_any() const { return !removed_.empty() || !changed_.empty(); }
   // There is one; what was removed comes first. `own`: the session itself had a part in it.
   struct Held {

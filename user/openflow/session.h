@@ -88,6 +88,8 @@ class Session {
   void expire_bundles(TimePoint now);
   void table_changed(TableReason reason, const TableFigures& figures);
   void rule_changed(const RuleChange& change);
+  // One that is the same has taken its place: there is nothing to tell.
+  void rule_renewed(const RuleRef& old, const RuleRef& rule) { monitors_.renew(old, rule); }
   [[nodiscard]] bool monitors_flows() const { return !monitors_.empty(); }
 
  private:

@@ -345,7 +345,7 @@ void RuleEdit::evict_surplus(std::uint8_t number) {
 // As Open vSwitch: only a rule that would end by itself; the least important of them, of these the one that ends first
 // (as far as so many tell that seem to end before it: packets may have moved their ends).
 bool RuleEdit::evict_one(std::uint8_t number) {
-  constexpr unsigned kMostAsked = 1024;
+  constexpr unsigned kMostAsked = 128;
   const RuleTimeouts::Ranks& ranks = index_.timeouts().ranks(number);
   const auto [at, is_new] = evictable_.try_emplace(number, Evictable{{}, ranks.begin()});
   auto& [known, next] = at->second;

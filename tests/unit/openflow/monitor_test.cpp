@@ -194,7 +194,8 @@ TEST_SUITE("openflow flow monitor") {
       watching.session->set_waiting(Session::kMaxWaiting);
       watching.change(Command::kAdd, 4);  // comes, changes
       watching.change(Command::kModifyStrict, 4, 9);
-      watching.change(Command::kAdd, 5);  // comes and goes
+      watching.change(Command::kAdd, 5);  // comes, is said once more, and goes
+      watching.change(Command::kAdd, 5);
       watching.change(Command::kDeleteStrict, 5);
       watching.change(Command::kModifyStrict, 1, 9);  // changes
       watching.change(Command::kModifyStrict, 2, 9);  // changes and goes
