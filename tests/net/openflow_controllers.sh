@@ -62,6 +62,18 @@ end_controller
 shunt controller del br0
 shunt flow replace br0 'priority=0,actions=NORMAL'
 
+# It was asked again and again whether it could be written to.
+note "one that says nothing while TLS shakes hands costs nothing"
+shunt controller add br0 pssl:6655:127.0.0.1
+(exec nsenter --net="/run/netns/$TAG-host" -- bash -c 'exec 3<>/dev/tcp/127.0.0.1/6655; exec sleep 30') &
+CHILDREN+=($!)
+wait_until 5 "it is connected" eval '[ "$(json "d[\"controllers\"][0][\"connections\"]" controller list br0)" = 1 ]'
+cpu() { awk '{ print $14 + $15 }' "/proc/$DAEMON/stat"; } # hundredths of a second
+before=$(cpu)
+sleep 2
+at_most "hundredths of a second of CPU in 2 s" 100 "$(($(cpu) - before))"
+shunt controller del br0
+
 note "tshark finds nothing malformed"
 sleep 0.5
 kill "$CAPTURE"

@@ -78,6 +78,7 @@ namespace shunt {
   X(kBundleBadLength, 17, 8, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_BAD_LEN")              \
   X(kBundleBadXid, 17, 9, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_BAD_XID")                 \
   X(kBundleUnsupported, 17, 10, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_UNSUP")             \
+  X(kBundleConflict, 17, 11, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_CONFLICT")             \
   X(kBundleTooMany, 17, 12, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_TOO_MANY")              \
   X(kBundleMessageFailed, 17, 13, "OFPET_BUNDLE_FAILED/OFPBFC_MSG_FAILED")          \
   X(kBundleTimeout, 17, 14, "OFPET_BUNDLE_FAILED/OFPBFC_TIMEOUT")                   \

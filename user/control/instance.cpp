@@ -16,6 +16,7 @@
 #include "user/base/reasons.h"
 #include "user/control/instance_impl.h"
 #include "user/control/rule_features.h"
+#include "user/pipeline/rule_walk.h"
 
 namespace shunt {
 
@@ -236,6 +237,15 @@ std::vector<RuleRef> Instance::flow_list(const std::string& bridge, const FlowMo
   const BridgeId id = impl_->bridge(bridge).id;
   impl_->revalidator.collect_counters();
   return impl_->sw.list(id, filter);
+}
+
+InstanceApi::RuleSource Instance::flow_walk(const std::string& bridge, const FlowMod& filter) {
+  const BridgeId id = impl_->bridge(bridge).id;
+  impl_->revalidator.collect_counters();
+  impl_->sw.settle_counters();
+  return [walk = std::make_shared<RuleWalk>(impl_->sw, id, filter)](std::vector<RuleRef>& rules) {
+    return walk->next(rules);
+  };
 }
 
 std::map<std::string, PortNo> Instance::port_names(const std::string& bridge) const {

@@ -63,12 +63,14 @@ class Instance final : public InstanceApi {
   void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
                 const PortFlags& flags) override;
   [[nodiscard]] std::vector<PortStatus> ports(const std::string& bridge) const override;
+  [[nodiscard]] std::vector<PortStatus> port_settings(const std::string& bridge) const override;
   [[nodiscard]] shunt_port_stats stray_stats() const override;
 
   void batch(const std::function<void()>& work) override;
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override;
   void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) override;
   [[nodiscard]] std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override;
+  [[nodiscard]] RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) override;
   [[nodiscard]] std::map<std::string, PortNo> port_names(const std::string& bridge) const override;
 
   void group_mod(const std::string& bridge, std::span<const GroupMod> mods) override;

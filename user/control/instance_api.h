@@ -188,6 +188,9 @@ class InstanceApi {
   virtual void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
                         const PortFlags& flags) = 0;
   [[nodiscard]] virtual std::vector<PortStatus> ports(const std::string& bridge) const = 0;  // ascending by number
+  // The same, with counters as they were last brought up to date: for who looks at none, since that is a walk over all
+  // cached flows.
+  [[nodiscard]] virtual std::vector<PortStatus> port_settings(const std::string& bridge) const = 0;
   // Counters of packets that came in where no port is (any more): datapath port 0.
   [[nodiscard]] virtual shunt_port_stats stray_stats() const = 0;
 
@@ -198,6 +201,10 @@ class InstanceApi {
   virtual void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) = 0;
   // Rules that `filter` would delete; their counters are brought up to date first.
   [[nodiscard]] virtual std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) = 0;
+  // The same rules, as they are now, a piece at a time and in no order: each call adds some to `rules`; false: that was
+  // all. What is removed meanwhile is kept until the function is destroyed.
+  using RuleSource = std::function<bool(std::vector<RuleRef>& rules)>;
+  [[nodiscard]] virtual RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) = 0;
   // Names of a bridge's ports for rule text: in_port=NAME, output:NAME.
   [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
 

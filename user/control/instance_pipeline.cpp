@@ -73,8 +73,8 @@ std::vector<GroupStatus> Instance::group_list(const std::string& bridge) {
   impl_->revalidator.collect_counters();
   impl_->sw.settle_counters();
   std::vector<GroupStatus> groups;
-  for (const auto& [number, group] : *impl_->bridge(bridge).groups)
-    groups.push_back({group, impl_->sw.group_references(id, number)});
+  const std::map<std::uint32_t, std::uint32_t> references = impl_->sw.group_references(id);
+  for (const auto& [number, group] : *impl_->bridge(bridge).groups) groups.push_back({group, references.at(number)});
   return groups;
 }
 

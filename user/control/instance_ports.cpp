@@ -317,8 +317,12 @@ void Instance::set_port(const std::string& bridge, const std::string& interface,
 }
 
 std::vector<PortStatus> Instance::ports(const std::string& bridge) const {
-  const BridgeId id = impl_->bridge(bridge).id;
   impl_->revalidator.collect_counters();
+  return port_settings(bridge);
+}
+
+std::vector<PortStatus> Instance::port_settings(const std::string& bridge) const {
+  const BridgeId id = impl_->bridge(bridge).id;
   std::vector<PortStatus> statuses;
   for (const auto& [dp, port] : impl_->ports)
     if (port.bridge == id) statuses.push_back(impl_->status(port));

@@ -31,6 +31,46 @@ bool is_clause(const Rule& rule) {
                      [&](const Action& action) { return is(action) || std::holds_alternative<NoteAction>(action); });
 }
 
+// Picks out of what it is shown the rules that a filter selects.
+class Selection {
+ public:
+  Selection(const Match& filter, std::uint64_t version, std::vector<RuleRef>& selected)
+      : filter_{filter}, value_{to_words(filter.value)}, version_{version}, selected_{selected} {}
+
+  [[nodiscard]] bool may_be_in(const Subtable& subtable) const {
+    return std::ranges::any_of(subtable.shapes(), [&](const MaskShape* each) { return fits(from_words(each->mask)); });
+  }
+  // All of the subtable's that fit have the filter's hash there.
+  [[nodiscard]] bool is_one_chain(const Subtable& subtable) const {
+    return is_subset(from_words(subtable.mask()), filter_.mask);
+  }
+  template <typename Visit>
+  void for_chain(const Subtable& subtable, Visit visit) const {
+    for (const ChainEntry& entry : subtable.chain(subtable.hash(value_)).entries()) visit(*entry.node);
+  }
+  // A match is many cache lines, and a table may have a million of them: rules of a shape have one mask, and of those
+  // that an empty filter selects no match is looked at.
+  void take(const RuleNode& node) {
+    if (!node.visible(version_)) return;
+    if (node.shape != shape_) {
+      shape_ = node.shape;
+      shape_fits_ = fits(from_words(shape_->mask));
+    }
+    if (shape_fits_ && (all_ || filter_.matches(node.rule->match.value))) selected_.push_back(node.rule);
+  }
+
+ private:
+  const Match& filter_;
+  const PipelineWords value_;
+  const std::uint64_t version_;
+  std::vector<RuleRef>& selected_;
+  const bool all_ = is_zero(filter_.mask);
+  const MaskShape* shape_ = nullptr;
+  bool shape_fits_ = false;
+
+  [[nodiscard]] bool fits(const PipelineMask& rule_mask) const { return is_subset(filter_.mask, rule_mask); }
+};
+
 }  // namespace
 
 struct Classifier::Impl {
@@ -235,34 +275,69 @@ RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64
 
 std::vector<RuleRef> Classifier::rules(std::uint64_t version) const { return select(Match{}, version); }
 
-std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version) const {
+std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version, std::size_t& looked_at) const {
   std::vector<RuleRef> selected;
-  const PipelineWords value = to_words(filter.value);
-  const auto fits = [&](const PipelineMask& rule_mask) { return is_subset(filter.mask, rule_mask); };
-  // A match is many cache lines, and a table may have a million of them: rules of a shape have one mask, and of those
-  // that an empty filter selects no match is looked at.
-  const bool all = is_zero(filter.mask);
-  const MaskShape* shape = nullptr;
-  bool shape_fits = false;
+  Selection selection{filter, version, selected};
   for (const auto& [own, subtable] : impl_->subtables) {
-    const auto& shapes = subtable->shapes();
-    if (std::none_of(shapes.begin(), shapes.end(), [&](const auto* each) { return fits(from_words(each->mask)); }))
-      continue;
+    if (!selection.may_be_in(*subtable)) continue;
     const auto take = [&](const RuleNode& node) {
-      if (!node.visible(version)) return;
-      if (node.shape != shape) {
-        shape = node.shape;
-        shape_fits = fits(from_words(shape->mask));
-      }
-      if (shape_fits && (all || filter.matches(node.rule->match.value))) selected.push_back(node.rule);
+      ++looked_at;
+      selection.take(node);
     };
-    if (is_subset(from_words(own), filter.mask)) {
-      for (const ChainEntry& entry : subtable->chain(subtable->hash(value)).entries()) take(*entry.node);
-      continue;
-    }
-    subtable->for_each(take);
+    if (selection.is_one_chain(*subtable))
+      selection.for_chain(*subtable, take);
+    else
+      subtable->for_each(take);
   }
   return selected;
+}
+
+bool Classifier::select_some(const Match& filter, std::uint64_t version, Place& place, std::size_t most,
+                             std::vector<RuleRef>& selected) const {
+  if (place.list == nullptr) place.list = impl_->list.load(std::memory_order_relaxed);
+  const auto& list = *static_cast<const SubtableList*>(place.list);
+  Selection selection{filter, version, selected};
+  const auto take = [&](const RuleNode& node) { selection.take(node); };
+  for (; place.subtable < list.size(); ++place.subtable) {
+    if (most == 0) return true;
+    --most;
+    const Subtable& subtable = *list[place.subtable].subtable;
+    if (!selection.may_be_in(subtable)) continue;
+    if (selection.is_one_chain(subtable)) {
+      selection.for_chain(subtable, take);
+      continue;
+    }
+    Subtable::Place at{static_cast<const HashIndex<Chain>::Array*>(place.array), place.entry};
+    const std::size_t before = at.next;
+    const bool more = subtable.for_some(at, most, take);
+    most -= at.next - before;
+    place.array = more ? at.array : nullptr;
+    place.entry = more ? at.next : 0;
+    if (more) return true;
+  }
+  return false;
+}
+
+// Rules of a subtable whose mask the match has too are in one chain, or do not overlap it.
+RuleRef Classifier::find_overlap(const Match& match, std::uint16_t priority, std::uint64_t version,
+                                 std::size_t& looked_at) const {
+  const PipelineWords value = to_words(match.value);
+  for (const auto& [own, subtable] : impl_->subtables) {
+    if (subtable->empty() || subtable->max_priority() < priority) continue;
+    const RuleNode* found = nullptr;
+    const auto look = [&](const RuleNode& node) {
+      ++looked_at;
+      if (found == nullptr && node.priority() == priority && node.visible(version) && node.rule->match.overlaps(match))
+        found = &node;
+    };
+    if (is_subset(from_words(own), match.mask)) {
+      for (const ChainEntry& entry : subtable->chain(subtable->hash(value)).entries()) look(*entry.node);
+    } else {
+      subtable->for_each(look);
+    }
+    if (found != nullptr) return found->rule;
+  }
+  return nullptr;
 }
 
 std::size_t Classifier::size() const { return impl_->size; }

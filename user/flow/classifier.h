@@ -43,7 +43,25 @@ class Classifier {
                              std::uint64_t version) const;  // exactly this one
   [[nodiscard]] std::vector<RuleRef> rules(std::uint64_t version) const;
   // Rules that match no packet which `filter` does not match: OpenFlow's non-strict selection. Any priority.
-  [[nodiscard]] std::vector<RuleRef> select(const Match& filter, std::uint64_t version) const;
+  // Adds to `looked_at` how many were looked at.
+  [[nodiscard]] std::vector<RuleRef> select(const Match& filter, std::uint64_t version, std::size_t& looked_at) const;
+  [[nodiscard]] std::vector<RuleRef> select(const Match& filter, std::uint64_t version) const {
+    std::size_t looked_at = 0;
+    return select(filter, version, looked_at);
+  }
+  // select() in pieces, of a version that is published: goes on where `place` is, looks at about `most` rules and adds
+  // those that `filter` selects; false: that was all. Between the calls nothing that the version sees is collected.
+  struct Place {
+    const void* list = nullptr;  // null: the beginning
+    std::size_t subtable = 0;
+    const void* array = nullptr;
+    std::size_t entry = 0;
+  };
+  bool select_some(const Match& filter, std::uint64_t version, Place& place, std::size_t most,
+                   std::vector<RuleRef>& selected) const;
+  // A rule of this priority that some packet meets which `match` matches too; null: none.
+  [[nodiscard]] RuleRef find_overlap(const Match& match, std::uint16_t priority, std::uint64_t version,
+                                     std::size_t& looked_at) const;
   [[nodiscard]] std::size_t size() const;  // visible at the newest version
   void rollback(std::uint64_t version);    // undoes insert() and remove() at `version`, the newest one
   // Takes apart what no reader at `version` or later can see. Readers hold versions from `version` to `newest`. What

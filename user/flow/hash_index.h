@@ -7,6 +7,7 @@
 // that were replaced, and frees them when no reader can be in them any more.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -108,6 +109,23 @@ class HashIndex {
       const Payload payload = array.at(i).payload.load(std::memory_order_acquire);
       if (payload != Payload{}) visit(payload);
     }
+  }
+
+  // for_each() in pieces: goes on where `place` is, over `most` entries; false: that was all. It visits what was there
+  // when it began, whatever comes meanwhile, while arrays that were replaced are kept.
+  struct Place {
+    const Array* array = nullptr;  // null: the beginning
+    std::size_t next = 0;
+  };
+  template <typename Visit>
+  bool for_some(Place& place, std::size_t most, Visit visit) const {
+    if (place.array == nullptr) place.array = array_.load(std::memory_order_acquire);
+    const std::size_t size = place.array->mask + 1, end = std::min(size, place.next + most);
+    for (; place.next < end; ++place.next) {
+      const Payload payload = place.array->at(place.next).payload.load(std::memory_order_acquire);
+      if (payload != Payload{}) visit(payload);
+    }
+    return end < size;
   }
 
  private:

@@ -70,6 +70,13 @@ class Subtable {
       for (const ChainEntry& entry : chain.entries()) visit(*entry.node);
     });
   }
+  using Place = HashIndex<Chain>::Place;
+  template <typename Visit>
+  bool for_some(Place& place, std::size_t most, Visit visit) const {  // as HashIndex::for_some()
+    return chains_.for_some(place, most, [&](Chain chain) {
+      for (const ChainEntry& entry : chain.entries()) visit(*entry.node);
+    });
+  }
 
   // Shapes that may have rules here.
   void adopt(MaskShape& shape, unsigned level);

@@ -24,7 +24,7 @@ PortDescription description_of(const PortStatus& port) {
 
 std::uint64_t BridgeAgent::datapath_id() const {
   if (datapath_id_) return *datapath_id_;
-  for (const PortStatus& port : instance_.ports(name_))
+  for (const PortStatus& port : instance_.port_settings(name_))
     if (port.number == kPortLocal && !port.mac.empty()) return parse_mac(port.mac).number();
   return id_.value;
 }
@@ -54,7 +54,10 @@ bool BridgeAgent::rule_added(const RuleRef& rule) {
     return old->actions == rule->actions && old->cookie == rule->cookie && old->flags == rule->flags &&
            old->idle_timeout == rule->idle_timeout && old->hard_timeout == rule->hard_timeout;
   };
-  if (old != nullptr && is_same()) return tables_changed_;
+  if (old != nullptr && is_same()) {
+    for (Session* session : sessions_) session->rule_renewed(old, rule);
+    return tables_changed_;
+  }
   RuleChange change{.rule = rule, .old = std::move(old), .by = asking_, .xid = asked_};
   if (change.old != nullptr) change.event = MonitorEvent::kModified;
   for (Session* session : sessions_) session->rule_changed(change);
@@ -80,13 +83,9 @@ std::optional<Vacancy> BridgeAgent::vacancy(std::uint8_t table) const {
 }
 
 // Which of the two is told first hangs on how full the table is then.
-void BridgeAgent::set_vacancy(std::uint8_t table, std::optional<Vacancy> vacancy) {
-  watched_tables_.erase(table);
-  if (!vacancy) return;
-  TableFigures figures;
-  for (const TableStatus& status : instance_.table_list(name_))
-    if (status.table == table) figures = {table, status.config, static_cast<std::uint32_t>(status.rules), 0, 0, {}};
-  watched_tables_[table] = {*vacancy, free_percent(figures) < vacancy->up};
+void BridgeAgent::set_vacancy(const TableFigures& table, std::optional<Vacancy> vacancy) {
+  watched_tables_.erase(table.table);
+  if (vacancy) watched_tables_[table.table] = {*vacancy, free_percent(table) < vacancy->up};
 }
 
 void BridgeAgent::check_vacancies() {

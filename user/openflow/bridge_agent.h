@@ -75,7 +75,7 @@ class BridgeAgent {
 
   // OpenFlow 1.4 section 7.4.5: tables that tell when their free part becomes small, and large again.
   [[nodiscard]] std::optional<Vacancy> vacancy(std::uint8_t table) const;
-  void set_vacancy(std::uint8_t table, std::optional<Vacancy> vacancy);
+  void set_vacancy(const TableFigures& table, std::optional<Vacancy> vacancy);  // as it is now
   void check_vacancies();
 
   void packet_in(const PacketInEvent& event);

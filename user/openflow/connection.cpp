@@ -2,6 +2,7 @@
 #include "user/openflow/connection.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <array>
 
@@ -21,9 +22,13 @@ Connection::Connection(EventLoop& loop, std::unique_ptr<Transport> transport, Br
 
 Connection::~Connection() { loop_.remove(transport_->fd()); }
 
+// What came before the other side closed is handled, even where it has not read what it was told (EPOLLERR then).
 void Connection::on_events(std::uint32_t events) {
-  if ((events & EPOLLERR) != 0) over_ = true;
-  if (!over_ && (events & (EPOLLIN | EPOLLHUP)) != 0) read_some();
+  if ((events & EPOLLERR) != 0) {
+    socklen_t size = sizeof error_;
+    ::getsockopt(transport_->fd(), SOL_SOCKET, SO_ERROR, &error_, &size);
+  }
+  if (!over_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_some();
   if (!over_ && (events & EPOLLOUT) != 0) flush();
   on_ready_();
 }
@@ -31,7 +36,7 @@ void Connection::on_events(std::uint32_t events) {
 void Connection::read_some() {
   static thread_local std::array<std::uint8_t, kReadSize> buffer;
   const Transport::Result result = transport_->read(buffer);
-  if (result.outcome == Transport::Outcome::kClosed) over_ = true;
+  if (result.outcome == Transport::Outcome::kClosed) (lingers_ ? over_ : ended_) = true;
   if (result.outcome != Transport::Outcome::kMoved || lingers_) return;
   session_.feed(std::span{buffer}.first(result.bytes));
   heard_ = Clock::now();
@@ -42,7 +47,8 @@ bool Connection::run() {
   if (over_) return false;
   session_.set_waiting(waiting());
   more_ = session_.process();
-  return more_ && waiting() + session_.output_size() < Session::kMaxWaiting;
+  finished_ = ended_ && !more_;
+  return more_ && (session_.is_preparing() || waiting() + session_.output_size() < Session::kMaxWaiting);
 }
 
 void Connection::flush() {
@@ -67,9 +73,12 @@ void Connection::flush() {
     sent_ = 0;
   }
   session_.set_waiting(waiting());
-  if (session_.given_up()) over_ = true;
+  if (session_.given_up() || (finished_ && waiting() == 0)) over_ = true;
+  if (over_) return;
   if (waiting() == 0 && session_.closing() && !lingers_) linger();
-  if (!over_) await();
+  await();
+  // run() may have stopped because this was full: nothing else says that it is not any more.
+  if (more_ && waiting() == 0) on_ready_();
 }
 
 // The last thing said was an error. Were the socket closed while something comes in, the error would be lost on its way
@@ -81,8 +90,11 @@ void Connection::linger() {
 
 void Connection::await() {
   std::uint32_t events = 0;
-  if (lingers_ || (!session_.closing() && session_.input_size() < kEnoughInput)) events |= EPOLLIN;
-  if (waiting() > 0 || transport_->wants_to_write()) events |= EPOLLOUT;
+  // A TLS peer that is silent in the handshake would have EPOLLOUT come at once, for nothing, again and again.
+  const bool writes = waiting() > 0 && !transport_->waits_to_read();
+  const bool has_room = !session_.closing() && session_.input_size() < kEnoughInput;
+  if (!ended_ && (lingers_ || has_room || (waiting() > 0 && !writes))) events |= EPOLLIN;
+  if (writes || transport_->wants_to_write()) events |= EPOLLOUT;
   if (events == awaited_) return;
   awaited_ = events;
   loop_.modify(transport_->fd(), events);

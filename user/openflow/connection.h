@@ -29,6 +29,7 @@ class Connection {
   void flush();
   [[nodiscard]] int fd() const { return transport_->fd(); }
   [[nodiscard]] bool is_over() const { return over_; }
+  [[nodiscard]] int error() const { return error_; }       // an errno: why it is over; 0: it was closed
   [[nodiscard]] bool lingers() const { return lingers_; }  // has said its last, and lets the other side read it
   // Nothing was heard for `interval`: asks whether the other side is there, and gives up after as much again; on one
   // that has not agreed on a version by then, without asking.
@@ -55,8 +56,11 @@ class Connection {
   std::vector<std::uint8_t> out_;
   std::size_t sent_ = 0;
   std::uint32_t awaited_ = 0;  // events
+  int error_ = 0;
   bool over_ = false;
-  bool more_ = false;  // run() again when there is room
+  bool more_ = false;      // run() again when there is room
+  bool ended_ = false;     // the other side will send nothing any more
+  bool finished_ = false;  // and what it had sent is handled: over once it has taken the answers
   bool lingers_ = false;
   TimePoint since_, heard_, probed_{};
 };

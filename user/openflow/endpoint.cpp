@@ -206,9 +206,7 @@ void Endpoint::announce(const Controller& controller, std::string_view what, con
 
 void Endpoint::lose(Controller& controller) {
   if (controller.was_up) spdlog::warn("bridge '{}': controller {} is lost", agent_.name(), controller.text);
-  int error = 0;
-  socklen_t size = sizeof error;
-  ::getsockopt(controller.connection->fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+  const int error = controller.connection->error();
   controller.last_error = error != 0 ? std::generic_category().message(error) : "the connection was closed";
   if (std::exchange(controller.was_up, false)) {
     controller.since = Clock::now();

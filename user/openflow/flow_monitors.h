@@ -31,7 +31,7 @@ class FlowMonitors {
  public:
   static constexpr std::size_t kMaxMonitors = 256;
 
-  // All of them, or none: throws OfError. Returns those that want to know what is there.
+  // All of them, or none: throws OfError. Returns those that want to know what is there, each once.
   std::vector<MonitorRequest> apply(std::vector<MonitorRequest>&& requests);
   void cancel(std::uint32_t id);
   [[nodiscard]] bool empty() const { return monitors_.empty(); }
@@ -39,14 +39,31 @@ class FlowMonitors {
   // MonitorFlags of all that want to hear of the change; 0: nobody does.
   [[nodiscard]] std::uint16_t wanted(const RuleChange& change, bool own) const;
 
-  void hold(const RuleChange& change);
+  // Of every change, whatever kinds the monitors want: only so is it known of each rule how it is in the end.
+  void hold(const RuleChange& change, bool own);
+  void renew(const RuleRef& old, const RuleRef& rule);  // the same in its place, which is no change
   [[nodiscard]] bool holds_any() const { return !removed_.empty() || !changed_.empty(); }
-  [[nodiscard]] RuleChange take_held();  // there is one; what was removed comes first
+  // There is one; what was removed comes first. `own`: the session itself had a part in it.
+  struct Held {
+    RuleChange change;
+    bool own;
+  };
+  [[nodiscard]] Held take_held();
 
  private:
+  struct Removed {
+    std::optional<RemovedReason> reason;
+    bool own;
+  };
+  struct Changed {
+    RuleRef known;  // as it was when it was last told of; null: it has come since
+    bool own;
+  };
   std::map<std::uint32_t, MonitorRequest> monitors_;
-  std::map<RuleRef, std::optional<RemovedReason>> removed_;
-  std::map<RuleRef, MonitorEvent> changed_;
+  std::map<RuleRef, Removed> removed_;
+  std::map<RuleRef, Changed> changed_;  // by how they are now
+
+  [[nodiscard]] bool selects_any(const RuleChange& change, bool own) const;
 };
 
 }  // namespace shunt::openflow

@@ -33,10 +33,15 @@ class PacketBuffers {
     return id;
   }
   // Throws OfError: it was taken already, or there is none of that number (any more).
-  BufferedPacket take(std::uint32_t id) {
-    Slot& slot = slots_[id % kCount];
+  [[nodiscard]] const BufferedPacket& at(std::uint32_t id) const {
+    const Slot& slot = slots_[id % kCount];
     if (slot.id != id) throw OfError(OfErrorCode::kBufferUnknown, "no buffer {:#x}", id);
     if (!slot.full) throw OfError(OfErrorCode::kBufferEmpty, "buffer {:#x} was used already", id);
+    return slot.packet;
+  }
+  BufferedPacket take(std::uint32_t id) {
+    (void)at(id);
+    Slot& slot = slots_[id % kCount];
     slot.full = false;
     return std::exchange(slot.packet, {});
   }

@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kMessagesPerTurn = 4096;
 constexpr std::size_t kDumpMessage = 32 << 10;  // a message of a dump is full with so many bytes, or one entry more
 constexpr std::size_t kErrorBytes = 256;        // of a failed message that is kept for its error
+constexpr std::size_t kPacketInRest = 1024;     // of its message: header, properties, the fields of the context
 constexpr std::uint16_t kDefaultMissSendLen = 128;
 
 Bytes body_of(const MessageFormat& format, Bytes message) {
@@ -72,7 +73,7 @@ bool Session::process() {
     handle(left.first(header.length));
   }
   apply_gathered();
-  write_dumps();
+  write_dumps(end);
   tell_held_changes();
   const Bytes left = Bytes{in_}.subspan(in_at_);
   const bool complete = left.size() >= kHeaderSize && left.size() >= read_header(left).length;
@@ -207,10 +208,10 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
       return set_async(body, true);
     case MessageKind::kBundleControl:
       may_change();
-      return bundle_control(xid, body);
+      return bundle_control(xid, body, message);
     case MessageKind::kBundleAdd:
       may_change();
-      return bundle_add(xid, body);
+      return bundle_add(xid, body, message);
     case MessageKind::kNxResume:
       may_change();
       return resume(body);
@@ -244,8 +245,8 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
 }
 
 // In one go where nothing is refused, which is all or nothing; else one after the other.
-void Session::apply_gathered() {
-  if (gathered_.empty()) return;
+bool Session::apply_gathered() {
+  if (gathered_.empty()) return true;
   const std::vector<Gathered> gathered = std::exchange(gathered_, {});
   wants_flow_removed_ = false;
   // Whoever follows the rules is told which request changed them.
@@ -260,10 +261,13 @@ void Session::apply_gathered() {
   }
   for (const Gathered& each : gathered)
     if (!each.change) const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
+  return true;
 }
 
-void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
+bool Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
+  bool refused = false;
   for (const Gathered& each : gathered) {
+    refused = false;
     if (!each.change) {
       const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
       continue;
@@ -274,11 +278,14 @@ void Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
     } catch (const OfError& error) {
       spdlog::debug("bridge '{}': flow-mod refused: {}", agent_.name(), error.what());
       refuse(error.code(), each.xid, each.head);
+      refused = true;
     } catch (const std::exception& error) {
       spdlog::warn("bridge '{}': flow-mod failed: {}", agent_.name(), error.what());
       refuse(OfErrorCode::kNotPermitted, each.xid, each.head);
+      refused = true;
     }
   }
+  return !refused;
 }
 
 void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message) {
@@ -288,17 +295,31 @@ void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message
   if (removes && wants_flow_removed_) apply_gathered();
   wants_flow_removed_ = wants_flow_removed_ || (change.mod.flags & kSendFlowRemoved) != 0;
   const std::uint32_t buffer = change.buffer_id;
-  // It looks at every rule: thousands of them at once would be a long turn.
-  const bool loose = change.mod.command == FlowMod::Command::kDelete || change.mod.command == FlowMod::Command::kModify;
+  // They look at many rules: thousands of them at once would be a long turn.
+  const bool searches = change.mod.command == FlowMod::Command::kDelete ||
+                        change.mod.command == FlowMod::Command::kModify || (change.mod.flags & kCheckOverlap) != 0;
   const Bytes head = message.first(std::min(message.size(), kErrorBytes));
   gathered_.push_back({xid, std::move(change), {head.begin(), head.end()}});
-  if (loose || buffer != kNoBuffer) apply_gathered();
-  if (buffer != kNoBuffer) release(buffer);
+  if (!searches && buffer == kNoBuffer) return;
+  if (apply_gathered() && buffer != kNoBuffer) send_out(released(buffer), buffer);
 }
 
-void Session::write_dumps() {
-  while (!dumps_.empty() && !is_full()) {
+void Session::write_dumps(TimePoint end) {
+  constexpr std::size_t kEntriesBetweenLooks = 64;  // at the clock
+  if (dumps_.empty()) return;
+  end = std::min(end, TimePoint{Clock::now()} + kDumpTurn);
+  bool late = false;
+  while (!dumps_.empty() && !late) {
     Dump& dump = dumps_.front();
+    while (dump.prepare) {
+      if (const auto count = dump.prepare()) {
+        dump.count = *count;
+        dump.prepare = nullptr;
+      } else if (Clock::now() >= end) {
+        return;
+      }
+    }
+    if (is_full()) return;
     {
       MultipartScope message{out_, *version_, *dump.format, dump.xid};
       bool is_first = true;
@@ -312,7 +333,8 @@ void Session::write_dumps() {
         }
         ++dump.next;
         is_first = false;
-        if (message.size() > kDumpMessage) break;
+        late = dump.next % kEntriesBetweenLooks == 0 && Clock::now() >= end;
+        if (message.size() > kDumpMessage || late) break;
       }
       if (dump.next < dump.count) message.set_more();
     }
@@ -340,7 +362,10 @@ void Session::packet_in(const PacketInEvent& event, PacketInNumbers& numbers) {
              static_cast<unsigned>(reason_in(packet.reason, version_.value_or(Version::k10), packet_in_format_))))
     return;
   Session& way = way_of(event.what.in_port);
-  if (way.is_full()) {
+  // What a message has room for beside the action's userdata.
+  const bool has_userdata = packet_in_format_ == PacketInFormat::kNicira2;
+  const std::size_t taken = kPacketInRest + (has_userdata ? action.userdata.size() : 0);
+  if (way.is_full() || taken >= kMaxMessage) {
     ++lost_;
     return;
   }
@@ -357,7 +382,8 @@ void Session::packet_in(const PacketInEvent& event, PacketInNumbers& numbers) {
     packet.paused = numbers.paused;
     most = kWholePacket;
   }
-  if (most != kWholePacket && most < event.frame.size()) {
+  most = static_cast<std::uint16_t>(std::min<std::size_t>(most, kMaxMessage - taken));
+  if (most < event.frame.size()) {
     if (!numbers.buffer) numbers.buffer = agent_.buffers().put({event.frame, event.what.in_port});
     packet.buffer_id = *numbers.buffer;
     packet.data = packet.data.first(most);

@@ -32,7 +32,6 @@
 namespace shunt::openflow {
 
 struct BundleControl;
-struct FlowTotals;
 
 // Of a packet-in, the same for all who get it: made for the first who needs them.
 struct PacketInNumbers {
@@ -50,6 +49,7 @@ class Session {
   static constexpr std::size_t kMaxBundleBytes = 256 << 20;  // in the bundles of all sessions of a bridge
   static constexpr std::chrono::seconds kBundleTimeout{10};  // since something was last said of it
   static constexpr std::chrono::milliseconds kTurn{50};      // after which it is the others' turn
+  static constexpr std::chrono::milliseconds kDumpTurn{10};  // of which for dumps
 
   Session(BridgeAgent& agent, Kind kind);
   ~Session();
@@ -60,6 +60,8 @@ class Session {
   void feed(Bytes bytes) { in_.insert(in_.end(), bytes.begin(), bytes.end()); }
   // Handles what is complete, a bounded piece of it. True: there is more to do once what was written has been read.
   bool process();
+  // It is to go on though nothing of what was written has been read: what it goes over is kept for it meanwhile.
+  [[nodiscard]] bool is_preparing() const { return !closing_ && !dumps_.empty() && dumps_.front().prepare; }
   // Takes what is to be sent.
   [[nodiscard]] std::vector<std::uint8_t> take_output() { return std::exchange(out_, Writer{}).release(); }
   // How much of that still waits with the caller.
@@ -86,6 +88,8 @@ class Session {
   void expire_bundles(TimePoint now);
   void table_changed(TableReason reason, const TableFigures& figures);
   void rule_changed(const RuleChange& change);
+  // One that is the same has taken its place: there is nothing to tell.
+  void rule_renewed(const RuleRef& old, const RuleRef& rule) { monitors_.renew(old, rule); }
   [[nodiscard]] bool monitors_flows() const { return !monitors_.empty(); }
 
  private:
@@ -100,15 +104,35 @@ class Session {
     const MultipartFormat* format;
     std::uint32_t xid;
     std::size_t count, next = 0;
-    std::function<void(Writer&, std::size_t)> encode;
+    std::function<void(Writer&, std::size_t)> encode;  // may write nothing: then there is no such entry
+    // What is to be done first, a piece at a time: how many entries there are; none: there is more to do.
+    std::function<std::optional<std::size_t>()> prepare{};
   };
   struct Bundle {
     std::uint16_t flags;
-    std::uint32_t xid;  // that of the last message about it
+    std::uint32_t xid;               // that of the last message about it
+    std::vector<std::uint8_t> head;  // of that message
     TimePoint used;
-    bool closed = false;
+    bool closed = false, has_packets = false;
     std::size_t bytes = 0;
     std::vector<std::vector<std::uint8_t>> messages;
+  };
+
+  // What the messages of a bundle say; `message`: the number of the (last) one that says it.
+  struct Bundled {
+    struct Port {
+      std::size_t message;
+      PortStatus before;
+      PortFlags flags;
+    };
+    struct Packet {
+      std::size_t message;
+      PacketOutSpec packet;
+      std::uint32_t buffer;  // that it waits in
+    };
+    std::vector<Modification> mods;
+    std::vector<Port> ports;
+    std::vector<Packet> packets;
   };
 
   // session.cpp: framing, order, errors.
@@ -117,9 +141,9 @@ class Session {
   void take_hello(Bytes message);
   void dispatch(const MessageFormat& format, const Header& header, Bytes message);
   void refuse(OfErrorCode code, std::uint32_t xid, Bytes message);
-  void apply_gathered();
-  void apply_one_by_one(const std::vector<Gathered>& gathered);
-  void write_dumps();
+  bool apply_gathered();  // false: the last of them was refused
+  bool apply_one_by_one(const std::vector<Gathered>& gathered);
+  void write_dumps(TimePoint end);
   [[nodiscard]] bool is_full() const { return out_.size() + waiting_ >= kMaxWaiting; }
   [[nodiscard]] bool hears(AsyncKind kind, unsigned reason) const;
   // Where packet-ins of a port go: always the same way, so that their order is kept.
@@ -138,22 +162,28 @@ class Session {
   // session_changes.cpp
   void flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message);
   void packet_out(Bytes body);
-  void release(std::uint32_t buffer_id);
+  void send_out(PacketOutSpec&& packet, std::uint32_t buffer);  // and the buffer is free
   void resume(Bytes body);
   void port_mod(const PortMod& mod);
   void table_mod(Bytes body);
-  [[nodiscard]] PacketOutSpec read_packet_out(Bytes body);
-  [[nodiscard]] PortStatus find_port(const PortMod& mod) const;
+  // Sets `buffer` to where the packet waits, or kNoBuffer; it still does.
+  [[nodiscard]] PacketOutSpec read_packet_out(Bytes body, std::uint32_t& buffer) const;
+  [[nodiscard]] PacketOutSpec released(std::uint32_t buffer) const;
+  [[nodiscard]] static const PortStatus& find_port(std::span<const PortStatus> ports, const PortMod& mod);
+  [[nodiscard]] static PortFlags flags_after(const PortMod& mod, PortFlags flags);
 
   // session_bundles.cpp
-  void bundle_control(std::uint32_t xid, Bytes body);
-  void bundle_add(std::uint32_t xid, Bytes body);
-  void commit_bundle(Bundle& bundle);
-  Bundle& open_bundle(std::uint32_t id, std::uint16_t flags, std::uint32_t xid);
-  std::map<std::uint32_t, Bundle>::iterator drop_bundle(std::map<std::uint32_t, Bundle>::iterator at);
+  void bundle_control(std::uint32_t xid, Bytes body, Bytes message);
+  void bundle_add(std::uint32_t xid, Bytes body, Bytes message);
+  void commit_bundle(const Bundle& bundle);
   // `at`: the message that is looked at.
-  void check_packets(std::span<const Modification> mods, std::span<const std::pair<std::size_t, PacketOutSpec>> packets,
-                     std::size_t& at) const;
+  void read_bundle(const Bundle& bundle, Bundled& bundled, std::size_t& at) const;
+  void note_port(const PortMod& mod, std::span<const PortStatus> ports, std::size_t message, Bundled& bundled) const;
+  void put_back(std::span<const Bundled::Port> ports) noexcept;
+  Bundle& open_bundle(std::uint32_t id, std::uint16_t flags);
+  void touch_bundle(Bundle& bundle, std::uint32_t xid, Bytes message);
+  std::map<std::uint32_t, Bundle>::iterator drop_bundle(std::map<std::uint32_t, Bundle>::iterator at);
+  void check_packets(const Bundled& bundled, std::size_t& at) const;
 
   // session_multipart.cpp
   void multipart(std::uint32_t xid, Bytes message);
@@ -161,11 +191,14 @@ class Session {
   void dump(const MultipartRequest& request, std::uint32_t xid, std::size_t count,
             std::function<void(Writer&, std::size_t)> encode);
   void dump_flows(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter);
+  // `encode` is called with each of the rules, in order.
+  void dump_rules(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter,
+                  std::function<void(Writer&, const Rule&)> encode);
+  void aggregate(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter);
   void dump_tables(const MultipartRequest& request, std::uint32_t xid);
   void dump_ports(const MultipartRequest& request, std::uint32_t xid);
   void dump_groups(const MultipartRequest& request, std::uint32_t xid);
   void dump_meters(const MultipartRequest& request, std::uint32_t xid);
-  [[nodiscard]] FlowTotals totals(const FlowMod& filter) const;
 
   // session_monitors.cpp
   void monitor_flows(const MultipartRequest& request, std::uint32_t xid);

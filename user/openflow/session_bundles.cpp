@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bundles: changes to rules, groups and ports, and packets to be sent, that happen together or not at all.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "user/openflow/codec/bundle_codec.h"
@@ -37,7 +40,7 @@ std::map<std::uint32_t, GroupRef> groups_after(InstanceApi& instance, const std:
 
 }  // namespace
 
-void Session::bundle_control(std::uint32_t xid, Bytes body) {
+void Session::bundle_control(std::uint32_t xid, Bytes body, Bytes message) {
   const BundleControl control = decode_bundle_control(body);
   const auto found = bundles_.find(control.id);
   if (control.command == BundleCommand::kOpen) {
@@ -45,13 +48,12 @@ void Session::bundle_control(std::uint32_t xid, Bytes body) {
       drop_bundle(found);
       throw OfError(OfErrorCode::kBundleExists, "bundle {} is open already", control.id);
     }
-    open_bundle(control.id, control.flags, xid);
+    touch_bundle(open_bundle(control.id, control.flags), xid, message);
     return encode_bundle_reply(out_, control, *version_, xid);
   }
   if (found == bundles_.end()) throw OfError(OfErrorCode::kBundleBadId, "no bundle {}", control.id);
   Bundle& bundle = found->second;
-  bundle.xid = xid;
-  bundle.used = Clock::now();
+  touch_bundle(bundle, xid, message);
   const bool ends = control.command != BundleCommand::kClose;
   try {
     if (control.command != BundleCommand::kDiscard && control.flags != bundle.flags)
@@ -62,7 +64,7 @@ void Session::bundle_control(std::uint32_t xid, Bytes body) {
     } else if (control.command == BundleCommand::kCommit) {
       commit_bundle(bundle);
     }
-  } catch (const OfError&) {
+  } catch (...) {
     drop_bundle(found);
     throw;
   }
@@ -70,7 +72,7 @@ void Session::bundle_control(std::uint32_t xid, Bytes body) {
   encode_bundle_reply(out_, control, *version_, xid);
 }
 
-void Session::bundle_add(std::uint32_t xid, Bytes body) {
+void Session::bundle_add(std::uint32_t xid, Bytes body, Bytes message) {
   const BundleAdd add = decode_bundle_add(body);
   const Header inner = read_header(add.message);
   if (inner.xid != xid) throw OfError(OfErrorCode::kBundleBadXid, "the bundled message has xid {:#x}", inner.xid);
@@ -78,27 +80,39 @@ void Session::bundle_add(std::uint32_t xid, Bytes body) {
     throw OfError(OfErrorCode::kBundleUnsupported, "the bundled message is of another version");
   const MessageFormat* format = find_message(*version_, add.message);
   if (format == nullptr || !may_be_bundled(format->kind))
-    throw OfError(OfErrorCode::kBundleUnsupported, "changes to rules, groups and ports, and packet-outs can be bundled");
+    throw OfError(OfErrorCode::kBundleUnsupported,
+                  "changes to rules, groups and ports, and packet-outs can be bundled");
   const auto found = bundles_.find(add.id);
-  Bundle& bundle = found != bundles_.end() ? found->second : open_bundle(add.id, add.flags, xid);
+  Bundle& bundle = found != bundles_.end() ? found->second : open_bundle(add.id, add.flags);
   if (bundle.closed) throw OfError(OfErrorCode::kBundleClosed, "bundle {} is closed", add.id);
   if (bundle.flags != add.flags)
     throw OfError(OfErrorCode::kBundleBadFlags, "bundle {} was opened with other flags", add.id);
-  constexpr std::size_t kOverhead = 64;  // of a message that is kept
+  const bool is_packet = format->kind == MessageKind::kPacketOut;
+  if ((bundle.flags & kBundleOrdered) != 0 && bundle.has_packets && !is_packet)
+    throw OfError(OfErrorCode::kBundleConflict, "packets leave last, and this bundle is to be done in order");
+  constexpr std::size_t kOverhead = 512;  // of a message that is kept, and then read
   const std::size_t bytes = add.message.size() + kOverhead;
   if (agent_.bundle_bytes() + bytes > kMaxBundleBytes)
     throw OfError(OfErrorCode::kBundleTooMany, "the bundles of this bridge hold more than {} bytes", kMaxBundleBytes);
-  bundle.xid = xid;
-  bundle.used = Clock::now();
+  touch_bundle(bundle, xid, message);
+  bundle.has_packets = bundle.has_packets || is_packet;
   bundle.bytes += bytes;
   agent_.bundle_bytes() += bytes;
   bundle.messages.emplace_back(add.message.begin(), add.message.end());
 }
 
-Session::Bundle& Session::open_bundle(std::uint32_t id, std::uint16_t flags, std::uint32_t xid) {
+Session::Bundle& Session::open_bundle(std::uint32_t id, std::uint16_t flags) {
   if (bundles_.size() == kMaxBundles) throw OfError(OfErrorCode::kOutOfBundles, "more than {} bundles", kMaxBundles);
-  const Bundle bundle{.flags = flags, .xid = xid, .used = Clock::now(), .messages = {}};
-  return bundles_.emplace(id, bundle).first->second;
+  return bundles_.emplace(id, Bundle{.flags = flags, .xid = 0, .head = {}, .used = Clock::now(), .messages = {}})
+      .first->second;
+}
+
+void Session::touch_bundle(Bundle& bundle, std::uint32_t xid, Bytes message) {
+  constexpr std::size_t kHead = 64;  // as many as OpenFlow wants to see in an error
+  const Bytes head = message.first(std::min(message.size(), kHead));
+  bundle.xid = xid;
+  bundle.head.assign(head.begin(), head.end());
+  bundle.used = Clock::now();
 }
 
 std::map<std::uint32_t, Session::Bundle>::iterator Session::drop_bundle(std::map<std::uint32_t, Bundle>::iterator at) {
@@ -112,59 +126,29 @@ void Session::expire_bundles(TimePoint now) {
       ++at;
       continue;
     }
-    refuse(OfErrorCode::kBundleTimeout, at->second.xid, {});
+    refuse(OfErrorCode::kBundleTimeout, at->second.xid, at->second.head);
     at = drop_bundle(at);
   }
 }
 
-// All of it, or nothing: OFPBF_ATOMIC and OFPBF_ORDERED, asked for or not. Ports first, for only they can be refused from
-// outside, and can be put back; then rules and groups, in order; packets leave when all of that is so.
-void Session::commit_bundle(Bundle& bundle) {
-  std::vector<Modification> mods;
-  std::vector<std::pair<std::size_t, PortMod>> port_mods;
-  std::vector<std::pair<std::size_t, PacketOutSpec>> packets;
-  std::vector<PortStatus> before;  // of ports that were changed
-  std::size_t at = 0;
+// All of it, or nothing: OFPBF_ATOMIC, asked for or not. Ports first, for only they can be refused from outside, and
+// can be put back; then rules and groups, in order; packets leave when all of that is so. That is OFPBF_ORDERED too,
+// for ports and rules do not hang on each other, and bundle_add() refuses changes behind a packet.
+void Session::commit_bundle(const Bundle& bundle) {
+  Bundled bundled;
+  std::size_t at = 0, ports = 0;
   try {
-    for (; at < bundle.messages.size(); ++at) {
-      const Bytes message{bundle.messages[at]};
-      const Bytes body = message.subspan(kHeaderSize);
-      switch (const MessageKind kind = find_message(*version_, message)->kind; kind) {
-        case MessageKind::kFlowMod: {
-          FlowMod mod = decode_flow_mod(body, *version_, table_ids_).mod;
-          mod.line = at + 1;
-          mods.emplace_back(std::move(mod));
-          break;
-        }
-        case MessageKind::kPortMod:
-          port_mods.emplace_back(at, decode_port_mod(body, *version_));
-          (void)find_port(port_mods.back().second);
-          break;
-        case MessageKind::kPacketOut:
-          packets.emplace_back(at, read_packet_out(body));
-          break;
-        default: {
-          const bool nicira = kind == MessageKind::kNxGroupMod;
-          GroupMod mod = decode_group_mod(nicira ? message.subspan(2 * kHeaderSize) : body, *version_, nicira);
-          mod.line = at + 1;
-          mods.emplace_back(std::move(mod));
-        }
-      }
+    read_bundle(bundle, bundled, at);
+    while (ports < bundled.ports.size()) {
+      const Bundled::Port& port = bundled.ports[ports++];
+      at = port.message;
+      if (port.flags != port.before.flags)
+        agent_.instance().set_port(agent_.name(), port.before.name, port.before.vlan, port.flags);
     }
-    check_packets(mods, packets, at);
-    for (const auto& [number, mod] : port_mods) {
-      at = number;
-      before.push_back(find_port(mod));
-      port_mod(mod);
-    }
-    if (!mods.empty()) agent_.instance().modify(agent_.name(), mods);
-    for (auto& [number, packet] : packets) {
-      at = number;
-      agent_.instance().packet_out(agent_.name(), std::move(packet));
-    }
+    at = bundle.messages.size();  // which one it is, the refusal says itself
+    if (!bundled.mods.empty()) agent_.instance().modify(agent_.name(), bundled.mods);
   } catch (const std::exception& error) {
-    for (; !before.empty(); before.pop_back())
-      agent_.instance().set_port(agent_.name(), before.back().name, before.back().vlan, before.back().flags);
+    put_back(std::span{bundled.ports}.first(ports));
     const auto* refusal = dynamic_cast<const OfError*>(&error);
     const std::size_t failed = refusal != nullptr && refusal->line() > 0 ? refusal->line() - 1 : at;
     if (failed < bundle.messages.size()) {
@@ -173,18 +157,84 @@ void Session::commit_bundle(Bundle& bundle) {
     }
     throw OfError(OfErrorCode::kBundleMessageFailed, "a message of the bundle: {}", error.what());
   }
+  for (Bundled::Packet& each : bundled.packets) send_out(std::move(each.packet), each.buffer);
 }
 
-void Session::check_packets(std::span<const Modification> mods,
-                            std::span<const std::pair<std::size_t, PacketOutSpec>> packets, std::size_t& at) const {
-  if (packets.empty()) return;
-  const auto groups = groups_after(agent_.instance(), agent_.name(), mods);
+// Checks all that can be checked before anything is changed.
+void Session::read_bundle(const Bundle& bundle, Bundled& bundled, std::size_t& at) const {
+  std::vector<PortStatus> ports;
+  std::set<std::uint32_t> buffers;
+  const auto claim = [&](std::uint32_t buffer) {
+    if (buffer != kNoBuffer && !buffers.insert(buffer).second)
+      throw OfError(OfErrorCode::kBufferEmpty, "buffer {:#x} is used twice", buffer);
+  };
+  for (; at < bundle.messages.size(); ++at) {
+    const Bytes message{bundle.messages[at]};
+    const Bytes body = message.subspan(kHeaderSize);
+    switch (const MessageKind kind = find_message(*version_, message)->kind; kind) {
+      case MessageKind::kFlowMod: {
+        FlowModMessage change = decode_flow_mod(body, *version_, table_ids_);
+        change.mod.line = at + 1;
+        bundled.mods.emplace_back(std::move(change.mod));
+        claim(change.buffer_id);
+        if (change.buffer_id != kNoBuffer)
+          bundled.packets.push_back({at, released(change.buffer_id), change.buffer_id});
+        break;
+      }
+      case MessageKind::kPortMod:
+        if (ports.empty()) ports = agent_.instance().port_settings(agent_.name());
+        note_port(decode_port_mod(body, *version_), ports, at, bundled);
+        break;
+      case MessageKind::kPacketOut: {
+        std::uint32_t buffer = kNoBuffer;
+        PacketOutSpec packet = read_packet_out(body, buffer);
+        claim(buffer);
+        bundled.packets.push_back({at, std::move(packet), buffer});
+        break;
+      }
+      default: {
+        const bool nicira = kind == MessageKind::kNxGroupMod;
+        GroupMod mod = decode_group_mod(nicira ? message.subspan(2 * kHeaderSize) : body, *version_, nicira);
+        mod.line = at + 1;
+        bundled.mods.emplace_back(std::move(mod));
+      }
+    }
+  }
+  check_packets(bundled, at);
+}
+
+// What several of them say of a port is one change.
+void Session::note_port(const PortMod& mod, std::span<const PortStatus> ports, std::size_t message,
+                        Bundled& bundled) const {
+  const PortStatus& port = find_port(ports, mod);
+  auto known =
+      std::ranges::find(bundled.ports, mod.number, [](const Bundled::Port& each) { return each.before.number; });
+  if (known == bundled.ports.end()) known = bundled.ports.insert(known, {message, port, port.flags});
+  known->message = message;
+  known->flags = flags_after(mod, known->flags);
+}
+
+void Session::put_back(std::span<const Bundled::Port> ports) noexcept {
+  for (const Bundled::Port& port : ports) {
+    try {
+      if (port.flags != port.before.flags)
+        agent_.instance().set_port(agent_.name(), port.before.name, port.before.vlan, port.before.flags);
+    } catch (const std::exception& error) {
+      spdlog::error("bridge '{}': a bundle failed, and port '{}' stays changed: {}", agent_.name(), port.before.name,
+                    error.what());
+    }
+  }
+}
+
+void Session::check_packets(const Bundled& bundled, std::size_t& at) const {
+  if (bundled.packets.empty()) return;
+  const auto groups = groups_after(agent_.instance(), agent_.name(), bundled.mods);
   std::map<std::uint32_t, MeterRef> meters;
   for (const MeterStatus& status : agent_.instance().meter_list(agent_.name()))
     meters[status.meter->config.id] = status.meter;
-  for (const auto& [number, packet] : packets) {
-    at = number;
-    check_packet_out({groups, meters}, packet.actions);
+  for (const Bundled::Packet& each : bundled.packets) {
+    at = each.message;
+    check_packet_out({groups, meters}, each.packet.actions);
   }
 }
 

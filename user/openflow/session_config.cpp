@@ -9,7 +9,7 @@ namespace shunt::openflow {
 
 std::vector<PortDescription> Session::ports() const {
   std::vector<PortDescription> ports;
-  for (const PortStatus& port : agent_.instance().ports(agent_.name())) ports.push_back(description_of(port));
+  for (const PortStatus& port : agent_.instance().port_settings(agent_.name())) ports.push_back(description_of(port));
   return ports;
 }
 

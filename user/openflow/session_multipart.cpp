@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "user/openflow/codec/group_codec.h"
@@ -10,6 +11,7 @@
 #include "user/openflow/codec/table_codec.h"
 #include "user/openflow/session.h"
 #include "user/pipeline/group_edit.h"
+#include "user/pipeline/rule_walk.h"
 
 namespace shunt::openflow {
 namespace {
@@ -29,6 +31,12 @@ PortFigures figures_of(const PortStatus& port) {
   figures.tx_bytes = port.tx_bytes;
   for (const std::uint64_t drops : port.stats.drops) figures.rx_dropped += drops;
   return figures;
+}
+
+FlowMod checked(FlowMod&& filter) {
+  if (filter.table && *filter.table >= kTableCount)
+    throw OfError(OfErrorCode::kRequestBadTable, "table {}: tables are 0 to {}", *filter.table, kTableCount - 1);
+  return std::move(filter);
 }
 
 template <typename T>
@@ -60,15 +68,15 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
     }
     case MultipartKind::kFlow:
     case MultipartKind::kFlowStats:
-      return dump_flows(request, xid, decode_flow_filter(request.body, version));
+      return dump_flows(request, xid, checked(decode_flow_filter(request.body, version)));
     case MultipartKind::kNxFlow:
-      return dump_flows(request, xid, decode_nx_flow_filter(request.body));
+      return dump_flows(request, xid, checked(decode_nx_flow_filter(request.body)));
     case MultipartKind::kAggregate:
     case MultipartKind::kNxAggregate: {
       const bool nicira = request.format->kind == MultipartKind::kNxAggregate;
-      const FlowTotals sum =
-          totals(nicira ? decode_nx_flow_filter(request.body) : decode_flow_filter(request.body, version));
-      return dump(request, xid, 1, [sum, version](Writer& out, std::size_t) { encode_aggregate(out, sum, version); });
+      return aggregate(
+          request, xid,
+          checked(nicira ? decode_nx_flow_filter(request.body) : decode_flow_filter(request.body, version)));
     }
     case MultipartKind::kTable:
     case MultipartKind::kTableDescription:
@@ -107,20 +115,46 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
 }
 
 void Session::dump_flows(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter) {
-  const auto rules = shared(agent_.instance().flow_list(agent_.name(), filter));
-  dump(request, xid, rules->size(),
-       [rules, kind = request.format->kind, version = *version_, age = flow_age_, now = Clock::now()](
-           Writer& out, std::size_t i) { encode_flow_entry(out, *(*rules)[i], now, kind, version, age); });
+  dump_rules(request, xid, filter,
+             [kind = request.format->kind, version = *version_, age = flow_age_, now = Clock::now()](
+                 Writer& out, const Rule& rule) { encode_flow_entry(out, rule, now, kind, version, age); });
 }
 
-FlowTotals Session::totals(const FlowMod& filter) const {
-  FlowTotals sum;
-  for (const RuleRef& rule : agent_.instance().flow_list(agent_.name(), filter)) {
-    sum.packets += rule->counters.packets();
-    sum.bytes += rule->counters.bytes();
-    ++sum.flows;
-  }
-  return sum;
+// In order where they are few enough for somebody to look at. Each is let go when the next one is written, so that the
+// last of a million does not let all go at once.
+void Session::dump_rules(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter,
+                         std::function<void(Writer&, const Rule&)> encode) {
+  constexpr std::size_t kMostInOrder = 10'000;
+  struct Rules {
+    InstanceApi::RuleSource source;
+    std::vector<RuleRef> found;
+  };
+  const auto rules = std::make_shared<Rules>(Rules{agent_.instance().flow_walk(agent_.name(), filter), {}});
+  dump(request, xid, 0, [rules, encode = std::move(encode)](Writer& out, std::size_t i) {
+    if (i > 0) rules->found[i - 1].reset();
+    encode(out, *rules->found[i]);
+  });
+  dumps_.back().prepare = [rules]() -> std::optional<std::size_t> {
+    if (rules->source(rules->found)) return std::nullopt;
+    rules->source = nullptr;
+    if (rules->found.size() <= kMostInOrder) put_in_order(rules->found);
+    return rules->found.size();
+  };
+}
+
+void Session::aggregate(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter) {
+  const auto sum = std::make_shared<FlowTotals>();
+  dump(request, xid, 0, [sum, version = *version_](Writer& out, std::size_t) { encode_aggregate(out, *sum, version); });
+  dumps_.back().prepare = [sum, source = agent_.instance().flow_walk(agent_.name(), filter)] {
+    std::vector<RuleRef> rules;
+    const bool more = source(rules);
+    for (const RuleRef& rule : rules) {
+      sum->packets += rule->counters.packets();
+      sum->bytes += rule->counters.bytes();
+      ++sum->flows;
+    }
+    return more ? std::nullopt : std::optional<std::size_t>{1};
+  };
 }
 
 void Session::dump_tables(const MultipartRequest& request, std::uint32_t xid) {
@@ -147,7 +181,8 @@ void Session::dump_ports(const MultipartRequest& request, std::uint32_t xid) {
   const bool descriptions = request.format->kind == MultipartKind::kPortDescription;
   const bool has_filter = !descriptions || *version_ >= Version::k15;
   const std::optional<PortNo> wanted = has_filter ? decode_port_filter(request.body, *version_) : std::nullopt;
-  std::vector<PortStatus> found = agent_.instance().ports(agent_.name());
+  const InstanceApi& instance = agent_.instance();
+  std::vector<PortStatus> found = descriptions ? instance.port_settings(agent_.name()) : instance.ports(agent_.name());
   if (wanted) {
     std::erase_if(found, [&](const PortStatus& port) { return port.number != *wanted; });
     if (found.empty()) throw OfError(OfErrorCode::kBadPort, "no port {}", wanted->value);

@@ -47,13 +47,13 @@ TlsTransport::TlsTransport(UniqueFd socket, const TlsFiles& files, bool is_serve
 }
 
 Transport::Result TlsTransport::result_of(int done) {
-  wants_to_write_ = false;
+  wants_to_write_ = waits_to_read_ = false;
   if (done > 0) return {Outcome::kMoved, static_cast<std::size_t>(done)};
   const int error = SSL_get_error(ssl_.get(), done);
   wants_to_write_ = error == SSL_ERROR_WANT_WRITE;
-  const bool waits = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+  waits_to_read_ = error == SSL_ERROR_WANT_READ;
   ERR_clear_error();
-  return {waits ? Outcome::kWait : Outcome::kClosed};
+  return {wants_to_write_ || waits_to_read_ ? Outcome::kWait : Outcome::kClosed};
 }
 
 // What OpenSSL has read from the socket and not given out wakes nobody: all of it is taken.

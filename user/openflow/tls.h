@@ -26,6 +26,7 @@ class TlsTransport final : public Transport {
   [[nodiscard]] Result read(std::span<std::uint8_t> into) override;
   [[nodiscard]] Result write(std::span<const std::uint8_t> from) override;
   [[nodiscard]] bool wants_to_write() const override { return wants_to_write_; }
+  [[nodiscard]] bool waits_to_read() const override { return waits_to_read_; }
 
  private:
   struct Free {
@@ -36,7 +37,7 @@ class TlsTransport final : public Transport {
 
   std::unique_ptr<SSL_CTX, Free> context_;
   std::unique_ptr<SSL, Free> ssl_;
-  bool wants_to_write_ = false;
+  bool wants_to_write_ = false, waits_to_read_ = false;
 };
 
 }  // namespace shunt::openflow

@@ -29,8 +29,10 @@ class Transport {
   [[nodiscard]] virtual Result write(std::span<const std::uint8_t> from);
   // Nothing more will be written: the other side hears so once it has read what was.
   void end_writing();
-  // What the last read() or write() that had to wait is waiting for: the socket to take bytes (TLS shakes hands).
+  // What the last read() or write() that had to wait is waiting for, where that is not its own direction (TLS shakes
+  // hands): a read for the socket to take bytes, a write for bytes to come.
   [[nodiscard]] virtual bool wants_to_write() const { return false; }
+  [[nodiscard]] virtual bool waits_to_read() const { return false; }
 
  protected:
   UniqueFd socket_;

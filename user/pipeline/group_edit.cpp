@@ -97,6 +97,7 @@ void check_watch(const Group& group, const Bucket& bucket) {
 }  // namespace
 
 GroupEdit::GroupEdit(RuleEdit& edit) : edit_{edit}, groups_{std::make_shared<Groups>(*edit.bridge().groups)} {
+  edit_.bridge().groups = groups_;
   for (const auto& [id, group] : *groups_) count_buckets(*group, 1);
 }
 
@@ -132,20 +133,7 @@ void GroupEdit::apply_unlined(const GroupMod& mod) {
 }
 
 void GroupEdit::finish() {
-  edit_.bridge().groups = groups_;
-  // Rules that this edit has added are in no index yet.
-  const bool used = !deleted_.empty() && (!edit_.events().empty() ||
-                                          std::any_of(deleted_.begin(), deleted_.end(), [&](std::uint32_t id) {
-                                            return edit_.index().group_references(id) > 0;
-                                          }));
-  if (!used) return;
-  edit_.remove_if(
-      [&](const Rule& rule) {
-        bool uses = false;
-        for_each_group(rule.actions, [&](std::uint32_t id) { uses = uses || deleted_.contains(id); });
-        return uses;
-      },
-      RemovedReason::kGroupDelete);
+  for (const std::uint32_t id : std::exchange(deleted_, {})) edit_.remove_group_users(id);
 }
 
 // A group that is not there is gone already: no error (OpenFlow 1.3.5 section 6.7).

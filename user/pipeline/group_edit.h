@@ -29,10 +29,11 @@ class GroupEdit {
     std::uint64_t packets, bytes;  // that the new group started with
   };
 
+  // Rules that the edit adds from then on may name the groups that there are by then.
   explicit GroupEdit(RuleEdit& edit);
 
   void apply(const GroupMod& mod);
-  // Puts the groups into the edit's bridge and removes the rules whose groups are gone.
+  // Removes the rules whose groups are gone: before rules are changed next, and in the end.
   void finish();
   [[nodiscard]] const std::vector<Modified>& modified() const { return modified_; }
 
@@ -43,7 +44,7 @@ class GroupEdit {
   std::shared_ptr<Groups> groups_;
   std::unordered_map<std::uint32_t, std::uint32_t> chained_;  // buckets that forward to a group, or watch it
   std::int64_t bucket_count_ = 0;                             // of all groups
-  std::set<std::uint32_t> deleted_;
+  std::set<std::uint32_t> deleted_;                           // since finish()
   std::vector<Modified> modified_;
 
   void apply_unlined(const GroupMod& mod);

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/pipeline/meter_edit.h"
 
-#include <algorithm>
 
 #include "user/base/of_error.h"
-#include "user/pipeline/action_walk.h"
 
 namespace shunt {
 
@@ -91,16 +89,7 @@ void MeterEdit::apply_unlined(const MeterMod& mod) {
 
 void MeterEdit::finish() {
   edit_.bridge().meters = meters_;
-  const bool used = std::any_of(deleted_.begin(), deleted_.end(),
-                                [&](std::uint32_t id) { return edit_.index().meter_references(id) > 0; });
-  if (!used) return;
-  edit_.remove_if(
-      [&](const Rule& rule) {
-        bool uses = false;
-        for_each_meter(rule.actions, [&](std::uint32_t id) { uses = uses || deleted_.contains(id); });
-        return uses;
-      },
-      RemovedReason::kMeterDelete);
+  for (const std::uint32_t id : deleted_) edit_.remove_meter_users(id);
 }
 
 void MeterEdit::commit() {

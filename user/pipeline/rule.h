@@ -51,7 +51,7 @@ using RuleRef = std::shared_ptr<const Rule>;
 struct FlowMod {
   enum class Command { kAdd, kModify, kModifyStrict, kDelete, kDeleteStrict };
   Command command = Command::kAdd;
-  std::optional<std::uint8_t> table;  // kDelete: none means all tables; else 0
+  std::optional<std::uint8_t> table;  // none: all tables; to add: 0
   std::uint16_t priority = kDefaultPriority;
   std::uint64_t cookie = 0;
   std::optional<std::uint64_t> cookie_mask;  // selects, on modify and delete

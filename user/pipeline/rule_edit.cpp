@@ -2,7 +2,7 @@
 #include "user/pipeline/rule_edit.h"
 
 #include <algorithm>
-#include <tuple>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -19,12 +19,6 @@ std::uint8_t table_of(const FlowMod& mod) {
   if (table >= kTableCount)
     throw OfError(OfErrorCode::kFlowModBadTable, "table {}: tables are 0 to {}", table, kTableCount - 1);
   return table;
-}
-
-bool selects_beside_match(const FlowMod& filter, const Rule& rule) {
-  if (filter.cookie_mask && ((rule.cookie ^ filter.cookie) & *filter.cookie_mask) != 0) return false;
-  if (filter.out_port && !outputs_to(rule.actions, *filter.out_port)) return false;
-  return !filter.out_group || *filter.out_group == kGroupAny || names_group(rule.actions, *filter.out_group);
 }
 
 std::shared_ptr<Rule> make_rule(const FlowMod& mod, std::uint8_t table, TimePoint now) {
@@ -54,6 +48,12 @@ bool is_as_asked(const Rule& rule, const FlowMod& mod) {
 
 }  // namespace
 
+bool selects_beside_match(const FlowMod& filter, const Rule& rule) {
+  if (filter.cookie_mask && ((rule.cookie ^ filter.cookie) & *filter.cookie_mask) != 0) return false;
+  if (filter.out_port && !outputs_to(rule.actions, *filter.out_port)) return false;
+  return !filter.out_group || *filter.out_group == kGroupAny || names_group(rule.actions, *filter.out_group);
+}
+
 bool selects(const FlowMod& filter, const Rule& rule) {
   if (filter.table && *filter.table != rule.table) return false;
   const PipelineWords value = to_words(filter.match.value), mask = to_words(filter.match.mask);
@@ -79,6 +79,12 @@ FlowMod flow_mod_of(const Rule& rule) {
 
 std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filter, bool strict,
                                   std::uint64_t version) {
+  std::size_t looked_at = 0;
+  return select_rules(bridge, filter, strict, version, looked_at);
+}
+
+std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filter, bool strict, std::uint64_t version,
+                                  std::size_t& looked_at) {
   std::vector<RuleRef> selected;
   const std::size_t first = filter.table ? table_of(filter) : 0;
   const std::size_t last = filter.table ? first : kTableCount - 1;
@@ -87,7 +93,7 @@ std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filt
     const Classifier& rules = *bridge.tables[table];
     std::vector<RuleRef> found;
     if (!strict)
-      found = rules.select(filter.match, version);
+      found = rules.select(filter.match, version, looked_at);
     else if (RuleRef rule = rules.find(filter.match, filter.priority, version))
       found.push_back(std::move(rule));
     for (RuleRef& rule : found)
@@ -127,23 +133,33 @@ void RuleEdit::apply_unlined(const FlowMod& mod) {
     case Command::kModify:
     case Command::kModifyStrict: {
       FlowMod filter = mod;
-      filter.table = table_of(mod);
       filter.out_port.reset();  // OpenFlow: they select on delete only
       filter.out_group.reset();
-      check_rule({*bridge_.groups, *bridge_.meters}, mod, *filter.table);
-      const auto rules = select_rules(bridge_, filter, strict, version_);
-      for (const RuleRef& rule : rules) modify(mod, rule);
-      if (rules.empty() && mod.modify_adds) add(mod, *filter.table);
+      check_rule({*bridge_.groups, *bridge_.meters}, mod, table_of(mod));
+      const auto rules = select(filter, strict);
+      for (const RuleRef& rule : rules) {
+        if (!mod.table) check_rule({*bridge_.groups, *bridge_.meters}, mod, rule->table);
+        modify(mod, rule);
+      }
+      if (rules.empty() && mod.modify_adds) add(mod, table_of(mod));
       break;
     }
     case Command::kDelete:
-    case Command::kDeleteStrict: {
-      FlowMod filter = mod;
-      if (strict) filter.table = table_of(mod);
-      for (const RuleRef& rule : select_rules(bridge_, filter, strict, version_)) remove(rule, RemovedReason::kDelete);
+    case Command::kDeleteStrict:
+      for (const RuleRef& rule : select(mod, strict)) remove(rule, RemovedReason::kDelete);
       break;
-    }
   }
+}
+
+std::vector<RuleRef> RuleEdit::select(const FlowMod& filter, bool strict) {
+  std::vector<RuleRef> rules = select_rules(bridge_, filter, strict, version_, searched_);
+  refuse_long_search();
+  return rules;
+}
+
+void RuleEdit::refuse_long_search() const {
+  if (searched_ > search_limit_)
+    throw OfError(OfErrorCode::kBundleTooMany, "more than {} rules would be looked at", search_limit_);
 }
 
 // What goes goes first, so that a table with a limit has room for what comes. Of several mods for one rule the last
@@ -160,7 +176,7 @@ void RuleEdit::replace(std::span<const FlowMod> rules) {
     }
     if (old_rules[i] != nullptr) last_mod[old_rules[i].get()] = i;
   }
-  for (const RuleRef& rule : select_rules(bridge_, FlowMod{}, false, version_))
+  for (const RuleRef& rule : select(FlowMod{}, false))
     if (!last_mod.contains(rule.get())) remove(rule, RemovedReason::kDelete);
   for (std::size_t i = 0; i < rules.size(); ++i) {
     if (old_rules[i] != nullptr && (last_mod.at(old_rules[i].get()) != i || is_as_asked(*old_rules[i], rules[i])))
@@ -185,10 +201,25 @@ void RuleEdit::restore(const RestoredRule& restored) {
 
 void RuleEdit::remove(const RuleRef& rule, RemovedReason reason) { take_out(rule, reason); }
 
-void RuleEdit::remove_if(const std::function<bool(const Rule&)>& test, RemovedReason reason) {
-  for (const RuleRef& rule : select_rules(bridge_, FlowMod{}, false, version_))
-    if (test(*rule)) take_out(rule, reason);
+// Rules that this edit has added are in no index yet, and some that are there it has taken out.
+void RuleEdit::remove_group_users(std::uint32_t group) {
+  const std::set<RuleRef>& users = index_.group_users(group).rules;
+  remove_all({users.begin(), users.end()}, RemovedReason::kGroupDelete);
+  if (const auto added = group_users_.extract(group); !added.empty())
+    remove_all(added.mapped(), RemovedReason::kGroupDelete);
 }
+
+void RuleEdit::remove_meter_users(std::uint32_t meter) {
+  const std::set<RuleRef>& users = index_.meter_users(meter).rules;
+  remove_all({users.begin(), users.end()}, RemovedReason::kMeterDelete);
+}
+
+void RuleEdit::remove_all(const std::vector<RuleRef>& rules, RemovedReason reason) {
+  for (const RuleRef& rule : rules)
+    if (is_there(*rule)) take_out(rule, reason);
+}
+
+bool RuleEdit::is_there(const Rule& rule) const { return find(rule.table, rule.match, rule.priority).get() == &rule; }
 
 // Learned rules go when nothing is left that would learn more of them; among them may be other rules that learn.
 void RuleEdit::finish() {
@@ -202,7 +233,7 @@ void RuleEdit::finish() {
       filter.table = table_number;
       filter.cookie = cookie;
       filter.cookie_mask = ~std::uint64_t{0};
-      const auto rules = select_rules(bridge_, filter, false, version_);
+      const auto rules = select(filter, false);
       for (const RuleRef& rule : rules) take_out(rule, RemovedReason::kDelete);
       again = again || !rules.empty();
     }
@@ -281,7 +312,10 @@ void RuleEdit::modify(const FlowMod& mod, const RuleRef& rule) {
   changed.actions = mod.actions;
   auto successor = make_rule(changed, rule->table, rule->created);
   successor->modified.store(now_.time_since_epoch().count(), std::memory_order_relaxed);
-  if (!reset) pass_counters(rule, successor);
+  if (reset)
+    successor->counters.touch(now_);  // it was in use: its idle timeout starts again
+  else
+    pass_counters(rule, successor);
   take_out(rule, std::nullopt);
   insert(successor);
 }
@@ -308,38 +342,39 @@ void RuleEdit::evict_surplus(std::uint8_t number) {
   }
 }
 
-// As Open vSwitch: only a rule that would end by itself; the least important of them, of these the one that ends first.
+// As Open vSwitch: only a rule that would end by itself; the least important of them, of these the one that ends first
+// (as far as so many tell that seem to end before it: packets may have moved their ends).
 bool RuleEdit::evict_one(std::uint8_t number) {
-  std::vector<RuleRef> candidates = index_.timeouts().of_table(number);
-  std::unordered_set<const Rule*> gone;
-  for (const Event& event : events_) {
-    if (event.rule->table != number) continue;
-    if (!event.added)
-      gone.insert(event.rule.get());
-    else if (end_of(*event.rule))
-      candidates.push_back(event.rule);
+  constexpr unsigned kMostAsked = 128;
+  const RuleTimeouts::Ranks& ranks = index_.timeouts().ranks(number);
+  const auto [at, is_new] = evictable_.try_emplace(number, Evictable{{}, ranks.begin()});
+  auto& [known, next] = at->second;
+  if (is_new)
+    for (const Event& event : events_)
+      if (event.added && event.rule->table == number) note_end(at->second, *event.rule);
+  for (unsigned asked = 0;; ++asked) {
+    if (next != ranks.end() && (known.empty() || (asked < kMostAsked && *next < *known.begin()))) {
+      note_end(at->second, *(next++)->rule);
+      continue;
+    }
+    if (known.empty()) return false;
+    const Rule& victim = *known.extract(known.begin()).value().rule;
+    if (!is_there(victim)) continue;
+    take_out(victim.shared_from_this(), RemovedReason::kEviction);
+    return true;
   }
-  const RuleRef* victim = nullptr;
-  const auto rank = [](const Rule& rule) { return std::tuple{rule.importance, end_of(rule)->when, rule.created}; };
-  for (const RuleRef& rule : candidates)
-    if (!gone.contains(rule.get()) && (victim == nullptr || rank(*rule) < rank(**victim))) victim = &rule;
-  if (victim == nullptr) return false;
-  take_out(*victim, RemovedReason::kEviction);
-  return true;
+}
+
+void RuleEdit::note_end(Evictable& evictable, const Rule& rule) {
+  if (const auto end = end_of(rule)) evictable.known.insert({rule.importance, end->when, rule.created, &rule});
 }
 
 void RuleEdit::refuse_overlap(const FlowMod& mod, std::uint8_t number) {
-  auto found = peers_.find(number);
-  if (found == peers_.end()) {
-    found = peers_.emplace(number, Peers{}).first;
-    for (RuleRef& rule : table(number).rules(version_)) found->second[rule->priority].push_back(std::move(rule));
-  }
-  const auto peers = found->second.find(mod.priority);
-  if (peers == found->second.end()) return;
-  for (const RuleRef& rule : peers->second)
-    if (rule->match.overlaps(mod.match))
-      throw OfError(OfErrorCode::kOverlap, "overlaps a rule of table {} with priority {} (cookie {:#x})", number,
-                    mod.priority, rule->cookie);
+  const RuleRef rule = table(number).find_overlap(mod.match, mod.priority, version_, searched_);
+  refuse_long_search();
+  if (rule != nullptr)
+    throw OfError(OfErrorCode::kOverlap, "overlaps a rule of table {} with priority {} (cookie {:#x})", number,
+                  mod.priority, rule->cookie);
 }
 
 void RuleEdit::insert(RuleRef rule) {
@@ -348,7 +383,9 @@ void RuleEdit::insert(RuleRef rule) {
   count_learners(*rule, 1);
   if (rule_count_) ++*rule_count_;
   table(rule->table).insert(rule, version_);
-  if (const auto peers = peers_.find(rule->table); peers != peers_.end()) peers->second[rule->priority].push_back(rule);
+  if (const auto evictable = evictable_.find(rule->table); evictable != evictable_.end())
+    note_end(evictable->second, *rule);
+  for_each_group(rule->actions, [&](std::uint32_t group) { group_users_[group].push_back(rule); });
   events_.push_back({std::move(rule), true});
 }
 
@@ -358,8 +395,6 @@ void RuleEdit::take_out(const RuleRef& rule, std::optional<RemovedReason> reason
   count_learners(*rule, -1);
   if (rule_count_) --*rule_count_;
   table(rule->table).remove(*rule, version_);
-  if (const auto peers = peers_.find(rule->table); peers != peers_.end())
-    std::erase(peers->second[rule->priority], rule);
   events_.push_back({rule, false, reason});
 }
 

@@ -8,11 +8,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <limits>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "user/base/clock.h"
@@ -47,10 +47,13 @@ class RuleEdit {
   // Adds a rule that was there before: it overlaps and needs room as it did then.
   void restore(const RestoredRule& rule);
   void remove(const RuleRef& rule, RemovedReason reason);
-  // Removes the rules that `test` says yes to.
-  void remove_if(const std::function<bool(const Rule&)>& test, RemovedReason reason);
+  // Removes the rules that name a group, a meter.
+  void remove_group_users(std::uint32_t group);
+  void remove_meter_users(std::uint32_t meter);
   // Where the table holds more rules than it may: the ones that eviction would take go, as far as that goes.
   void evict_surplus(std::uint8_t table);
+  // Refuses to look at more rules than so many in search of those that mods select or overlap.
+  void limit_search(std::size_t rules) { search_limit_ = rules; }
 
   // Ends the edit: rules that go with what is gone are gone too. Before changed(), commit() and the rest.
   void finish();
@@ -73,7 +76,12 @@ class RuleEdit {
   [[nodiscard]] RuleRef find(std::uint8_t table, const Match& match, std::uint16_t priority) const;
 
  private:
-  using Peers = std::map<std::uint16_t, std::vector<RuleRef>>;  // rules of a table, by priority
+  // Of a table that something was evicted from. The rules that may go: those that this edit added, or asked when they
+  // end; and those of the index from `next` on.
+  struct Evictable {
+    RuleTimeouts::Ranks known;
+    RuleTimeouts::Ranks::const_iterator next;
+  };
 
   BridgeState bridge_;
   const RuleIndex& index_;
@@ -84,9 +92,12 @@ class RuleEdit {
   Change change_;
   std::vector<Modified> modified_;
   std::vector<Event> events_;
-  std::vector<RuleRef> touched_;                         // modified to what they are: their hard timeout starts again
-  std::optional<std::size_t> rule_count_;                // of all tables, once asked for; kept up
-  std::map<std::uint8_t, Peers> peers_;                  // of tables that an overlap was looked for in; kept up
+  std::vector<RuleRef> touched_;                 // modified to what they are: their hard timeout starts again
+  std::optional<std::size_t> rule_count_;        // of all tables, once asked for; kept up
+  std::map<std::uint8_t, Evictable> evictable_;  // kept up
+  std::unordered_map<std::uint32_t, std::vector<RuleRef>> group_users_;  // of those that this edit added
+  std::size_t searched_ = 0;                                             // rules
+  std::size_t search_limit_ = std::numeric_limits<std::size_t>::max();
   std::map<RuleIndex::Learned, std::int64_t> learners_;  // that this edit added, less those it removed
 
   void apply_unlined(const FlowMod& mod);
@@ -95,6 +106,11 @@ class RuleEdit {
   void pass_counters(const RuleRef& from, const std::shared_ptr<Rule>& to);
   void make_room(std::uint8_t table);
   bool evict_one(std::uint8_t table);
+  static void note_end(Evictable& evictable, const Rule& rule);
+  void remove_all(const std::vector<RuleRef>& rules, RemovedReason reason);
+  [[nodiscard]] bool is_there(const Rule& rule) const;
+  [[nodiscard]] std::vector<RuleRef> select(const FlowMod& filter, bool strict);
+  void refuse_long_search() const;
   void refuse_overlap(const FlowMod& mod, std::uint8_t table);
   void insert(RuleRef rule);
   void take_out(const RuleRef& rule, std::optional<RemovedReason> reason);
@@ -107,8 +123,12 @@ class RuleEdit {
 
 // The rules of a bridge at a version that a request selects: its match, cookie, out_port and out_group, as OpenFlow's
 // non-strict commands do; with `strict`, the one rule of its match and priority, if the others select it.
+// Adds to `looked_at` how many rules were looked at.
+std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filter, bool strict, std::uint64_t version,
+                                  std::size_t& looked_at);
 std::vector<RuleRef> select_rules(const BridgeState& bridge, const FlowMod& filter, bool strict, std::uint64_t version);
 // Whether a rule is one of those, not strictly.
 [[nodiscard]] bool selects(const FlowMod& filter, const Rule& rule);
+[[nodiscard]] bool selects_beside_match(const FlowMod& filter, const Rule& rule);  // by cookie, out_port and out_group
 
 }  // namespace shunt

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -26,8 +27,13 @@ class RuleIndex {
   void add(const RuleRef& rule, TimePoint now);
   void remove(const Rule& rule);
 
-  [[nodiscard]] std::uint32_t group_references(std::uint32_t group) const { return count(groups_, group); }
-  [[nodiscard]] std::uint32_t meter_references(std::uint32_t meter) const { return count(meters_, meter); }
+  // Who names a group, a meter.
+  struct Users {
+    std::uint32_t references = 0;  // a rule that names it twice counts twice
+    std::set<RuleRef> rules;
+  };
+  [[nodiscard]] const Users& group_users(std::uint32_t group) const { return users(groups_, group); }
+  [[nodiscard]] const Users& meter_users(std::uint32_t meter) const { return users(meters_, meter); }
   [[nodiscard]] std::uint32_t learners(const Learned& learned) const;
   [[nodiscard]] RuleTimeouts& timeouts() { return timeouts_; }
   [[nodiscard]] const RuleTimeouts& timeouts() const { return timeouts_; }
@@ -42,13 +48,14 @@ class RuleIndex {
   }
 
  private:
-  using Counts = std::unordered_map<std::uint32_t, std::uint32_t>;
-  static std::uint32_t count(const Counts& counts, std::uint32_t id) {
-    const auto found = counts.find(id);
-    return found == counts.end() ? 0 : found->second;
+  using UsersById = std::unordered_map<std::uint32_t, Users>;
+  static const Users& users(const UsersById& all, std::uint32_t id) {
+    static const Users kNone;
+    const auto found = all.find(id);
+    return found == all.end() ? kNone : found->second;
   }
 
-  Counts groups_, meters_;  // an id that a rule names twice counts twice
+  UsersById groups_, meters_;
   std::map<Learned, std::uint32_t> learners_;
   std::map<Learned, std::size_t> by_cookie_;
   RuleTimeouts timeouts_;

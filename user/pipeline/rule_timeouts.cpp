@@ -39,7 +39,7 @@ void RuleTimeouts::add(const RuleRef& rule, TimePoint now) {
 void RuleTimeouts::remove(const Rule& rule) {
   const auto found = rules_.find(&rule);
   if (found == rules_.end()) return;
-  queue_.erase({found->second.ask, &rule});
+  dequeue(found->second);
   rules_.erase(found);
 }
 
@@ -52,7 +52,7 @@ std::vector<RemovedRule> RuleTimeouts::due(TimePoint now) {
   std::vector<Entry*> asked;
   while (!queue_.empty() && queue_.begin()->first <= now) {
     asked.push_back(&rules_.at(queue_.begin()->second));
-    queue_.erase(queue_.begin());
+    dequeue(*asked.back());
   }
   std::vector<RemovedRule> due;
   for (Entry* entry : asked) {
@@ -62,18 +62,17 @@ std::vector<RemovedRule> RuleTimeouts::due(TimePoint now) {
   return due;
 }
 
-std::vector<RuleRef> RuleTimeouts::of_table(std::uint8_t table) const {
-  std::vector<RuleRef> found;
-  for (const auto& [rule, entry] : rules_)
-    if (rule->table == table && end_of(*rule)) found.push_back(entry.rule);
-  return found;
-}
-
 void RuleTimeouts::enqueue(Entry& entry, TimePoint now) {
   const auto end = end_of(*entry.rule);
   entry.ask = end ? end->when : now + kFinInterval;
   if (entry.by_fin) entry.ask = std::min(entry.ask, now + kFinInterval);
   queue_.emplace(entry.ask, entry.rule.get());
+  ranks_[entry.rule->table].insert(rank_of(entry));
+}
+
+void RuleTimeouts::dequeue(const Entry& entry) {
+  ranks_[entry.rule->table].erase(rank_of(entry));
+  queue_.erase({entry.ask, entry.rule.get()});
 }
 
 }  // namespace shunt

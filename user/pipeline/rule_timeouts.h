@@ -6,6 +6,8 @@
 // and each second where it has a fin_timeout action. Threads: control; lower_timeouts() any.
 #pragma once
 
+#include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -37,8 +39,16 @@ class RuleTimeouts {
   [[nodiscard]] std::optional<TimePoint> next() const;  // of due()
   // Rules whose time has come; they stay until remove().
   [[nodiscard]] std::vector<RemovedRule> due(TimePoint now);
-  // Rules of the table that have a timeout, in no order.
-  [[nodiscard]] std::vector<RuleRef> of_table(std::uint8_t table) const;
+  // Rules of the table that have a timeout, in the order in which eviction takes them. Packets may have moved an end
+  // since it was asked: none ends sooner than it says here, but for what fin_timeout did within a second.
+  struct Rank {
+    std::uint16_t importance;
+    TimePoint end, created;
+    const Rule* rule;
+    friend auto operator<=>(const Rank&, const Rank&) = default;
+  };
+  using Ranks = std::set<Rank>;
+  [[nodiscard]] const Ranks& ranks(std::uint8_t table) const { return ranks_[table]; }
 
  private:
   struct Entry {
@@ -47,11 +57,16 @@ class RuleTimeouts {
     bool by_fin;  // may be brought closer at any moment
   };
   using Queue = std::set<std::pair<TimePoint, const Rule*>>;
+  static Rank rank_of(const Entry& entry) {
+    return {entry.rule->importance, entry.ask, entry.rule->created, entry.rule.get()};
+  }
 
   void enqueue(Entry& entry, TimePoint now);
+  void dequeue(const Entry& entry);
 
   std::unordered_map<const Rule*, Entry> rules_;
   Queue queue_;
+  std::array<Ranks, kTableCount> ranks_;
 };
 
 }  // namespace shunt

@@ -13,6 +13,7 @@
 #include "user/pipeline/rule_check.h"
 #include "user/pipeline/rule_edit.h"
 #include "user/pipeline/rule_index.h"
+#include "user/pipeline/rule_walk.h"
 
 namespace shunt {
 
@@ -205,22 +206,19 @@ Change Switch::apply(BridgeId id, std::span<const FlowMod> mods, TimePoint now) 
 // Groups are there for the rules behind them in the list, and gone for those behind their end.
 Change Switch::apply(BridgeId id, std::span<const Modification> mods, TimePoint now) {
   RuleEdit edit{bridge(id), index(id), version() + 1, now};
-  std::vector<std::unique_ptr<GroupEdit>> groups;
-  bool in_groups = false;
-  const auto end_groups = [&] {
-    if (std::exchange(in_groups, false)) groups.back()->finish();
-  };
+  edit.limit_search(kMaxSearchedRules);
+  std::optional<GroupEdit> groups;
   for (const Modification& mod : mods) {
     if (const auto* group = std::get_if<GroupMod>(&mod)) {
-      if (!std::exchange(in_groups, true)) groups.push_back(std::make_unique<GroupEdit>(edit));
-      groups.back()->apply(*group);
+      if (!groups) groups.emplace(edit);
+      groups->apply(*group);
     } else {
-      end_groups();
+      if (groups) groups->finish();
       edit.apply(std::get<FlowMod>(mod));
     }
   }
-  end_groups();
-  return commit(edit, groups);
+  if (groups) groups->finish();
+  return commit(edit, groups ? &*groups : nullptr);
 }
 
 Change Switch::replace(BridgeId id, std::span<const FlowMod> rules, TimePoint now) {
@@ -231,11 +229,10 @@ Change Switch::replace(BridgeId id, std::span<const FlowMod> rules, TimePoint no
 
 Change Switch::apply_group(BridgeId id, std::span<const GroupMod> mods, TimePoint now) {
   RuleEdit edit{bridge(id), index(id), version() + 1, now};
-  std::vector<std::unique_ptr<GroupEdit>> groups;
-  groups.push_back(std::make_unique<GroupEdit>(edit));
-  for (const GroupMod& mod : mods) groups.front()->apply(mod);
-  groups.front()->finish();
-  return commit(edit, groups);
+  GroupEdit groups{edit};
+  for (const GroupMod& mod : mods) groups.apply(mod);
+  groups.finish();
+  return commit(edit, &groups);
 }
 
 Change Switch::apply_meter(BridgeId id, std::span<const MeterMod> mods, TimePoint now) {
@@ -347,7 +344,7 @@ Change Switch::learn(BridgeId id, const FlowMod& mod, std::uint32_t limit, const
   return commit(edit);
 }
 
-Change Switch::commit(RuleEdit& edit, std::span<const std::unique_ptr<GroupEdit>> groups) {
+Change Switch::commit(RuleEdit& edit, const GroupEdit* groups) {
   edit.finish();
   if (!edit.changed()) {
     (void)edit.commit();  // rules that were modified to what they are
@@ -356,8 +353,8 @@ Change Switch::commit(RuleEdit& edit, std::span<const std::unique_ptr<GroupEdit>
   }
   publish(edit.commit());
   note(edit);
-  for (const auto& some : groups)
-    for (const GroupEdit::Modified& group : some->modified())
+  if (groups != nullptr)
+    for (const GroupEdit::Modified& group : groups->modified())
       successors_.push_back({version(),
                              group.old_group,
                              &group.old_group->counters,
@@ -395,22 +392,7 @@ void Switch::note(const RuleEdit& edit) {
 std::vector<RuleRef> Switch::list(BridgeId id, const FlowMod& filter) const {
   settle_counters();
   std::vector<RuleRef> rules = select_rules(bridge(id), filter, false, version());
-  // A million rules are looked at once each, and not each time that two of them are compared.
-  struct Ranked {
-    std::uint32_t rank;  // the table; then the priority, greatest first
-    TimePoint created;
-    RuleRef rule;
-  };
-  std::vector<Ranked> ranked;
-  ranked.reserve(rules.size());
-  for (RuleRef& rule : rules) {
-    const auto rank = std::uint32_t{rule->table} << 16 | (0xffffu - rule->priority);
-    ranked.push_back({rank, rule->created, std::move(rule)});
-  }
-  std::stable_sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
-    return std::tie(a.rank, a.created) < std::tie(b.rank, b.created);
-  });
-  std::ranges::transform(ranked, rules.begin(), [](Ranked& each) { return std::move(each.rule); });
+  put_in_order(rules);
   return rules;
 }
 
@@ -420,16 +402,18 @@ const BridgeState* Switch::find_bridge(const std::string& name) const {
   return nullptr;
 }
 
-std::uint32_t Switch::group_references(BridgeId id, std::uint32_t group) const {
-  std::uint32_t references = index(id).group_references(group);
-  for (const auto& [other, chained] : *bridge(id).groups)
-    for (const BucketRef& bucket : chained->buckets)
-      for_each_group(bucket->actions, [&](std::uint32_t named) { references += named == group; });
+std::map<std::uint32_t, std::uint32_t> Switch::group_references(BridgeId id) const {
+  std::map<std::uint32_t, std::uint32_t> references;
+  for (const auto& [number, group] : *bridge(id).groups) {
+    references[number] += index(id).group_users(number).references;
+    for (const BucketRef& bucket : group->buckets)
+      for_each_group(bucket->actions, [&](std::uint32_t named) { ++references[named]; });
+  }
   return references;
 }
 
 std::uint32_t Switch::meter_references(BridgeId id, std::uint32_t meter) const {
-  return index(id).meter_references(meter);
+  return index(id).meter_users(meter).references;
 }
 
 // In the order of the changes, so that what passes through several successors arrives in one go.
@@ -444,6 +428,7 @@ void Switch::settle_counters() const {
 }
 
 void Switch::collect(std::uint64_t version) {
+  if (!held_.empty()) version = std::min(version, *held_.begin());
   std::erase_if(old_states_, [&](const SwitchStateRef& state) { return state->version < version; });
   for (const auto& bridge : state_->bridges)
     for (const auto& rules : bridge->tables)

@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <variant>
@@ -50,6 +51,8 @@ struct BridgePort {
 // Bounds on the memory that a controller can ask for.
 inline constexpr std::uint32_t kMaxTableRules = 1'000'000;  // of a table without a limit of its own
 inline constexpr std::size_t kMaxBridgeRules = 2'000'000;
+// And on the time: loose changes look at all rules of a table, each. Of a list of rules and groups, all together.
+inline constexpr std::size_t kMaxSearchedRules = 20'000'000;
 
 struct TableConfig {
   std::string name;
@@ -206,8 +209,8 @@ class Switch {
   // A bridge as it is until the next change; null: none.
   [[nodiscard]] const BridgeState* find_bridge(const std::string& name) const;
   [[nodiscard]] const BridgeState* find_bridge(BridgeId id) const { return state_->find(id); }
-  // Rules that name a group, a meter; for a group, buckets of others too.
-  [[nodiscard]] std::uint32_t group_references(BridgeId bridge, std::uint32_t group) const;
+  // How many rules, and buckets of other groups, name each group; rules, a meter.
+  [[nodiscard]] std::map<std::uint32_t, std::uint32_t> group_references(BridgeId bridge) const;
   [[nodiscard]] std::uint32_t meter_references(BridgeId bridge, std::uint32_t meter) const;
   // Called with each meter that has a slot of its own from now on, before the state that names it is published: writes
   // encode_meter() there. No program uses the slot then.
@@ -217,8 +220,11 @@ class Switch {
   // and expire() do it by themselves.
   void settle_counters() const;
   // Frees what was removed at or before `version`: call when no reader holds an older state and no program runs over
-  // the flows that it changed.
+  // the flows that it changed. Not what came after a version that is held.
   void collect(std::uint64_t version);
+  // For whoever goes over rules of a version a piece at a time (rule_walk.h). Not for long: all that goes is kept.
+  void hold(std::uint64_t version) { held_.insert(version); }
+  void release(std::uint64_t version) { held_.erase(held_.find(version)); }
 
  private:
   // A rule that `modify` replaced, or a group: what flows credit to it after that is the new one's. It is dropped when
@@ -238,6 +244,7 @@ class Switch {
   // Control thread only.
   std::uint32_t next_bridge_ = 1;
   std::vector<SwitchStateRef> old_states_;  // kept until collect(), so that no reader is the one who frees them
+  std::multiset<std::uint64_t> held_;       // versions
   mutable std::vector<Successor> successors_;
   std::map<BridgeId, std::unique_ptr<RuleIndex>> indexes_;
   std::unique_ptr<MeterSlots> meter_slots_;
@@ -248,7 +255,7 @@ class Switch {
   [[nodiscard]] RuleIndex& index(BridgeId id) const { return *indexes_.at(id); }
   void publish(std::vector<std::shared_ptr<const BridgeState>> bridges);
   void publish(BridgeState bridge);  // in place of the one with its id
-  Change commit(RuleEdit& edit, std::span<const std::unique_ptr<GroupEdit>> groups = {});
+  Change commit(RuleEdit& edit, const GroupEdit* groups = nullptr);
   void note(const RuleEdit& edit);  // what came and went, once it is published
   BridgeState make_bridge(BridgeId id, const std::string& name) const;
 };

@@ -95,6 +95,7 @@ class FakeInstance : public InstanceApi {
     throw Error("bridge '{}' has no port '{}'", bridge, interface);
   }
   std::vector<PortStatus> ports(const std::string& bridge) const override { return at(bridge).ports; }
+  std::vector<PortStatus> port_settings(const std::string& bridge) const override { return at(bridge).ports; }
   shunt_port_stats stray_stats() const override { return stray; }
 
   void batch(const std::function<void()>& work) override {
@@ -135,6 +136,12 @@ class FakeInstance : public InstanceApi {
   std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override {
     last_mods = {filter};
     return {at(bridge).rules.begin(), at(bridge).rules.end()};
+  }
+  RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) override {
+    return [found = flow_list(bridge, filter)](std::vector<RuleRef>& rules) {
+      rules.insert(rules.end(), found.begin(), found.end());
+      return false;
+    };
   }
   std::map<std::string, PortNo> port_names(const std::string& bridge) const override {
     std::map<std::string, PortNo> names;

@@ -89,6 +89,47 @@ TEST_SUITE("classifier") {
     }
   }
 
+  TEST_CASE("a rule that overlaps a match is found where a linear scan finds one") {
+    std::size_t found = 0;
+    for (unsigned seed = 0; seed < 12; ++seed) {
+      std::mt19937_64 random{seed};
+      Classifier classifier;
+      std::vector<RuleRef> rules;
+      for (const RuleRef& each : random_rules(random, 10 + seed * 15)) {
+        const auto priority = static_cast<std::uint16_t>(each->priority % 3);
+        if (classifier.find(each->match, priority, 1) != nullptr) continue;
+        rules.push_back(make_rule(priority, each->match));
+        classifier.insert(rules.back(), 1);
+      }
+      classifier.publish();
+      classifier.remove(*rules.front(), 1);
+      for (const RuleRef& other : random_rules(random, 100)) {
+        const auto priority = static_cast<std::uint16_t>(other->priority % 4);
+        const auto is_one = [&](const RuleRef& rule) {
+          return rule != rules.front() && rule->priority == priority && rule->match.overlaps(other->match);
+        };
+        std::size_t looked_at = 0;
+        const RuleRef overlap = classifier.find_overlap(other->match, priority, 1, looked_at);
+        CHECK((overlap != nullptr) == std::any_of(rules.begin(), rules.end(), is_one));
+        if (overlap == nullptr) continue;
+        CHECK(is_one(overlap));
+        ++found;
+      }
+    }
+    CHECK(found > 10);
+  }
+
+  // A flow-mod with check_overlap looked at every rule of its table.
+  TEST_CASE("among many rules of one mask few are looked at for one that overlaps") {
+    Classifier classifier;
+    for (std::uint32_t i = 0; i < 10'000; ++i) classifier.insert(make_rule(5, ipv4_src(i, 32)), 1);
+    classifier.publish();
+    std::size_t looked_at = 0;
+    CHECK(classifier.find_overlap(ipv4_src(20'000, 32), 5, 1, looked_at) == nullptr);
+    CHECK(looked_at < 10);
+    CHECK(classifier.find_overlap(ipv4_src(77, 32), 5, 1, looked_at) != nullptr);
+  }
+
   TEST_CASE("rule sets of each ClassBench kind are searched as a linear scan does it") {
     for (const RuleMix& mix : rule_mixes())
       for (const std::size_t count : {1'000u, 10'000u}) {

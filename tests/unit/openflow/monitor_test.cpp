@@ -194,7 +194,8 @@ TEST_SUITE("openflow flow monitor") {
       watching.session->set_waiting(Session::kMaxWaiting);
       watching.change(Command::kAdd, 4);  // comes, changes
       watching.change(Command::kModifyStrict, 4, 9);
-      watching.change(Command::kAdd, 5);  // comes and goes
+      watching.change(Command::kAdd, 5);  // comes, is said once more, and goes
+      watching.change(Command::kAdd, 5);
       watching.change(Command::kDeleteStrict, 5);
       watching.change(Command::kModifyStrict, 1, 9);  // changes
       watching.change(Command::kModifyStrict, 2, 9);  // changes and goes
@@ -214,6 +215,108 @@ TEST_SUITE("openflow flow monitor") {
       watching.change(Command::kAdd, 6);
       CHECK(watching.heard() == "1:6");
     }
+  }
+
+  // A monitor of one kind of change had only those of that kind held: of a rule that it did not hear go, it heard that
+  // it is there; and rules that had come and gone stayed held for ever.
+  TEST_CASE("who is paused and wants to hear of some kinds of change only is told nothing that is not so any more") {
+    Watching watching{Version::k14};
+    std::uint16_t flags = kMonitorAdd;
+    std::string in_the_end = "5 1:4 6";
+    SUBCASE("additions") {}
+    SUBCASE("removals") {
+      flags = kMonitorRemoved;
+      in_the_end = "5 2:1 6";
+    }
+    SUBCASE("additions and removals") {
+      flags = kMonitorAdd | kMonitorRemoved;
+      in_the_end = "5 2:1 1:4 6";
+    }
+    SUBCASE("modifications") {
+      flags = kMonitorModify;
+      in_the_end = "5 3:2 6";
+    }
+    for (std::uint16_t priority = 1; priority <= 2; ++priority) watching.change(Command::kAdd, priority);
+    watching.watch(1, flags);
+    CHECK(watching.heard().empty());
+    watching.session->set_waiting(Session::kMaxWaiting);
+    watching.change(Command::kDeleteStrict, 1);
+    watching.change(Command::kModifyStrict, 2, 9);
+    watching.change(Command::kAdd, 3);  // comes, changes and goes
+    watching.change(Command::kModifyStrict, 3, 9);
+    watching.change(Command::kDeleteStrict, 3);
+    watching.change(Command::kAdd, 4);
+    watching.session->set_waiting(0);
+    const std::string told = watching.heard();
+    CHECK(told == in_the_end);
+  }
+
+  TEST_CASE("who is paused and wants to hear of its own changes only hears of them") {
+    Watching watching{Version::k14};
+    watching.watch(1, kMonitorAdd | kMonitorNoAbbreviation | kMonitorOnlyOwn);
+    // A dump that is not read yet has what changes meanwhile held.
+    for (std::uint16_t i = 100; i < 2100; ++i) watching.change(Command::kAdd, i);
+    CHECK(watching.heard().empty());
+    watching.session->set_waiting(Session::kMaxWaiting - 1);
+    watching.change(Command::kAdd, 7, 1, 33);
+    watching.watch(2, kMonitorInitial);
+    watching.session->process();
+    Session other{*watching.agent, Session::Kind::kController};
+    {
+      const BridgeAgent::Asking asking{*watching.agent, *watching.session, 34};
+      watching.change(Command::kAdd, 8);
+    }
+    {
+      const BridgeAgent::Asking asking{*watching.agent, other, 35};
+      watching.change(Command::kAdd, 9);
+    }
+    watching.session->set_waiting(0);
+    const std::string told = watching.heard();
+    CHECK(told.starts_with("1:7 0:"));
+    CHECK(told.ends_with(" 1:8"));
+    CHECK(told.find("1:9") == std::string::npos);
+  }
+
+  TEST_CASE("a rule that several new monitors select is told once, with all that one of them wants") {
+    Watching watching{Version::k14};
+    for (std::uint16_t priority = 1; priority <= 3; ++priority) watching.change(Command::kAdd, priority);
+    Writer out;
+    {
+      const MessageScope message{out, Version::k14, MessageKind::kMultipartRequest, 70};
+      out.u16(16);
+      out.zeros(6);
+      const auto entry = [&](std::uint32_t id, std::uint16_t flags, std::uint8_t command) {
+        out.u32(id);
+        out.u32(0xffffffff);
+        out.u32(0xffffffff);
+        out.u16(flags);
+        out.u8(0xff);
+        out.u8(command);
+        encode_match(out, Match{}, Version::k14);
+      };
+      entry(1, kMonitorInitial, 0);
+      for (int i = 0; i < 100; ++i) entry(1, kMonitorInitial, 1);  // changed, again and again
+      entry(2, kMonitorInitial | kMonitorInstructions, 0);
+      entry(3, kMonitorInitial, 0);
+      entry(3, 0, 2);  // and gone
+    }
+    watching.send(out);
+    const auto told = watching.replies();
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].body.size() == 8 + 3 * (24 + 8 + 8 + 16));  // each with its output
+    CHECK(watching.text_of(told) == "0:3 0:2 0:1");
+  }
+
+  // The length went round, and what came behind was read from the middle of it.
+  TEST_CASE("a change of a rule that no message of the reader's version holds is lost, and what follows is not") {
+    Watching watching{Version::k14};
+    watching.watch(1, kAll);
+    FlowMod large = Watching::mod(Command::kAdd, 5, 1);
+    for (int i = 0; i < 5000; ++i) large.actions.emplace_back(OutputAction{PortNo{1}});
+    watching.instance.flow_mod("br0", std::span{&large, 1});
+    watching.change(Command::kAdd, 6);
+    CHECK(watching.heard() == "1:6");
+    CHECK(watching.session->lost() == 1);
   }
 
   TEST_CASE("an answer is not overtaken by what changed since") {
@@ -237,11 +340,12 @@ TEST_SUITE("openflow table status") {
     TableConfig config;
     config.max_rules = 10;
     watching.instance.set_table("br0", 0, config);
-    const auto table_mod = [&](std::uint32_t flags, std::vector<std::uint8_t> limits) {
+    const auto table_mod = [&](std::uint32_t flags, std::vector<std::uint8_t> limits, std::uint8_t table = 0) {
       Writer out;
       {
         const MessageScope message{out, Version::k14, MessageKind::kTableMod, 3};
-        out.zeros(4);
+        out.u8(table);
+        out.zeros(3);
         out.u32(flags);
         if (!limits.empty()) {
           const Tlv property{out, 3};
@@ -267,6 +371,9 @@ TEST_SUITE("openflow table status") {
     CHECK(table_mod(kVacancy, {}) == "(8, 1)");         // no limits were ever said
     CHECK(table_mod(kVacancy, {80, 20}) == "(14, 2)");  // the lower is the greater
     CHECK(table_mod(kVacancy, {30, 60}).empty());
+    // Of all tables, some without limits: nothing of it happens.
+    CHECK(table_mod(kVacancy | 1 << 2, {}, 0xff) == "(8, 1)");
+    CHECK_FALSE(watching.instance.table_list("br0")[0].config.evict);
     for (std::uint16_t i = 0; i < 7; ++i) watching.change(Command::kAdd, i);
     CHECK(statuses().empty());
     watching.change(Command::kAdd, 7);

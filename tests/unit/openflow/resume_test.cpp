@@ -98,6 +98,28 @@ void put_packet_out(Writer& out, std::optional<std::uint32_t> group) {
 }  // namespace
 
 TEST_SUITE("openflow resume") {
+  // The length of the message went round.
+  TEST_CASE("a frame that has no room beside the action's userdata is cut, and waits whole in its buffer") {
+    Talk talk;
+    ask_for_format(talk, PacketInFormat::kNicira2);
+    PacketInEvent event = paused_event();
+    event.what.paused = nullptr;
+    event.what.action.max_len = 0xffff;
+    event.what.action.userdata.assign(60'000, 0x22);
+    event.frame.assign(9000, 0x11);
+    event.length = 9000;
+    talk.agent->packet_in(event);
+    const auto packets = talk.replies();
+    REQUIRE(packets.size() == 1);
+    CHECK(packets[0].body.size() > 60'000);
+    CHECK(talk.session->lost() == 0);
+    CHECK(talk.agent->buffers().take(0x100).frame.size() == 9000);
+    event.what.action.userdata.assign(65'000, 0x22);
+    talk.agent->packet_in(event);
+    CHECK(talk.replies().empty());
+    CHECK(talk.session->lost() == 1);
+  }
+
   TEST_CASE("a paused packet comes with what it is resumed by, whole, and goes on as its controller left it, once") {
     Talk talk;
     ask_for_format(talk, PacketInFormat::kNicira2);
@@ -263,10 +285,167 @@ TEST_SUITE("openflow bundles") {
       CHECK(replies[0].header.xid == 3);
       CHECK(receives());
     }
+    SUBCASE("of a port several times: all of it, in one change") {
+      add_to_bundle(talk, MessageKind::kPortMod, 4, [](Writer& port) { put_port_mod(port, 1, 0); });
+      send_bundle(talk, 4, 5);
+      CHECK(talk.replies().size() == 1);
+      CHECK(receives());
+    }
+    SUBCASE("in order: what would come behind a packet") {
+      add_to_bundle(talk, MessageKind::kPacketOut, 4, [](Writer& packet) { put_packet_out(packet, {}); });
+      add_to_bundle(talk, MessageKind::kPortMod, 5, [](Writer& port) { put_port_mod(port, 1, 0); });
+      CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 11u});
+    }
     SUBCASE("what cannot be bundled") {
       add_to_bundle(talk, MessageKind::kTableMod, 4, [](Writer& table) { table.zeros(8); });
       CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 10u});
     }
+  }
+}
+
+TEST_SUITE("openflow buffers") {
+  struct Buffered : Talk {
+    std::uint32_t buffer;
+    Buffered() : Talk{Version::k14} { buffer = agent->buffers().put({std::vector<std::uint8_t>(60, 0x11), PortNo{3}}); }
+    [[nodiscard]] bool waits() const {
+      try {
+        return agent->buffers().at(buffer).frame.size() == 60;
+      } catch (const OfError&) {
+        return false;
+      }
+    }
+    void put_flow_mod(Writer& out, std::uint32_t xid) const {
+      FlowModMessage message;
+      message.mod.actions = {OutputAction{PortNo{1}}};
+      message.buffer_id = buffer;
+      encode_flow_mod(out, message, Version::k14, xid);
+    }
+    void bundle_flow_mod(std::uint32_t xid) {
+      Writer out;
+      {
+        const MessageScope message{out, Version::k14, MessageKind::kBundleAdd, xid};
+        out.u32(1);
+        out.u16(0);
+        out.u16(3);
+        put_flow_mod(out, xid);
+      }
+      send(out);
+    }
+    void bundle_packet_out(std::uint32_t xid) {
+      add_to_bundle(*this, MessageKind::kPacketOut, xid, [&](Writer& out) {
+        out.u32(buffer);
+        out.u32(0xfffffffd);
+        out.u16(0);
+        out.zeros(6);
+      });
+    }
+  };
+
+  TEST_CASE("a flow-mod sends its packet on when it is applied, and only then") {
+    Buffered talk;
+    Writer out;
+    talk.put_flow_mod(out, 5);
+    SUBCASE("applied") {}
+    SUBCASE("refused") { talk.instance.refusal = OfError{OfErrorCode::kTableFull, "full"}; }
+    talk.send(out);
+    const auto replies = talk.replies();
+    CHECK(replies.size() == (talk.instance.refusal ? 1 : 0));
+    CHECK(talk.waits() == talk.instance.refusal.has_value());
+    CHECK(talk.instance.sent_out.size() == (talk.instance.refusal ? 0 : 1));
+  }
+
+  TEST_CASE("a bundle takes the packets that its messages name when it is done, and only then") {
+    Buffered talk;
+    send_bundle(talk, 0, 1);
+    SUBCASE("a flow-mod's") { talk.bundle_flow_mod(2); }
+    SUBCASE("a packet-out's") { talk.bundle_packet_out(2); }
+    SUBCASE("one that fails") {
+      talk.bundle_flow_mod(2);
+      talk.instance.refusal = OfError{OfErrorCode::kTableFull, "full"};
+      send_bundle(talk, 4, 5);
+      talk.replies();
+      CHECK(talk.waits());
+      CHECK(talk.instance.sent_out.empty());
+      return;
+    }
+    SUBCASE("twice the same") {
+      talk.bundle_flow_mod(2);
+      talk.bundle_packet_out(3);
+      send_bundle(talk, 4, 5);
+      const auto replies = talk.replies();
+      REQUIRE(replies.size() == 3);
+      CHECK(replies[1].header.xid == 3);
+      CHECK(Talk::error(replies[1]) == std::pair{1u, 7u});
+      CHECK(talk.waits());
+      CHECK(talk.instance.at("br0").rules.empty());
+      return;
+    }
+    CHECK(talk.waits());
+    send_bundle(talk, 4, 5);
+    CHECK(talk.replies().size() == 2);
+    CHECK_FALSE(talk.waits());
+    REQUIRE(talk.instance.sent_out.size() == 1);
+    CHECK(talk.instance.sent_out[0].frame.size() == 60);
+  }
+}
+
+TEST_SUITE("openflow bundles that fail") {
+  // Whose changes to rules fail for a reason that is none of OpenFlow's, as do those to ports then.
+  struct Failing : shunt::test::FakeInstance {
+    bool failed = false;
+    void modify(const std::string&, std::span<const Modification>) override {
+      failed = true;
+      throw std::runtime_error("no memory");
+    }
+    void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
+                  const PortFlags& flags) override {
+      if (failed && interface == "a") throw std::runtime_error("no such device");
+      FakeInstance::set_port(bridge, interface, vlan, flags);
+    }
+  };
+
+  TEST_CASE(
+      "ports are put back as far as they can be, and no message is blamed for what none of them is to blame for") {
+    TalkTo<Failing> talk{Version::k14};
+    for (const std::uint32_t number : {1u, 2u}) {
+      PortRequest request;
+      request.interface = number == 1 ? "a" : "b";
+      request.number = PortNo{number};
+      talk.instance.attach_port("br0", request);
+    }
+    const auto send_all = [&](MessageKind kind, std::uint32_t xid, auto&& fill) {
+      Writer out;
+      {
+        const MessageScope message{out, Version::k14, kind, xid};
+        fill(out);
+      }
+      talk.send(out);
+    };
+    const auto header = [](Writer& out, std::uint16_t command) {
+      out.u32(1);
+      out.u16(command);
+      out.u16(3);
+    };
+    send_all(MessageKind::kBundleControl, 1, [&](Writer& out) { header(out, 0); });
+    for (const std::uint32_t number : {1u, 2u})
+      send_all(MessageKind::kBundleAdd, 10 + number, [&](Writer& out) {
+        header(out, 0);
+        const MessageScope inner{out, Version::k14, MessageKind::kPortMod, 10 + number};
+        put_port_mod(out, number, 1 << 2);
+      });
+    send_all(MessageKind::kBundleAdd, 13, [&](Writer& out) {
+      header(out, 0);
+      FlowModMessage rule;
+      rule.mod.actions = {OutputAction{PortNo{1}}};
+      encode_flow_mod(out, rule, Version::k14, 13);
+    });
+    send_all(MessageKind::kBundleControl, 5, [&](Writer& out) { header(out, 4); });
+    const auto replies = talk.replies();
+    REQUIRE(replies.size() == 2);
+    CHECK(replies[1].header.xid == 5);
+    CHECK(TalkTo<Failing>::error(replies[1]) == std::pair{17u, 13u});
+    CHECK_FALSE(talk.instance.ports("br0")[0].flags.receive);
+    CHECK(talk.instance.ports("br0")[1].flags.receive);
   }
 }
 

@@ -149,6 +149,13 @@ TEST_SUITE("openflow session") {
       talk.send(4, 4, {0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 1});
       CHECK(Talk::error(talk.replies().at(0)) == std::pair{1u, 3u});
     }
+    SUBCASE("statistics of rules in a table that cannot be") {
+      talk.send(4, 18,
+                std::vector<std::uint8_t>{0,    1,    0,    0,    0, 0, 0, 0, 254, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+                                          0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0,   0, 0, 0, 0,    0,    0,    0,
+                                          0,    0,    0,    0,    0, 0, 0, 0, 0,   1, 0, 4, 0,    0,    0,    0});
+      CHECK(Talk::error(talk.replies().at(0)) == std::pair{1u, 9u});
+    }
     SUBCASE("an unknown multipart") {
       talk.send(4, 18, {0x12, 0x34, 0, 0, 0, 0, 0, 0});
       CHECK(Talk::error(talk.replies().at(0)) == std::pair{1u, 2u});
@@ -283,7 +290,9 @@ TEST_SUITE("openflow session") {
       talk.session->expire_bundles(Clock::now() + Session::kBundleTimeout / 2);
       CHECK(talk.replies().empty());
       talk.session->expire_bundles(Clock::now() + Session::kBundleTimeout);
-      CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 14u});
+      const auto replies = talk.replies();
+      CHECK(Talk::error(replies.at(0)) == std::pair{17u, 14u});
+      CHECK(read_header(Bytes{replies[0].body}.subspan(4)).xid == 3);  // what was last said of it
       CHECK(talk.agent->bundle_bytes() == 0);
       control(4, 4);
       CHECK(Talk::error(talk.replies().at(0)) == std::pair{17u, 2u});

@@ -9,6 +9,7 @@
 
 #include "tests/unit/control/fake_instance.h"
 #include "user/openflow/session.h"
+#include "user/pipeline/rule_walk.h"
 
 namespace shunt::openflow::test {
 
@@ -94,6 +95,11 @@ class SwitchInstance : public shunt::test::FakeInstance, private RuleObserver {
   }
   std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override {
     return rules.list(id(bridge), filter);
+  }
+  RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) override {
+    return [walk = std::make_shared<RuleWalk>(rules, id(bridge), filter)](std::vector<RuleRef>& found) {
+      return walk->next(found);
+    };
   }
   void set_table(const std::string& bridge, std::uint8_t table, const TableConfig& config) override {
     (void)rules.set_table(id(bridge), table, config);

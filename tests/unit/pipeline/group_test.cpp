@@ -234,8 +234,8 @@ TEST_SUITE("groups") {
     bridge.rule({WriteActionsAction{{GroupAction{3}}}}, 11);
     bridge.rule({CloneAction{{GroupAction{3}}}, OutputAction{kOne}}, 12);
     bridge.rule({OutputAction{kOne}}, 13);
-    CHECK(bridge.config.group_references(bridge.id, 1) == 1);
-    CHECK(bridge.config.group_references(bridge.id, 3) == 2);
+    CHECK(bridge.config.group_references(bridge.id)[1] == 1);
+    CHECK(bridge.config.group_references(bridge.id)[3] == 2);
     CHECK(refusal(bridge, [&] { bridge.remove(1); }) == OfErrorCode::kChainedGroup);
     CHECK(refusal(bridge, [&] { bridge.remove(2); }) == OfErrorCode::kChainedGroup);
     const Change change = bridge.remove(3);
@@ -243,7 +243,7 @@ TEST_SUITE("groups") {
     REQUIRE(change.removed.size() == 2);
     CHECK(change.removed[0].reason == RemovedReason::kGroupDelete);
     CHECK(change.rules.size() >= 1);
-    CHECK(bridge.config.group_references(bridge.id, 3) == 0);
+    CHECK(bridge.config.group_references(bridge.id)[3] == 0);
     CHECK(bridge.remove(2).removed.size() == 1);
     CHECK(bridge.remove(1).removed.empty());
     CHECK(bridge.rules() == 2);

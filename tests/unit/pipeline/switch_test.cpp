@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -235,6 +236,22 @@ TEST_SUITE("switch") {
     CHECK(left_after(Command::kDeleteStrict, "priority=5,tcp,tp_dst=80") == "1234");
     CHECK(left_after(Command::kDeleteStrict, "priority=4,tcp") == "1234");
     CHECK(left_after(Command::kDeleteStrict, "table=7,priority=1,tcp") == "123");
+    CHECK(left_after(Command::kDeleteStrict, "priority=1,tcp") == "123");  // of no table: of all, as Open vSwitch
+  }
+
+  TEST_CASE("modify of no table is of all, and adds to table 0 where it is to") {
+    OneBridge bridge;
+    bridge.apply({mod(Command::kAdd, "priority=2,tcp,actions=drop"), mod(Command::kAdd, "table=7,tcp,actions=drop")});
+    bridge.apply({mod(Command::kModify, "tcp,actions=output:1")});
+    CHECK(bridge.rules("out_port=1").find("; ") != std::string::npos);
+    bridge.apply({mod(Command::kModifyStrict, "priority=2,tcp,actions=output:2")});
+    CHECK(bridge.rules("out_port=1") == "tcp actions=output:1");
+    FlowMod missing = mod(Command::kModify, "udp,actions=output:3");
+    missing.modify_adds = true;
+    bridge.apply({missing});
+    CHECK(bridge.rules("table=0,udp") == "udp actions=output:3");
+    // Where a table is no later one, that is so for the rules that are there.
+    CHECK_THROWS_AS(bridge.apply({mod(Command::kModify, "tcp,actions=goto_table:5")}), OfError);
   }
 
   TEST_CASE("with check_overlap a rule is refused that a packet could meet as well as one of its priority") {
@@ -295,6 +312,68 @@ TEST_SUITE("switch") {
     before->counters.add(1, 100, kStart);  // by a flow of the older version
     CHECK(bridge.only_rule()->counters.packets() == 0);
     CHECK(bridge.only_rule()->cookie == 6);
+    // It was in use: as if it never had been, its idle timeout would be long over.
+    bridge.apply({change}, kStart + std::chrono::minutes{9});
+    CHECK(bridge.config.expire(kStart + std::chrono::minutes{9} + std::chrono::seconds{29}).removed.empty());
+    CHECK(bridge.config.expire(kStart + std::chrono::minutes{9} + std::chrono::seconds{31}).removed.size() == 1);
+  }
+
+  TEST_CASE("rules and groups in one list: each finds what is before it, and a group takes the rules before its end") {
+    OneBridge bridge;
+    const auto group = [](GroupMod::Command command, std::uint32_t id) {
+      GroupMod made;
+      made.command = command;
+      made.group = id;
+      return made;
+    };
+    const auto apply = [&](const std::vector<Modification>& mods) {
+      return bridge.config.apply(bridge.id, mods, kStart);
+    };
+    using Group = GroupMod::Command;
+    apply({group(Group::kAdd, 1), mod(Command::kAdd, "priority=1,actions=group:1"), group(Group::kAdd, 2),
+           mod(Command::kAdd, "priority=2,actions=group:2,group:2")});
+    // Of the groups that go, the rules that were there and those of this list; one that comes again is another.
+    const Change change = apply({mod(Command::kAdd, "priority=3,actions=group:1"), group(Group::kDelete, 1),
+                                 mod(Command::kAdd, "priority=1,actions=output:1"), group(Group::kAdd, 1),
+                                 mod(Command::kAdd, "priority=4,actions=group:1"), group(Group::kDelete, 2)});
+    CHECK(bridge.rules() == "priority=4 actions=group:1; priority=1 actions=output:1");
+    CHECK(change.removed.size() == 2);
+    CHECK(bridge.config.group_references(bridge.id) == std::map<std::uint32_t, std::uint32_t>{{1, 1}});
+    CHECK_THROWS_AS(apply({group(Group::kDelete, 1), mod(Command::kAdd, "actions=group:1")}), OfError);
+    CHECK(bridge.rules() == "priority=4 actions=group:1; priority=1 actions=output:1");
+  }
+
+  // Each run of groups between rules copied all groups, and kept the copy: several gigabytes.
+  TEST_CASE("a list of many rules and groups in turn is done in no time") {
+    OneBridge bridge;
+    std::vector<Modification> mods;
+    for (std::uint16_t i = 0; i < 10'000; ++i) {
+      GroupMod group;
+      group.group = i;
+      mods.emplace_back(group);
+      FlowMod rule = mod(Command::kAdd, "actions=drop");
+      rule.priority = i;
+      mods.emplace_back(rule);
+    }
+    const auto start = Clock::now();
+    bridge.config.apply(bridge.id, mods, kStart);
+    CHECK(bridge.count() == 10'000);
+    CHECK(Clock::now() - start < std::chrono::seconds{30});
+  }
+
+  TEST_CASE("loose changes of a list that would look at too many rules are refused") {
+    OneBridge bridge;
+    std::vector<FlowMod> rules;
+    for (std::uint16_t i = 0; i < 10'000; ++i) {
+      rules.push_back(mod(Command::kAdd, "actions=drop"));
+      rules.back().priority = i;
+    }
+    bridge.apply(rules);
+    std::vector<Modification> mods(1000, mod(Command::kDelete, "cookie=1/-1"));
+    CHECK(bridge.config.apply(bridge.id, mods, kStart).empty());
+    mods.resize(2001, mods[0]);
+    CHECK_THROWS_AS(bridge.config.apply(bridge.id, mods, kStart), OfError);
+    CHECK(bridge.count() == 10'000);
   }
 
   TEST_CASE("deletion selects by the group that a rule forwards to, wherever it says so") {

@@ -210,6 +210,35 @@ TEST_SUITE("timeouts") {
     CHECK_THROWS_AS(bridge.config.set_table(bridge.id, 254, settings), OfError);
   }
 
+  TEST_CASE("which rule ends first is asked when one is to be evicted: packets have come since") {
+    OneBridge bridge;
+    TableConfig settings;
+    settings.max_rules = 3;
+    settings.evict = true;
+    bridge.config.set_table(bridge.id, 0, settings);
+    const RuleRef busy = bridge.add(1, 10, 0);
+    bridge.add(2, 15, 0);
+    bridge.add(3, 20, 0);
+    busy->counters.add(1, 60, kStart + 9s);
+    // Several in one request, and none of what it deleted itself.
+    std::vector<FlowMod> mods{bridge.mod(4, 0, 0), bridge.mod(5, 0, 0), bridge.mod(6, 0, 0)};
+    SUBCASE("one by one") {
+      bridge.apply(mods[0], kStart + 9s);
+      CHECK(bridge.cookies() == Cookies{4, 3, 1});
+      bridge.apply(mods[1], kStart + 9s);
+      CHECK(bridge.cookies() == Cookies{5, 4, 3});
+      bridge.apply(mods[2], kStart + 9s);
+    }
+    SUBCASE("at once") { bridge.config.apply(bridge.id, mods, kStart + 9s); }
+    SUBCASE("beside a deletion") {
+      FlowMod gone = bridge.mod(2, 0, 0);
+      gone.command = Command::kDeleteStrict;
+      mods.insert(mods.begin(), {gone, bridge.mod(7, 1, 0)});
+      bridge.config.apply(bridge.id, mods, kStart + 9s);
+    }
+    CHECK(bridge.cookies() == Cookies{6, 5, 4});
+  }
+
   TEST_CASE("another miss concerns whoever looked the table up, a name nobody") {
     OneBridge bridge;
     TableConfig settings;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 
 namespace shunt::openflow {
 namespace {
@@ -110,6 +111,13 @@ constexpr auto kMultiparts = std::to_array<MultipartFormat>({
 constexpr std::uint16_t kExperimenterMultipart = 0xffff;
 constexpr std::uint16_t kMore = 1;  // OFPMPF_REQ_MORE, OFPMPF_REPLY_MORE
 
+// Whoever writes keeps to kMaxMessage. Should one not, its message is cut, and those behind it are understood still.
+void end_message(Writer& out, std::size_t start) {
+  assert(out.size() - start <= kMaxMessage);
+  out.shrink(std::min(out.size(), start + kMaxMessage));
+  out.patch16(start + 2, out.size() - start);
+}
+
 template <typename Format>
 bool is_in(const Format& format, Version version) {
   return format.since <= version && version <= format.until;
@@ -195,7 +203,7 @@ MessageScope::MessageScope(Writer& out, Version version, MessageKind kind, std::
   out_.u32(format.number);
 }
 
-MessageScope::~MessageScope() { out_.patch16(start_ + 2, out_.size() - start_); }
+MessageScope::~MessageScope() { end_message(out_, start_); }
 
 MultipartScope::MultipartScope(Writer& out, Version version, const MultipartFormat& format, std::uint32_t xid)
     : out_{out}, start_{out.size()} {
@@ -212,7 +220,7 @@ MultipartScope::MultipartScope(Writer& out, Version version, const MultipartForm
   if (version == Version::k10) out_.zeros(4);
 }
 
-MultipartScope::~MultipartScope() { out_.patch16(start_ + 2, size()); }
+MultipartScope::~MultipartScope() { end_message(out_, start_); }
 
 std::size_t MultipartScope::size() const { return out_.size() - start_; }
 

@@ -46,7 +46,9 @@ shunt bridge set br0 --datapath-id 0000000000000001 --fail-mode secure
 - A flow monitor's reader that lets 4 MB wait is told that it is paused; what it has missed is told when it has read that, of each rule how it is then.
 - `controller(pause)` packet-ins in Nicira's second format can be resumed once, of the last 1024: what stands in the message is a number, not the pipeline's state.
 - Table status: how much of a table is free is asked once behind each turn of requests, of its `--max-rules`, or of 1,000,000.
-- A bundle's changes to ports are made first, then those to rules and groups, in order; its packets are sent last.
+- A bundle's changes to ports are made first, then those to rules and groups, in order; its packets are sent last. A change behind a packet-out in a bundle that is to be
+  done in order (`OFPBF_ORDERED`) is refused.
+- Up to 10,000 rules are told in order: by table, priority and age. More are not, since nobody is to wait while they are sorted.
 - TLS: `shuntd --tls-key FILE --tls-certificate FILE --tls-authority FILE`; each side shows a certificate that the authority has signed.
 )";
 
@@ -141,6 +143,8 @@ void put_limits(std::string& out) {
       {"bands of a meter", SHUNT_METER_BANDS, OfErrorCode::kOutOfBands},
       {"open bundles of a connection", Session::kMaxBundles, OfErrorCode::kOutOfBundles},
       {"MB in all bundles of a bridge", Session::kMaxBundleBytes / kMegabyte, OfErrorCode::kBundleTooMany},
+      {"rules that the loose changes of a bundle look at, each at all of its table", kMaxSearchedRules,
+       OfErrorCode::kBundleTooMany},
       {"seconds that nothing is said of a bundle", Session::kBundleTimeout.count(), OfErrorCode::kBundleTimeout},
       {"connections to an address that the bridge listens on", Endpoint::kMaxConnections,
        OfErrorCode::kHelloNotPermitted},
