@@ -25,7 +25,7 @@ set(CPACK_PACKAGE_NAME shunt)
 set(CPACK_PACKAGE_CONTACT "The Shunt developers <shunt@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "virtual switch on AF_XDP and eBPF")
 set(CPACK_PACKAGE_DESCRIPTION
-    "Linux forwards packets in XDP out of a flow cache held in BPF maps; what the cache\ndoes not know a daemon classifies against the full set of rules.")
+    "Linux forwards packets in XDP out of a flow cache held in BPF maps; what the\ncache does not know a daemon classifies against the full set of rules.")
 set(CPACK_STRIP_FILES ON)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/cmake/CompressDocs.cmake)
