@@ -39,30 +39,19 @@ static __always_inline __u32 captures_of(__u32 port, __u32 stage) {
   return (__u32)(*(const volatile __u64*)bits >> (stage * SHUNT_MAX_CAPTURES)) & ((1u << SHUNT_MAX_CAPTURES) - 1);
 }
 
-/* The packet's bytes, as many as a record can hold, into the scratch; `popped`: without the outer tag. False: cannot. */
-__noinline int shunt_copy_packet(struct xdp_md* ctx, int popped) {
+/* The packet's bytes, as many as a record can hold, into the scratch. False: cannot. */
+__noinline int shunt_copy_packet(struct xdp_md* ctx) {
   struct shunt_capture_scratch* mine = my_capture_scratch();
-  __u32 len = (__u32)bpf_xdp_get_buff_len(ctx), from = 0, to = 0, size;
+  __u32 len = (__u32)bpf_xdp_get_buff_len(ctx), size = len;
 
-  if (!mine || len < 18) popped = 0;
   if (!mine) return 0;
-  if (popped) {
-    if (bpf_xdp_load_bytes(ctx, 0, mine->bytes, 12) < 0) return 0;
-    from = 16;
-    to = 12;
-  }
-  size = len - from;
-  if (size > SHUNT_CAPTURE_BYTES - to) size = SHUNT_CAPTURE_BYTES - to;
+  if (size > SHUNT_CAPTURE_BYTES) size = SHUNT_CAPTURE_BYTES;
   SHUNT_OPAQUE(size);
   /* 1 to SHUNT_CAPTURE_BYTES, as it is already, so that Linux 6.1 sees it. */
   size = ((size - 1) & (SHUNT_CAPTURE_BYTES - 1)) + 1;
-  if (bpf_xdp_load_bytes(ctx, from, mine->bytes + to, size) < 0) return 0;
-  mine->record.length = popped ? len - 4 : len;
-  mine->record.captured = size + to;
-  if (popped && mine->record.length < SHUNT_MIN_FRAME) { /* which the egress program pads again */
-    __builtin_memset(mine->bytes + SHUNT_MIN_FRAME - 4, 0, 4);
-    mine->record.length = mine->record.captured = SHUNT_MIN_FRAME;
-  }
+  if (bpf_xdp_load_bytes(ctx, 0, mine->bytes, size) < 0) return 0;
+  mine->record.length = len;
+  mine->record.captured = size;
   return 1;
 }
 
@@ -137,10 +126,10 @@ __noinline int shunt_record(__u32 number, __u32 port, __u32 stage, __u32 reason)
 }
 
 /* One look at a packet, for every capture that wants it. */
-__noinline int shunt_tap(struct xdp_md* ctx, __u32 port, __u32 stage, __u32 reason, int popped) {
+__noinline int shunt_tap(struct xdp_md* ctx, __u32 port, __u32 stage, __u32 reason) {
   __u32 wanting = captures_of(port, stage), i;
 
-  if (!wanting || !shunt_copy_packet(ctx, popped)) return 0;
+  if (!wanting || !shunt_copy_packet(ctx)) return 0;
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_MAX_CAPTURES; i++)
     if (wanting >> i & 1) shunt_record(i, port, stage, reason);
@@ -175,7 +164,7 @@ static long tap_member(__u32 i, struct shunt_group_walk* walk) {
   member = bpf_map_lookup_elem(devmap, &i);
   if (!member) return 1;
   port = shunt_port_of(member->ifindex);
-  if (port != 0 && port != walk->in_port) shunt_tap(walk->ctx, port, SHUNT_STAGE_AFTER, 0, member->bpf_prog.id != 0);
+  if (port != 0 && port != walk->in_port) shunt_tap(walk->ctx, port, SHUNT_STAGE_AFTER, 0);
   return 0;
 }
 
@@ -196,9 +185,9 @@ __noinline int shunt_tap_outcome(struct xdp_md* ctx, __u32 in_port) {
   mine = bpf_map_lookup_elem(&scratch, &zero);
   if (!mine) return 0;
   if (mine->outcome == SHUNT_OUTCOME_DROP)
-    shunt_tap(ctx, in_port, SHUNT_STAGE_DROP, mine->outcome_arg, 0);
+    shunt_tap(ctx, in_port, SHUNT_STAGE_DROP, mine->outcome_arg);
   else if (mine->outcome == SHUNT_OUTCOME_PORT && captures_of(mine->outcome_arg, SHUNT_STAGE_AFTER))
-    shunt_tap(ctx, mine->outcome_arg, SHUNT_STAGE_AFTER, 0, 0);
+    shunt_tap(ctx, mine->outcome_arg, SHUNT_STAGE_AFTER, 0);
   else if (mine->outcome == SHUNT_OUTCOME_GROUP)
     shunt_tap_group(ctx, mine->outcome_arg, in_port);
   return 0;
@@ -207,7 +196,7 @@ __noinline int shunt_tap_outcome(struct xdp_md* ctx, __u32 in_port) {
 /* As it came in. */
 __noinline int shunt_tap_ingress(struct xdp_md* ctx, __u32 in_port) {
   if (!(shunt_config.features & SHUNT_FEATURE_CAPTURE) || !captures_of(in_port, SHUNT_STAGE_BEFORE)) return 0;
-  return shunt_tap(ctx, in_port, SHUNT_STAGE_BEFORE, 0, 0);
+  return shunt_tap(ctx, in_port, SHUNT_STAGE_BEFORE, 0);
 }
 
 #endif

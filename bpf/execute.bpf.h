@@ -19,6 +19,12 @@ static __always_inline int has_several_buffers(struct xdp_md* ctx, __u32 len) {
   return len > ctx->data_end - ctx->data;
 }
 
+static __always_inline int takes_frags(__u32 output) {
+  const struct shunt_port* port = bpf_map_lookup_elem(&ports, &output);
+
+  return port && !(port->flags & SHUNT_PORT_NO_FRAGS);
+}
+
 /* TTL or hop limit; 255 where there is none, which no list of actions uses up. */
 static __always_inline __u32 ttl_of(struct xdp_md* ctx, const struct shunt_headers* h) {
   const __u8* p;
@@ -95,7 +101,9 @@ static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct sh
 
     if (i >= flow->head.action_count) break;
     if (action->type == SHUNT_ACT_USERSPACE) return action->field;
-    if (action->type == SHUNT_ACT_OUTPUT_GROUP && has_several_buffers(ctx, len)) return SHUNT_UPCALL_JUMBO_FLOOD;
+    if (has_several_buffers(ctx, len) && (action->type == SHUNT_ACT_OUTPUT_GROUP ||
+                                          (action->type == SHUNT_ACT_OUTPUT && !takes_frags(action->arg))))
+      return SHUNT_UPCALL_JUMBO_FLOOD;
     if ((shunt_config.features & SHUNT_FEATURE_SAMPLE) && action->type == SHUNT_ACT_SAMPLE && is_sampled(action))
       return SHUNT_UPCALL_SAMPLE;
     if ((shunt_config.features & SHUNT_FEATURE_MPLS) && foresee_mpls(&f, action) != SHUNT_STAYS)
@@ -254,6 +262,8 @@ static __always_inline int execute(struct shunt_packet* packet, const struct shu
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_ORDER);
   if (!(flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT))
     return shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
+  if (SHUNT_UNLIKELY(has_several_buffers(packet->ctx, packet->len)) && !takes_frags(flow->head.output))
+    return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_JUMBO_FLOOD);
   count_flow(flow->head.slot, packet->len);
   return execute_output(packet, flow);
 }

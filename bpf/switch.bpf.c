@@ -99,20 +99,4 @@ int shunt_switch(struct xdp_md* ctx) {
   return verdict;
 }
 
-/*
- * On a port's way out of a flood group whose other ports want the outer VLAN tag: without it. The frame is a copy of
- * this port's own.
- */
-SEC("xdp.frags/devmap")
-int shunt_egress_pop_vlan(struct xdp_md* ctx) {
-  struct shunt_headers headers = {};
-  const __u8* p = shunt_frame_at(ctx, 0, 14);
-
-  if (!p) return XDP_DROP;
-  headers.vlan_count = (__u8)shunt_is_vlan(shunt_load16(p + 12));
-  if (shunt_pop_vlan(ctx, &headers) != SHUNT_VERDICT_NEXT || shunt_finish(ctx, &headers) != SHUNT_VERDICT_NEXT)
-    return XDP_DROP;
-  return XDP_PASS;
-}
-
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -44,7 +44,7 @@
 	X(ACTION, "action", "a rule sends it to userspace")                                        \
 	X(UNSUPPORTED, "unsupported", "the flow's actions cannot run in the kernel")               \
 	X(TTL, "ttl", "TTL or hop limit expires here")                                             \
-	X(JUMBO_FLOOD, "jumbo-flood", "a multi-buffer frame to several ports")                     \
+	X(JUMBO_FLOOD, "jumbo-flood", "a multi-buffer frame to several ports, or to one that takes none") \
 	X(DEEP_HEADER, "deep-header", "headers reach behind the frame's first buffer")             \
 	X(EDIT, "edit", "the kernel side could not make this edit to this frame")                  \
 	X(CHECKSUM, "checksum", "a local stack left a checksum that the kernel side cannot complete")      \

@@ -8,9 +8,8 @@
 #define SHUNT_BPFFS "/sys/fs/bpf"
 #define SHUNT_PIN_ROOT "/sys/fs/bpf/shunt"
 
-/* Beside the maps: the program that links run, and the egress program of its flood groups. */
+/* Beside the maps: the program that links run. */
 #define SHUNT_PIN_PROGRAM "program"
-#define SHUNT_PIN_EGRESS "program-egress"
 
 #define SHUNT_MAP_LAYOUT "layout"               /* ARRAY, mmap-able: one shunt_layout */
 #define SHUNT_MAP_MEGAFLOWS "megaflows"         /* HASH: shunt_megaflow_key -> shunt_megaflow */

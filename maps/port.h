@@ -12,6 +12,7 @@ enum {
 	SHUNT_PORT_LOCAL_STACK = 1 << 0, /* the other end is a local stack: complete partial checksums on receive */
 	SHUNT_PORT_HINTS = 1 << 1,       /* the exact-match level pays here (enough masks) */
 	SHUNT_PORT_EXACT = 1 << 2,       /* some flows are cached exactly: SHUNT_MASK_EXACT is asked last */
+	SHUNT_PORT_NO_FRAGS = 1 << 3,    /* its driver sends no frame of several buffers */
 };
 
 /* ports: [datapath port]. Written by userspace, read by the kernel. */

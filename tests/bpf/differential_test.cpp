@@ -153,7 +153,7 @@ struct Bench {
 
   Bench() {
     sw.datapath.set_xsk(DpPort{1}, QueueId{0}, socket.get());
-    const GroupMember members[]{{sw.ifindex(2)}, {sw.ifindex(3)}};
+    const Ifindex members[]{sw.ifindex(2), sw.ifindex(3)};
     REQUIRE(sw.datapath.set_group(1, members) == 0);
   }
   ~Bench() {

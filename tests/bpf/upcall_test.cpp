@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "tests/bpf/shared_switch.h"
 #include "tests/bpf/switch_fixture.h"
@@ -115,13 +116,32 @@ TEST_SUITE("upcalls") {
 
   TEST_CASE("a flood of a frame of several buffers goes up") {
     WithSocket up;
-    const GroupMember members[]{{up.sw.ifindex(2)}, {up.sw.ifindex(3)}};
+    const Ifindex members[]{up.sw.ifindex(2), up.sw.ifindex(3)};
     REQUIRE(up.sw.datapath.set_group(1, members) == 0);
     const std::uint8_t mac[]{2, 0, 0, 0, 0, 9};
     up.publish_all({set_field(SHUNT_FIELD_ETH_DST, mac), group_output(1)});
     up.check_up(udp_frame(8000), SHUNT_UPCALL_JUMBO_FLOOD);
     CHECK(!up.sw.run(udp_frame(1000)).meta);
     REQUIRE(up.sw.datapath.set_group(1, {}) == 0);
+  }
+
+  TEST_CASE("a frame of several buffers goes up where the port's driver takes none, whatever else is done to it") {
+    WithSocket up;
+    const std::uint8_t mac[]{2, 0, 0, 0, 0, 9};
+    shunt_port& port = up.sw.datapath.ports[2];
+    const std::uint32_t mtu = std::exchange(port.mtu, 9000);
+    const auto check = [&] {
+      CHECK(!up.sw.run(udp_frame(8000)).meta);
+      port.flags |= SHUNT_PORT_NO_FRAGS;
+      up.check_up(udp_frame(8000), SHUNT_UPCALL_JUMBO_FLOOD);
+      CHECK(!up.sw.run(udp_frame(1000)).meta);
+      port.flags &= ~__u32{SHUNT_PORT_NO_FRAGS};
+    };
+    up.publish_all({output_to(2)});
+    check();
+    up.publish_all({set_field(SHUNT_FIELD_ETH_DST, mac), output_to(2)});
+    check();
+    port.mtu = mtu;
   }
 
   TEST_CASE("headers behind the first buffer go up") {

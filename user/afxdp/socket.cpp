@@ -229,6 +229,8 @@ void XskSocket::refill(FrameCache& frames) noexcept {
   if (filled == 0) return;
   store_release(fill_.producer, fill_.cached);
   receiving_ += filled;
+  // The kernel sees what was put there, or says that it wants to be woken.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (needs_wakeup(fill_.flags)) (void)::recvfrom(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
 }
 
@@ -247,11 +249,13 @@ bool XskSocket::send(std::span<const XskDescriptor> packet) noexcept {
 
 bool XskSocket::kick() noexcept {
   store_release(tx_.producer, tx_.cached);
-  // A call sends up to its budget and says EAGAIN when something is left: as many calls as an old kernel's budget of 32
-  // needs.
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // as in refill()
+  // A call sends up to its budget and says EAGAIN when something is left, or EBUSY when the device has refused a frame:
+  // as many calls as an old kernel's budget of 32 needs.
   for (std::uint32_t calls = 0; calls <= (tx_.mask + 1) / 32; ++calls) {
     if (load_acquire(tx_.consumer) == tx_.cached || !needs_wakeup(tx_.flags)) return true;
-    if (::sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0 && errno != EAGAIN) return false;
+    if (::sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0 && errno != EAGAIN && errno != EBUSY)
+      return false;
   }
   return load_acquire(tx_.consumer) == tx_.cached;
 }

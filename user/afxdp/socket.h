@@ -68,6 +68,7 @@ class XskSocket {
   [[nodiscard]] std::uint32_t receive(std::span<XskDescriptor> into) noexcept;
   // Keeps the kernel supplied with frames to receive into.
   void refill(FrameCache& frames) noexcept;
+  [[nodiscard]] bool starves() const noexcept { return receiving_ == 0; }  // there were no frames for refill()
   // Queues one packet, all its descriptors or nothing; false: the ring is full. Sent by kick().
   [[nodiscard]] bool send(std::span<const XskDescriptor> packet) noexcept;
   // Makes the kernel send what is queued. False: it refused for now; call again.

@@ -63,7 +63,7 @@ shunt_config checked_config(const Datapath::Options& options) {
 // What an earlier daemon left pinned.
 struct Inheritance {
   MapFds maps;
-  ProgramFds programs;  // where they are what would be loaded now
+  UniqueFd program;  // where it is what would be loaded now
 };
 
 std::uint32_t program_id(int fd) {
@@ -75,11 +75,11 @@ std::uint32_t program_id(int fd) {
 
 // Of this build and for `config`: else none. A daemon may have died between two of its steps, so the pin must hold what
 // the layout says.
-ProgramFds find_programs(const PinDirectory& pins, const shunt_layout& layout, const shunt_config& config) {
-  ProgramFds programs{pins.open(SHUNT_PIN_PROGRAM), pins.open(SHUNT_PIN_EGRESS)};
-  const bool same = programs.main && programs.egress && layout.build == SwitchObject::build() &&
-                    layout.config.features == config.features && program_id(programs.main.get()) == layout.program_id;
-  return same ? std::move(programs) : ProgramFds{};
+UniqueFd find_program(const PinDirectory& pins, const shunt_layout& layout, const shunt_config& config) {
+  UniqueFd program = pins.open(SHUNT_PIN_PROGRAM);
+  const bool same = program && layout.build == SwitchObject::build() && layout.config.features == config.features &&
+                    program_id(program.get()) == layout.program_id;
+  return same ? std::move(program) : UniqueFd{};
 }
 
 // Where it can be taken over: then `config` becomes what it was made for.
@@ -108,7 +108,7 @@ std::optional<Inheritance> find_inheritance(const PinDirectory& pins, shunt_conf
   const std::uint32_t features = config.features;
   config = layout.config;
   config.features = (config.features & SHUNT_FEATURE_ALL) | features;  // captures end with their daemon
-  return Inheritance{std::move(maps), find_programs(pins, layout, config)};
+  return Inheritance{std::move(maps), find_program(pins, layout, config)};
 }
 
 // An update of a map of maps waits for all readers, as membarrier does; for kernels booted with nohz_full, where
@@ -131,7 +131,7 @@ struct Datapath::Impl {
         pins{options.instance},
         inherited{find_inheritance(pins, config)},
         maps{load_or_generic(config, refusal, [this](const shunt_config& c) {
-          return inherited ? std::make_unique<SwitchObject>(c, inherited->maps, std::move(inherited->programs))
+          return inherited ? std::make_unique<SwitchObject>(c, inherited->maps, std::move(inherited->program))
                            : std::make_unique<SwitchObject>(c);
         })} {
     if (!inherited) {
@@ -150,13 +150,13 @@ struct Datapath::Impl {
 
   [[nodiscard]] const SwitchObject& current() const { return specialised ? *specialised : *maps; }
   void use_features(std::uint32_t features, shunt_layout& layout);
-  void pin_programs(shunt_layout& layout) const;
+  void pin_program(shunt_layout& layout) const;
 
   shunt_config config;
   std::string refusal;  // the verifier's log of the last program that it refused
   PinDirectory pins;
   std::optional<Inheritance> inherited;
-  std::unique_ptr<SwitchObject> maps;         // the first copy: owns the maps and the egress program
+  std::unique_ptr<SwitchObject> maps;         // the first copy: owns the maps
   int groups_fd = -1;                         // flood_groups: asked for by set_group, which does not throw
   std::unique_ptr<SwitchObject> specialised;  // the copy in force, where it is not the first
   std::map<Ifindex, std::unique_ptr<XdpLink>> links, inherited_links;
@@ -179,7 +179,7 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(meters, SHUNT_MAP_METERS, SHUNT_MAX_METERS);
   map_array(layout, SHUNT_MAP_LAYOUT, 1);
   if (!inherited()) layout[0] = {SHUNT_LAYOUT_VERSION, 0, 0, c};
-  impl_->pin_programs(layout[0]);
+  impl_->pin_program(layout[0]);
 }
 
 Datapath::~Datapath() = default;
@@ -311,7 +311,7 @@ void Datapath::set_xsk(DpPort port, QueueId queue, int socket_fd) {
   check_libbpf(bpf_map_update_elem(fd, &key, &socket_fd, BPF_ANY), fmt::format("xsks[{}]", key));
 }
 
-int Datapath::set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept {
+int Datapath::set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept {
   const int groups = impl_->groups_fd;
   const __u32 key = group;
   if (members.empty()) {
@@ -323,10 +323,9 @@ int Datapath::set_group(std::uint16_t group, std::span<const GroupMember> member
                                        static_cast<__u32>(members.size()), nullptr)};
   if (!devmap) return -errno;
   __u32 at = 0;
-  for (const GroupMember& member : members) {
+  for (const Ifindex member : members) {
     bpf_devmap_val value{};
-    value.ifindex = member.ifindex.value;
-    if (member.pop_vlan) value.bpf_prog.fd = impl_->maps->egress_fd();
+    value.ifindex = member.value;
     const int error = bpf_map_update_elem(devmap.get(), &at, &value, BPF_ANY);
     if (error == -ENODEV || error == -EINVAL) continue;  // the interface vanished
     if (error != 0) return error;
@@ -336,7 +335,7 @@ int Datapath::set_group(std::uint16_t group, std::span<const GroupMember> member
   return bpf_map_update_elem(groups, &key, &fd, BPF_ANY);
 }
 
-std::vector<GroupMember> Datapath::group_members(std::uint16_t group) const {
+std::vector<Ifindex> Datapath::group_members(std::uint16_t group) const {
   const __u32 key = group;
   __u32 id = 0;
   if (bpf_map_lookup_elem(impl_->groups_fd, &key, &id) != 0) return {};
@@ -344,11 +343,10 @@ std::vector<GroupMember> Datapath::group_members(std::uint16_t group) const {
   bpf_map_info info{};
   __u32 length = sizeof info;
   if (!devmap || bpf_obj_get_info_by_fd(devmap.get(), &info, &length) != 0) return {};
-  std::vector<GroupMember> members;
+  std::vector<Ifindex> members;
   bpf_devmap_val value{};
   for (__u32 at = 0; at < info.max_entries; ++at)  // members that vanished leave holes
-    if (bpf_map_lookup_elem(devmap.get(), &at, &value) == 0)
-      members.push_back({Ifindex{value.ifindex}, value.bpf_prog.id != 0});
+    if (bpf_map_lookup_elem(devmap.get(), &at, &value) == 0) members.push_back(Ifindex{value.ifindex});
   return members;
 }
 
@@ -392,16 +390,15 @@ void Datapath::Impl::use_features(std::uint32_t features, shunt_layout& layout) 
   spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", config.features, next.features);
   config.features = next.features;
   if (!links.empty()) wait_grace_period();
-  pin_programs(layout);
+  pin_program(layout);
 }
 
 // current(), for the next daemon: links that run another have it swapped then.
-void Datapath::Impl::pin_programs(shunt_layout& layout) const {
+void Datapath::Impl::pin_program(shunt_layout& layout) const {
   const std::uint32_t id = program_id(current().program_fd());
   if (layout.program_id == id) return;
   layout.program_id = 0;  // until the pins are whole
   pins.replace(SHUNT_PIN_PROGRAM, current().program_fd());
-  pins.replace(SHUNT_PIN_EGRESS, maps->egress_fd());
   layout.config.features = config.features;
   layout.build = SwitchObject::build();
   layout.program_id = id;

@@ -36,12 +36,6 @@ struct AttachedProgram {
   bool generic = false;
 };
 
-struct GroupMember {
-  Ifindex ifindex;
-  bool pop_vlan = false;  // served by the devmap egress program: without the outer tag
-  friend auto operator<=>(const GroupMember&, const GroupMember&) = default;
-};
-
 class Datapath {
  public:
   struct Options {
@@ -97,8 +91,8 @@ class Datapath {
   void clear_port(DpPort port);                             // of an earlier daemon's: nothing leads to it any more
   void set_xsk(DpPort port, QueueId queue, int socket_fd);  // fd -1 clears
   // Builds a DEVMAP of the members and puts it at `group`. Returns 0 or -errno.
-  [[nodiscard]] int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept;
-  [[nodiscard]] std::vector<GroupMember> group_members(std::uint16_t group) const;  // as they were set
+  [[nodiscard]] int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept;
+  [[nodiscard]] std::vector<Ifindex> group_members(std::uint16_t group) const;  // as they were set
 
   [[nodiscard]] shunt_port_stats port_stats(DpPort port) const;  // summed over CPUs
   void reset_port_stats(DpPort port);

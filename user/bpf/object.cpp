@@ -97,12 +97,10 @@ LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log
 
 SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_of) : object_{open_object()} {
   try {
-    if (maps_of == nullptr) {
+    if (maps_of == nullptr)
       set_sizes(*object_, config);
-    } else {
-      bpf_program__set_autoload(object_->progs.shunt_egress_pop_vlan, false);
+    else
       reuse_maps(*object_, [maps_of](const char* name) { return maps_of->map_fd(name); });
-    }
     load(config);
   } catch (...) {
     switch_bpf__destroy(object_);
@@ -110,12 +108,10 @@ SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_
   }
 }
 
-SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps, ProgramFds programs)
-    : object_{open_object()}, adopted_{std::move(programs)} {
+SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps, UniqueFd program)
+    : object_{open_object()}, adopted_{std::move(program)} {
   try {
-    if (adopted_.main)
-      for (bpf_program* program : {object_->progs.shunt_switch, object_->progs.shunt_egress_pop_vlan})
-        bpf_program__set_autoload(program, false);
+    if (adopted_) bpf_program__set_autoload(object_->progs.shunt_switch, false);
     set_sizes(*object_, config);
     reuse_maps(*object_, [&maps](const char* name) {
       const auto found = maps.find(name);
@@ -158,11 +154,7 @@ std::string SwitchObject::differs_from(const shunt_config& config, const MapFds&
 SwitchObject::~SwitchObject() { switch_bpf__destroy(object_); }
 
 int SwitchObject::program_fd() const {
-  return adopted_.main ? adopted_.main.get() : bpf_program__fd(object_->progs.shunt_switch);
-}
-
-int SwitchObject::egress_fd() const {
-  return adopted_.main ? adopted_.egress.get() : bpf_program__fd(object_->progs.shunt_egress_pop_vlan);
+  return adopted_ ? adopted_.get() : bpf_program__fd(object_->progs.shunt_switch);
 }
 
 std::uint64_t SwitchObject::build() {

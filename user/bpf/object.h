@@ -36,25 +36,19 @@ class LoadFailure : public Error {
 
 using MapFds = std::map<std::string, UniqueFd>;  // by name
 
-// The programs of a copy.
-struct ProgramFds {
-  UniqueFd main, egress;
-};
-
 class SwitchObject {
  public:
   // With `maps_of`, shares the maps of that copy, which must stay alive; otherwise makes them, for config.flow_limit
   // flows.
   explicit SwitchObject(const shunt_config& config, const SwitchObject* maps_of = nullptr);
-  // Over maps that are there, all of them, for which differs_from() said nothing. With `programs`, which are of this
+  // Over maps that are there, all of them, for which differs_from() said nothing. With a `program`, which is of this
   // build and configuration, the kernel has none to verify.
-  SwitchObject(const shunt_config& config, const MapFds& maps, ProgramFds programs = {});
+  SwitchObject(const shunt_config& config, const MapFds& maps, UniqueFd program = {});
   ~SwitchObject();
   SwitchObject(const SwitchObject&) = delete;
   SwitchObject& operator=(const SwitchObject&) = delete;
 
   [[nodiscard]] int program_fd() const;  // shunt_switch
-  [[nodiscard]] int egress_fd() const;   // shunt_egress_pop_vlan; -1 in a copy that shares maps
   [[nodiscard]] int map_fd(const char* name) const;
   void pin_maps(const std::string& directory) const;
 
@@ -72,7 +66,7 @@ class SwitchObject {
   void load(const shunt_config& config);
 
   switch_bpf* object_;
-  ProgramFds adopted_;
+  UniqueFd adopted_;
 };
 
 // Loads the program for config.features by `load`; where the verifier refuses it, the generic one (all features), and

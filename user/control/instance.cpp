@@ -258,42 +258,45 @@ std::vector<FlowSnapshot> Instance::cache_list(std::size_t limit) { return impl_
 
 void Instance::cache_flush() { impl_->settle(impl_->revalidator.flush()); }
 
+// When it returns no packet is under way any more that was decided by the entries of before.
+void Instance::Impl::change_fdb(BridgeId id, std::function<std::vector<FdbKey>(Fdb&)> change) {
+  settle(revalidator.change_fdb(id, std::move(change)));
+  workers.quiesce();
+  store_macs();
+}
+
 std::vector<FdbEntry> Instance::fdb_list(const std::string& bridge) {
   return impl_->revalidator.fdb_list(impl_->bridge(bridge).id);
 }
 
 void Instance::fdb_add(const std::string& bridge, FdbKey key, const std::string& interface) {
   const PortNo number = impl_->port(bridge, interface).config.number;
-  impl_->settle(impl_->revalidator.change_fdb(impl_->bridge(bridge).id, [key, number](Fdb& fdb) {
+  impl_->change_fdb(impl_->bridge(bridge).id, [key, number](Fdb& fdb) {
     fdb.add_static(key, number);
     return std::vector{key};
-  }));
-  impl_->store_macs();
+  });
 }
 
 void Instance::fdb_del(const std::string& bridge, FdbKey key) {
-  impl_->settle(impl_->revalidator.change_fdb(impl_->bridge(bridge).id, [key, bridge](Fdb& fdb) {
+  impl_->change_fdb(impl_->bridge(bridge).id, [key, bridge](Fdb& fdb) {
     if (!fdb.remove(key))
       throw Error("bridge '{}' has no entry for {} in VLAN {}", bridge, format_mac(key.mac), key.vlan.value);
     return std::vector{key};
-  }));
-  impl_->store_macs();
+  });
 }
 
 void Instance::fdb_flush(const std::string& bridge, std::optional<std::string> interface) {
   std::optional<PortNo> number;
   if (interface) number = impl_->port(bridge, *interface).config.number;
-  impl_->settle(
-      impl_->revalidator.change_fdb(impl_->bridge(bridge).id, [number](Fdb& fdb) { return fdb.flush(number); }));
-  impl_->store_macs();
+  impl_->change_fdb(impl_->bridge(bridge).id, [number](Fdb& fdb) { return fdb.flush(number); });
 }
 
 void Instance::fdb_set(const std::string& bridge, std::optional<std::chrono::seconds> ageing,
                        std::optional<std::size_t> limit) {
-  impl_->settle(impl_->revalidator.change_fdb(impl_->bridge(bridge).id, [ageing, limit](Fdb& fdb) {
+  impl_->change_fdb(impl_->bridge(bridge).id, [ageing, limit](Fdb& fdb) {
     if (ageing) fdb.set_ageing(*ageing);
     return limit ? fdb.set_limit(*limit) : std::vector<FdbKey>{};
-  }));
+  });
   if (!impl_->recorder) return;
   const FdbSettings settings = fdb_settings(bridge);
   impl_->recorder->set_fdb(impl_->bridge(bridge).id, settings.limit, settings.ageing);

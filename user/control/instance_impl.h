@@ -110,6 +110,7 @@ struct Instance::Impl {
   void attach_restored();  // then those that are there; the others wait for theirs
   [[nodiscard]] PortDevice prepare_restored(const Port& port, const StoredPort& stored) const;
   void store_port(const Port& port);
+  void change_fdb(BridgeId id, std::function<std::vector<FdbKey>(Fdb&)> change);
   void store_macs();      // of bridges whose FDB has changed
   void submit_changes();  // all that has changed since the last time
   void store_everything();

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "bpf/datapath/hash.h"
@@ -213,8 +214,11 @@ void Instance::Impl::take_events() {
   }
   if (const std::uint64_t lost = events.macs_lost(); lost != macs_missed)
     watchers.macs_missed(lost - std::exchange(macs_missed, lost));
-  std::ranges::sort(learning);
-  learning.erase(std::ranges::unique(learning).begin(), learning.end());
+  // Each once, where it came last: of two that learn the same match otherwise the later one holds.
+  std::unordered_set<TranslationRef> later;
+  const auto kept = std::remove_if(learning.rbegin(), learning.rend(),
+                                   [&later](const TranslationRef& each) { return !later.insert(each).second; });
+  learning.erase(learning.begin(), kept.base());
   learn_rules(learning);
 }
 

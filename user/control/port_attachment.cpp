@@ -15,13 +15,15 @@ namespace shunt {
 
 namespace {
 
+constexpr std::uint32_t kSingleChunk = Umem::kFrameSize - 512;  // what of a frame a chunk holds
+
 // The word's other flags are the revalidator's.
-void set_local_stack(shunt_port& entry, bool on) {
+void set_flag(shunt_port& entry, __u32 flag, bool on) {
   std::atomic_ref<__u32> flags{entry.flags};
   if (on)
-    flags.fetch_or(SHUNT_PORT_LOCAL_STACK, std::memory_order_release);
+    flags.fetch_or(flag, std::memory_order_release);
   else
-    flags.fetch_and(~__u32{SHUNT_PORT_LOCAL_STACK}, std::memory_order_release);
+    flags.fetch_and(~flag, std::memory_order_release);
 }
 
 }  // namespace
@@ -32,7 +34,7 @@ PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice dev
   try {
     Datapath& datapath = context_.datapath;
     shunt_port& entry = datapath.ports[dp_.value];
-    set_local_stack(entry, device_.has_local_stack());
+    set_flag(entry, SHUNT_PORT_LOCAL_STACK, device_.has_local_stack());
     entry.queue_count = static_cast<__u16>(device_.queues());
     entry.upcall_rate = context_.upcall_rate;
     entry.upcall_burst = context_.upcall_burst;
@@ -45,6 +47,7 @@ PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice dev
     datapath.attach(ifindex_, device_.link().name, mode_);
     attached_ = true;
     device_.recheck();  // some drivers tell only now whether XDP can redirect to them
+    set_flag(entry, SHUNT_PORT_NO_FRAGS, !device_.takes_frags());
   } catch (...) {
     leave();
     throw;
@@ -75,12 +78,14 @@ void PortAttachment::open_sockets() {
     options.ifindex = ifindex_;
     options.name = link.name;
     options.queue = QueueId{queue};
-    options.try_zero_copy = device_.kind() == DeviceKind::kPhysical && mode_ == XdpMode::kNative;
+    // The kernel redirects no more than the first buffer of what came in by zero copy.
+    options.try_zero_copy =
+        device_.kind() == DeviceKind::kPhysical && mode_ == XdpMode::kNative && link.mtu + 18 <= kSingleChunk;
     options.busy_poll = context_.busy_poll;
     options.can_send = queue < transmit_queues;
     sockets.push_back(std::make_unique<XskSocket>(context_.umem, options));
     zero_copy_ = sockets.back()->zero_copy();
-    if (!sockets.back()->multi_buffer() && link.mtu + 18 > Umem::kFrameSize - 512)
+    if (!sockets.back()->multi_buffer() && link.mtu + 18 > kSingleChunk)
       throw Error(
           "interface '{}': its MTU of {} needs multi-buffer AF_XDP, which this kernel or driver lacks; set an "
           "MTU of {} or less (ip link set {} mtu {})",
@@ -114,7 +119,9 @@ void PortAttachment::leave() noexcept {
 }
 
 bool PortAttachment::recheck() {
-  if (!device_.recheck()) return false;
+  const bool changed = device_.recheck();
+  set_flag(context_.datapath.ports[dp_.value], SHUNT_PORT_NO_FRAGS, !device_.takes_frags());
+  if (!changed) return false;
   set_mtu(device_.link().mtu);
   for (const std::string& warning : device_.warnings()) spdlog::warn("port '{}': {}", device_.link().name, warning);
   return true;

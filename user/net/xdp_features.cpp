@@ -17,13 +17,14 @@ namespace {
 
 // linux/netdev.h, of Linux 6.3: newer than the headers this is built with.
 constexpr const char* kFamily = "netdev";
-constexpr std::uint8_t kDevGet = 1;             // NETDEV_CMD_DEV_GET
-constexpr std::uint16_t kDevIfindex = 1;        // NETDEV_A_DEV_IFINDEX
-constexpr std::uint16_t kDevXdpFeatures = 3;    // NETDEV_A_DEV_XDP_FEATURES
-constexpr std::uint64_t kActBasic = 1 << 0;     // NETDEV_XDP_ACT_BASIC
-constexpr std::uint64_t kActXmit = 1 << 2;      // NETDEV_XDP_ACT_NDO_XMIT
-constexpr std::uint64_t kActZeroCopy = 1 << 3;  // NETDEV_XDP_ACT_XSK_ZEROCOPY
-constexpr std::uint64_t kActFrags = 1 << 5;     // NETDEV_XDP_ACT_RX_SG
+constexpr std::uint8_t kDevGet = 1;              // NETDEV_CMD_DEV_GET
+constexpr std::uint16_t kDevIfindex = 1;         // NETDEV_A_DEV_IFINDEX
+constexpr std::uint16_t kDevXdpFeatures = 3;     // NETDEV_A_DEV_XDP_FEATURES
+constexpr std::uint64_t kActBasic = 1 << 0;      // NETDEV_XDP_ACT_BASIC
+constexpr std::uint64_t kActXmit = 1 << 2;       // NETDEV_XDP_ACT_NDO_XMIT
+constexpr std::uint64_t kActZeroCopy = 1 << 3;   // NETDEV_XDP_ACT_XSK_ZEROCOPY
+constexpr std::uint64_t kActFrags = 1 << 5;      // NETDEV_XDP_ACT_RX_SG
+constexpr std::uint64_t kActXmitFrags = 1 << 6;  // NETDEV_XDP_ACT_NDO_XMIT_SG
 
 struct Close {
   void operator()(mnl_socket* socket) const noexcept { mnl_socket_close(socket); }
@@ -67,7 +68,7 @@ std::optional<XdpFeatures> xdp_features(Ifindex index) {
                             [&](nlmsghdr* message) { mnl_attr_put_u32(message, kDevIfindex, index.value); });
   if (!features) return std::nullopt;
   const auto has = [&](std::uint64_t bit) { return (*features & bit) != 0; };
-  return XdpFeatures{has(kActBasic), has(kActXmit), has(kActZeroCopy), has(kActFrags)};
+  return XdpFeatures{has(kActBasic), has(kActXmit), has(kActZeroCopy), has(kActFrags), has(kActXmitFrags)};
 }
 
 }  // namespace shunt

@@ -14,6 +14,7 @@ struct XdpFeatures {
   bool redirect_target = false;  // frames can be redirected to it (ndo_xdp_xmit), at the moment
   bool zero_copy = false;        // AF_XDP without copies
   bool multi_buffer = false;     // receives frames of several buffers
+  bool redirect_frags = false;   // such frames can be redirected to it
 };
 
 // Nothing where the kernel does not tell (older than 6.3, or no such interface).

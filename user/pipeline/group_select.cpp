@@ -31,6 +31,7 @@ bool is_close(std::span<const BucketRef> buckets, std::uint64_t total, const std
     const double share = static_cast<double>(buckets[i]->weight) / static_cast<double>(total);
     const double given = static_cast<double>(counts[i]) / static_cast<double>(size);
     if (given > share + 0.001 || given < share - 0.001) return false;
+    if (counts[i] == 0 && buckets[i]->weight != 0) return false;
   }
   return true;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/pipeline/meter_edit.h"
 
-
 #include "user/base/of_error.h"
 
 namespace shunt {
@@ -10,8 +9,11 @@ namespace {
 
 void check(const MeterConfig& config) {
   const std::uint32_t id = config.id;
-  // The two virtual ones meter what goes to userspace and to controllers; rules do not name them.
-  if (id == 0 || (id > kMeterMax && id != kMeterSlowpath && id != kMeterController))
+  if (id == kMeterSlowpath)
+    throw OfError(OfErrorCode::kInvalidMeter,
+                  "meter slowpath: what goes to userspace is limited port by port: shuntd --upcall-rate");
+  // The virtual one meters what goes to controllers; rules do not name it.
+  if (id == 0 || (id > kMeterMax && id != kMeterController))
     throw OfError(OfErrorCode::kInvalidMeter, "meter {}: meters are 1 to {}", id, kMeterMax);
   if (config.bands.size() > SHUNT_METER_BANDS)
     throw OfError(OfErrorCode::kOutOfBands, "meter {}: {} bands: at most {}", id, config.bands.size(),

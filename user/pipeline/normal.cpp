@@ -48,7 +48,14 @@ FlowMask inner_tag_mask() {
 }  // namespace
 
 void Translator::normal(std::uint16_t max_len) {
-  const BridgePort* ingress = find_port(PortNo{working_.in_port});
+  // What controllers send comes in on no port: as from a trunk, but that nothing is learned of it.
+  static const BridgePort kController = [] {
+    BridgePort trunk;
+    trunk.number = kPortController;
+    return trunk;
+  }();
+  const BridgePort* ingress =
+      working_.in_port == kPortController.value ? &kController : find_port(PortNo{working_.in_port});
   if (ingress == nullptr) return fail(SHUNT_DROP_BAD_ACTION);  // an action wrote in_port, or none of the bridge's it is
   examine(vlan_mask(SHUNT_VLAN_PRESENT | kVidBits));
   const auto vlan = vlan_on_ingress(ingress->vlan, frame_tag(working_.vlan[0]));
@@ -65,17 +72,17 @@ void Translator::normal(std::uint16_t max_len) {
     return fail(SHUNT_DROP_RESERVED_MAC);
   }
   examine(eth_dst_mask());
-  examine(eth_src_mask());
   BridgedFrame frame;
   frame.vlan = *vlan;
   frame.outer = frame_tag(working_.vlan[0]);
   if (ingress->vlan.mode == VlanMode::kDot1qTunnel) frame.service_tpid = ingress->vlan.qinq_ethtype;
-  const bool learns = !bridge_->flood_vlans.test(vlan->value);
-  if (learns) learn(*ingress, *vlan);
-  send_in_vlan(choose_outputs(*ingress, frame, learns), frame, max_len);
+  const bool knows_macs = !bridge_->flood_vlans.test(vlan->value);
+  if (knows_macs && ingress != &kController) learn(*ingress, *vlan);
+  send_in_vlan(choose_outputs(*ingress, frame, knows_macs), frame, max_len);
 }
 
 void Translator::learn(const BridgePort& ingress, VlanId vlan) {
+  examine(eth_src_mask());
   const FdbKey src{vlan, MacAddr::from_wire(working_.eth_src)};
   if (src.mac.is_multicast()) return;
   std::vector<Translation::Learn>& learns = result_.learns;
@@ -105,9 +112,10 @@ shunt_drop_reason Translator::refusal(const BridgePort& ingress, const BridgePor
 }
 
 // Where the frame goes; if nowhere, says why.
-std::vector<const BridgePort*> Translator::choose_outputs(const BridgePort& ingress, BridgedFrame& frame, bool learns) {
+std::vector<const BridgePort*> Translator::choose_outputs(const BridgePort& ingress, BridgedFrame& frame,
+                                                          bool knows_macs) {
   const FdbKey dst{frame.vlan, MacAddr::from_wire(working_.eth_dst)};
-  if (learns && !dst.mac.is_multicast()) {
+  if (knows_macs && !dst.mac.is_multicast()) {
     result_.fdb_dependencies.push_back({bridge_->id, dst});
     // What this packet itself taught was learned before this look-up: it may be to its own sender.
     const auto own = std::find_if(result_.learns.begin(), result_.learns.end(),
@@ -145,7 +153,7 @@ std::vector<const BridgePort*> Translator::choose_outputs(const BridgePort& ingr
 }
 
 // A form of the frame is sent to all ports that want it, then edited on to the next: those with the tags that it has
-// come first. Two forms that differ by one tag need one edit between them, and the kernel sends them (encode.h).
+// come first.
 void Translator::send_in_vlan(std::span<const BridgePort* const> ports, const BridgedFrame& came,
                               std::uint16_t max_len) {
   BridgedFrame frame = came;

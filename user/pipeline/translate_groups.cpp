@@ -45,7 +45,8 @@ void Translator::run(const GroupAction& action) {
 
 // As an action set, over a copy of the packet. What it does to the pipeline is gone at its end, too.
 void Translator::run_bucket(const Group& group, const BucketRef& bucket) {
-  if (stop_) return;
+  if (!may_go_deeper()) return;
+  ++resubmits_;
   credit({bucket, &bucket->counters});
   if (observer_ != nullptr) observer_->entered_group(group, bucket.get(), nesting_);
   ActionSet set;
@@ -109,7 +110,7 @@ bool Translator::is_live(const Bucket& bucket, unsigned depth) {
     const BridgePort* port = find_port(*bucket.watch_port);
     if (port != nullptr && port->up) return true;
   }
-  if (!bucket.watch_group || depth >= kMaxDepth) return false;
+  if (!bucket.watch_group || depth >= kMaxDepth || ++watched_ > kMaxResubmits) return false;
   depend_on(DependencyKind::kGroup, *bucket.watch_group);
   const auto group = bridge_->groups->find(*bucket.watch_group);
   if (group == bridge_->groups->end()) return false;

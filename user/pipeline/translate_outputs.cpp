@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translation of what says where a packet goes: ports and reserved ports, queues, meters, drop.
+#include <algorithm>
+
 #include "user/pipeline/translator.h"
 
 namespace shunt {
@@ -86,6 +88,14 @@ void Translator::run(const MeterAction& action) {
   emitted.type = SHUNT_ACT_METER;
   emitted.arg = meter->second->slot;
   emit(emitted);
+  // What the DSCP is from here on only the datapath knows: an edit of it is made, whatever the packet came with.
+  // Matches and moves still read what it came with.
+  constexpr std::uint8_t kDscp = 0xfc;  // of the ToS
+  const auto remarks = [](const MeterBand& band) { return band.type == SHUNT_BAND_DSCP_REMARK; };
+  if (std::ranges::any_of(meter->second->config.bands, remarks)) {
+    rewritten_.nw_tos |= kDscp;
+    known_.nw_tos &= static_cast<std::uint8_t>(~kDscp);
+  }
 }
 
 }  // namespace shunt

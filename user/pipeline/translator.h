@@ -83,7 +83,7 @@ class Translator : private WorkingPacket {
   // A list longer than this is a configuration error, and no packet may cost what running it would.
   static constexpr std::size_t kMaxActions = 8192;
   // As Open vSwitch: look-ups that go back to the same or an earlier table, buckets and clones nest this deep; and so
-  // many look-ups may one packet cost.
+  // many look-ups and buckets may one packet cost.
   static constexpr unsigned kMaxDepth = 64;
   static constexpr unsigned kMaxResubmits = 4096;
   static constexpr std::size_t kMaxStackBytes = 65536;
@@ -109,10 +109,11 @@ class Translator : private WorkingPacket {
 
   // Where translation is.
   std::uint8_t table_ = 0;
-  const Rule* rule_ = nullptr;  // whose actions run; null: those of a packet-out, or of a table miss
-  unsigned depth_ = 0;          // against kMaxDepth
-  unsigned nesting_ = 0;        // for the observer: of resubmits, clones and buckets
-  unsigned resubmits_ = 0;
+  const Rule* rule_ = nullptr;             // whose actions run; null: those of a packet-out, or of a table miss
+  unsigned depth_ = 0;                     // against kMaxDepth
+  unsigned nesting_ = 0;                   // for the observer: of resubmits, clones and buckets
+  unsigned resubmits_ = 0;                 // look-ups and buckets, against kMaxResubmits
+  unsigned watched_ = 0;                   // groups that buckets watch, likewise
   unsigned pending_ = 0;                   // lists around this one, in this scope, that have actions left
   bool more_ = false;                      // the list that runs has actions left
   bool leave_list_ = false;                // the list that runs ends here; those around it go on
@@ -253,7 +254,7 @@ class Translator : private WorkingPacket {
   void normal(std::uint16_t max_len);
   void learn(const BridgePort& ingress, VlanId vlan);
   [[nodiscard]] shunt_drop_reason refusal(const BridgePort& ingress, const BridgePort& port, BridgedFrame& frame);
-  std::vector<const BridgePort*> choose_outputs(const BridgePort& ingress, BridgedFrame& frame, bool learns);
+  std::vector<const BridgePort*> choose_outputs(const BridgePort& ingress, BridgedFrame& frame, bool knows_macs);
   void send_in_vlan(std::span<const BridgePort* const> ports, const BridgedFrame& came, std::uint16_t max_len);
   void write_tag(const FrameTag& tag);
 

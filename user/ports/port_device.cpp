@@ -22,6 +22,11 @@ constexpr std::array<std::string_view, 6> kSegmentation{"tx-tcp-segmentation",  
                                                         "tx-tcp-ecn-segmentation", "tx-tcp-mangleid-segmentation",
                                                         "tx-udp-segmentation",     "tx-sctp-segmentation"};
 
+// Drivers that take redirected frames on kernels that do not tell (before 6.3).
+constexpr std::array<std::string_view, 13> kRedirectTargets{"bnxt_en", "ena",   "i40e",      "ice",    "igb",
+                                                            "igc",     "ixgbe", "mlx5_core", "mvneta", "mvpp2",
+                                                            "qede",    "sfc",   "virtio_net"};
+
 DeviceKind classify(const Link& link, Netlink& netlink) {
   const auto refuse = [&](const std::string& why) { throw Error("'{}' cannot be a port: {}", link.name, why); };
   if (link.loopback) refuse("it is the loopback interface");
@@ -85,6 +90,7 @@ PortDevice& PortDevice::operator=(PortDevice&& other) noexcept {
   queues_ = other.queues_;
   generic_ = other.generic_;
   xdp_transmit_ = other.xdp_transmit_;
+  takes_frags_ = other.takes_frags_;
   peer_ = std::move(other.peer_);
   changes_ = std::exchange(other.changes_, {});
   warnings_ = std::move(other.warnings_);
@@ -238,11 +244,19 @@ void PortDevice::cure_peer_feature(const VethPeer& peer, std::string_view featur
                   link_.index, SetPeerFeature{peer.place(), name, !on});
 }
 
-// Where the kernel tells whether it redirects here (since 6.3) it has the last word: it refuses otherwise.
+// Where the kernel tells whether it redirects here (since 6.3) it has the last word: it refuses otherwise. Older ones
+// drop what they cannot send there, and say nothing.
 void PortDevice::note_transmit() {
   auto features = xdp_features(link_.index);
-  if (!features) return;
   const bool has_peer = kind_ == DeviceKind::kVeth || kind_ == DeviceKind::kLocal;
+  takes_frags_ = features ? features->redirect_frags : has_peer;
+  if (!features) {
+    if (kind_ == DeviceKind::kPhysical)
+      xdp_transmit_ = std::ranges::count(kRedirectTargets, Ethtool{}.driver(link_.name)) != 0;
+    if (!xdp_transmit_ && warnings_.empty())
+      warnings_.emplace_back("its driver is not known to take redirected frames: output goes through userspace");
+    return;
+  }
   if (has_peer && xdp_transmit_ && !features->redirect_target) {
     announce_peer();
     features = xdp_features(link_.index);

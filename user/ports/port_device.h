@@ -78,6 +78,8 @@ class PortDevice {
   // XDP can redirect to it. Of a physical interface the answer is known for certain once XDP is attached: recheck()
   // then.
   [[nodiscard]] bool xdp_transmit() const { return xdp_transmit_; }
+  // Also frames of several buffers.
+  [[nodiscard]] bool takes_frags() const { return takes_frags_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
   // The other end, as it was last seen; none: there is none, or it cannot be reached.
   [[nodiscard]] const std::optional<PeerName>& peer() const { return peer_; }
@@ -114,7 +116,7 @@ class PortDevice {
   DeviceKind kind_ = DeviceKind::kVeth;
   unsigned queues_ = 1;
   bool generic_ = false;
-  bool xdp_transmit_ = true;
+  bool xdp_transmit_ = true, takes_frags_ = true;
   std::optional<PeerName> peer_;
   Changes changes_;
   std::vector<std::string> warnings_;

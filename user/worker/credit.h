@@ -13,7 +13,7 @@
 
 namespace shunt {
 
-// Makes `timeout` (s; 0: none) at most `most`, where that is one. It never grows.
+// Makes `timeout` (s; 0: for ever) at most `most`, where that is one, as Open vSwitch does. It never grows.
 inline void lower_timeout(std::atomic<std::uint16_t>& timeout, std::uint16_t most) noexcept {
   if (most == 0) return;
   std::uint16_t now = timeout.load(std::memory_order_relaxed);
@@ -25,8 +25,6 @@ inline void credit(const Translation& translation, std::uint64_t packets, std::u
   for (const RuleRef& rule : translation.rules) rule->counters.add(packets, bytes, now);
   for (const auto& counters : translation.credits) counters->add(packets, bytes, now);
   for (const Translation::FinTimeout& fin : translation.fin_timeouts) {
-    // A rule without timeouts was made to stay.
-    if (fin.rule->idle_timeout == 0 && fin.rule->hard_timeout == 0) continue;
     lower_timeout(fin.rule->idle_timeout, fin.idle_timeout);
     lower_timeout(fin.rule->hard_timeout, fin.hard_timeout);
   }

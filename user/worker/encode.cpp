@@ -96,37 +96,6 @@ bool equal_edits(const Edits& a, const Edits& b) {
          });
 }
 
-// `longer` is `edits` and one more, of that type.
-bool is_followed_by(const Edits& edits, const Edits& longer, shunt_action_type type) {
-  return longer.size() == edits.size() + 1 && longer.back().type == type &&
-         equal_edits(edits, {longer.begin(), longer.end() - 1});
-}
-
-// How several ports get the frame: the edits that make the canonical form, and those of the ports that get it less its
-// outer tag; equal: one form only.
-struct Forms {
-  const Edits* edits;
-  const Edits* untagged_edits;
-};
-
-// At most two forms, which differ by one tag: one has one edit more, a push (it is the tagged one) or a pop (the other
-// one is).
-std::optional<Forms> find_forms(const Parts& parts) {
-  const Edits& first = parts.outputs.front().edits;
-  const Edits* second = &first;
-  for (const Output& output : parts.outputs) {
-    if (equal_edits(output.edits, first) || equal_edits(output.edits, *second)) continue;
-    if (second != &first) return std::nullopt;
-    second = &output.edits;
-  }
-  if (second == &first) return Forms{&first, &first};
-  if (is_followed_by(first, *second, SHUNT_ACT_PUSH_VLAN)) return Forms{second, &first};
-  if (is_followed_by(*second, first, SHUNT_ACT_PUSH_VLAN)) return Forms{&first, second};
-  if (is_followed_by(first, *second, SHUNT_ACT_POP_VLAN)) return Forms{&first, second};
-  if (is_followed_by(*second, first, SHUNT_ACT_POP_VLAN)) return Forms{second, &first};
-  return std::nullopt;
-}
-
 // A pop that says that a VLAN or service instance tag is below.
 bool uncovers_tag(const shunt_action& pop) {
   const std::uint16_t type = static_cast<std::uint16_t>(pop.value[0] << 8 | pop.value[1]);
@@ -209,22 +178,17 @@ Encoded drop(const Parts& parts, shunt_drop_reason reason) {
 
 Encoded encode_group(const Parts& parts) {
   const auto& outputs = parts.outputs;
-  const std::uint16_t truncate = outputs.front().truncate;
-  const bool same_length =
-      std::all_of(outputs.begin(), outputs.end(), [&](const Output& o) { return o.truncate == truncate; });
+  const Output& first = outputs.front();
+  const bool same_bytes = std::all_of(outputs.begin(), outputs.end(), [&](const Output& o) {
+    return o.truncate == first.truncate && equal_edits(o.edits, first.edits);
+  });
   const bool to_in_port = std::any_of(outputs.begin(), outputs.end(), [](const Output& o) { return o.to_in_port; });
-  const std::optional<Forms> forms = find_forms(parts);
   // A broadcast redirect leaves out the ingress interface and sends one copy a port.
-  if (!same_length || to_in_port || !forms || !all_ports_differ(outputs))
-    return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
-  const bool one_form = forms->edits == forms->untagged_edits;
-  // Cut before the pop or after it is not the same.
-  if (truncate != 0 && !one_form) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
-
+  if (!same_bytes || to_in_port || !all_ports_differ(outputs)) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   GroupPorts group;
-  for (const Output& output : outputs) group.push_back({output.port, !equal_edits(output.edits, *forms->edits)});
+  for (const Output& output : outputs) group.push_back(output.port);
   std::sort(group.begin(), group.end());
-  return finish(parts, *forms->edits, truncate, make_action(SHUNT_ACT_OUTPUT_GROUP, 0, 0), std::move(group));
+  return finish(parts, first.edits, first.truncate, make_action(SHUNT_ACT_OUTPUT_GROUP, 0, 0), std::move(group));
 }
 
 // An edit of a header needs its place, and that of the checksums above it.

@@ -2,10 +2,10 @@
 // Encoding: a translation's actions -> what the kernel side can run, or the reason why only userspace can.
 //
 // The kernel runs at most SHUNT_MAX_ACTIONS actions with one output, which is the last: a port, or a group of ports
-// that all get the same bytes. Ports of a group may get them without the outer VLAN tag (devmap egress program), so a
-// flood over access and trunk ports is one broadcast redirect of the tagged form. A meter that stands before all
-// outputs stays in the kernel, and so does the dice of one sample. Everything else goes up: to be translated with the
-// packet at hand as PACKET, to the controller as CONTROLLER, the rest as UNSUPPORTED.
+// that all get the same bytes. (A program at the devmap's exit could take the tag off for access ports, but the kernel
+// keeps one program a device and batch, that of the batch's first frame: bq_enqueue() in kernel/bpf/devmap.c.) A meter
+// that stands before all outputs stays in the kernel, and so does the dice of one sample. Everything else goes up: to
+// be translated with the packet at hand as PACKET, to the controller as CONTROLLER, the rest as UNSUPPORTED.
 //
 // Pure: no map is touched. Threads: any.
 #pragma once
@@ -30,13 +30,7 @@ struct PortOutput {
 };
 using PortOutputs = std::array<PortOutput, SHUNT_MAX_PORTS>;
 
-// A port of an output group.
-struct GroupPort {
-  DpPort port;
-  bool pop_vlan = false;
-  friend auto operator<=>(const GroupPort&, const GroupPort&) = default;
-};
-using GroupPorts = std::vector<GroupPort>;  // ascending by port, each once
+using GroupPorts = std::vector<DpPort>;  // of an output group: ascending, each once
 
 struct Encoded {
   std::vector<shunt_action> actions;  // 1..SHUNT_MAX_ACTIONS; an OUTPUT_GROUP's arg is the table's to fill in

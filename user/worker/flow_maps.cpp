@@ -19,7 +19,7 @@ int DatapathMaps::update_megaflow(const shunt_megaflow_key& key, const shunt_meg
 
 void DatapathMaps::erase_megaflow(const shunt_megaflow_key& key) noexcept { (void)megaflows_.erase(key); }
 
-int DatapathMaps::set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept {
+int DatapathMaps::set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept {
   return datapath_.set_group(group, members);
 }
 
@@ -28,9 +28,7 @@ void DatapathMaps::for_each_megaflow(
   megaflows_.for_each(visit);
 }
 
-std::vector<GroupMember> DatapathMaps::group_members(std::uint16_t group) const {
-  return datapath_.group_members(group);
-}
+std::vector<Ifindex> DatapathMaps::group_members(std::uint16_t group) const { return datapath_.group_members(group); }
 
 void DatapathMaps::wait_grace_period() { Datapath::wait_grace_period(); }
 

@@ -31,11 +31,11 @@ class FlowMaps {
   // 0 or -errno.
   [[nodiscard]] virtual int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept = 0;
   virtual void erase_megaflow(const shunt_megaflow_key& key) noexcept = 0;
-  [[nodiscard]] virtual int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept = 0;
+  [[nodiscard]] virtual int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept = 0;
   // What an earlier daemon put there.
   virtual void for_each_megaflow(
       const std::function<void(const shunt_megaflow_key&, const shunt_megaflow&)>& visit) const = 0;
-  [[nodiscard]] virtual std::vector<GroupMember> group_members(std::uint16_t group) const = 0;
+  [[nodiscard]] virtual std::vector<Ifindex> group_members(std::uint16_t group) const = 0;
   // Returns when no program that ran at the time of the call still runs. Called from the grace thread as well.
   virtual void wait_grace_period() = 0;
 };
@@ -46,10 +46,10 @@ class DatapathMaps final : public FlowMaps {
 
   int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override;
   void erase_megaflow(const shunt_megaflow_key& key) noexcept override;
-  int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept override;
+  int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept override;
   void for_each_megaflow(
       const std::function<void(const shunt_megaflow_key&, const shunt_megaflow&)>& visit) const override;
-  [[nodiscard]] std::vector<GroupMember> group_members(std::uint16_t group) const override;
+  [[nodiscard]] std::vector<Ifindex> group_members(std::uint16_t group) const override;
   void wait_grace_period() override;
 
  private:

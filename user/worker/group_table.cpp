@@ -31,10 +31,10 @@ bool GroupTable::inherit(std::uint16_t group, const PortOutputs& outputs) {
     return true;
   }
   GroupPorts members;
-  for (const GroupMember& member : maps_.group_members(group)) {
-    const auto port = std::ranges::find(outputs, member.ifindex, &PortOutput::ifindex);
+  for (const Ifindex member : maps_.group_members(group)) {
+    const auto port = std::ranges::find(outputs, member, &PortOutput::ifindex);
     if (port == outputs.end()) return false;
-    members.push_back({DpPort{static_cast<std::uint32_t>(port - outputs.begin())}, member.pop_vlan});
+    members.push_back(DpPort{static_cast<std::uint32_t>(port - outputs.begin())});
   }
   if (members.empty() || !numbers_.emplace(members, group).second) return false;
   std::erase(free_, group);
@@ -63,20 +63,15 @@ void GroupTable::reclaim(std::uint64_t epoch) {
 }
 
 void GroupTable::rebuild(DpPort port, const PortOutputs& outputs) {
-  for (const auto& [members, group] : numbers_) {
-    const bool in_it =
-        std::any_of(members.begin(), members.end(), [&](const GroupPort& member) { return member.port == port; });
-    // Where the kernel refuses, the old group stays: the member that is gone left it by itself.
-    if (in_it) (void)write(group, members, outputs);
-  }
+  // Where the kernel refuses, the old group stays: the member that is gone left it by itself.
+  for (const auto& [members, group] : numbers_)
+    if (std::ranges::find(members, port) != members.end()) (void)write(group, members, outputs);
 }
 
 int GroupTable::write(std::uint16_t group, const GroupPorts& members, const PortOutputs& outputs) {
-  std::vector<GroupMember> list;
-  for (const GroupPort& member : members) {
-    const Ifindex ifindex = outputs[member.port.value].ifindex;
-    if (ifindex.value != 0) list.push_back({ifindex, member.pop_vlan});
-  }
+  std::vector<Ifindex> list;
+  for (const DpPort member : members)
+    if (const Ifindex ifindex = outputs[member.value].ifindex; ifindex.value != 0) list.push_back(ifindex);
   return maps_.set_group(group, list);
 }
 

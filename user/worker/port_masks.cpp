@@ -31,8 +31,11 @@ void PortMasks::inherit_port(DpPort port) {
   list = List{};
   list.exists = true;
   list.generation = element.generation;
-  for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i)
-    list.masks.push_back({element.masks[i], 0, 0});
+  for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i) {
+    // Twice there where a daemon died while it swapped two.
+    const auto is_it = [&](const Listed& listed) { return listed.mask == element.masks[i]; };
+    if (std::ranges::none_of(list.masks, is_it)) list.masks.push_back({element.masks[i], 0, 0});
+  }
 }
 
 void PortMasks::forget_unused() {

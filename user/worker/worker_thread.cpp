@@ -347,7 +347,9 @@ void WorkerThread::rest() {
   doorbell_.arm();
   if (mailbox_.empty() && transmitter_.inbox_empty() && !stopping_) {
     epoll_event event{};
-    const milliseconds pause = transmitter_.unsent() ? kUnsentPause : kIdlePause;
+    // Nobody wakes us where a device takes its time to give back the frames that the others wait for.
+    const bool starves = std::ranges::any_of(served_, [](const Served& served) { return served.socket->starves(); });
+    const milliseconds pause = transmitter_.unsent() || starves ? kUnsentPause : kIdlePause;
     const int count = ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(pause.count()));
     // A socket whose interface is gone reports that for ever; it is taken away by control.
     if (count > 0 && (event.events & (EPOLLERR | EPOLLHUP)) != 0)

@@ -39,6 +39,7 @@ TEST_SUITE("group select") {
     CHECK(make_slots(buckets({3, 1})).size() == 4);
     CHECK(make_slots(buckets({})).empty());
     CHECK(make_slots(buckets({0, 0})).empty());
+    CHECK(shares(make_slots(buckets({1, 999}))).size() == 2);  // however small a weight is
     std::mt19937 random{1};
     for (int i = 0; i < 200; ++i) {
       std::vector<BucketRef> some;

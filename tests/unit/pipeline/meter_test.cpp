@@ -96,6 +96,7 @@ TEST_SUITE("meters") {
     CHECK(add(0, {}) == OfErrorCode::kInvalidMeter);
     CHECK(add(kMeterMax + 1, {}) == OfErrorCode::kInvalidMeter);
     CHECK(add(kMeterAll, {}) == OfErrorCode::kInvalidMeter);
+    CHECK(add(kMeterSlowpath, {}) == OfErrorCode::kInvalidMeter);
     CHECK(add(1, {band(0)}) == OfErrorCode::kBadRate);
     CHECK(add(1, std::vector<MeterBand>(SHUNT_METER_BANDS + 1, band(5))) == OfErrorCode::kOutOfBands);
     MeterBand wrong = band(5);

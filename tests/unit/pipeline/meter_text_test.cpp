@@ -44,7 +44,7 @@ bool same(const MeterConfig& a, const MeterConfig& b) {
 MeterConfig random_meter(std::mt19937_64& random) {
   MeterConfig config;
   config.id = static_cast<std::uint32_t>(random() % kMeterMax) + 1;
-  if (random() % 8 == 0) config.id = random() % 2 == 0 ? kMeterController : kMeterSlowpath;
+  if (random() % 8 == 0) config.id = kMeterController;
   config.packets = random() % 2 == 0;
   config.burst = random() % 2 == 0;
   config.stats = random() % 2 == 0;

@@ -210,6 +210,18 @@ TEST_SUITE("normal") {
     CHECK(bridge.sent(untagged(1)) == "2");
   }
 
+  TEST_CASE("what a controller sends is as from a trunk, and nothing is learned of it") {
+    NormalBridge bridge({trunk(), trunk(), access(10)});
+    bridge.learn(kB, 10, 2);
+    const ActionList normal{OutputAction{kPortNormal}}, table{OutputAction{kPortTable}};
+    CHECK(text(bridge.packet_out(tagged(0, 10), kPortController, normal)) == "2");
+    CHECK(text(bridge.packet_out(tagged(0, 10), kPortController, table)) == "2");
+    const Translation flood = bridge.packet_out(untagged(0, 0x020000000ccc), kPortController, normal);
+    CHECK(text(flood) == "1 2");
+    CHECK(flood.learns.empty());
+    CHECK(text(bridge.packet_out(untagged(0), PortNo{77}, normal)) == "drop:bad-action");
+  }
+
   TEST_CASE("a flood VLAN learns nothing, and floods what is known") {
     NormalBridge bridge({trunk(), trunk(), trunk(), access(10)});
     bridge.bridge.flood_vlans = vlans({10});

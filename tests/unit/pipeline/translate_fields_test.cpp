@@ -156,6 +156,20 @@ TEST_SUITE("translate: fields") {
     CHECK(result.mask.eth_src[5] == 3);
   }
 
+  TEST_CASE("a DSCP is written behind a meter that remarks, also where the packet came with it") {
+    HandmadeBridge sw{2};
+    const Match ten = match_on(FieldId::kIpDscp, 10);
+    sw.rule(0, 1, ten, {MeterAction{1}, set_field(FieldId::kIpDscp, 10), to_port(2)});
+    FlowKey key = tcp_key();
+    key.nw_tos = 10 << 2;
+    sw.meter(1, 3);
+    CHECK(text(sw.run(key)) == "meter:3 2");
+    auto remarking = std::make_shared<Meter>(*sw.meters[1]);
+    remarking->config.bands.push_back({.type = SHUNT_BAND_DSCP_REMARK, .rate = 1, .precedence = 1});
+    sw.meters[1] = remarking;
+    CHECK(text(sw.run(key)) == "meter:3 " + set_text(SHUNT_FIELD_NW_TOS, "28", "fc") + " 2");
+  }
+
   TEST_CASE("queues are said before the outputs that they hold for, once") {
     HandmadeBridge sw{4};
     sw.rule(0, 1, kAny, {SetQueueAction{5}, to_port(2), dst(1), to_port(3), SetQueueAction{0xffffffff}, to_port(4)});

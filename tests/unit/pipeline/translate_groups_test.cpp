@@ -225,6 +225,19 @@ TEST_SUITE("translate: groups") {
     CHECK(text(sw.run(eth_key())) == "drop:group");
   }
 
+  TEST_CASE("a chain that doubles at each group ends, and so does one of groups to watch") {
+    HandmadeBridge sw{3};
+    for (std::uint32_t i = 1; i < 40; ++i)
+      sw.group(i, GroupType::kAll, {{{GroupAction{i + 1}}}, {{GroupAction{i + 1}}}});
+    sw.group(40, GroupType::kAll, {{{DropAction{}}}});
+    sw.rule(0, 1, kAny, {GroupAction{1}});
+    CHECK(text(sw.run(eth_key())) == "drop:resubmit-limit");
+    for (std::uint32_t i = 1; i < 40; ++i)
+      sw.group(i, GroupType::kFastFailover, {{{to_port(2)}, 1, {}, i + 1}, {{to_port(2)}, 1, {}, i + 1}});
+    sw.group(40, GroupType::kFastFailover, {{{to_port(2)}, 1, PortNo{77}, {}}});
+    CHECK(text(sw.run(eth_key())) == "drop:group");
+  }
+
   TEST_CASE("a packet-in from a bucket says so") {
     HandmadeBridge sw{3};
     sw.group(1, GroupType::kIndirect, {{{OutputAction{kPortController}}}});

@@ -171,7 +171,7 @@ TEST_SUITE("credit") {
     CHECK(group->used() == now);
   }
 
-  TEST_CASE("a FIN lowers timeouts, and never raises one or makes one") {
+  TEST_CASE("a FIN lowers timeouts and never raises one; none is for ever") {
     const auto rule_with = [](std::uint16_t idle, std::uint16_t hard) {
       auto rule = std::make_shared<Rule>();
       rule->idle_timeout = idle;
@@ -188,7 +188,8 @@ TEST_SUITE("credit") {
     CHECK(after(rule_with(60, 0), 5, 10) == std::pair{5, 10});
     CHECK(after(rule_with(60, 300), 0, 10) == std::pair{60, 10});
     CHECK(after(rule_with(3, 300), 5, 0) == std::pair{3, 300});
-    CHECK(after(rule_with(0, 0), 5, 10) == std::pair{0, 0});
+    CHECK(after(rule_with(0, 0), 5, 10) == std::pair{5, 10});
+    CHECK(after(rule_with(0, 0), 0, 10) == std::pair{0, 10});
   }
 }
 

@@ -46,7 +46,7 @@ class MemoryMaps final : public FlowMaps {
     return 0;
   }
   void erase_megaflow(const shunt_megaflow_key& key) noexcept override { table.erase(key_bytes(key)); }
-  int set_group(std::uint16_t group, std::span<const GroupMember> members) noexcept override {
+  int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept override {
     if (fail_groups) return -ENOMEM;
     groups[group].assign(members.begin(), members.end());
     return 0;
@@ -59,9 +59,9 @@ class MemoryMaps final : public FlowMaps {
       visit(key, value);
     }
   }
-  [[nodiscard]] std::vector<GroupMember> group_members(std::uint16_t group) const override {
+  [[nodiscard]] std::vector<Ifindex> group_members(std::uint16_t group) const override {
     const auto found = groups.find(group);
-    return found == groups.end() ? std::vector<GroupMember>{} : found->second;
+    return found == groups.end() ? std::vector<Ifindex>{} : found->second;
   }
   void wait_grace_period() override {
     while (hold_grace_periods) std::this_thread::sleep_for(std::chrono::milliseconds{1});
@@ -99,7 +99,7 @@ class MemoryMaps final : public FlowMaps {
   static constexpr std::uint32_t kCpus = 2;
   using KeyBytes = std::vector<unsigned char>;
   std::map<KeyBytes, shunt_megaflow> table;
-  std::map<std::uint16_t, std::vector<GroupMember>> groups;
+  std::map<std::uint16_t, std::vector<Ifindex>> groups;
   std::atomic<int> grace_periods{0};
   std::atomic<bool> hold_grace_periods{false};  // a program runs for so long
   bool fail_updates = false, fail_groups = false;
