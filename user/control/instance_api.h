@@ -113,6 +113,7 @@ struct InstanceStats {
   shunt_port_stats stray{};          // of packets that came in where no port is (any more)
   CacheStats cache;
   std::vector<WorkerStats> workers;
+  std::size_t captures = 0;  // that run
 };
 
 struct TableStatus {
