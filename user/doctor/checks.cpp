@@ -146,7 +146,7 @@ void check_state(const Facts& facts, Findings& findings) {
 
 void check_program(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
-    if (!port.program || port.state == "gone" || *port.program == kOurProgram || port.kind == "local") return;
+    if (!port.program || port.state == "gone" || *port.program == kOurProgram) return;
     add(findings, Severity::kError, port.name,
         port.program->empty() ? std::string{"it has no XDP program any more"}
                               : fmt::format("the XDP program on it is '{}'", *port.program),

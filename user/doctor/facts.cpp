@@ -138,17 +138,21 @@ void read_port(PortFacts& port) {
     }
   };
   std::optional<Link> link;
-  ask([&] { link = Netlink{}.find(port.name); });
+  ask([&] {
+    link = Netlink{}.find(port.name);
+    // LOCAL's end that has the bridge's name is the host's: the port is the other.
+    if (link && port.kind == "local") link = Netlink{}.find(link->peer);
+  });
   if (!link) return;
   ask([&] { port.xdp = xdp_features(link->index); });
   port.program = program_name(link->xdp_program);
   ask([&] {
     Ethtool ethtool;
-    if (const auto channels = ethtool.channels(port.name))
+    if (const auto channels = ethtool.channels(link->name))
       port.receive_queues = channels->receive();
-    else if (const auto rings = ethtool.receive_rings(port.name))
+    else if (const auto rings = ethtool.receive_rings(link->name))
       port.receive_queues = *rings;
-    const auto features = ethtool.features(port.name);
+    const auto features = ethtool.features(link->name);
     port.lro = active(features, "rx-lro");
     port.vlan_strip = active(features, "rx-vlan-hw-parse");
   });
