@@ -2,8 +2,12 @@
 // shunt doctor
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <iostream>
+#include <map>
 #include <string_view>
+#include <thread>
+#include <utility>
 
 #include "cli/command.h"
 #include "user/doctor/checks.h"
@@ -31,25 +35,47 @@ doctor::PortFacts port_of(const Json& port) {
   return facts;
 }
 
-doctor::SwitchFacts ask_switch(const Invocation& invocation) {
+constexpr std::chrono::seconds kMoment{1};  // between two readings: what is still being counted shows
+
+doctor::Count count_of(const Json& before, const Json& after, const char* name) {
+  const auto then = before.value(name, std::uint64_t{0}), now = after.value(name, std::uint64_t{0});
+  return {now, now - std::min(then, now)};
+}
+
+std::string key_of(const Json& port) { return cell(port.at("bridge")) + '/' + cell(port.at("name")); }
+
+doctor::FillFacts fill_of(const Json& fill) {
+  const Json& whose = fill.at(fill.at("port").is_null() ? "bridge" : "port");
+  return {whose.is_null() ? "" : cell(whose), cell(fill.at("summary")), cell(fill.at("cost")), cell(fill.at("remedy"))};
+}
+
+// Fills in what the daemon knows.
+void ask_switch(const Invocation& invocation, doctor::Facts& facts) {
   doctor::SwitchFacts on;
-  on.version = cell(invocation.call("version").at("version"));
-  const Json stats = invocation.call("cache.stats");
-  const auto take = [&stats](const char* name, std::uint64_t& value) { value = stats.at(name).get<std::uint64_t>(); };
-  take("flows", on.flows);
-  take("flow_limit", on.flow_limit);
-  take("evicted", on.evicted);
-  take("exact_fallback", on.exact_fallback);
-  take("umem_frames", on.umem_frames);
-  take("umem_free", on.umem_free);
-  take("events_lost", on.events_lost);
-  const Json ports = invocation.call("port.list"), drops = invocation.call("drops");
-  for (const Json& port : ports.at("ports")) on.ports.push_back(port_of(port));
-  for (const Json& drop : drops.at("drops"))
-    for (doctor::PortFacts& port : on.ports)
-      if (port.bridge == cell(drop.at("bridge")) && port.name == cell(drop.at("port")))
-        port.drops[cell(drop.at("reason"))] = drop.at("packets").get<std::uint64_t>();
-  return on;
+  const Json version = invocation.call("version");
+  on.version = cell(version.at("version"));
+  const Json before = invocation.call("top", {{"flows", 0}});
+  std::this_thread::sleep_for(kMoment);
+  const Json after = invocation.call("top", {{"flows", 0}});
+  const Json &cache_before = before.at("cache"), &cache = after.at("cache");
+  on.evicted = count_of(cache_before, cache, "evicted");
+  on.exact_fallback = count_of(cache_before, cache, "exact_fallback");
+  on.events_lost = count_of(cache_before, cache, "events_lost");
+  for (const Json& fill : after.at("fills"))
+    if (fill.at("nearly_full").get<bool>()) on.nearly_full.push_back(fill_of(fill));
+  std::map<std::string, Json> drops_before;
+  for (const Json& port : before.at("ports")) drops_before[key_of(port)] = port.at("drop_reasons");
+  for (const Json& port : after.at("ports")) {
+    on.ports.push_back(port_of(port));
+    const auto earlier = drops_before.find(key_of(port));
+    for (const auto& [reason, packets] : port.at("drop_reasons").items())
+      on.ports.back().drops[reason] =
+          count_of(earlier == drops_before.end() ? port.at("drop_reasons") : earlier->second, port.at("drop_reasons"),
+                   reason.c_str());
+  }
+  facts.umem_bytes = cache.at("umem_frames").get<std::uint64_t>() * doctor::kFrameBytes;
+  facts.rights = doctor::read_daemon_rights(version.at("pid").get<int>());
+  facts.on = std::move(on);
 }
 
 void show(const Finding& finding) {
@@ -74,8 +100,9 @@ int examine(const Invocation& invocation) {
   doctor::Facts facts;
   facts.client_version = SHUNT_VERSION;
   facts.host = doctor::read_host("");
+  facts.rights = doctor::read_rights("/proc/self");
   try {
-    facts.on = ask_switch(invocation);
+    ask_switch(invocation, facts);
   } catch (const Error& error) {
     facts.no_daemon = error.what();
   }

@@ -93,6 +93,25 @@ shunt config show | diff "$RUNDIR/shown" - || fail "undo did not bring back what
 for _ in $(seq 8); do shunt config undo >"$RUNDIR/undone" 2>&1 || break; done
 grep -q 'nothing to undo' "$RUNDIR/undone" || fail "undo has no end"
 equal "bridges after all was taken back" "[]" "$(json 'd["bridges"]' bridge list)"
+
+note "undo takes back what the load changed, and leaves alone what came by command since then"
+shunt config load "$file" >/dev/null
+shunt config load "$RUNDIR/two.toml" >/dev/null
+add_guest c 10.0.0.4/24
+attach c
+shunt flow add br0 'priority=99,tcp,tp_dst=99,actions=drop'
+shunt port set br0 a --flood off
+expect_ping c 10.0.0.2
+background c ping -n -q -i 0.01 -c 100 10.0.0.2 >"$RUNDIR/ping"
+ping=$CHILD
+equal "what undo says" 4 "$(shunt config undo | wc -l)"
+wait "$ping" || fail "ping: $(cat "$RUNDIR/ping")"
+grep -q ' 0% packet loss' "$RUNDIR/ping" || fail "packets were lost: $(cat "$RUNDIR/ping")"
+shunt config show >"$RUNDIR/undone"
+for line in '[bridge.br0.port.c]' 'priority=99,tcp,tp_dst=99' 'flood = false' 'mac-ageing = 600' 'priority=11,udp,tp_dst=7' 'protected = true'; do
+  grep -qF "$line" "$RUNDIR/undone" || fail "no '$line' in $(cat "$RUNDIR/undone")"
+done
+grep -qF 'priority=12' "$RUNDIR/undone" && fail "a rule of the load is still there"
 stop_switch || fail "the daemon's exit status"
 
 note "the start with a file, over what was stored; a wrong one is told, and the switch goes on"

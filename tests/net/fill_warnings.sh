@@ -18,7 +18,7 @@ metric() { host curl -sS --max-time 10 "$URL" | awk -v series="$1" '$1 == series
 note "a table with a limit of rules"
 shunt table set br0 7 --max-rules 5
 for i in 1 2 3 4; do shunt flow add br0 "table=7,priority=$i,actions=drop"; done
-wait_until 5 "a warning of table 7" said 'nearly full: rules of table 7 of bridge br0: 4 of 5 (80 %); shunt table set br0 7'
+wait_until 5 "a warning of table 7" said 'nearly full: rules of table 7 of bridge br0: 4 of 5 (80 %); .*shunt table set br0 7'
 equal "the metric" 1 "$(metric 'shunt_resource_nearly_full{resource="rules",bridge="br0",table="7"}')"
 shunt table set br0 7 --max-rules none
 

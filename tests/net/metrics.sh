@@ -89,6 +89,7 @@ equal "too many flows" 400 "$(status_of '/api/stats?flows=101')"
 equal "no flow's id" 400 "$(status_of '/api/flow?id=zz')"
 equal "an unknown flow" 404 "$(status_of '/api/flow?id=1')"
 equal "a foreign host" 403 "$(status_of / -H 'Host: evil.example:80')"
+equal "a foreign host that begins like an address" 403 "$(status_of / -H 'Host: 127.0.0.1.evil.example')"
 equal "a huge header" 431 "$(status_of / -H "X: $(head -c 7000 /dev/zero | tr '\0' x)" -H "Y: $(head -c 7000 /dev/zero | tr '\0' x)" \
   -H "Z: $(head -c 7000 /dev/zero | tr '\0' x)")"
 equal "the page" 200 "$(status_of /)"

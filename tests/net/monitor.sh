@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# shunt monitor: a line for each port, MAC and rule that comes, changes and goes; a reader that stands still misses some, is
-# told how many, and holds up nobody.
+# shunt monitor: a line for each port, MAC, rule and controller that comes, changes and goes; a reader that stands still
+# misses some, is told how many, and holds up nobody.
 . "$(dirname "$0")/../support/netns.sh"
 begin ping
 add_guest a 10.0.0.1/24
@@ -25,6 +25,7 @@ monitor all
 monitor json --json
 monitor macs macs
 monitor others --bridge br0 ports,flows
+monitor controllers controllers
 
 note "ports"
 attach b
@@ -69,7 +70,26 @@ note "a port that goes"
 shunt port detach br0 b
 says all 'br0 port detached port b'
 
+note "controllers"
+cat >"$RUNDIR/controller.py" <<'PYTHON'
+import socket, struct
+listener = socket.create_server(("127.0.0.1", 6653))
+switch, _ = listener.accept()
+switch.sendall(struct.pack("!BBHI", 4, 0, 8, 1))  # HELLO of OpenFlow 1.3
+while switch.recv(4096):
+    pass
+PYTHON
+(exec nsenter --net="/run/netns/$TAG-host" -- python3 "$RUNDIR/controller.py") &
+controller=$!
+CHILDREN+=("$controller")
+shunt controller add br0 tcp:127.0.0.1:6653
+for as in all controllers; do says "$as" 'br0 controller connected tcp:127.0.0.1:6653$'; done
+kill -KILL "$controller"
+for as in all controllers; do says "$as" 'br0 controller lost tcp:127.0.0.1:6653 reason '; done
+shunt controller del br0
+
 note "who asked for some things hears of nothing else"
+grep -qv ' controller ' "$RUNDIR/controllers.out" && fail "of controllers only: $(grep -v ' controller ' "$RUNDIR/controllers.out")"
 grep -qv ' mac ' "$RUNDIR/macs.out" && fail "of MACs only: $(grep -v ' mac ' "$RUNDIR/macs.out")"
 grep -q ' mac ' "$RUNDIR/others.out" && fail "not of MACs: $(grep ' mac ' "$RUNDIR/others.out")"
 grep -q ' port detached' "$RUNDIR/others.out" || fail "others does not hear of ports"
@@ -78,7 +98,7 @@ import json, sys
 events = [json.loads(line) for line in open(sys.argv[1])]
 assert len(events) == len(open(sys.argv[2]).readlines()), "JSON and text differ"
 assert all(e["bridge"] == "br0" and e["time"] > 1e9 for e in events)
-assert {e["subject"] for e in events} == {"port", "mac", "flow"}
+assert {e["subject"] for e in events} == {"port", "mac", "flow", "controller"}
 PYTHON
 
 note "wrong words"
@@ -100,5 +120,5 @@ print(sum(int(n) for n in re.findall(r'missed: (\d+)', open('$RUNDIR/still.out')
 equal "told and missed" 30000 $((missed + $(grep -c 'flow added' "$RUNDIR/still.out")))
 
 note "interrupted, a monitor ends well"
-for as in all json macs others still; do kill -INT "${MONITOR[$as]}"; done
-for as in all json macs others still; do wait "${MONITOR[$as]}" || fail "monitor $as: $(cat "$RUNDIR/$as.err")"; done
+for as in "${!MONITOR[@]}"; do kill -INT "${MONITOR[$as]}"; done
+for as in "${!MONITOR[@]}"; do wait "${MONITOR[$as]}" || fail "monitor $as: $(cat "$RUNDIR/$as.err")"; done

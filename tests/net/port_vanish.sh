@@ -38,7 +38,7 @@ wait_until 5 "the interface is taken back" back
 equal "number of the port that came back" "$number" "$(port b ofport)"
 kill -TERM "${CHILDREN[@]}" 2>/dev/null || true
 expect_ping a 10.0.0.2
-frames_are_back() { [ "$(port b state)" = up ]; }
+frames_are_back() { [ "$(free)" -eq "$free_before" ]; }
 wait_until 5 "as many free frames as before ($free_before)" frames_are_back
 
 note "down and up"

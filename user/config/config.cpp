@@ -66,6 +66,26 @@ SwitchConfig running_config(InstanceApi& instance) {
   return config;
 }
 
+std::string identity(const FlowMod& rule) {
+  std::string bytes;
+  const auto add = [&](const void* at, std::size_t size) { bytes.append(static_cast<const char*>(at), size); };
+  const std::uint8_t table = rule.table.value_or(0);
+  const PipelineWords value = to_words(rule.match.value), mask = to_words(rule.match.mask);
+  bytes.reserve(sizeof table + sizeof rule.priority + sizeof value + sizeof mask);
+  add(&table, sizeof table);
+  add(&rule.priority, sizeof rule.priority);
+  add(value.data(), sizeof value);
+  add(mask.data(), sizeof mask);
+  return bytes;
+}
+
+bool is_same(const FlowMod& a, const FlowMod& b) {
+  constexpr std::uint16_t kCommandFlags = kCheckOverlap | kResetCounts;  // of the command, not of the rule
+  return a.cookie == b.cookie && a.actions == b.actions && a.importance == b.importance &&
+         ((a.flags ^ b.flags) & ~kCommandFlags) == 0 && a.idle_timeout == b.idle_timeout &&
+         a.hard_timeout == b.hard_timeout;
+}
+
 GroupMod with_bucket_ids(GroupMod group) {
   for (std::size_t i = 0; i < group.buckets.size(); ++i) {
     if (group.buckets[i].id != kBucketAll) continue;

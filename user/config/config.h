@@ -84,6 +84,11 @@ struct SwitchConfig {
 // What runs, all of it.
 [[nodiscard]] SwitchConfig running_config(InstanceApi& instance);
 
+// What tells things of a kind apart: a rule's table, priority and match, as bytes.
+[[nodiscard]] std::string identity(const FlowMod& rule);
+// Of two with one identity: nothing else differs.
+[[nodiscard]] bool is_same(const FlowMod& a, const FlowMod& b);
+
 // A group with its buckets' numbers as the switch would choose them.
 [[nodiscard]] GroupMod with_bucket_ids(GroupMod group);
 // The names that rules and groups of the bridge may use.

@@ -7,6 +7,7 @@
 #include "user/base/of_error.h"
 #include "user/config/config_file.h"
 #include "user/config/config_plan.h"
+#include "user/config/config_undo.h"
 
 namespace shunt {
 namespace {
@@ -34,7 +35,7 @@ std::vector<std::string> load_config(InstanceApi& instance, std::string_view tom
   const SwitchConfig wanted = parse_config(toml, running);
   ConfigPlan plan = plan_config(running, wanted);
   apply(instance, plan, running);
-  if (!plan.steps.empty()) instance.push_undo(format_config(reverse_of(running, wanted)));
+  if (!plan.steps.empty()) instance.push_undo(format_change(change_between(running, running_config(instance))));
   return std::move(plan.lines);
 }
 
@@ -42,7 +43,7 @@ std::vector<std::string> undo_config(InstanceApi& instance, bool dry_run) {
   const auto text = instance.last_undo();
   if (!text) throw Error("there is nothing to undo: no configuration was loaded, or all were taken back");
   const SwitchConfig running = running_config(instance);
-  ConfigPlan plan = plan_config(running, parse_config(*text, running));
+  ConfigPlan plan = plan_config(running, taken_back(running, parse_change(*text)));
   if (dry_run) return std::move(plan.lines);
   apply(instance, plan, running);
   instance.pop_undo();

@@ -18,7 +18,8 @@ namespace shunt {
 // Returns what was changed. Throws LineError where the file is wrong, Error where a change is refused.
 std::vector<std::string> load_config(InstanceApi& instance, std::string_view toml);
 
-// Takes the last load back; with `dry_run` only tells what that would change. Throws Error where there is none.
+// Takes back what the last load changed, and nothing else; with `dry_run` only tells what that would change. Throws
+// Error where there is none.
 std::vector<std::string> undo_config(InstanceApi& instance, bool dry_run);
 
 }  // namespace shunt

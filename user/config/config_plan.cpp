@@ -86,27 +86,6 @@ std::string peculiarities(const Settings& defaults, const Settings& settings) {
   return text;
 }
 
-// Table, priority and match as bytes: what tells rules apart.
-std::string identity(const FlowMod& rule) {
-  std::string bytes;
-  const auto add = [&](const void* at, std::size_t size) { bytes.append(static_cast<const char*>(at), size); };
-  const std::uint8_t table = rule.table.value_or(0);
-  const PipelineWords value = to_words(rule.match.value), mask = to_words(rule.match.mask);
-  bytes.reserve(sizeof table + sizeof rule.priority + sizeof value + sizeof mask);
-  add(&table, sizeof table);
-  add(&rule.priority, sizeof rule.priority);
-  add(value.data(), sizeof value);
-  add(mask.data(), sizeof mask);
-  return bytes;
-}
-
-bool is_same(const FlowMod& a, const FlowMod& b) {
-  constexpr std::uint16_t kCommandFlags = kCheckOverlap | kResetCounts;  // of the command, not of the rule
-  return a.cookie == b.cookie && a.actions == b.actions && a.importance == b.importance &&
-         ((a.flags ^ b.flags) & ~kCommandFlags) == 0 && a.idle_timeout == b.idle_timeout &&
-         a.hard_timeout == b.hard_timeout;
-}
-
 class Planner {
  public:
   Planner(const SwitchConfig& running, const SwitchConfig& wanted) : running_{running}, wanted_{wanted} {}
@@ -125,7 +104,8 @@ class Planner {
   void say(fmt::format_string<Args...> format, Args&&... args) {
     plan_.lines.push_back(fmt::format(format, std::forward<Args>(args)...));
   }
-  void step(std::function<void(InstanceApi&)> step) { plan_.steps.push_back(std::move(step)); }
+  void step(std::function<void(InstanceApi&)> run) { plan_.steps.push_back({std::move(run), false}); }
+  void batched_step(std::function<void(InstanceApi&)> run) { plan_.steps.push_back({std::move(run), true}); }
 
   [[nodiscard]] const BridgeConfig* running(const std::string& name) const {
     const auto found = running_.bridges.find(name);
@@ -195,7 +175,7 @@ class Planner {
   void make_ports(const std::string& name, const BridgeConfig& before, const BridgeConfig& after) {
     if (const std::string text = difference(settings_of(before.own_port), settings_of(after.own_port)); !text.empty()) {
       say("~ port {} of {}: {}", name, name, text);
-      step([name, settings = after.own_port](InstanceApi& instance) {
+      batched_step([name, settings = after.own_port](InstanceApi& instance) {
         instance.set_port(name, name, settings.vlan, settings.flags);
       });
     }
@@ -205,7 +185,7 @@ class Planner {
         const std::string text = difference(settings_of(old->second.settings), settings_of(config.settings));
         if (text.empty()) continue;
         say("~ port {} of {}: {}", port, name, text);
-        step([name, port = port, settings = config.settings](InstanceApi& instance) {
+        batched_step([name, port = port, settings = config.settings](InstanceApi& instance) {
           instance.set_port(name, port, settings.vlan, settings.flags);
         });
         continue;
@@ -233,7 +213,7 @@ class Planner {
     if (text.empty()) return;
     say("~ bridge {}: {}", name, text);
     if (before.flood_vlans != after.flood_vlans)
-      step([name, vlans = after.flood_vlans](InstanceApi& instance) { instance.set_flood_vlans(name, vlans); });
+      batched_step([name, vlans = after.flood_vlans](InstanceApi& instance) { instance.set_flood_vlans(name, vlans); });
     if (before.mac_limit != after.mac_limit || before.mac_ageing != after.mac_ageing)
       step([name, limit = after.mac_limit, ageing = after.mac_ageing](InstanceApi& instance) {
         instance.fdb_set(name, ageing, limit);
@@ -250,7 +230,7 @@ class Planner {
       const TableConfig old = config_in(before), config = config_in(after);
       if (old == config) continue;
       say("~ table {} of {}: {}", number, name, difference(settings_of(old), settings_of(config)));
-      step([name, number, config](InstanceApi& instance) { instance.set_table(name, number, config); });
+      batched_step([name, number, config](InstanceApi& instance) { instance.set_table(name, number, config); });
     }
   }
 
@@ -267,7 +247,7 @@ class Planner {
       if (found != old.end()) meter.command = MeterMod::Command::kModify;
       mods.push_back(std::move(meter));
     }
-    if (!mods.empty()) step([name, mods](InstanceApi& instance) { instance.meter_mod(name, mods); });
+    if (!mods.empty()) batched_step([name, mods](InstanceApi& instance) { instance.meter_mod(name, mods); });
   }
 
   // Groups refer to each other: new ones are there without buckets before any gets its own.
@@ -286,7 +266,7 @@ class Planner {
       filled.push_back(std::move(group));
     }
     made.insert(made.end(), filled.begin(), filled.end());
-    if (!made.empty()) step([name, made](InstanceApi& instance) { instance.group_mod(name, made); });
+    if (!made.empty()) batched_step([name, made](InstanceApi& instance) { instance.group_mod(name, made); });
   }
 
   static GroupMod without_buckets(std::uint32_t id, GroupMod::Command command) {
@@ -319,7 +299,7 @@ class Planner {
     for (const FlowMod& rule : before.rules->things)
       if (!seen.contains(identity(rule))) say("- rule of {}: {}", name, format_flow_spec(rule, old_names));
     if (plan_.lines.size() == said) return;
-    step([name, rules = after.rules->things](InstanceApi& instance) { instance.flow_replace(name, rules); });
+    batched_step([name, rules = after.rules->things](InstanceApi& instance) { instance.flow_replace(name, rules); });
   }
 
   // Rules that use a group or a meter go with it, where the file does not say which rules there are.
@@ -344,7 +324,7 @@ class Planner {
       deletions.push_back(without_buckets(group.group, GroupMod::Command::kDelete));
     }
     mods.insert(mods.end(), deletions.begin(), deletions.end());
-    if (!mods.empty()) step([name, mods](InstanceApi& instance) { instance.group_mod(name, mods); });
+    if (!mods.empty()) batched_step([name, mods](InstanceApi& instance) { instance.group_mod(name, mods); });
   }
 
   void remove_meters(const std::string& name, const BridgeConfig& before, const BridgeConfig& after) {
@@ -355,17 +335,14 @@ class Planner {
                                              [&](const MeterMod& other) { return other.config.id == meter.config.id; });
       if (stays) continue;
       say("- meter {} of {}", meter.config.id, name);
-      say_lost_rules(name, before, after, [&](const FlowMod& rule) {
-        bool uses = false;
-        for_each_meter(rule.actions, [&](std::uint32_t id) { uses = uses || id == meter.config.id; });
-        return uses;
-      });
+      say_lost_rules(name, before, after,
+                     [&](const FlowMod& rule) { return names_meter(rule.actions, meter.config.id); });
       MeterMod mod;
       mod.command = MeterMod::Command::kDelete;
       mod.config.id = meter.config.id;
       mods.push_back(std::move(mod));
     }
-    if (!mods.empty()) step([name, mods](InstanceApi& instance) { instance.meter_mod(name, mods); });
+    if (!mods.empty()) batched_step([name, mods](InstanceApi& instance) { instance.meter_mod(name, mods); });
   }
 
   // Entries of a port that goes, or is attached anew, go with it.
@@ -424,6 +401,18 @@ class Planner {
   ConfigPlan plan_;
 };
 
+void carry_out(InstanceApi& instance, const ConfigPlan& plan) {
+  for (auto at = plan.steps.begin(); at != plan.steps.end();) {
+    if (!at->batched) {
+      (at++)->run(instance);
+      continue;
+    }
+    instance.batch([&] {
+      for (; at != plan.steps.end() && at->batched; ++at) at->run(instance);
+    });
+  }
+}
+
 }  // namespace
 
 ConfigPlan plan_config(const SwitchConfig& running, const SwitchConfig& wanted) {
@@ -433,33 +422,15 @@ ConfigPlan plan_config(const SwitchConfig& running, const SwitchConfig& wanted) 
 
 void apply_config(InstanceApi& instance, const ConfigPlan& plan, const SwitchConfig& running) {
   try {
-    for (const auto& step : plan.steps) step(instance);
+    carry_out(instance, plan);
   } catch (...) {
     try {
-      const ConfigPlan back = Planner{running_config(instance), running}.plan();
-      for (const auto& step : back.steps) step(instance);
+      carry_out(instance, Planner{running_config(instance), running}.plan());
     } catch (const std::exception& error) {
       spdlog::error("a configuration that was refused half-way could not be taken back whole: {}", error.what());
     }
     throw;
   }
-}
-
-SwitchConfig reverse_of(const SwitchConfig& running, const SwitchConfig& wanted) {
-  SwitchConfig reverse = running;
-  for (auto& [name, bridge] : reverse.bridges) {
-    const auto found = wanted.bridges.find(name);
-    if (found == wanted.bridges.end()) continue;
-    const BridgeConfig& after = found->second;
-    if (!after.tables) bridge.tables.reset();
-    if (!after.meters) bridge.meters.reset();
-    if (!after.groups) bridge.groups.reset();
-    // Rules go with groups and meters.
-    if (!after.rules && !after.groups && !after.meters) bridge.rules.reset();
-    if (!after.static_macs) bridge.static_macs.reset();
-    if (!after.controllers) bridge.controllers.reset();
-  }
-  return reverse;
 }
 
 }  // namespace shunt

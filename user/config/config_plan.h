@@ -13,9 +13,13 @@
 namespace shunt {
 
 struct ConfigPlan {
+  struct Step {
+    std::function<void(InstanceApi&)> run;
+    bool batched;  // with those beside it, InstanceApi::batch(): they are put in force together
+  };
   // What it does, as users read it: "+ port veth1 of br0", "- rule …", "~ table 4 of br0: max-rules none -> 5".
   std::vector<std::string> lines;
-  std::vector<std::function<void(InstanceApi&)>> steps;
+  std::vector<Step> steps;
 };
 
 // Throws LineError where the switch would refuse `wanted`: every rule, group and meter is tried out beside the switch.
@@ -24,8 +28,5 @@ struct ConfigPlan {
 // Carries the plan out: all of it, or, where a step is refused, nothing: what was done is taken back, and the refusal
 // thrown on.
 void apply_config(InstanceApi& instance, const ConfigPlan& plan, const SwitchConfig& running);
-
-// What undoes a change from `running` to `wanted`: `running`, but for the lists that `wanted` leaves alone.
-[[nodiscard]] SwitchConfig reverse_of(const SwitchConfig& running, const SwitchConfig& wanted);
 
 }  // namespace shunt

@@ -76,6 +76,7 @@ class Captures {
   // Nothing is recorded any more when it returns. None where it has ended before.
   std::optional<CaptureTotals> stop(std::uint64_t id);
   [[nodiscard]] std::vector<CaptureStatus> list() const;
+  [[nodiscard]] std::size_t count() const { return running_.size(); }
 
   void port_came(const std::string& bridge, const CapturePort& port);  // or is called otherwise now
   void port_went(DpPort port);

@@ -17,10 +17,13 @@ class ClientStream {
  public:
   // Goes with the reply to the request at hand, in the order of the calls (SCM_RIGHTS).
   virtual void attach(UniqueFd fd) = 0;
-  // A notification: {"jsonrpc":"2.0","method":METHOD,"params":PARAMS}. May be called at any time; never calls back.
-  virtual void notify(std::string_view method, const Json& params) = 0;
+  // A notification: {"jsonrpc":"2.0","method":METHOD,"params":PARAMS}; `params` is called, at once, only where there is
+  // room for it. May be called at any time; never calls back otherwise.
+  virtual void notify(std::string_view method, const std::function<Json()>& params) = 0;
   // When the client is gone, or its connection is closed.
   virtual void on_close(std::function<void()> callback) = 0;
+
+  bool monitors = false;  // `monitor` was asked for here: once is enough
 
  protected:
   ~ClientStream() = default;

@@ -40,7 +40,9 @@ CaptureRequest request_of(const Arguments& arguments) {
 Json start(const CommandContext& context, const Arguments& arguments) {
   ClientStream& client = context.stream();
   CaptureRequest request = request_of(arguments);
-  request.on_port = [&client](const CapturePort& port) { client.notify("capture.port", port_json(port)); };
+  request.on_port = [&client](const CapturePort& port) {
+    client.notify("capture.port", [&port] { return port_json(port); });
+  };
   StartedCapture started = context.instance.start_capture(std::move(request));
   client.on_close([&instance = context.instance, id = started.id] { instance.stop_capture(id); });
   client.attach(std::move(started.kernel_ring));

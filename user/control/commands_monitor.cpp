@@ -54,16 +54,19 @@ unsigned subjects_of(const Arguments& arguments) {
 
 Json monitor(const CommandContext& context, const Arguments& arguments) {
   ClientStream& client = context.stream();
+  if (client.monitors)
+    throw RpcError(RpcCode::kInvalidRequest, "this connection monitors already: open another for another choice");
   const std::string bridge = arguments.optional_text("bridge").value_or("");
   if (!bridge.empty()) (void)context.instance.port_names(bridge);  // throws where there is none
   const auto tell = [&client, bridge](const SwitchEvent& event) {
     if (event.subject == SwitchEvent::Subject::kMissed)
-      client.notify("missed", {{"count", event.count}});
+      client.notify("missed", [&event] { return Json{{"count", event.count}}; });
     else if (bridge.empty() || event.bridge == bridge)
-      client.notify("event", event_json(event));
+      client.notify("event", [&event] { return event_json(event); });
   };
   const std::uint64_t number = context.instance.watch(subjects_of(arguments), tell);
   client.on_close([&instance = context.instance, number] { instance.unwatch(number); });
+  client.monitors = true;
   return Json::object();
 }
 

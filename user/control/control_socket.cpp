@@ -2,6 +2,7 @@
 #include "user/control/control_socket.h"
 
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +23,14 @@ namespace {
 constexpr std::size_t kReadBytes = 256 * 1024;  // from one client before the others have their turn
 constexpr int kAcceptsPerTurn = 16;
 constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has no file descriptor left
+constexpr std::size_t kOwnBytes = 16 * 1024;            // of notifications that may wait for a client in any case
+
+// The rest is for ports, controllers and files.
+std::size_t half_of_descriptors() {
+  rlimit limit{};
+  check(::getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+  return std::max<std::size_t>(limit.rlim_cur / 2, 1);
+}
 
 // As send(), with file descriptors that go with the first byte.
 ssize_t send_with_fds(int socket, std::string_view bytes, std::span<const UniqueFd> fds) {
@@ -51,7 +60,7 @@ struct ControlSocket::Client final : ClientStream {
       : socket{control_socket}, id{client_id}, fd{std::move(client_fd)}, in{control_socket.limits_.request_bytes} {}
 
   void attach(UniqueFd attached) override { fds.push_back(std::move(attached)); }
-  void notify(std::string_view method, const Json& params) override;
+  void notify(std::string_view method, const std::function<Json()>& params) override;
   void on_close(std::function<void()> callback) override { closed.push_back(std::move(callback)); }
 
   ControlSocket& socket;
@@ -70,6 +79,7 @@ struct ControlSocket::Client final : ClientStream {
   std::vector<UniqueFd> fds;                  // go with the reply's first byte
   std::string waiting;                        // notifications
   std::uint64_t missed = 0;                   // for which there was no room
+  bool notifying = false;                     // what is on its way are notifications
   bool flushing = false;                      // a flush is posted
   std::vector<std::function<void()>> closed;  // whom to tell
 
@@ -85,6 +95,7 @@ ControlSocket::ControlSocket(EventLoop& loop, const std::string& path, Handler h
       listener_{listen_unix(path, fmt::format("control socket '{}'", path))},
       stall_timer_{loop_.every(std::min(limits.stall, std::chrono::milliseconds{1'000}), [this] { end_stalled(); })},
       self_{std::make_shared<ControlSocket*>(this)} {
+  limits_.clients = std::min(limits_.clients, half_of_descriptors());
   loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_clients(); });
 }
 
@@ -129,6 +140,7 @@ void ControlSocket::close_client(ClientId id) {
   loop_.remove(found->second->fd.get());
   const std::unique_ptr<Client> client = std::move(found->second);
   clients_.erase(found);
+  streams_bytes_ -= client->waiting.size() + (client->notifying ? client->out.size() : 0);
   for (const auto& tell : client->closed) tell();
 }
 
@@ -194,6 +206,7 @@ void ControlSocket::write_some(Client& client) {
     client.sent += static_cast<std::size_t>(size);
     client.moved = Clock::now();
     if (client.busy()) return;
+    if (std::exchange(client.notifying, false)) streams_bytes_ -= client.out.size();
     client.out = std::string{};
     client.sent = 0;
     client.begun = client.moved;
@@ -203,14 +216,25 @@ void ControlSocket::write_some(Client& client) {
 }
 
 // Called from wherever something happens: what is sent now could close the client, so it is sent in the next round.
-void ControlSocket::Client::notify(std::string_view method, const Json& params) {
-  const Json message = {{"jsonrpc", "2.0"}, {"method", method}, {"params", params}};
-  const std::string line = message.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
-  if (missed != 0 || waiting.size() + line.size() > socket.limits_.waiting_bytes)
-    ++missed;
-  else
-    waiting += line;
+// Where events are being missed already there is nothing to be made of one more.
+void ControlSocket::Client::notify(std::string_view method, const std::function<Json()>& params) {
   socket.flush_later(*this);
+  if (missed == 0) {
+    const Json message = {{"jsonrpc", "2.0"}, {"method", method}, {"params", params()}};
+    const std::string line = message.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+    if (line.size() <= socket.room_for(*this)) {
+      waiting += line;
+      socket.streams_bytes_ += line.size();
+      return;
+    }
+  }
+  ++missed;
+}
+
+std::size_t ControlSocket::room_for(const Client& client) const {
+  const std::size_t most =
+      streams_bytes_ < limits_.streams_bytes ? limits_.waiting_bytes : std::min(kOwnBytes, limits_.waiting_bytes);
+  return most - std::min(most, client.waiting.size());
 }
 
 void ControlSocket::flush_later(Client& client) {
@@ -228,8 +252,13 @@ void ControlSocket::flush_later(Client& client) {
 void ControlSocket::load_notifications(Client& client) {
   if (client.busy() || (client.waiting.empty() && client.missed == 0)) return;
   client.out = std::exchange(client.waiting, {});
-  if (const std::uint64_t missed = std::exchange(client.missed, 0); missed != 0)
-    client.out += fmt::format("{{\"jsonrpc\":\"2.0\",\"method\":\"missed\",\"params\":{{\"count\":{}}}}}\n", missed);
+  client.notifying = true;
+  if (const std::uint64_t missed = std::exchange(client.missed, 0); missed != 0) {
+    const std::string line =
+        fmt::format("{{\"jsonrpc\":\"2.0\",\"method\":\"missed\",\"params\":{{\"count\":{}}}}}\n", missed);
+    client.out += line;
+    streams_bytes_ += line.size();
+  }
   client.sent = 0;
   write_some(client);
 }
@@ -265,8 +294,9 @@ void ControlSocket::end_stalled() {
   const TimePoint now = Clock::now();
   std::vector<ClientId> stalled;
   for (const auto& [id, client] : clients_) {
-    if (client->busy() && !client->is_stream() && now - client->moved > limits_.stall) stalled.push_back(id);
-    if (!client->busy() && client->in.partial() && now - client->begun > limits_.stall) stalled.push_back(id);
+    const bool replying = client->busy() && !client->notifying;
+    const TimePoint since = replying ? client->moved : client->begun;
+    if ((replying || client->in.partial()) && now - since > limits_.stall) stalled.push_back(id);
   }
   for (const ClientId id : stalled) {
     Client& client = *clients_.at(id);
@@ -281,7 +311,7 @@ void ControlSocket::end_stalled() {
 
 std::size_t ControlSocket::held_bytes() const {
   std::size_t bytes = 0;
-  for (const auto& [id, client] : clients_) bytes += client->in.size() + client->out.size() + client->waiting.size();
+  for (const auto& [id, client] : clients_) bytes += client->in.size() + (client->notifying ? 0 : client->out.size());
   return bytes;
 }
 

@@ -5,9 +5,9 @@
 // No client can hold up another, or the daemon: reading, answering and writing are cut into pieces that take turns in
 // the event loop. While a reply is on its way nothing more is read from that client, so what it can make the daemon
 // hold is one request in the making and one reply. What is unfinished for too long is ended, and when all places are
-// taken the client that was silent for the longest makes room; those that get notifications (ClientStream) last, and
-// they may be as slow as they like: what waits for one is bounded, and what it misses is counted. Threads: the control
-// thread only (that of the event loop).
+// taken the client that was silent for the longest makes room; those that get notifications (ClientStream) last. These
+// may read notifications as slowly as they like: what waits for one, and for all, is bounded apart from requests and
+// replies, and what one misses is counted. Threads: the control thread only (that of the event loop).
 #pragma once
 
 #include <chrono>
@@ -29,11 +29,12 @@ namespace shunt {
 class ControlSocket {
  public:
   struct Limits {
-    std::size_t request_bytes = 64 << 20;  // one line
-    std::size_t total_bytes = 256 << 20;   // requests in the making and replies on their way, all clients together
-    std::size_t clients = 256;
+    std::size_t request_bytes = 64 << 20;     // one line
+    std::size_t total_bytes = 256 << 20;      // requests in the making and replies on their way, all clients together
+    std::size_t clients = 4096;               // or half of what the process may open (RLIMIT_NOFILE), if that is less
     std::chrono::milliseconds stall{30'000};  // for the rest of a request to come, or for a reply to move on
     std::size_t waiting_bytes = 1 << 20;      // notifications that wait for one client
+    std::size_t streams_bytes = 64 << 20;     // notifications for all; beyond it each client still has a little room
   };
   // One request line in, one reply line (without its end) out. Must not throw. `client` may be kept until its
   // on_close().
@@ -67,7 +68,8 @@ class ControlSocket {
   void settle(ClientId id);  // after anything happened: close, wait for the right events, go on with the next request
   void refuse(Client& client, std::string_view why);
   void end_stalled();
-  [[nodiscard]] std::size_t held_bytes() const;
+  [[nodiscard]] std::size_t held_bytes() const;  // requests and replies
+  [[nodiscard]] std::size_t room_for(const Client& client) const;
 
   EventLoop& loop_;
   std::string path_;
@@ -77,6 +79,7 @@ class ControlSocket {
   EventLoop::TimerId stall_timer_;
   std::map<ClientId, std::unique_ptr<Client>> clients_;
   ClientId next_id_ = 1;
+  std::size_t streams_bytes_ = 0;  // of notifications that wait, or are on their way
   // What was posted to the loop must not reach a socket that is gone.
   std::shared_ptr<ControlSocket*> self_;
 };

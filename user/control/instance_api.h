@@ -113,6 +113,7 @@ struct InstanceStats {
   shunt_port_stats stray{};          // of packets that came in where no port is (any more)
   CacheStats cache;
   std::vector<WorkerStats> workers;
+  std::size_t captures = 0;  // that run
 };
 
 struct TableStatus {
@@ -255,8 +256,9 @@ class InstanceApi {
   // same. Who does not call it has its changes stored within a second.
   virtual void store_changes() = 0;
 
-  // Configurations that `config undo` brings back, the last one first; a few, kept over restarts.
-  virtual void push_undo(const std::string& config) = 0;
+  // What loads of configurations changed (config_undo.h), for `config undo`, the last one first; a few, kept over
+  // restarts.
+  virtual void push_undo(const std::string& change) = 0;
   [[nodiscard]] virtual std::optional<std::string> last_undo() const = 0;
   virtual void pop_undo() = 0;
 

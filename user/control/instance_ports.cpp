@@ -85,7 +85,10 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     tell(InstanceListener::PortEvent::kAdded, added);
     return added;
   } catch (...) {
-    revalidator.remove_port(dp);
+    if (const auto added = ports.find(dp); added != ports.end())
+      remove_port(added->second);
+    else
+      revalidator.remove_port(dp);
     throw;
   }
 }

@@ -77,6 +77,7 @@ InstanceStats Instance::stats() {
   });
   all.stray = stray_stats();
   all.workers = impl_->workers.stats();
+  all.captures = impl_->captures.count();
   return all;
 }
 

@@ -78,7 +78,8 @@ Json fill_json(const Fill& fill) {
                {"port", nullptr},           {"table", nullptr},
                {"used", fill.used},         {"capacity", fill.capacity},
                {"heaviest", nullptr},       {"nearly_full", fill.nearly_full},
-               {"text", fill.describe()}};
+               {"summary", fill.summary()}, {"cost", fill.cost},
+               {"remedy", fill.remedy},     {"text", fill.describe()}};
   if (!fill.bridge.empty()) json["bridge"] = fill.bridge;
   if (!fill.port.empty()) json["port"] = fill.port;
   if (fill.table) json["table"] = *fill.table;
@@ -97,7 +98,8 @@ Json cache_figures(const CacheStats& cache) {
           {"revalidated", cache.revalidated},
           {"exact_fallback", cache.exact_fallback},
           {"umem_frames", cache.umem_frames},
-          {"umem_free", cache.umem_free}};
+          {"umem_free", cache.umem_free},
+          {"events_lost", cache.events_lost}};
 }
 
 Json reason_texts() {

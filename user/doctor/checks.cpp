@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 
+#include "user/base/printable.h"
 #include "user/base/reasons.h"
 
 namespace shunt::doctor {
@@ -15,14 +17,21 @@ namespace {
 using Findings = std::vector<Finding>;
 
 constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
-constexpr unsigned kIpcLock = 14;    // CAP_IPC_LOCK
-constexpr double kNearlyFull = 0.9;  // of the flow limit
-constexpr double kFewFrames = 0.1;   // of the packet buffers
+constexpr unsigned kIpcLock = 14;  // CAP_IPC_LOCK
 constexpr std::string_view kOurProgram = "shunt_switch";
 
 void add(Findings& findings, Severity severity, std::string subject, std::string what, std::string cost,
          std::string remedy) {
   findings.push_back({severity, {}, std::move(subject), std::move(what), std::move(cost), std::move(remedy)});
+}
+
+// What goes on is a warning; what lies behind is good to know. `what` begins with the count.
+void add_count(Findings& findings, const Count& count, const char* what, const char* cost, const char* remedy) {
+  if (count.recent != 0)
+    add(findings, Severity::kWarning, "", fmt::format("{} {} in a second", count.recent, what), cost, remedy);
+  else if (count.total != 0)
+    add(findings, Severity::kNote, "", fmt::format("{} {} since shuntd started, none now", count.total, what), cost,
+        remedy);
 }
 
 template <typename Look>
@@ -34,24 +43,51 @@ void each_port(const Facts& facts, Look look) {
 // --- the machine
 
 void check_kernel_version(const Facts& facts, Findings& findings) {
-  if (facts.host.kernel < kOldestKernel)
-    add(findings, Severity::kError, "", fmt::format("the kernel is {}", facts.host.release), "shuntd does not start",
-        "a kernel of 6.1 or later");
+  struct Gain {
+    KernelVersion since;
+    std::string_view what, before;
+  };
+  static constexpr std::array<Gain, 3> kGains{{
+      {{6, 3, 0},
+       "the kernel says whether it can redirect to an interface",
+       "that is inferred from the driver and the peer"},
+      {{6, 6, 0}, "AF_XDP has packets in several buffers", "a port with an MTU over 3498 is refused"},
+      {{6, 13, 0}, "checksums are summed in one call", "they are in calls of 512 bytes"},
+  }};
+  const Host& host = facts.host;
+  if (host.kernel < kOldestKernel)
+    return add(findings, Severity::kError, "", fmt::format("the kernel is {}", host.release), "shuntd does not start",
+               "a kernel of 6.1 or later");
+  for (const Gain& gain : kGains)
+    if (host.kernel < gain.since)
+      add(findings, Severity::kNote, "",
+          fmt::format("from Linux {}.{} on {}", gain.since.major, gain.since.minor, gain.what),
+          fmt::format("the kernel is {}: {}", host.release, gain.before), "a newer kernel");
+}
+
+void check_xdp_sockets(const Facts& facts, Findings& findings) {
+  if (!facts.host.xdp_sockets)
+    add(findings, Severity::kError, "", "the kernel has no AF_XDP sockets",
+        "no port can be attached: userspace could see no packet", "a kernel with CONFIG_XDP_SOCKETS=y");
 }
 
 void check_rights(const Facts& facts, Findings& findings) {
-  for (const Capability& missing : missing_capabilities(facts.host.capabilities))
+  if (!facts.rights) return;
+  for (const Capability& missing : missing_capabilities(facts.rights->capabilities)) {
+    if (missing.number == kIpcLock) continue;  // check_locked_memory() has it
     add(findings, missing.required ? Severity::kError : Severity::kWarning, "",
-        fmt::format("{} is missing here", missing.name), fmt::format("it is for: {}", missing.purpose),
-        "run as root, or give it to the service (AmbientCapabilities=)");
+        facts.on ? fmt::format("shuntd has no {}", missing.name) : fmt::format("{} is missing here", missing.name),
+        fmt::format("it is for: {}", missing.purpose), "run as root, or give it to the service (AmbientCapabilities=)");
+  }
 }
 
 void check_locked_memory(const Facts& facts, Findings& findings) {
-  const bool exempt = (facts.host.capabilities >> kIpcLock & 1) != 0;
-  if (exempt || facts.host.memlock == kNoLimit || facts.host.memlock >= facts.host.umem_bytes) return;
+  if (!facts.rights) return;
+  const bool exempt = (facts.rights->capabilities >> kIpcLock & 1) != 0;
+  const std::uint64_t limit = facts.rights->memlock;
+  if (exempt || limit == kNoLimit || limit >= facts.umem_bytes) return;
   add(findings, Severity::kError, "",
-      fmt::format("{} KiB may be locked, and the packet buffers are {} KiB", facts.host.memlock / 1024,
-                  facts.host.umem_bytes / 1024),
+      fmt::format("{} KiB may be locked, and the packet buffers are {} KiB", limit / 1024, facts.umem_bytes / 1024),
       "shuntd cannot register its packet buffers", "ulimit -l unlimited (LimitMEMLOCK=infinity), or CAP_IPC_LOCK");
 }
 
@@ -110,7 +146,7 @@ void check_state(const Facts& facts, Findings& findings) {
 
 void check_program(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
-    if (!port.program || port.state == "gone" || *port.program == kOurProgram || port.kind == "local") return;
+    if (!port.program || port.state == "gone" || *port.program == kOurProgram) return;
     add(findings, Severity::kError, port.name,
         port.program->empty() ? std::string{"it has no XDP program any more"}
                               : fmt::format("the XDP program on it is '{}'", *port.program),
@@ -140,15 +176,18 @@ void check_zero_copy(const Facts& facts, Findings& findings) {
   });
 }
 
+// The command that sets a feature of the other end, wherever that is; whoever is there chose its name.
+std::string at_peer(const Peer& peer, std::string_view feature) {
+  return fmt::format("{}ethtool -K {} {}", peer.enter, shell_word(peer.name), feature);
+}
+
 void check_transmit(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
     if (port.xdp_transmit || port.state == "gone") return;
-    const std::string peer = port.peer ? port.peer->name : "PEER";
     add(findings, Severity::kWarning, port.name, "the kernel cannot redirect to it",
         "all that goes out there passes userspace: about a quarter of the rate",
-        port.kind == "veth"
-            ? fmt::format("ethtool -K {} gro on{}", peer, port.peer ? fmt::format("   # {}", port.peer->where) : "")
-            : "a driver whose XDP can transmit");
+        port.kind == "veth" ? (port.peer ? at_peer(*port.peer, "gro on") : "ethtool -K PEER gro on")
+                            : "a driver whose XDP can transmit");
   });
 }
 
@@ -158,15 +197,14 @@ void check_peer_offloads(const Facts& facts, Findings& findings) {
     const Peer& peer = *port.peer;
     if (peer.vlan_insert)
       add(findings, Severity::kError, port.name, fmt::format("{} leaves VLAN tags to the card", peer.where),
-          "tags of what it sends are lost without a word", fmt::format("ethtool -K {} txvlan off", peer.name));
+          "tags of what it sends are lost without a word", at_peer(peer, "txvlan off"));
     if (port.xdp_transmit && !peer.gro)
       add(findings, Severity::kError, port.name, fmt::format("{} has GRO off", peer.where),
-          "unless it has an XDP program, what the kernel sends there is dropped",
-          fmt::format("ethtool -K {} gro on", peer.name));
+          "unless it has an XDP program, what the kernel sends there is dropped", at_peer(peer, "gro on"));
     if (port.generic && peer.segmentation)
       add(findings, Severity::kError, port.name, fmt::format("{} leaves segmentation to the card", peer.where),
           "generic XDP gets packets of 64 KiB, which no port sends: TCP hardly moves",
-          fmt::format("ethtool -K {} tso off gso off", peer.name));
+          at_peer(peer, "tso off gso off"));
   });
 }
 
@@ -213,19 +251,25 @@ void check_queues(const Facts& facts, Findings& findings) {
 
 // --- the switch
 
+void check_fills(const Facts& facts, Findings& findings) {
+  if (!facts.on) return;
+  for (const FillFacts& fill : facts.on->nearly_full)
+    add(findings, Severity::kWarning, fill.subject, fill.what, fill.cost, fill.remedy);
+}
+
 void check_flows(const Facts& facts, Findings& findings) {
   if (!facts.on) return;
-  const SwitchFacts& on = *facts.on;
-  if (on.flow_limit != 0 && static_cast<double>(on.flows) > kNearlyFull * static_cast<double>(on.flow_limit))
-    add(findings, Severity::kWarning, "", fmt::format("{} of {} cached flows are in use", on.flows, on.flow_limit),
-        "new flows push out others, whose packets then pass userspace", "shuntd --flow-limit N");
-  else if (on.evicted != 0)
-    add(findings, Severity::kNote, "", fmt::format("{} cached flows were pushed out by newer ones", on.evicted),
-        "the flow limit has been reached", "shuntd --flow-limit N");
-  if (on.exact_fallback != 0)
-    add(findings, Severity::kWarning, "", fmt::format("{} flows were cached each by itself", on.exact_fallback),
-        "rules of a port need more than 16 masks: such flows cost a cached flow and a miss each",
-        "rules of fewer shapes ('shunt cache list' shows the masks)");
+  add_count(findings, facts.on->evicted, "cached flows were pushed out by newer ones",
+            "the flow limit has been reached: their packets then pass userspace", "shuntd --flow-limit N");
+  add_count(findings, facts.on->exact_fallback, "flows were cached each by itself",
+            "rules of a port need more than 16 masks: such flows cost a cached flow and a miss each",
+            "rules of fewer shapes ('shunt cache list' shows the masks)");
+}
+
+void check_events(const Facts& facts, Findings& findings) {
+  if (!facts.on) return;
+  add_count(findings, facts.on->events_lost, "packet-ins, samples or learned rules were lost",
+            "controllers do not hear of them", "rules that send less to the controller");
 }
 
 void check_drops(const Facts& facts, Findings& findings) {
@@ -243,28 +287,27 @@ void check_drops(const Facts& facts, Findings& findings) {
       {"checksum", "ethtool -K PEER tx off"},
   }};
   each_port(facts, [&](const PortFacts& port) {
+    std::string earlier;
     for (const Row& row : kRows) {
       const auto found = port.drops.find(std::string{row.reason});
-      if (found == port.drops.end() || found->second == 0) continue;
+      if (found == port.drops.end() || found->second.total == 0) continue;
+      if (found->second.recent == 0) {
+        fmt::format_to(std::back_inserter(earlier), "{}{} {}", earlier.empty() ? "" : ", ", found->second.total,
+                       row.reason);
+        continue;
+      }
       std::string_view help;
       for (const Reason& reason : kDropReasons)
         if (reason.name == row.reason) help = reason.help;
-      add(findings, Severity::kWarning, port.name, fmt::format("{} packets dropped: {}", found->second, row.reason),
-          std::string{help}, std::string{row.remedy});
+      add(findings, Severity::kWarning, port.name,
+          fmt::format("{} packets dropped in a second: {}", found->second.recent, row.reason), std::string{help},
+          std::string{row.remedy});
     }
+    if (!earlier.empty())
+      add(findings, Severity::kNote, port.name,
+          fmt::format("packets dropped since it was attached, none now: {}", earlier),
+          "a restart of shuntd or a burst may have been the reason", fmt::format("shunt drops {}", port.bridge));
   });
-}
-
-void check_buffers(const Facts& facts, Findings& findings) {
-  if (!facts.on) return;
-  const SwitchFacts& on = *facts.on;
-  if (on.umem_frames != 0 && static_cast<double>(on.umem_free) < kFewFrames * static_cast<double>(on.umem_frames))
-    add(findings, Severity::kWarning, "", fmt::format("{} of {} packet buffers are free", on.umem_free, on.umem_frames),
-        "copies for floods may not be made (no-frames)", "shuntd --umem-frames N");
-  if (on.events_lost != 0)
-    add(findings, Severity::kWarning, "",
-        fmt::format("{} packet-ins, samples or learned rules were lost", on.events_lost),
-        "controllers do not hear of them", "rules that send less to the controller");
 }
 
 void check_daemon(const Facts& facts, Findings& findings) {
@@ -279,6 +322,7 @@ void check_daemon(const Facts& facts, Findings& findings) {
 
 constexpr std::array kChecks{
     Check{"kernel", check_kernel_version},
+    Check{"xdp-sockets", check_xdp_sockets},
     Check{"rights", check_rights},
     Check{"locked-memory", check_locked_memory},
     Check{"bpffs", check_bpffs},
@@ -295,9 +339,10 @@ constexpr std::array kChecks{
     Check{"offloads", check_own_offloads},
     Check{"mtu", check_mtus},
     Check{"queues", check_queues},
+    Check{"nearly-full", check_fills},
     Check{"flows", check_flows},
     Check{"drops", check_drops},
-    Check{"buffers", check_buffers},
+    Check{"events", check_events},
 };
 
 }  // namespace

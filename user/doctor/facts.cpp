@@ -2,15 +2,19 @@
 #include "user/doctor/facts.h"
 
 #include <bpf/bpf.h>
+#include <fmt/format.h>
 #include <linux/magic.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "maps/map_names.h"
 #include "user/base/unique_fd.h"
@@ -23,13 +27,34 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kUmemBytes = std::uint64_t{32'768} * 4096;  // the default of --umem-frames
-
 std::optional<int> read_number(const fs::path& path) {
   std::ifstream file{path};
   int value = 0;
   if (file >> value) return value;
   return std::nullopt;
+}
+
+// Whoever may not open one is told whether there is such a thing all the same.
+bool has_xdp_sockets() {
+  const UniqueFd fd{::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)};
+  return fd || errno != EAFNOSUPPORT;
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream file{path};
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+// "Max locked memory         8388608              8388608              bytes": the first is in force.
+std::optional<std::uint64_t> locked_memory_limit(const std::string& limits) {
+  constexpr std::string_view kName = "Max locked memory";
+  const auto at = limits.find(kName);
+  if (at == std::string::npos) return std::nullopt;
+  std::istringstream line{limits.substr(at + kName.size())};
+  std::string limit;
+  line >> limit;
+  if (limit == "unlimited") return ~std::uint64_t{0};
+  return std::stoull(limit);
 }
 
 std::map<std::string, int> read_rp_filters(const fs::path& directory) {
@@ -60,6 +85,7 @@ Peer read_peer(const Link& link) {
   const VethPeer end = VethPeer::reach(link);
   peer.where = end.describe();
   peer.name = end.name();
+  peer.enter = end.enter();
   end.run([&](Ethtool& ethtool) {
     const auto features = ethtool.features(peer.name);
     peer.gro = active(features, "rx-gro").value_or(true);
@@ -78,11 +104,7 @@ Host read_host(const std::string& root) {
   ::uname(&name);
   host.release = name.release;
   host.kernel = running_kernel();
-  host.capabilities = effective_capabilities();
-  rlimit limit{};
-  ::getrlimit(RLIMIT_MEMLOCK, &limit);
-  host.memlock = limit.rlim_cur == RLIM_INFINITY ? ~std::uint64_t{0} : limit.rlim_cur;
-  host.umem_bytes = kUmemBytes;
+  host.xdp_sockets = has_xdp_sockets();
   struct statfs bpffs {};
   host.bpffs = ::statfs((root + SHUNT_BPFFS).c_str(), &bpffs) == 0 && bpffs.f_type == BPF_FS_MAGIC;
   host.btf = fs::exists(root + "/sys/kernel/btf/vmlinux");
@@ -90,6 +112,21 @@ Host read_host(const std::string& root) {
   host.jit_harden = read_number(root + "/proc/sys/net/core/bpf_jit_harden");
   host.rp_filter = read_rp_filters(root + "/proc/sys/net/ipv4/conf");
   return host;
+}
+
+std::optional<Rights> read_rights(const std::string& directory) {
+  try {
+    const auto memlock = locked_memory_limit(read_text(directory + "/limits"));
+    if (!memlock) return std::nullopt;
+    return Rights{parse_effective_capabilities(read_text(directory + "/status")), *memlock};
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<Rights> read_daemon_rights(int pid) {
+  const std::string directory = fmt::format("/proc/{}", pid);
+  return read_text(directory + "/comm") == "shuntd\n" ? read_rights(directory) : std::nullopt;
 }
 
 // Each question by itself: an interface that answers one may refuse the next, or vanish between them.
@@ -101,17 +138,21 @@ void read_port(PortFacts& port) {
     }
   };
   std::optional<Link> link;
-  ask([&] { link = Netlink{}.find(port.name); });
+  ask([&] {
+    link = Netlink{}.find(port.name);
+    // LOCAL's end that has the bridge's name is the host's: the port is the other.
+    if (link && port.kind == "local") link = Netlink{}.find(link->peer);
+  });
   if (!link) return;
   ask([&] { port.xdp = xdp_features(link->index); });
   port.program = program_name(link->xdp_program);
   ask([&] {
     Ethtool ethtool;
-    if (const auto channels = ethtool.channels(port.name))
+    if (const auto channels = ethtool.channels(link->name))
       port.receive_queues = channels->receive();
-    else if (const auto rings = ethtool.receive_rings(port.name))
+    else if (const auto rings = ethtool.receive_rings(link->name))
       port.receive_queues = *rings;
-    const auto features = ethtool.features(port.name);
+    const auto features = ethtool.features(link->name);
     port.lro = active(features, "rx-lro");
     port.vlan_strip = active(features, "rx-vlan-hw-parse");
   });

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "user/base/error.h"
+#include "user/base/printable.h"
 
 namespace shunt {
 namespace {
@@ -44,7 +45,7 @@ std::map<std::string, Feature, std::less<>> Ethtool::features(const std::string&
   command->cmd = ETHTOOL_GFEATURES;
   command->size = static_cast<std::uint32_t>(blocks_of(names.size()));
   if (int error = request(interface, command.get()))
-    throw_errno(error, fmt::format("ethtool: features of '{}'", interface));
+    throw_errno(error, fmt::format("ethtool: features of '{}'", printable(interface)));
   std::map<std::string, Feature, std::less<>> features;
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto& block = command->features[i / 32];
@@ -67,8 +68,8 @@ bool Ethtool::set_feature(const std::string& interface, std::string_view feature
   command->features[i / 32].valid = 1u << (i % 32);
   command->features[i / 32].requested = on ? 1u << (i % 32) : 0;
   if (int error = request(interface, command.get())) {
-    throw_errno(error,
-                fmt::format("ethtool: turn {} {} on '{}'", feature_label(feature), on ? "on" : "off", interface));
+    throw_errno(error, fmt::format("ethtool: turn {} {} on '{}'", feature_label(feature), on ? "on" : "off",
+                                   printable(interface)));
   }
   const auto features = this->features(interface);
   const Feature& now = features.find(feature)->second;
@@ -78,7 +79,8 @@ bool Ethtool::set_feature(const std::string& interface, std::string_view feature
 std::string Ethtool::driver(const std::string& interface) {
   ethtool_drvinfo info{};
   info.cmd = ETHTOOL_GDRVINFO;
-  if (int error = request(interface, &info)) throw_errno(error, fmt::format("ethtool: driver of '{}'", interface));
+  if (int error = request(interface, &info))
+    throw_errno(error, fmt::format("ethtool: driver of '{}'", printable(interface)));
   return {info.driver, ::strnlen(info.driver, sizeof info.driver)};
 }
 
@@ -87,7 +89,7 @@ std::optional<Channels> Ethtool::channels(const std::string& interface) {
   command.cmd = ETHTOOL_GCHANNELS;
   const int error = request(interface, &command);
   if (error == EOPNOTSUPP) return std::nullopt;
-  if (error != 0) throw_errno(error, fmt::format("ethtool: channels of '{}'", interface));
+  if (error != 0) throw_errno(error, fmt::format("ethtool: channels of '{}'", printable(interface)));
   return Channels{command.rx_count, command.tx_count, command.combined_count,
                   command.max_rx,   command.max_tx,   command.max_combined};
 }
@@ -105,7 +107,7 @@ void Ethtool::set_channels(const std::string& interface, const Channels& channel
   }
   if (error != 0) {
     throw_errno(error, fmt::format("ethtool: set {} receive and {} transmit queues of '{}'", channels.receive(),
-                                   channels.transmit(), interface));
+                                   channels.transmit(), printable(interface)));
   }
 }
 
@@ -114,7 +116,7 @@ std::optional<unsigned> Ethtool::receive_rings(const std::string& interface) {
   command.cmd = ETHTOOL_GRXRINGS;
   const int error = request(interface, &command);
   if (error == EOPNOTSUPP) return std::nullopt;
-  if (error != 0) throw_errno(error, fmt::format("ethtool: receive rings of '{}'", interface));
+  if (error != 0) throw_errno(error, fmt::format("ethtool: receive rings of '{}'", printable(interface)));
   return static_cast<unsigned>(command.data);
 }
 
@@ -142,7 +144,7 @@ int Ethtool::request(const std::string& interface, void* command) const {
 
 const std::vector<std::string>& Ethtool::feature_names(const std::string& interface) {
   if (!feature_names_.empty()) return feature_names_;
-  const std::string what = fmt::format("ethtool: feature names of '{}'", interface);
+  const std::string what = fmt::format("ethtool: feature names of '{}'", printable(interface));
   WithTail<ethtool_sset_info, std::uint32_t> info{1};
   info->cmd = ETHTOOL_GSSET_INFO;
   info->sset_mask = 1ull << ETH_SS_FEATURES;

@@ -62,5 +62,10 @@ void for_each_meter(const ActionList& actions, Visit&& visit) {
     return named != nullptr && named->group == group;
   });
 }
+[[nodiscard]] inline bool names_meter(const ActionList& actions, std::uint32_t meter) {
+  bool names = false;
+  for_each_meter(actions, [&](std::uint32_t named) { names = names || named == meter; });
+  return names;
+}
 
 }  // namespace shunt

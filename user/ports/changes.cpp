@@ -120,7 +120,7 @@ std::string Changes::format() const {
     std::visit(ToJson{json}, change.undo);
     list.push_back(std::move(json));
   }
-  return list.dump();
+  return list.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Changes Changes::parse(std::string_view text) {

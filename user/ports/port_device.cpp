@@ -9,6 +9,7 @@
 
 #include "maps/types.h"
 #include "user/base/error.h"
+#include "user/base/printable.h"
 #include "user/net/tap.h"
 #include "user/net/xdp_features.h"
 #include "user/ports/hardware.h"
@@ -178,7 +179,7 @@ unsigned PortDevice::least_queues(unsigned limit) const {
   throw Error(
       "'{}': its {} has {} transmit queues, and XDP needs as many receive queues here, where {} are the limit; "
       "reduce them there: ethtool -L {} tx {}",
-      link_.name, peer->describe(), least, limit, peer->name(), limit);
+      link_.name, peer->describe(), least, limit, shell_word(peer->name()), limit);
 }
 
 void PortDevice::set_receive_queues(const Channels& now, unsigned count) {

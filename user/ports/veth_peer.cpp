@@ -5,8 +5,14 @@
 #include <utility>
 
 #include "user/base/error.h"
+#include "user/base/printable.h"
 
 namespace shunt {
+namespace {
+
+constexpr std::string_view kNamed = "/run/netns/", kProcess = "/proc/";
+
+}  // namespace
 
 VethPeer VethPeer::reach(const Link& veth) {
   VethPeer peer;
@@ -32,23 +38,27 @@ VethPeer VethPeer::reach(const PeerPlace& place) {
 PeerPlace VethPeer::place() const { return {netns_ ? netns_->id : current_namespace().id, link_.index}; }
 
 PeerName VethPeer::known_as() const {
-  if (!netns_) return {link_.name, ""};
-  constexpr std::string_view kNamed = "/run/netns/", kProcess = "/proc/";
-  const std::string_view where = netns_->where;
-  if (where.starts_with(kNamed)) return {link_.name, fmt::format("netns {}", where.substr(kNamed.size()))};
-  if (!where.starts_with(kProcess)) return {link_.name, std::string{where}};
-  const std::string_view process = where.substr(kProcess.size());
-  return {link_.name, fmt::format("process {}", process.substr(0, process.find('/')))};
+  const std::string name = printable(link_.name);
+  if (!netns_) return {name, ""};
+  const std::string where = printable(netns_->where);
+  if (where.starts_with(kNamed)) return {name, fmt::format("netns {}", where.substr(kNamed.size()))};
+  if (!where.starts_with(kProcess)) return {name, where};
+  const std::string process = where.substr(kProcess.size());
+  return {name, fmt::format("process {}", process.substr(0, process.find('/')))};
 }
 
 std::string VethPeer::describe() const {
-  if (!netns_) return "peer " + link_.name;
-  std::string_view where = netns_->where;
-  if (where.starts_with("/proc/")) {
-    where.remove_prefix(std::string_view{"/proc/"}.size());
-    return fmt::format("peer {} in the namespace of process {}", link_.name, where.substr(0, where.find('/')));
-  }
-  return fmt::format("peer {} in {}", link_.name, where);
+  const auto [name, place] = known_as();
+  if (place.empty()) return "peer " + name;
+  if (place.starts_with("process ")) return fmt::format("peer {} in the namespace of {}", name, place);
+  return fmt::format("peer {} in {}", name, printable(netns_->where));
+}
+
+std::string VethPeer::enter() const {
+  if (!netns_) return {};
+  const std::string_view where = netns_->where;
+  if (where.starts_with(kNamed)) return fmt::format("ip netns exec {} ", shell_word(where.substr(kNamed.size())));
+  return fmt::format("nsenter --net={} ", shell_word(where));
 }
 
 void VethPeer::run(const std::function<void(Ethtool&)>& function) const {

@@ -19,7 +19,8 @@ struct PeerPlace {
   Ifindex index;
 };
 
-// What an operator knows a peer by. `place`: "netns blue", "process 123", the path of another mount; empty: ours.
+// What an operator knows a peer by, fit to be shown. `place`: "netns blue", "process 123", the path of another mount;
+// empty: ours.
 struct PeerName {
   std::string interface, place;
 };
@@ -30,12 +31,16 @@ class VethPeer {
   [[nodiscard]] static VethPeer reach(const Link& veth);
   [[nodiscard]] static VethPeer reach(const PeerPlace& place);
 
+  // As the kernel takes it, for calls: whoever rules the peer's namespace chose its bytes. To be shown: known_as().
   [[nodiscard]] const std::string& name() const { return link_.name; }
   [[nodiscard]] bool is_up() const { return link_.up; }  // when it was reached
   [[nodiscard]] PeerPlace place() const;
   [[nodiscard]] PeerName known_as() const;
   // "peer veth1", "peer eth0 in /run/netns/blue", "peer eth0 in the namespace of process 123".
   [[nodiscard]] std::string describe() const;
+  // In front of a command that is shown to be pasted here, to be run there: "ip netns exec blue ",
+  // "nsenter --net=/proc/123/ns/net "; empty: it is here.
+  [[nodiscard]] std::string enter() const;
 
   // Runs `function` in the peer's namespace, and throws what it throws.
   void run(const std::function<void(Ethtool&)>& function) const;

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <numeric>
 
+#include "maps/capture.h"
 #include "maps/types.h"
 
 namespace shunt {
@@ -27,6 +28,7 @@ constexpr FillKind kKinds[] = {
     {"macs", "a bridge's MAC table"},
     {"rules", "rules of a table that has a limit"},
     {"meters", "meters, of all bridges"},
+    {"captures", "packet captures that run"},
 };
 
 std::string label(const PortStatus& port) { return fmt::format("{}/{}", port.bridge, port.name); }
@@ -62,11 +64,13 @@ std::string Fill::whose() const {
   return text;
 }
 
-std::string Fill::describe() const {
+std::string Fill::summary() const {
   std::string text = fmt::format("{}: {} of {} ({:.0f} %)", whose(), used, capacity, 100 * ratio());
   if (!heaviest.empty() && port.empty()) text += fmt::format(", most of it port {}", heaviest);
-  return text + "; " + remedy;
+  return text;
 }
+
+std::string Fill::describe() const { return fmt::format("{}; {}: {}", summary(), cost, remedy); }
 
 std::string FillWatch::busiest(const InstanceStats& stats) const {
   return heaviest(stats, [this](const PortStatus& port) {
@@ -84,35 +88,47 @@ std::vector<Fill> FillWatch::fills(const InstanceStats& stats) const {
        .used = cache.flows,
        .capacity = cache.flow_limit,
        .heaviest = heaviest(stats, flows),
-       .remedy = "the least used flows are evicted: raise --flow-limit, or let rules match fewer fields"},
+       .cost = "the least used flows are evicted",
+       .remedy = "raise --flow-limit, or let rules match fewer fields"},
       {.resource = "masks",
        .used = cache.masks,
        .capacity = SHUNT_MAX_MASKS,
        .heaviest = heaviest(stats, masks),
-       .remedy = "further flows are cached exactly: use fewer combinations of matched fields"},
+       .cost = "further flows are cached exactly",
+       .remedy = "use fewer combinations of matched fields"},
       {.resource = "output-groups",
        .used = cache.groups,
        .capacity = SHUNT_MAX_GROUPS,
-       .remedy = "further floods run in userspace: use fewer VLANs or sets of ports"},
+       .cost = "further floods run in userspace",
+       .remedy = "use fewer VLANs or sets of ports"},
       {.resource = "frames",
        .used = cache.umem_frames - cache.umem_free,
        .capacity = cache.umem_frames,
        .heaviest = busiest(stats),
-       .remedy = "packets are dropped (no-frames) when none is free: raise --umem-frames"},
+       .cost = "packets are dropped (no-frames) when none is free",
+       .remedy = "raise --umem-frames"},
       {.resource = "requests",
        .used = cache.requests_waiting,
        .capacity = cache.requests_capacity,
        .heaviest = busiest(stats),
-       .remedy = "flows are cached later: lower --upcall-rate, or let rules match fewer fields"},
+       .cost = "flows are cached later",
+       .remedy = "lower --upcall-rate, or let rules match fewer fields"},
       {.resource = "events",
        .used = cache.events_waiting,
        .capacity = cache.events_capacity,
        .heaviest = busiest(stats),
-       .remedy = "packet-ins are lost when it is full: send less to the controller (a meter does)"},
+       .cost = "packet-ins are lost when it is full",
+       .remedy = "send less to the controller (a meter does)"},
       {.resource = "ports",
        .used = stats.ports.size(),
        .capacity = SHUNT_MAX_PORTS - 1,
+       .cost = "no further port can be attached",
        .remedy = "detach ports, or start another instance"},
+      {.resource = "captures",
+       .used = stats.captures,
+       .capacity = SHUNT_MAX_CAPTURES,
+       .cost = "no further capture can be started",
+       .remedy = "end some: shunt captures shows them"},
   };
   std::size_t meters = 0;
   for (const BridgeStats& bridge : stats.bridges) {
@@ -122,16 +138,22 @@ std::vector<Fill> FillWatch::fills(const InstanceStats& stats) const {
                    .used = bridge.macs,
                    .capacity = bridge.mac_limit,
                    .heaviest = holder_of(stats, bridge),
-                   .remedy = fmt::format("the fullest port's oldest go: shunt fdb set {} --limit N", bridge.name)});
+                   .cost = "the fullest port's oldest go",
+                   .remedy = fmt::format("shunt fdb set {} --limit N", bridge.name)});
     for (const LimitedTable& table : bridge.limited_tables)
       all.push_back({.resource = "rules",
                      .bridge = bridge.name,
                      .table = table.table,
                      .used = table.rules,
                      .capacity = table.max_rules,
+                     .cost = "further rules are refused, or evict others",
                      .remedy = fmt::format("shunt table set {} {} --max-rules COUNT|none", bridge.name, table.table)});
   }
-  all.push_back({.resource = "meters", .used = meters, .capacity = SHUNT_MAX_METERS - 1, .remedy = "delete meters"});
+  all.push_back({.resource = "meters",
+                 .used = meters,
+                 .capacity = SHUNT_MAX_METERS - 1,
+                 .cost = "further meters are refused",
+                 .remedy = "delete meters"});
   for (const PortStatus& port : stats.ports) {
     all.push_back({.resource = "port-masks",
                    .bridge = port.bridge,
@@ -139,7 +161,8 @@ std::vector<Fill> FillWatch::fills(const InstanceStats& stats) const {
                    .used = port.cached.masks,
                    .capacity = SHUNT_PORT_MASKS,
                    .heaviest = label(port),
-                   .remedy = "further flows of the port are cached exactly: use fewer combinations of matched fields"});
+                   .cost = "further flows of the port are cached exactly",
+                   .remedy = "use fewer combinations of matched fields"});
     const auto rate = rates_.find({port.bridge, port.name});
     all.push_back({.resource = "upcall-budget",
                    .bridge = port.bridge,
@@ -147,7 +170,8 @@ std::vector<Fill> FillWatch::fills(const InstanceStats& stats) const {
                    .used = rate == rates_.end() ? 0 : rate->second,
                    .capacity = port.upcall_rate,
                    .heaviest = label(port),
-                   .remedy = "further misses are dropped (upcall-budget): see what it sends, or raise --upcall-rate"});
+                   .cost = "further misses are dropped (upcall-budget)",
+                   .remedy = "see what it sends, or raise --upcall-rate"});
   }
   for (Fill& fill : all) fill.nearly_full = nearly_full_.contains(name_of(fill));
   return all;

@@ -26,6 +26,7 @@ struct Fill {
   std::optional<unsigned> table{};  // of `rules`
   std::uint64_t used = 0, capacity = 0;
   std::string heaviest{};  // the port that uses the most of it, "br0/veth1"; empty: not a matter of ports
+  std::string cost{};      // what happens when it is full
   std::string remedy{};    // what an operator can do
   bool nearly_full = false;
 
@@ -33,7 +34,8 @@ struct Fill {
     return capacity == 0 ? 0 : static_cast<double>(used) / static_cast<double>(capacity);
   }
   [[nodiscard]] std::string whose() const;     // "flows", "rules of table 3 of bridge br0"
-  [[nodiscard]] std::string describe() const;  // one line: whose, how full, the heaviest port, the remedy
+  [[nodiscard]] std::string summary() const;   // whose, how full, the heaviest port
+  [[nodiscard]] std::string describe() const;  // one line: that, the cost, the remedy
 };
 
 // Every resource that a user can learn of: for documentation and tests.

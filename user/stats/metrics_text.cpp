@@ -2,18 +2,17 @@
 // How a metric is written: escaping, numbers, histograms (https://prometheus.io/docs/instrumenting/exposition_formats).
 #include <fmt/format.h>
 
+#include "user/base/printable.h"
 #include "user/stats/metrics.h"
 
 namespace shunt {
 namespace {
 
+// Prometheus refuses a whole scrape for one byte that is no UTF-8.
 void append_escaped(std::string& text, std::string_view value) {
-  for (const char c : value) {
+  for (const char c : printable(value)) {
     if (c == '\\' || c == '"') text += '\\';
-    if (c == '\n')
-      text += "\\n";
-    else
-      text += c;
+    text += c;
   }
 }
 

@@ -17,7 +17,11 @@ bool is_numeric(const std::string& host, int family) {
 
 }  // namespace
 
-bool ListenAddress::is_loopback() const { return host.starts_with("127.") || host == "::1"; }
+bool is_loopback_address(const std::string& host) {
+  return host == "::1" || (host.starts_with("127.") && is_numeric(host, AF_INET));
+}
+
+bool ListenAddress::is_loopback() const { return is_loopback_address(host); }
 
 std::string ListenAddress::text() const {
   return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);

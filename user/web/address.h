@@ -15,6 +15,9 @@ struct ListenAddress {
   [[nodiscard]] std::string text() const;  // "[::1]:9101"
 };
 
+// An address on loopback, as numbers: "127.0.0.1", "::1". A name that begins like one ("127.x.example") is none.
+[[nodiscard]] bool is_loopback_address(const std::string& host);
+
 // Throws Error, naming what is wrong.
 [[nodiscard]] ListenAddress parse_listen_address(std::string_view text);
 

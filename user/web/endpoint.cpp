@@ -101,14 +101,24 @@ HttpAnswer Endpoint::flow(const HttpRequest& request) {
   check_query(request, {"id"});
   const auto id = parse_flow_id(parameter(request, "id").value_or(""));
   if (!id) throw BadQuery("parameter 'id': must be a flow's id, of /api/stats");
-  const std::string body = gate_.ask([this, id = *id]() -> std::string {
+  const std::string body = flow_body(*id);
+  if (body.empty()) return failure(404, "this flow is not cached any more");
+  return {.type = "application/json", .body = body};
+}
+
+std::string Endpoint::flow_body(std::uint64_t id) {
+  const ReadingRef reading = read(FlowOrder::kPackets);
+  const std::lock_guard lock{kept_flow_.mutex};
+  if (kept_flow_.id == id && Clock::now() - kept_flow_.made < kFresh) return kept_flow_.body;
+  kept_flow_.body = gate_.ask([this, id, reading]() -> std::string {
     const auto why = instance_.flow_why(id);
     if (!why) return {};
     const PortNames names{instance_.port_names(why->bridge)};
-    return why_json(*why, names, port_places(instance_.stats())).dump(-1, ' ', false, Json::error_handler_t::replace);
+    return why_json(*why, names, port_places(reading->snapshot)).dump(-1, ' ', false, Json::error_handler_t::replace);
   });
-  if (body.empty()) return failure(404, "this flow is not cached any more");
-  return {.type = "application/json", .body = body};
+  kept_flow_.id = id;
+  kept_flow_.made = Clock::now();
+  return kept_flow_.body;
 }
 
 Endpoint::ReadingRef Endpoint::read(FlowOrder order) {

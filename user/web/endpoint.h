@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the daemon shows over HTTP: /metrics for Prometheus, the page at /, its data at /api/, and /healthz. All of it
-// is read from a StatsSnapshot that the control thread makes, at most four times a second however many ask.
+// What the daemon shows over HTTP: /metrics for Prometheus, the page at /, its data at /api/, and /healthz. All figures
+// are read from a StatsSnapshot that the control thread makes, at most four times a second however many ask; flows are
+// looked into one at a time.
 //
 // Threads: made and destroyed by control; requests are answered in the server's threads.
 #pragma once
@@ -38,6 +39,7 @@ class Endpoint {
   HttpAnswer answer(const HttpRequest& request);
   HttpAnswer stats(const HttpRequest& request);
   HttpAnswer flow(const HttpRequest& request);
+  [[nodiscard]] std::string flow_body(std::uint64_t id);  // empty: it is not cached any more
   [[nodiscard]] ReadingRef read(FlowOrder order);
 
   InstanceApi& instance_;
@@ -49,6 +51,12 @@ class Endpoint {
     TimePoint made{};
   };
   std::map<FlowOrder, Kept> kept_;
+  struct {
+    std::mutex mutex;
+    std::uint64_t id = 0;
+    std::string body;
+    TimePoint made{};
+  } kept_flow_;  // the last one that was asked for
   std::unique_ptr<HttpServer> server_;
 };
 

@@ -179,10 +179,9 @@ class Server final : public httplib::Server {
 };
 
 // What a browser sends as Host when it was led here by a name that somebody else's DNS resolves to this machine.
-bool is_foreign_host(const std::string& host) {
-  const std::string_view name = std::string_view{host}.substr(
-      0, host.rfind(':') == std::string::npos || host.back() == ']' ? host.size() : host.rfind(':'));
-  return !(name.empty() || name == "localhost" || name == "[::1]" || name.starts_with("127."));
+bool is_foreign_host(std::string_view host) {
+  if (!host.ends_with(']')) host = host.substr(0, host.rfind(':'));  // the port
+  return !(host.empty() || host == "localhost" || host == "[::1]" || is_loopback_address(std::string{host}));
 }
 
 }  // namespace

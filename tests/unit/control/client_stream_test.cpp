@@ -55,6 +55,10 @@ struct Server {
   int closed = 0;
 };
 
+void notify(ClientStream& stream, const std::string& text) {
+  stream.notify("event", [&] { return Json{{"text", text}}; });
+}
+
 // Connects, asks once, and lets the server answer.
 struct Connection {
   explicit Connection(Server& with) : server{with} {
@@ -92,8 +96,8 @@ struct Connection {
 // A stream that keeps what it is given.
 struct KeptStream final : ClientStream {
   void attach(UniqueFd fd) override { fds.push_back(std::move(fd)); }
-  void notify(std::string_view method, const Json& params) override {
-    messages.push_back({{"method", method}, {"params", params}});
+  void notify(std::string_view method, const std::function<Json()>& params) override {
+    messages.push_back({{"method", method}, {"params", params()}});
   }
   void on_close(std::function<void()> callback) override { closed.push_back(std::move(callback)); }
   std::vector<UniqueFd> fds;
@@ -114,11 +118,12 @@ TEST_SUITE("client stream") {
     server.serve();
     Connection client{server};
     REQUIRE(server.stream != nullptr);
-    for (int i = 0; i < 100; ++i) server.stream->notify("event", {{"number", i}});
+    for (int i = 0; i < 100; ++i) notify(*server.stream, std::to_string(i));
     const std::vector<Json> messages = client.read();
     REQUIRE(messages.size() == 101);
     CHECK(messages[0].at("result") == "done");
-    for (int i = 0; i < 100; ++i) CHECK(messages[static_cast<std::size_t>(i) + 1].at("params").at("number") == i);
+    for (int i = 0; i < 100; ++i)
+      CHECK(messages[static_cast<std::size_t>(i) + 1].at("params").at("text") == std::to_string(i));
   }
 
   TEST_CASE("what waits for a slow client is bounded, and it is told what it missed") {
@@ -127,7 +132,7 @@ TEST_SUITE("client stream") {
     Connection client{server};
     const std::string filling(500, 'x');
     for (int i = 0; i < 20'000; ++i) {
-      server.stream->notify("event", {{"text", filling}});
+      notify(*server.stream, filling);
       if (i % 10 == 0) server.turn(1);
     }
     std::uint64_t events = 0, missed = 0;
@@ -138,7 +143,7 @@ TEST_SUITE("client stream") {
       }
     CHECK(missed > 0);
     CHECK(events + missed == 20'000);
-    server.stream->notify("event", {{"text", "again"}});
+    notify(*server.stream, "again");
     CHECK(client.read().size() == 1);
   }
 
@@ -146,10 +151,62 @@ TEST_SUITE("client stream") {
     Server server;
     server.serve({.stall = 20ms});
     Connection client{server};
-    for (int i = 0; i < 5'000; ++i) server.stream->notify("event", {{"text", std::string(500, 'x')}});
+    for (int i = 0; i < 5'000; ++i) notify(*server.stream, std::string(500, 'x'));
     for (int i = 0; i < 20; ++i) server.loop.run_once(10ms);
     CHECK(server.closed == 0);
     CHECK(server.socket->client_count() == 1);
+  }
+
+  TEST_CASE("where events are missed, no more of them are made") {
+    Server server;
+    server.serve({.waiting_bytes = 1'000});
+    Connection client{server};
+    int made = 0;
+    for (int i = 0; i < 1'000; ++i)
+      server.stream->notify("event", [&] {
+        ++made;
+        return Json{{"text", std::string(100, 'x')}};
+      });
+    CHECK(made < 10);
+    CHECK(client.read().back().at("method") == "missed");
+  }
+
+  TEST_CASE("clients that never read their notifications take no room from requests, and little from one another") {
+    Server server;
+    server.serve({.request_bytes = 10'000, .total_bytes = 100'000, .waiting_bytes = 50'000, .streams_bytes = 300'000});
+    std::vector<std::unique_ptr<Connection>> stalled;
+    std::vector<ClientStream*> streams;
+    for (int i = 0; i < 20; ++i) {
+      stalled.push_back(std::make_unique<Connection>(server));
+      streams.push_back(server.stream);
+    }
+    // Each socket's buffer takes some, then what waits for each reaches its limit, and what waits for all theirs.
+    for (int round = 0; round < 100; ++round) {
+      for (ClientStream* stream : streams) notify(*stream, std::string(10'000, 'x'));
+      server.turn(1);
+    }
+    Connection other{server};
+    CHECK(other.read().at(0).contains("result"));
+    for (int i = 0; i < 10; ++i) {
+      notify(*server.stream, std::string(1'000, 'y'));
+      CHECK(other.read().size() == 1);
+    }
+    for (int i = 0; i < 20; ++i) server.turn();
+    CHECK(server.closed == 0);
+  }
+
+  TEST_CASE("a reply that a client with notifications does not take ends it") {
+    Server server;
+    server.serve({.stall = 20ms});
+    Connection client{server};
+    const std::string request = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\"}\n";
+    // Until nothing more is taken: replies wait that nobody reads.
+    for (int i = 0; i < 20'000; ++i) {
+      (void)!::send(client.fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
+      if (i % 100 == 0) server.turn(1);
+    }
+    for (int i = 0; i < 100 && server.closed == 0; ++i) server.loop.run_once(10ms);
+    CHECK(server.closed > 0);
   }
 
   TEST_CASE("the end of a client is told once") {
@@ -219,6 +276,16 @@ TEST_SUITE("monitor") {
     REQUIRE(stream.closed.size() == 1);
     stream.closed[0]();
     CHECK(daemon.instance.watchers.empty());
+  }
+
+  TEST_CASE("once a connection") {
+    Daemon daemon;
+    daemon.with_ports();
+    KeptStream stream, other;
+    CHECK(ask(daemon, &stream, "monitor", {{"mac", true}}).contains("result"));
+    CHECK(says(ask(daemon, &stream, "monitor", {{"port", true}}).at("error"), "monitors already"));
+    CHECK(ask(daemon, &other, "monitor", Json::object()).contains("result"));
+    CHECK(daemon.instance.watchers.size() == 2);
   }
 
   TEST_CASE("of one bridge") {

@@ -3,12 +3,14 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -292,6 +294,49 @@ TEST_SUITE("control socket") {
     CHECK(server.ended(b));
     a.send("a\n");
     CHECK(server.answered(a, "[a]\n[a]\n"));
+  }
+
+  TEST_CASE("an older client that is silent survives a thousand connections, and all of them are answered") {
+    rlimit files{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+    if (files.rlim_max < 4'096) {
+      MESSAGE("left out: the process may not open 4096 files");
+      return;
+    }
+    const rlimit before = files;
+    files.rlim_cur = 4'096;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+    {
+      Server server;
+      TestClient older{server.path};
+      older.send("first\n");
+      CHECK(server.answered(older, "[first]\n"));
+      std::vector<std::unique_ptr<TestClient>> clients;
+      for (std::size_t i = 0; i < 1'000; ++i) {
+        clients.push_back(std::make_unique<TestClient>(server.path));
+        CHECK(server.until([&] { return server.socket->client_count() == i + 2; }));
+      }
+      for (const auto& client : clients) client->send("x\n");
+      CHECK(std::ranges::all_of(clients, [&](const auto& client) { return server.answered(*client, "[x]\n"); }));
+      older.send("second\n");
+      CHECK(server.answered(older, "[first]\n[second]\n"));
+    }
+    CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  }
+
+  TEST_CASE("clients leave half of the file descriptors to the rest of the daemon") {
+    rlimit files{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+    const rlimit before = files;
+    files.rlim_cur = 60;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+    Server server;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    std::vector<std::unique_ptr<TestClient>> clients;
+    for (int i = 0; i < 40; ++i) clients.push_back(std::make_unique<TestClient>(server.path));
+    clients.back()->send("last\n");
+    CHECK(server.answered(*clients.back(), "[last]\n"));
+    CHECK(server.socket->client_count() == 30);
   }
 
   TEST_CASE("a client that ends its side after a request still gets the answer") {

@@ -229,9 +229,10 @@ class FakeInstance : public InstanceApi {
     return all;
   }
   void collect_counters() override { ++readings; }
-  std::atomic<int> readings{0};
+  std::atomic<int> readings{0}, flows_explained{0};
   std::vector<FlowSnapshot> top_flows(std::size_t count, FlowOrder) override { return cache_list(count); }
   std::optional<CacheWhy> flow_why(std::uint64_t id) override {
+    ++flows_explained;
     if (why && why->flow.id == id) return why;
     return std::nullopt;
   }

@@ -130,6 +130,13 @@ TEST_SUITE("fills") {
     CHECK(w.told_of("shunt table set br0 3 --max-rules"));
   }
 
+  TEST_CASE("captures: seven of the eight that can run") {
+    Watched w;
+    w.stats.captures = 7;
+    w.second();
+    CHECK(w.told_of("captures: 7 of 8 (88 %); no further capture can be started: end some"));
+  }
+
   TEST_CASE("what has no capacity is never full, and every kind is documented") {
     Watched w;
     w.stats.bridges[0].mac_limit = 0;
@@ -139,7 +146,12 @@ TEST_SUITE("fills") {
     std::set<std::string_view> kinds, found;
     for (const FillKind& kind : fill_kinds()) kinds.insert(kind.resource);
     const std::vector<Fill> fills = w.watch.fills(w.stats);
-    for (const Fill& fill : fills) found.insert(fill.resource);
+    for (const Fill& fill : fills) {
+      CAPTURE(fill.resource);
+      found.insert(fill.resource);
+      CHECK_FALSE(fill.cost.empty());
+      CHECK_FALSE(fill.remedy.empty());
+    }
     CHECK(found == kinds);
   }
 }

@@ -51,10 +51,16 @@ bool has_line(const std::string& text, std::string_view line) {
 }  // namespace
 
 TEST_SUITE("metrics") {
-  TEST_CASE("a label's quotes, backslashes and line ends are escaped") {
+  TEST_CASE("a label's quotes and backslashes are escaped") {
     CHECK(written([](MetricWriter& w) {
-            w.sample({{"port", "a\"b\\c\nd"}}, std::uint64_t{1});
-          }) == "shunt_x{port=\"a\\\"b\\\\c\\nd\"} 1\n");
+            w.sample({{"port", "a\"b\\c"}}, std::uint64_t{1});
+          }) == "shunt_x{port=\"a\\\"b\\\\c\"} 1\n");
+  }
+
+  TEST_CASE("a label is UTF-8 without control characters, whatever a guest calls its interface") {
+    CHECK(written([](MetricWriter& w) {
+            w.sample({{"peer", "b\u00e4\xff\x1b\n"}}, std::uint64_t{1});
+          }) == "shunt_x{peer=\"b\u00e4\\\\xff\\\\x1b\\\\x0a\"} 1\n");
   }
 
   TEST_CASE("an empty label is left out, and the braces with the last one") {

@@ -115,19 +115,44 @@ TEST_SUITE("web endpoint") {
     CHECK(served.client.Head("/metrics")->body.empty());
   }
 
-  TEST_CASE("many at once make the control thread count once") {
+  TEST_CASE("many at once make the control thread count once, and look into a flow once") {
     Served served;
-    std::vector<std::thread> clients;
-    std::atomic<int> good{0};
-    for (int i = 0; i < 8; ++i)
-      clients.emplace_back([&] {
-        httplib::Client client{"127.0.0.1", served.endpoint.address().port};
-        const auto result = client.Get("/metrics");
-        if (result && result->status == 200) ++good;
-      });
-    for (std::thread& client : clients) client.join();
-    CHECK(good == 8);
-    CHECK(served.instance.readings <= 2);
+    served.instance.add_bridge("br0");
+    served.instance.why.emplace().bridge = "br0";
+    served.instance.why->flow.id = 0xabc;
+    for (const char* path : {"/metrics", "/api/flow?id=abc"}) {
+      CAPTURE(path);
+      const int before = served.instance.readings;
+      std::vector<std::thread> clients;
+      std::atomic<int> good{0};
+      for (int i = 0; i < 8; ++i)
+        clients.emplace_back([&] {
+          httplib::Client client{"127.0.0.1", served.endpoint.address().port};
+          const auto result = client.Get(path);
+          if (result && result->status == 200) ++good;
+        });
+      for (std::thread& client : clients) client.join();
+      CHECK(good == 8);
+      CHECK(served.instance.readings - before <= 2);
+    }
+    CHECK(served.instance.flows_explained <= 2);
+  }
+
+  TEST_CASE("on loopback a request by another name is refused: a web page elsewhere must not read the switch") {
+    Served served;
+    const auto status_as = [&](const std::string& host) {
+      return raw(served.endpoint.address().port, "GET /healthz HTTP/1.1\r\nHost: " + host + "\r\n\r\n").substr(9, 3);
+    };
+    for (const char* host : {"localhost", "localhost:9101", "127.0.0.1:80", "127.9.9.9", "[::1]", "[::1]:9101"}) {
+      CAPTURE(host);
+      CHECK(status_as(host) == "200");
+    }
+    // The last ones are names in somebody's DNS, as may resolve to 127.0.0.1.
+    for (const char* host : {"evil.example", "evil.example:80", "192.0.2.1", "[::2]:80", "localhost.evil.example",
+                             "127.evil.example", "127.0.0.1.evil.example:9101", "127.1.evil.example"}) {
+      CAPTURE(host);
+      CHECK(status_as(host) == "403");
+    }
   }
 
   TEST_CASE("a daemon that is busy is said to be, and the endpoint ends all the same") {
