@@ -72,9 +72,9 @@ struct Connected {
     scheduled = connection->run();
     connection->flush();
   }
-  // As long as anything happens by itself.
+  // As long as anything happens by itself, or until its owner would drop it.
   void run() {
-    for (int idle = 0; idle < 3;) {
+    for (int idle = 0; idle < 3 && !connection->is_over();) {
       loop.run_once(std::chrono::milliseconds{1});
       idle = scheduled ? 0 : idle + 1;
       if (scheduled) turn();

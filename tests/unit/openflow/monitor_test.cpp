@@ -312,7 +312,7 @@ TEST_SUITE("openflow flow monitor") {
     Watching watching{Version::k14};
     watching.watch(1, kAll);
     FlowMod large = Watching::mod(Command::kAdd, 5, 1);
-    for (int i = 0; i < 5000; ++i) large.actions.emplace_back(OutputAction{PortNo{1}});
+    for (int i = 1; i < 4096; ++i) large.actions.emplace_back(OutputAction{PortNo{1}});
     watching.instance.flow_mod("br0", std::span{&large, 1});
     watching.change(Command::kAdd, 6);
     CHECK(watching.heard() == "1:6");
