@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "tests/support/rule_sets.h"
 #include "tests/unit/openflow/talk.h"
 #include "user/openflow/codec/match_codec.h"
 
@@ -72,9 +73,9 @@ struct Connected {
     scheduled = connection->run();
     connection->flush();
   }
-  // As long as anything happens by itself.
+  // As long as anything happens by itself, or until its owner would drop it.
   void run() {
-    for (int idle = 0; idle < 3;) {
+    for (int idle = 0; idle < 3 && !connection->is_over();) {
       loop.run_once(std::chrono::milliseconds{1});
       idle = scheduled ? 0 : idle + 1;
       if (scheduled) turn();
@@ -140,10 +141,10 @@ TEST_SUITE("openflow connection") {
   // Nothing waited then, so that no event came, and nobody had the rest written for 5 s.
   TEST_CASE("a dump that fills the connection goes on when all of it is taken at once") {
     Connected at{&Connected::on<Taking>};
-    constexpr std::uint16_t kRules = 60'000;  // of 80 bytes
+    constexpr std::uint16_t kRules = 60'000;  // of 80 bytes at least
     std::vector<FlowMod> mods(kRules);
     for (std::uint16_t i = 0; i < kRules; ++i) {
-      mods[i].priority = i;
+      mods[i].match = ipv4_src(i, 32);
       mods[i].actions = {OutputAction{PortNo{1}}};
     }
     at.talk.instance.flow_mod("br0", mods);
