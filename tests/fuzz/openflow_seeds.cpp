@@ -141,7 +141,7 @@ Body body_of(MessageKind kind, Version version) {
     case MessageKind::kPacketOut:
       return packet_out(version);
     case MessageKind::kPortMod:
-      return Body(version == Version::k10 ? 24 : 32);
+      return Body(version == Version::k13 ? 32 : 24);
     case MessageKind::kTableMod:
     case MessageKind::kNxFlowModTableId:
     case MessageKind::kNxSetControllerId:
@@ -149,6 +149,7 @@ Body body_of(MessageKind kind, Version version) {
     case MessageKind::kQueueGetConfigRequest:
       return version == Version::k10 ? Body{0, 1, 0, 0} : Body{0, 0, 0, 1, 0, 0, 0, 0};
     case MessageKind::kRoleRequest:
+      if (version == Version::k10) return {0, 0, 0, 1};
       return {0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
     case MessageKind::kSetAsync:
       if (version >= Version::k14) return {0, 0, 0, 8, 0, 0, 0, 3, 0, 1, 0, 8, 0, 0, 0, 7};
@@ -169,9 +170,9 @@ Body body_of(MessageKind kind, Version version) {
   }
 }
 
-Body multipart_body(MultipartKind kind, Version version) {
+Body multipart_body(const MultipartFormat& format, Version version) {
   Writer out;
-  switch (kind) {
+  switch (format.kind) {
     case MultipartKind::kFlow:
     case MultipartKind::kAggregate:
     case MultipartKind::kFlowStats:
@@ -216,7 +217,7 @@ Body multipart_body(MultipartKind kind, Version version) {
       }
       break;
     default:
-      out.u64(~std::uint64_t{0});  // all ports, groups, meters, queues
+      if (format.size == 8) out.u64(~std::uint64_t{0});  // all ports, groups, meters, queues
   }
   return out.release();
 }
@@ -231,7 +232,7 @@ void put_multipart(Writer& out, const MultipartFormat& format, Version version) 
     out.u32(format.number);
     if (version == Version::k10) out.zeros(4);
   }
-  out.put(multipart_body(format.kind, version));
+  out.put(multipart_body(format, version));
 }
 
 void put_message(Writer& out, const MessageFormat& format, Version version) {

@@ -37,6 +37,7 @@ for version in OpenFlow10 OpenFlow13; do
   shunt controller add br0 tcp:127.0.0.1:6653
   wait_until 10 "the controller is connected" connected 1
   equal "version" "${version:8:1}.${version:9:1}" "$(json 'd["controllers"][0]["version"]' controller list br0)"
+  equal "table 0's own setting" drop "$(json 'next((t["miss"] for t in d["tables"] if t["table"] == 0), "drop")' table list br0)"
   expect_ping a 10.0.0.3
   shunt flow list br0 | grep -q 'idle_timeout=60' || fail "the controller has set no rule: $(shunt flow list br0)"
   end_controller

@@ -73,6 +73,8 @@ end_controllers
 wait_until 20 "br0 is a learning switch" stands_alone
 stop_switch
 start_switch
+stands_alone || fail "br0 is no learning switch any more: $(shunt flow list br0)"
+expect_ping a 10.0.0.3
 [ "$(json 'len(d["controllers"])' controller list br0)" = 1 ] || shunt controller add br0 ptcp:6653:127.0.0.1
 [ "$(json 'len(d["controllers"])' controller list br1)" = 1 ] || shunt controller add br1 ptcp:6654:127.0.0.1
 start_controllers

@@ -17,7 +17,8 @@
 namespace shunt {
 
 // X(NAME, type, code, "type/code as the specification names them"): OpenFlow 1.5's numbers, which are those of 1.3 where
-// that has the error. What earlier versions send instead is in user/openflow/codec/error_codec.cpp.
+// that has the error. What earlier versions send instead is in user/openflow/codec/error_codec.cpp. Type 0xffff: an
+// error of Nicira's.
 #define SHUNT_OF_ERRORS(X)                                                          \
   X(kIncompatible, 0, 0, "OFPET_HELLO_FAILED/OFPHFC_INCOMPATIBLE")                  \
   X(kHelloNotPermitted, 0, 1, "OFPET_HELLO_FAILED/OFPHFC_EPERM")                    \
@@ -35,6 +36,9 @@ namespace shunt {
   X(kBadPort, 1, 11, "OFPET_BAD_REQUEST/OFPBRC_BAD_PORT")                           \
   X(kBadPacket, 1, 12, "OFPET_BAD_REQUEST/OFPBRC_BAD_PACKET")                       \
   X(kMultipartOverflow, 1, 13, "OFPET_BAD_REQUEST/OFPBRC_MULTIPART_BUFFER_OVERFLOW") \
+  X(kMultipartBadSchedule, 1, 16, "OFPET_BAD_REQUEST/OFPBRC_MULTIPART_BAD_SCHED")   \
+  X(kNxmInvalid, 0xffff, 2, "NXBRC_NXM_INVALID")                                    \
+  X(kStaleResume, 0xffff, 35, "NXR_STALE")                                          \
   X(kActionBadLength, 2, 1, "OFPET_BAD_ACTION/OFPBAC_BAD_LEN")                      \
   X(kActionBadExperimenter, 2, 2, "OFPET_BAD_ACTION/OFPBAC_BAD_EXPERIMENTER")       \
   X(kActionBadExpType, 2, 3, "OFPET_BAD_ACTION/OFPBAC_BAD_EXP_TYPE")                \
@@ -62,6 +66,7 @@ namespace shunt {
   X(kBadProperty, 14, 0, "OFPET_BAD_PROPERTY/OFPBPC_BAD_TYPE")                      \
   X(kPropertyBadLength, 14, 1, "OFPET_BAD_PROPERTY/OFPBPC_BAD_LEN")                 \
   X(kPropertyBadValue, 14, 2, "OFPET_BAD_PROPERTY/OFPBPC_BAD_VALUE")                \
+  X(kPropertyTwice, 14, 4, "OFPET_BAD_PROPERTY/OFPBPC_DUP_TYPE")                    \
   X(kPropertyBadExperimenter, 14, 5, "OFPET_BAD_PROPERTY/OFPBPC_BAD_EXPERIMENTER")  \
   X(kAsyncInvalid, 15, 0, "OFPET_ASYNC_CONFIG_FAILED/OFPACFC_INVALID")              \
   X(kMonitorExists, 16, 1, "OFPET_FLOW_MONITOR_FAILED/OFPMOFC_MONITOR_EXISTS")      \

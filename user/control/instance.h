@@ -79,6 +79,7 @@ class Instance final : public InstanceApi {
   void meter_mod(const std::string& bridge, std::span<const MeterMod> mods) override;
   [[nodiscard]] std::vector<MeterStatus> meter_list(const std::string& bridge) override;
   void set_table(const std::string& bridge, std::uint8_t table, const TableConfig& config) override;
+  void set_misses_to_old(const std::string& bridge, bool on) override;
   [[nodiscard]] std::vector<TableStatus> table_list(const std::string& bridge) override;
   void set_openflow(const std::string& bridge, const OpenFlowSettings& settings, bool adapts_rules) override;
   [[nodiscard]] OpenFlowSettings openflow(const std::string& bridge) const override;

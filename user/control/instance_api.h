@@ -76,6 +76,8 @@ struct PortStatus {
   std::vector<std::string> changes;  // what attach changed outside Shunt, to be restored ("peer veth1: gro on")
   shunt_port_stats stats{};          // kernel and userspace together, as ingress port
   std::uint64_t tx_packets = 0, tx_bytes = 0;
+  TimePoint since{};              // it was attached, or this daemon began
+  std::uint32_t megabits = 0;     // a second, as the interface's driver says; 0: it does not
   MegaflowTable::Share cached;    // its flows, and masks in its list
   std::uint32_t upcall_rate = 0;  // misses that it may send up a second
 };
@@ -166,7 +168,7 @@ struct PacketOutSpec {
   ActionList actions;
   std::vector<std::uint8_t> frame;
   ContinuationRef resumed{};  // goes on there, and `actions` are none
-  PipelineFields fields{};    // with it
+  PipelineFields fields{};    // metadata, registers, tun_id, pkt_mark that it begins with
 };
 
 struct FdbSettings {
@@ -215,6 +217,8 @@ class InstanceApi {
   virtual void meter_mod(const std::string& bridge, std::span<const MeterMod> mods) = 0;  // all or nothing
   [[nodiscard]] virtual std::vector<MeterStatus> meter_list(const std::string& bridge) = 0;
   virtual void set_table(const std::string& bridge, std::uint8_t table, const TableConfig& config) = 0;
+  // Until it is said otherwise, or the daemon ends: BridgeState::misses_to_old.
+  virtual void set_misses_to_old(const std::string& bridge, bool on) = 0;
   [[nodiscard]] virtual std::vector<TableStatus> table_list(
       const std::string& bridge) = 0;  // those with rules or settings
   // Throws where OpenFlow refuses them: a socket that cannot be listened on, say. `adapts_rules`: the rule of priority

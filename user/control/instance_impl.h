@@ -24,6 +24,7 @@
 #include "user/control/state_recorder.h"
 #include "user/control/text.h"
 #include "user/control/watchers.h"
+#include "user/net/ethtool.h"
 #include "user/net/link_monitor.h"
 #include "user/pipeline/switch.h"
 #include "user/ports/port_watcher.h"
@@ -43,6 +44,7 @@ struct Port {
   bool makes_tap = false;                      // its interface is a TAP that attach made, and detach removes
   std::unique_ptr<PortAttachment> attachment;  // null: waits for an interface of its name
   std::string failure{};                       // of the last attempt to attach the one that is there
+  TimePoint since{Clock::now()};               // it was attached, or restored
 };
 
 // What a port's settings are besides its VLANs, both ways.
@@ -138,6 +140,7 @@ struct Instance::Impl {
   Captures captures;
   Watchers watchers;
   std::uint64_t macs_missed = 0;  // that watchers were told of
+  mutable Ethtool ethtool;
   LinkMonitor monitor;
   PortWatcher watcher;
   UniqueFd epoll;

@@ -100,6 +100,10 @@ void Instance::set_table(const std::string& bridge, std::uint8_t table, const Ta
   impl_->commit(impl_->sw.set_table(impl_->bridge(bridge).id, table, config));
 }
 
+void Instance::set_misses_to_old(const std::string& bridge, bool on) {
+  impl_->commit(impl_->sw.set_misses_to_old(impl_->bridge(bridge).id, on));
+}
+
 std::vector<TableStatus> Instance::table_list(const std::string& bridge) {
   impl_->revalidator.collect_counters();
   const BridgeState& state = impl_->bridge(bridge);

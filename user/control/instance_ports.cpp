@@ -267,6 +267,7 @@ PortStatus Instance::Impl::status(const Port& port) const {
     s.xdp_transmit = device.xdp_transmit();
     s.changes = device.changes();
     s.peer = device.peer();
+    s.megabits = ethtool.speed(device.link().name).value_or(Ethtool::Speed{}).megabits;
   }
   s.stats = datapath.port_stats(s.dp);
   const PortCounters worker = worker_counters(s.dp);
@@ -275,6 +276,7 @@ PortStatus Instance::Impl::status(const Port& port) const {
   s.tx_packets = kernel.packets + worker.tx_packets;
   s.tx_bytes = kernel.bytes + worker.tx_bytes;
   s.upcall_rate = options.upcall_rate;
+  s.since = port.since;
   return s;
 }
 
@@ -289,6 +291,7 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
     const Port& port = impl_->add_waiting_port(state.id, number, impl_->free_dp(), request);
     impl_->watcher.await(port.config.dp, request.interface);
     impl_->store_port(port);
+    impl_->tell(InstanceListener::PortEvent::kAdded, port);
     spdlog::info("port '{}' of bridge '{}' waits for its interface", request.interface, bridge);
     return impl_->status(port);
   }

@@ -64,7 +64,7 @@ constexpr std::array<Field, kFieldCount> kFields{{
     {I::kIcmpCode,    "icmp_code",    "",            kIcmpCodeByte,    1,  0,   8, 0, F::kDecimal, P::kAnyIcmp, kSet},
     {I::kIcmpv6Type,  "icmpv6_type",  "",            kIcmpTypeByte,    1,  0,   8, 0, F::kDecimal, P::kIcmpv6, kSet},
     {I::kIcmpv6Code,  "icmpv6_code",  "",            kIcmpCodeByte,    1,  0,   8, 0, F::kDecimal, P::kIcmpv6, kSet},
-    {I::kArpOp,       "arp_op",       "",            AT(nw_proto),     1,  0,   8, 0, F::kDecimal, P::kArp, kSet},
+    {I::kArpOp,       "arp_op",       "",            AT(nw_proto),     1,  0,  16, 0, F::kDecimal, P::kArp, kSet},
     {I::kArpSpa,      "arp_spa",      "",            kIpv4Src,         4,  0,  32, 0, F::kIpv4, P::kArp, kSet},
     {I::kArpTpa,      "arp_tpa",      "",            kIpv4Dst,         4,  0,  32, 0, F::kIpv4, P::kArp, kSet},
     {I::kArpSha,      "arp_sha",      "",            AT(arp_sha),      6,  0,  48, 0, F::kMac, P::kArp, kSet},
@@ -175,7 +175,8 @@ constexpr std::string_view kInPhyPort = "in_phy_port", kOxmInPhyPort = "OXM_OF_I
 
 consteval bool fields_are_in_order() {
   for (std::size_t i = 0; i < kFields.size(); ++i)
-    if (static_cast<std::size_t>(kFields[i].id) != i || kFields[i].shift + kFields[i].width > kFields[i].size * 8)
+    if (static_cast<std::size_t>(kFields[i].id) != i ||
+        (kFields[i].shift + kFields[i].width > kFields[i].size * 8 && kFields[i].id != I::kArpOp))
       return false;
   return true;
 }
@@ -256,7 +257,8 @@ std::string_view oxm_name(const Field& field) noexcept {
 }
 
 FieldBits value_bits(const Field& field) noexcept {
-  const FieldBits ones = field.width == 128 ? ~FieldBits{0} : (FieldBits{1} << field.width) - 1;
+  const int width = std::min<int>(field.width, field.size * 8 - field.shift);
+  const FieldBits ones = width == 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1;
   return ones & ~((FieldBits{1} << field.fixed_low_bits) - 1);
 }
 

@@ -124,7 +124,7 @@ struct Field {
   std::uint16_t offset;         // of its bytes in a PipelineKey
   std::uint8_t size;            // bytes that hold it
   std::uint8_t shift;           // bits of these bytes, read as one number, below the field
-  std::uint8_t width;           // bits
+  std::uint8_t width;           // bits; those that its bytes have no room for are always 0 (arp_op's upper ones)
   std::uint8_t fixed_low_bits;  // lowest bits of the value that are not the field's: read as 0, never written
   FieldFormat format;
   Prerequisite prerequisite;
@@ -147,7 +147,7 @@ struct Subfield {
 // The name that load and move show: "NXM_OF_ETH_SRC"; the field's own name where it has no such name.
 [[nodiscard]] std::string_view oxm_name(const Field& field) noexcept;
 
-// The bits of a value that a field has: `width` ones, less its fixed low bits.
+// The bits of a value that a field has: `width` ones, less its fixed low bits and those that are always 0.
 [[nodiscard]] FieldBits value_bits(const Field& field) noexcept;
 // The bits of the key that a field covers.
 [[nodiscard]] PipelineMask field_mask(const Field& field) noexcept;

@@ -19,7 +19,12 @@ PortDescription description_of(const PortStatus& port) {
   description.flood = port.flags.flood;
   description.admin_down = port.flags.down;
   description.link_down = !port.up;
+  description.speed_kbps = std::uint64_t{port.megabits} * 1000;
   return description;
+}
+
+TableFigures figures_of(const TableStatus& table) {
+  return {table.table, table.config, static_cast<std::uint32_t>(table.rules), table.lookups, table.matches, {}};
 }
 
 std::uint64_t BridgeAgent::datapath_id() const {
@@ -39,7 +44,13 @@ void BridgeAgent::check_generation(std::uint64_t generation) {
 
 void BridgeAgent::make_master(Session& session) {
   for (Session* other : sessions_)
-    if (other != &session && other->role() == Role::kMaster) other->demote();
+    if (other != &session && !other->is_auxiliary() && other->role() == Role::kMaster) other->demote();
+}
+
+void BridgeAgent::forward_request(const Session& by, ForwardReason reason,
+                                  const std::function<void(Writer&, Version)>& encode) {
+  for (Session* session : sessions_)
+    if (session != &by) session->request_forwarded(reason, encode);
 }
 
 bool BridgeAgent::is_monitored() const {
@@ -94,8 +105,8 @@ void BridgeAgent::check_vacancies() {
     const auto found = watched_tables_.find(status.table);
     if (found == watched_tables_.end()) continue;
     WatchedTable& table = found->second;
-    const TableFigures figures{status.table, status.config, static_cast<std::uint32_t>(status.rules), 0, 0,
-                               table.vacancy};
+    TableFigures figures = figures_of(status);
+    figures.vacancy = table.vacancy;
     const unsigned free = free_percent(figures);
     const bool was_low = table.is_low;
     table.is_low = was_low ? free <= table.vacancy.up : free < table.vacancy.down;
@@ -129,7 +140,10 @@ void BridgeAgent::port_changed(InstanceListener::PortEvent event, const PortStat
       if (known != ports_.end()) ports_.erase(known);
       break;
     case InstanceListener::PortEvent::kChanged:
-      if (known != ports_.end() && std::exchange(*known, description) == description) return;
+      if (known == ports_.end())
+        ports_.push_back(description);
+      else if (std::exchange(*known, description) == description)
+        return;
       break;
   }
   for (Session* session : sessions_) session->port_changed(change, description);

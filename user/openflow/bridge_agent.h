@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "user/control/instance.h"
 #include "user/openflow/codec/port_codec.h"
+#include "user/openflow/codec/switch_codec.h"
 #include "user/openflow/codec/table_codec.h"
 #include "user/openflow/continuations.h"
 #include "user/openflow/flow_monitors.h"
@@ -22,6 +24,7 @@ namespace shunt::openflow {
 class Session;
 
 [[nodiscard]] PortDescription description_of(const PortStatus& port);
+[[nodiscard]] TableFigures figures_of(const TableStatus& table);  // without vacancy events
 
 class BridgeAgent {
  public:
@@ -50,6 +53,8 @@ class BridgeAgent {
   void check_generation(std::uint64_t generation);
   [[nodiscard]] std::optional<std::uint64_t> generation() const { return generation_; }
   void make_master(Session& session);
+  // A change to groups or meters, done by `by`: the other controllers hear of it.
+  void forward_request(const Session& by, ForwardReason reason, const std::function<void(Writer&, Version)>& encode);
 
   // While it lasts, changes to rules are this session's, by this request.
   class Asking {

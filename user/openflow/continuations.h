@@ -33,7 +33,7 @@ class Continuations {
   PausedPacket take(std::uint64_t id) {
     Slot& slot = slots_[id % kCount];
     if (slot.id != id || slot.packet.at == nullptr)
-      throw OfError(OfErrorCode::kBufferUnknown, "no paused packet {:#x}", id);
+      throw OfError(OfErrorCode::kStaleResume, "no paused packet {:#x}", id);
     return std::exchange(slot.packet, {});
   }
 

@@ -74,6 +74,10 @@ bool Endpoint::run() {
   return more;
 }
 
+void Endpoint::take_back_answers() {
+  for_each_connection([](Connection& connection) { connection.session().take_back_answers(); });
+}
+
 void Endpoint::flush() {
   for_each_connection([](Connection& connection) { connection.flush(); });
   std::erase_if(accepted_, [](const Accepted& accepted) { return accepted.connection->is_over(); });
@@ -204,10 +208,14 @@ void Endpoint::announce(const Controller& controller, std::string_view what, con
                       .reason = reason});
 }
 
-void Endpoint::lose(Controller& controller) {
-  if (controller.was_up) spdlog::warn("bridge '{}': controller {} is lost", agent_.name(), controller.text);
+// `why`: empty where the connection itself says so.
+void Endpoint::lose(Controller& controller, std::string_view why) {
+  if (controller.was_up && why.empty())
+    spdlog::warn("bridge '{}': controller {} is lost", agent_.name(), controller.text);
   const int error = controller.connection->error();
-  controller.last_error = error != 0 ? std::generic_category().message(error) : "the connection was closed";
+  controller.last_error = !why.empty() ? std::string{why}
+                          : error != 0 ? std::generic_category().message(error)
+                                       : "the connection was closed";
   if (std::exchange(controller.was_up, false)) {
     controller.since = Clock::now();
     announce(controller, "lost", controller.last_error);
@@ -216,6 +224,17 @@ void Endpoint::lose(Controller& controller) {
   controller.connection.reset();
   controller.next_try = Clock::now() + controller.backoff;
   controller.backoff = std::min(2 * controller.backoff, kMaxBackoff);
+}
+
+// Controllers know a bridge by its datapath id: they are to meet it anew.
+void Endpoint::reconnect_all() {
+  for (Controller& controller : controllers_) {
+    if (!controller.connection) continue;
+    lose(controller, "the datapath id was changed");
+    controller.backoff = kMinBackoff;
+    controller.next_try = Clock::now();
+  }
+  std::erase_if(accepted_, [](const Accepted& accepted) { return accepted.from != nullptr; });
 }
 
 Endpoint::Controller Endpoint::make_controller(const ControllerSettings& settings) const {
@@ -255,7 +274,12 @@ void Endpoint::adopt(const OpenFlowSettings& settings, bool adapts_rules) {
   };
   const bool before = is_default(!controllers_.empty(), fail_mode_);
   const bool after = is_default(!settings.controllers.empty(), settings.fail_mode);
+  // What the packets of a bridge with a controller do is for the controller to say. It may be refused, and is done
+  // first.
+  if (adapts_rules && before != after) set_default_rule(after);
+  const std::uint64_t old_id = agent_.datapath_id();
   agent_.set_datapath_id(settings.datapath_id);
+  if (agent_.datapath_id() != old_id) reconnect_all();
   fail_mode_ = settings.fail_mode;
   for (auto at = controllers_.begin(); at != controllers_.end();) {
     const auto wanted = std::ranges::find(settings.controllers, at->text, &ControllerSettings::target);
@@ -276,15 +300,12 @@ void Endpoint::adopt(const OpenFlowSettings& settings, bool adapts_rules) {
     if (!standalone_) last_controller_ = Clock::now();
   }
   controllers_.sort([](const Controller& a, const Controller& b) { return a.text < b.text; });
-  // What the packets of a bridge with a controller do is for the controller to say.
-  if (adapts_rules && before != after) set_default_rule(after);
   adapt();
 }
 
 void Endpoint::restore(const OpenFlowSettings& settings) {
-  OpenFlowSettings rest = settings;
-  rest.controllers.clear();
-  adopt(rest, false);
+  agent_.set_datapath_id(settings.datapath_id);
+  fail_mode_ = settings.fail_mode;
   for (const ControllerSettings& each : settings.controllers) {
     try {
       controllers_.push_back(make_controller(each));
@@ -292,7 +313,7 @@ void Endpoint::restore(const OpenFlowSettings& settings) {
       spdlog::error("bridge '{}': controller '{}' is not restored: {}", agent_.name(), each.target, error.what());
     }
   }
-  last_controller_ = Clock::now();
+  if (!standalone_) last_controller_ = Clock::now();
   on_second();
 }
 
@@ -307,7 +328,7 @@ std::vector<ControllerStatus> Endpoint::status() const {
   const TimePoint now = Clock::now();
   std::vector<ControllerStatus> all;
   const auto describe = [](ControllerStatus& status, const Session& session) {
-    status.connected = session.version().has_value();
+    status.connected |= session.version().has_value();
     if (session.version()) status.version = openflow::name_of(*session.version());
     status.role = name_of(session.role());
     status.lost += session.lost();
@@ -332,31 +353,33 @@ std::vector<ControllerStatus> Endpoint::status() const {
   return all;
 }
 
-bool Endpoint::has_controller() const {
-  const auto is_up = [](const Connection& connection) { return connection.session().version().has_value(); };
-  return std::ranges::any_of(controllers_, [&](const Controller& c) { return c.connection && is_up(*c.connection); }) ||
-         std::ranges::any_of(accepted_, [&](const Accepted& a) { return a.from != nullptr && is_up(*a.connection); });
-}
-
-// One to whom a packet that no rule matches goes: before OpenFlow 1.3.
-bool Endpoint::has_old_controller() const {
-  const auto is_old = [](const Connection& connection) { return connection.session().version() == Version::k10; };
+bool Endpoint::has_controller(Version newest) const {
+  const auto is_one = [newest](const Connection& connection) {
+    const std::optional<Version> version = connection.session().version();
+    return version && *version <= newest;
+  };
   return std::ranges::any_of(controllers_,
-                             [&](const Controller& c) { return c.connection && is_old(*c.connection); }) ||
-         std::ranges::any_of(accepted_, [&](const Accepted& a) { return a.from != nullptr && is_old(*a.connection); });
+                             [&](const Controller& c) { return c.connection && is_one(*c.connection); }) ||
+         std::ranges::any_of(accepted_, [&](const Accepted& a) { return a.from != nullptr && is_one(*a.connection); });
 }
 
 // Standalone when nothing was heard of any controller for three times as long as it takes to find out.
 void Endpoint::adapt() {
   const TimePoint now = Clock::now();
-  if (has_controller()) last_controller_ = now;
+  if (has_controller(kVersions.back())) last_controller_ = now;
+  if (now < next_adapt_) return;
   const bool alone =
       !controllers_.empty() && fail_mode_ == FailMode::kStandalone && now - last_controller_ > 3 * kProbeInterval;
   try {
     if (alone != standalone_) set_standalone(alone);
-    if (const bool old = has_old_controller(); old != miss_to_controller_) set_miss_to_controller(old);
-  } catch (const std::exception& error) {  // a table that is full; it is tried again once a second
+    // Before OpenFlow 1.3 a controller gets what no rule matches.
+    if (const bool old = has_controller(Version::k10); old != misses_to_old_) {
+      instance_.set_misses_to_old(agent_.name(), old);
+      misses_to_old_ = old;
+    }
+  } catch (const std::exception& error) {  // a table that is full
     spdlog::error("bridge '{}': {}", agent_.name(), error.what());
+    next_adapt_ = now + std::chrono::seconds{1};
   }
 }
 
@@ -392,18 +415,6 @@ void Endpoint::set_default_rule(bool on) {
   if (on == there || (on && !rules.empty())) return;
   const FlowMod mod = normal_rule(on ? FlowMod::Command::kAdd : FlowMod::Command::kDeleteStrict, 0);
   agent_.instance().flow_mod(agent_.name(), std::span{&mod, 1});
-}
-
-void Endpoint::set_miss_to_controller(bool on) {
-  TableConfig config;
-  for (const TableStatus& table : agent_.instance().table_list(agent_.name()))
-    if (table.table == 0) config = table.config;
-  const auto from = on ? TableConfig::Miss::kDrop : TableConfig::Miss::kController;
-  if (config.miss == from) {
-    config.miss = on ? TableConfig::Miss::kController : TableConfig::Miss::kDrop;
-    agent_.instance().set_table(agent_.name(), 0, config);
-  }
-  miss_to_controller_ = on;
 }
 
 }  // namespace shunt::openflow

@@ -40,6 +40,8 @@ class Endpoint {
 
   // Lets every session do a piece of work: within InstanceApi::batch(). True: some has more to do, at once.
   bool run();
+  // What was asked for in this turn could not be put in force: who was answered is given up.
+  void take_back_answers();
   // Afterwards: sends what they wrote, and lets go of those that are over.
   void flush();
   void on_second();
@@ -82,15 +84,14 @@ class Endpoint {
   void connect(Controller& controller);
   void connect_auxiliary(Controller& controller);
   void drop_auxiliary(Controller& controller);
-  void lose(Controller& controller);
+  void lose(Controller& controller, std::string_view why = {});
+  void reconnect_all();
   void close_listener(Controller& controller);
-  [[nodiscard]] bool has_controller() const;  // one that is connected
-  [[nodiscard]] bool has_old_controller() const;
+  [[nodiscard]] bool has_controller(Version newest) const;  // one that is connected, by that version or an older one
   void adapt();
   [[nodiscard]] bool has_standalone_rule();
   void set_standalone(bool on);
   void set_default_rule(bool on);
-  void set_miss_to_controller(bool on);
   template <typename Visit>
   void for_each_connection(Visit&& visit);
 
@@ -105,8 +106,9 @@ class Endpoint {
   std::vector<Accepted> accepted_;
   FailMode fail_mode_ = FailMode::kStandalone;
   TimePoint last_controller_;  // when one was seen connected
+  TimePoint next_adapt_{};     // after a failure
   TimePoint next_complaint_{};
-  bool standalone_ = false, miss_to_controller_ = false;
+  bool standalone_ = false, misses_to_old_ = false;
 };
 
 }  // namespace shunt::openflow

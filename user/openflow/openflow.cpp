@@ -82,7 +82,10 @@ void OpenFlow::turn() {
       for (const auto& [name, each] : endpoints_) more = each->run() || more;
     });
   } catch (const std::exception& error) {
-    spdlog::error("OpenFlow: changes are not in force: {}", error.what());
+    // Who was answered must not think so.
+    spdlog::error("OpenFlow: changes are not in force, and who asked for them is cut off: {}", error.what());
+    for (const auto& [name, each] : endpoints_) each->take_back_answers();
+    more = true;
   }
   for (const auto& [name, each] : endpoints_) each->flush();
   if (more) schedule();
@@ -109,7 +112,6 @@ void OpenFlow::rule_removed(BridgeId bridge, const Rule& rule, std::optional<Rem
 }
 
 void OpenFlow::add_controller(const std::string& bridge, const ControllerSettings& controller) {
-  check_controller(controller);
   (void)endpoint(bridge);
   OpenFlowSettings settings = instance_.openflow(bridge);
   if (std::ranges::find(settings.controllers, controller.target, &ControllerSettings::target) !=

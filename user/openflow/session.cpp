@@ -18,11 +18,6 @@ constexpr std::size_t kMessagesPerTurn = 4096;
 constexpr std::size_t kDumpMessage = 32 << 10;  // a message of a dump is full with so many bytes, or one entry more
 constexpr std::size_t kErrorBytes = 256;        // of a failed message that is kept for its error
 constexpr std::size_t kPacketInRest = 1024;     // of its message: header, properties, the fields of the context
-constexpr std::uint16_t kDefaultMissSendLen = 128;
-
-Bytes body_of(const MessageFormat& format, Bytes message) {
-  return message.subspan(format.experimenter == 0 ? kHeaderSize : 2 * kHeaderSize);
-}
 
 }  // namespace
 
@@ -127,7 +122,7 @@ void Session::take_hello(Bytes message) {
     closing_ = true;
     return;
   }
-  async_ = default_async_config(*version_);
+  async_ = default_async_config();
 }
 
 void Session::refuse(OfErrorCode code, std::uint32_t xid, Bytes message) {
@@ -177,12 +172,16 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
     case MessageKind::kNxGroupMod: {
       may_change();
       const GroupMod mod = decode_group_mod(body, *version_, kind == MessageKind::kNxGroupMod);
-      return agent_.instance().group_mod(agent_.name(), std::span{&mod, 1});
+      agent_.instance().group_mod(agent_.name(), std::span{&mod, 1});
+      return agent_.forward_request(main(), ForwardReason::kGroupMod,
+                                    [&](Writer& out, Version version) { encode_group_mod(out, mod, version, xid); });
     }
     case MessageKind::kMeterMod: {
       may_change();
       const MeterMod mod = decode_meter_mod(body);
-      return agent_.instance().meter_mod(agent_.name(), std::span{&mod, 1});
+      agent_.instance().meter_mod(agent_.name(), std::span{&mod, 1});
+      return agent_.forward_request(main(), ForwardReason::kMeterMod,
+                                    [&](Writer& out, Version version) { encode_meter_mod(out, mod, version, xid); });
     }
     case MessageKind::kPortMod:
       may_change();
@@ -198,7 +197,7 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
       return change_role(xid, body);
     case MessageKind::kGetAsyncRequest: {
       const MessageScope reply{out_, *version_, MessageKind::kGetAsyncReply, xid};
-      return encode_async(out_, async_, *version_ >= Version::k14);
+      return encode_async(out_, main().async_, *version_);
     }
     case MessageKind::kSetAsync:
       return set_async(body, *version_ >= Version::k14);
@@ -217,9 +216,14 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
       return resume(body);
     case MessageKind::kFlowMonitorCancel:
       return monitors_.cancel(Reader{body}.u32());
-    case MessageKind::kNxSetFlowFormat:
-      if (Reader{body}.u32() > 2) throw OfError(OfErrorCode::kNotPermitted, "this flow format is unknown");
+    case MessageKind::kNxSetFlowFormat: {
+      constexpr std::uint32_t kOpenFlow10 = 0, kNxm = 2;  // enum nx_flow_format
+      const std::uint32_t number = Reader{body}.u32();
+      if (number != kOpenFlow10 && number != kNxm)
+        throw OfError(OfErrorCode::kNotPermitted, "flow format {} is unknown", number);
+      main().nxm_ = number == kNxm;
       return;
+    }
     case MessageKind::kNxFlowModTableId:
       table_ids_ = Reader{body}.u8() != 0;
       return;
@@ -230,13 +234,13 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
       const std::uint32_t number = Reader{body}.u32();
       if (number > static_cast<std::uint32_t>(PacketInFormat::kNicira2))
         throw OfError(OfErrorCode::kNotPermitted, "packet-in format {} is unknown", number);
-      packet_in_format_ = static_cast<PacketInFormat>(number);
+      main().packet_in_format_ = static_cast<PacketInFormat>(number);
       return;
     }
     case MessageKind::kNxSetControllerId: {
       Reader in{body};
       in.skip(6);
-      controller_id_ = in.u16();
+      main().controller_id_ = in.u16();
       return;
     }
     default:
@@ -342,6 +346,12 @@ void Session::write_dumps(TimePoint end) {
   }
 }
 
+void Session::take_back_answers() {
+  if (out_.size() == 0) return;
+  out_ = Writer{};
+  given_up_ = true;
+}
+
 bool Session::hears(AsyncKind kind, unsigned reason) const {
   if (!version_ || closing_ || main_ != nullptr) return false;
   if (kind_ == Kind::kService && miss_send_len_ == 0) return false;
@@ -350,7 +360,7 @@ bool Session::hears(AsyncKind kind, unsigned reason) const {
 
 void Session::packet_in(const PacketInEvent& event, PacketInNumbers& numbers) {
   const ControllerAction& action = event.what.action;
-  if (action.controller_id != controller_id_) return;
+  if (action.controller_id != controller_id_ || (event.what.only_old && version_ != Version::k10)) return;
   PacketIn packet;
   packet.reason = action.reason;
   const Rule* rule = event.what.rule.get();
@@ -399,12 +409,12 @@ Session& Session::way_of(PortNo in_port) {
 }
 
 void Session::flow_removed(const RemovedRule& removed) {
-  if (!hears(AsyncKind::kFlowRemoved, static_cast<unsigned>(removed.reason))) return;
+  if (!version_ || !hears(AsyncKind::kFlowRemoved, reason_in(removed.reason, *version_))) return;
   if (is_full()) {
     ++lost_;
     return;
   }
-  encode_flow_removed(out_, removed, Clock::now(), *version_, *version_ == Version::k10 && table_ids_);
+  encode_flow_removed(out_, removed, Clock::now(), *version_, *version_ == Version::k10 && nxm_);
 }
 
 void Session::port_changed(PortChange change, const PortDescription& port) {
@@ -422,6 +432,22 @@ void Session::table_changed(TableReason reason, const TableFigures& figures) {
     return;
   }
   encode_table_status(out_, reason, figures, *version_);
+}
+
+// OpenFlow 1.5.1 section 7.4.6.
+void Session::request_forwarded(ForwardReason reason, const std::function<void(Writer&, Version)>& encode) {
+  if (!version_ || *version_ < Version::k14 || !hears(AsyncKind::kRequestForward, static_cast<unsigned>(reason)))
+    return;
+  if (is_full()) {
+    ++lost_;
+    return;
+  }
+  const std::size_t begin = out_.size();
+  {
+    const MessageScope message{out_, *version_, MessageKind::kRequestForward, 0};
+    encode(out_, *version_);
+  }
+  if (out_.size() - begin > kMaxMessage) out_.shrink(begin);  // its form here has no room for it
 }
 
 }  // namespace shunt::openflow

@@ -44,6 +44,7 @@ class Session {
   // Of a controller that the bridge was told of, or of whoever connects to its management socket: such a one hears of
   // nothing that happens until it asks to (as in Open vSwitch, by a miss_send_len other than 0).
   enum class Kind { kController, kService };
+  static constexpr std::uint16_t kDefaultMissSendLen = 128;
   static constexpr std::size_t kMaxWaiting = 4 << 20;  // bytes written and not read: beyond, nothing more is handled
   static constexpr std::size_t kMaxBundles = 64;
   static constexpr std::size_t kMaxBundleBytes = 256 << 20;  // in the bundles of all sessions of a bridge
@@ -75,6 +76,7 @@ class Session {
 
   [[nodiscard]] std::optional<Version> version() const { return version_; }
   [[nodiscard]] Role role() const { return main_ == nullptr ? role_ : main_->role_; }
+  [[nodiscard]] bool is_auxiliary() const { return main_ != nullptr; }
   void demote();  // another one is master now
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
@@ -82,11 +84,16 @@ class Session {
   // one's, what it asks is answered there, and packet-ins go by it. It is to end with this one.
   void add_auxiliary(Session& other, std::uint8_t id);
 
+  // What it answered in this turn is not so: it is given up.
+  void take_back_answers();
+
   void packet_in(const PacketInEvent& event, PacketInNumbers& numbers);
   void flow_removed(const RemovedRule& removed);
   void port_changed(PortChange change, const PortDescription& port);
   void expire_bundles(TimePoint now);
   void table_changed(TableReason reason, const TableFigures& figures);
+  // Of another controller: `encode` writes it as a version has it.
+  void request_forwarded(ForwardReason reason, const std::function<void(Writer&, Version)>& encode);
   void rule_changed(const RuleChange& change);
   // One that is the same has taken its place: there is nothing to tell.
   void rule_renewed(const RuleRef& old, const RuleRef& rule) { monitors_.renew(old, rule); }
@@ -149,10 +156,14 @@ class Session {
   // Where packet-ins of a port go: always the same way, so that their order is kept.
   [[nodiscard]] Session& way_of(PortNo in_port);
 
+  // Who has the role, and whom the asynchronous messages go to.
+  [[nodiscard]] Session& main() { return main_ == nullptr ? *this : *main_; }
+
   // session_config.cpp
   void features(std::uint32_t xid);
   void get_config(std::uint32_t xid);
   void set_config(Bytes body);
+  [[nodiscard]] std::uint32_t& packet_ins();  // whose reasons it hears of
   void change_role(std::uint32_t xid, Bytes body);
   void set_async(Bytes body, bool with_properties);
   void queue_config(std::uint32_t xid, Bytes body);
@@ -190,6 +201,7 @@ class Session {
   void answer(const MultipartRequest& request, std::uint32_t xid);
   void dump(const MultipartRequest& request, std::uint32_t xid, std::size_t count,
             std::function<void(Writer&, std::size_t)> encode);
+  void bundle_features(const MultipartRequest& request, std::uint32_t xid);
   void dump_flows(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter);
   // `encode` is called with each of the rules, in order.
   void dump_rules(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter,
@@ -223,10 +235,10 @@ class Session {
   Role role_ = Role::kEqual;
   AsyncConfig async_;
   std::uint16_t miss_send_len_;
-  std::uint16_t config_flags_ = 0;
   std::uint16_t controller_id_ = 0;
   PacketInFormat packet_in_format_ = PacketInFormat::kStandard;
   bool table_ids_ = false, flow_age_ = false;
+  bool nxm_ = false;  // NXT_SET_FLOW_FORMAT
 
   std::vector<Gathered> gathered_;
   bool wants_flow_removed_ = false;  // a rule that was gathered asks to be told of

@@ -17,6 +17,14 @@ void check_frame(const PacketOutSpec& packet) {
     throw OfError(OfErrorCode::kBadPacket, "a packet of {} bytes has no Ethernet header", packet.frame.size());
 }
 
+// What a controller may say of a packet's way through the pipeline so far.
+void take_fields(PacketOutSpec& packet, const PipelineFields& fields) {
+  packet.fields.metadata = fields.metadata;
+  packet.fields.reg = fields.reg;
+  packet.fields.tun_id = fields.tun_id;
+  packet.fields.pkt_mark = fields.pkt_mark;
+}
+
 }  // namespace
 
 void Session::packet_out(Bytes body) {
@@ -35,6 +43,7 @@ PacketOutSpec Session::read_packet_out(Bytes body, std::uint32_t& buffer) const 
   PacketOutSpec packet;
   packet.actions = std::move(request.actions);
   packet.in_port = request.in_port;
+  take_fields(packet, request.fields);
   const bool known_port =
       is_port_number(packet.in_port) || packet.in_port == kPortController || packet.in_port.value == 0;
   if (!known_port) throw OfError(OfErrorCode::kBadPort, "no packet comes from port {:#x}", packet.in_port.value);
@@ -67,10 +76,7 @@ void Session::resume(Bytes body) {
   check_frame(packet);
   packet.resumed = std::move(paused.at);
   packet.fields = paused.fields;
-  packet.fields.metadata = request.fields.metadata;
-  packet.fields.reg = request.fields.reg;
-  packet.fields.tun_id = request.fields.tun_id;
-  packet.fields.pkt_mark = request.fields.pkt_mark;
+  take_fields(packet, request.fields);
   agent_.instance().packet_out(agent_.name(), std::move(packet));
 }
 

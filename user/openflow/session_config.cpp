@@ -6,6 +6,12 @@
 #include "user/openflow/session.h"
 
 namespace shunt::openflow {
+namespace {
+
+constexpr std::uint16_t kInvalidTtlToController = 4;  // OFPC_INVALID_TTL_TO_CONTROLLER
+constexpr std::uint32_t kInvalidTtl = 1 << static_cast<unsigned>(PacketInReason::kInvalidTtl);
+
+}  // namespace
 
 std::vector<PortDescription> Session::ports() const {
   std::vector<PortDescription> ports;
@@ -24,30 +30,31 @@ void Session::features(std::uint32_t xid) {
 
 void Session::get_config(std::uint32_t xid) {
   const MessageScope reply{out_, *version_, MessageKind::kGetConfigReply, xid};
-  out_.u16(config_flags_);
-  out_.u16(miss_send_len_);
+  const bool invalid_ttl = *version_ == Version::k10 && (packet_ins() & kInvalidTtl) != 0;
+  out_.u16(invalid_ttl ? kInvalidTtlToController : std::uint16_t{0});
+  out_.u16(main().miss_send_len_);
 }
 
-// Fragments are matched as they come: OFPC_FRAG_NORMAL. Dropping or reassembling them is not offered.
+// Fragments are matched as they come: OFPC_FRAG_NORMAL. Dropping or reassembling them is not offered. Whether it hears
+// of TTLs that run out OpenFlow 1.0 says here, later versions by the asynchronous configuration.
 void Session::set_config(Bytes body) {
-  constexpr std::uint16_t kFragmentBits = 3, kInvalidTtlToController = 4;
   Reader in{body};
   const std::uint16_t flags = in.u16();
-  if ((flags & kFragmentBits) != 0 || (flags & ~(kFragmentBits | kInvalidTtlToController)) != 0)
+  const std::uint16_t known = *version_ == Version::k10 ? kInvalidTtlToController : std::uint16_t{0};
+  if ((flags & ~known) != 0)
     throw OfError(OfErrorCode::kBadConfigFlags, "configuration flags {:#x}: fragments are forwarded as they are",
                   flags);
-  miss_send_len_ = in.u16();
-  config_flags_ = 0;
-  // OpenFlow 1.0 to 1.2 say so here, later versions by the asynchronous configuration.
-  auto& packet_ins = async_.master[static_cast<std::size_t>(AsyncKind::kPacketIn)];
-  constexpr std::uint32_t kInvalidTtl = 1 << static_cast<unsigned>(PacketInReason::kInvalidTtl);
-  if (*version_ != Version::k10 && (flags & kInvalidTtlToController) != 0) packet_ins |= kInvalidTtl;
+  main().miss_send_len_ = in.u16();
+  if (*version_ != Version::k10) return;
+  packet_ins() = (flags & kInvalidTtlToController) != 0 ? packet_ins() | kInvalidTtl : packet_ins() & ~kInvalidTtl;
 }
+
+std::uint32_t& Session::packet_ins() { return main().async_.master[static_cast<std::size_t>(AsyncKind::kPacketIn)]; }
 
 void Session::change_role(std::uint32_t xid, Bytes body) {
   const RoleRequest request = decode_role_request(body, *version_);
   if (request.generation) agent_.check_generation(*request.generation);
-  Session& of = main_ == nullptr ? *this : *main_;
+  Session& of = main();
   if (request.role != Role::kNoChange) {
     if (request.role == Role::kMaster) agent_.make_master(of);
     of.role_ = request.role;
@@ -68,8 +75,7 @@ void Session::demote() {
 }
 
 void Session::set_async(Bytes body, bool with_properties) {
-  constexpr std::uint16_t kDefaultMissSendLen = 128;
-  decode_async(body, with_properties, async_);
+  main().async_ = decode_async(body, with_properties, *version_, main().async_);
   if (kind_ == Kind::kService && miss_send_len_ == 0) miss_send_len_ = kDefaultMissSendLen;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "user/openflow/codec/bundle_codec.h"
 #include "user/openflow/codec/group_codec.h"
 #include "user/openflow/codec/meter_codec.h"
 #include "user/openflow/codec/table_codec.h"
@@ -22,8 +23,9 @@ std::optional<std::uint32_t> requested(Bytes body, std::uint32_t all) {
   return id == all ? std::nullopt : std::optional{id};
 }
 
-PortFigures figures_of(const PortStatus& port) {
+PortFigures figures_of(const PortStatus& port, TimePoint now) {
   PortFigures figures;
+  figures.age = now - port.since;
   figures.number = port.number;
   figures.rx_packets = port.stats.rx_packets;
   figures.rx_bytes = port.stats.rx_bytes;
@@ -110,8 +112,19 @@ void Session::answer(const MultipartRequest& request, std::uint32_t xid) {
     case MultipartKind::kFlowMonitor:
       return monitor_flows(request, xid);
     case MultipartKind::kBundleFeatures:
-      throw OfError(OfErrorCode::kBadMultipart, "{} is not offered", request.format->name);
+      return bundle_features(request, xid);
   }
+}
+
+// OpenFlow 1.5.1 section 7.3.5.21: atomic and ordered, and at no time that is told.
+void Session::bundle_features(const MultipartRequest& request, std::uint32_t xid) {
+  constexpr std::uint32_t kSetSchedule = 1 << 1;  // OFPBFF_TIME_SET_SCHED
+  if ((Reader{request.body}.u32() & kSetSchedule) != 0)
+    throw OfError(OfErrorCode::kMultipartBadSchedule, "bundles are not scheduled");
+  dump(request, xid, 1, [](Writer& out, std::size_t) {
+    out.u16(kBundleAtomic | kBundleOrdered);
+    out.zeros(6);
+  });
 }
 
 void Session::dump_flows(const MultipartRequest& request, std::uint32_t xid, const FlowMod& filter) {
@@ -161,8 +174,7 @@ void Session::dump_tables(const MultipartRequest& request, std::uint32_t xid) {
   std::vector<TableFigures> tables(kTableCount);
   for (std::size_t i = 0; i < tables.size(); ++i) tables[i].table = static_cast<std::uint8_t>(i);
   for (const TableStatus& status : agent_.instance().table_list(agent_.name()))
-    tables[status.table] = {status.table,   status.config,  static_cast<std::uint32_t>(status.rules),
-                            status.lookups, status.matches, {}};
+    tables[status.table] = figures_of(status);
   for (TableFigures& table : tables) table.vacancy = agent_.vacancy(table.table);
   const auto figures = shared(std::move(tables));
   dump(request, xid, figures->size(),
@@ -188,17 +200,18 @@ void Session::dump_ports(const MultipartRequest& request, std::uint32_t xid) {
     if (found.empty()) throw OfError(OfErrorCode::kBadPort, "no port {}", wanted->value);
   }
   const auto statuses = shared(std::move(found));
-  dump(request, xid, statuses->size(), [statuses, descriptions, version = *version_](Writer& out, std::size_t i) {
-    if (descriptions)
-      encode_port(out, description_of((*statuses)[i]), version);
-    else
-      encode_port_stats(out, figures_of((*statuses)[i]), version);
-  });
+  dump(request, xid, statuses->size(),
+       [statuses, descriptions, version = *version_, now = Clock::now()](Writer& out, std::size_t i) {
+         if (descriptions)
+           encode_port(out, description_of((*statuses)[i]), version);
+         else
+           encode_port_stats(out, figures_of((*statuses)[i], now), version);
+       });
 }
 
 void Session::dump_groups(const MultipartRequest& request, std::uint32_t xid) {
   const bool descriptions = request.format->kind == MultipartKind::kGroupDescription;
-  const bool has_filter = !descriptions || *version_ >= Version::k15;
+  const bool has_filter = !descriptions || *version_ >= Version::k15 || *version_ == Version::k10;
   const auto wanted = has_filter ? requested(request.body, kGroupAll) : std::nullopt;
   std::vector<GroupStatus> found = agent_.instance().group_list(agent_.name());
   if (wanted) std::erase_if(found, [&](const GroupStatus& status) { return status.group->id != *wanted; });

@@ -194,7 +194,8 @@ struct ConjunctionAction {  // conjunction(ID,K/N): this rule is alternative of 
 
 // --- Spreading.
 
-enum class HashFields : std::uint8_t { kEthSrc, kSymmetricL4, kSymmetricL3L4, kSymmetricL3L4Udp, kSymmetricL3, kNwSrc, kNwDst };
+// With the numbers of Nicira's NX_HASH_FIELDS.
+enum class HashFields : std::uint8_t { kEthSrc, kSymmetricL4, kSymmetricL3L4, kSymmetricL3L4Udp, kNwSrc, kNwDst, kSymmetricL3 };
 // multipath(FIELDS,BASIS,ALGORITHM,N_LINKS,ARG,DST[a..b]): writes the link that the hash chose, 0 to n_links - 1.
 struct MultipathAction {
   enum class Algorithm : std::uint8_t { kModuloN, kHashThreshold, kHighestRandomWeight, kIterativeHash };

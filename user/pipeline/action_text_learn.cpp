@@ -125,7 +125,9 @@ class LearnParser {
     const Arrow arrow = split_arrow(item.value, item.value_column);
     Subfield to = parse_subfield(arrow.target, arrow.target_column);
     check_writable(*to.field, arrow.target_column);
-    if (to.field->id == FieldId::kVlanTci || to.field->id == FieldId::kDlVlan || to.field->id == FieldId::kDlVlanPcp)
+    const bool whole_tag = to.field->id == FieldId::kVlanTci && is_whole(to);  // pushed, changed or taken off
+    if (!whole_tag &&
+        (to.field->id == FieldId::kVlanTci || to.field->id == FieldId::kDlVlan || to.field->id == FieldId::kDlVlanPcp))
       to = part_of_tag(to, arrow.target_column);
     if (!implied_by(to.field->prerequisite, learned_))
       throw TextError(

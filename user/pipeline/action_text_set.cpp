@@ -110,6 +110,10 @@ void load(Scope& scope, const ActionToken& token) {
     return add_set(scope, *to.field, {port_from_16(static_cast<std::uint16_t>(value)).value, value_bits(*to.field)});
   if (to.field->id == FieldId::kNwTos && (value << to.first_bit & 3) != 0) check_tos(arrow.source, arrow.source_column);
   const FieldBits mask = max << to.first_bit & value_bits(*to.field);
+  if ((value << to.first_bit & ~mask) != 0)
+    throw TextError(arrow.source_column,
+                    fmt::format("{} has bits that are always 0 in {}", arrow.source, to.field->name),
+                    OfErrorCode::kBadSetArgument);
   write(scope, *to.field, {value << to.first_bit & mask, mask}, token);
 }
 

@@ -262,6 +262,15 @@ Change Switch::set_table(BridgeId id, std::uint8_t table, const TableConfig& con
   return commit(edit);
 }
 
+Change Switch::set_misses_to_old(BridgeId id, bool on) {
+  if (bridge(id).misses_to_old == on) return Change{.version = version(), .bridge = id};
+  RuleEdit edit{bridge(id), index(id), version() + 1, TimePoint{Clock::now()}};
+  edit.bridge().misses_to_old = on;
+  edit.mark_changed();
+  edit.mark_table(0);
+  return commit(edit);
+}
+
 Change Switch::set_flood_vlans(BridgeId id, const VlanSet& vlans) {
   BridgeState changed = bridge(id);
   if (changed.flood_vlans == vlans) return Change{.version = version(), .bridge = id};

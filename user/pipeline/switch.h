@@ -87,7 +87,9 @@ struct BridgeState {
   std::shared_ptr<const std::array<TableCounters, kTableCount>> table_counters;  // never null
   std::shared_ptr<const std::map<std::uint32_t, GroupRef>> groups;               // never null
   std::shared_ptr<const std::map<std::uint32_t, MeterRef>> meters;               // never null
-  VlanSet flood_vlans;                                    // normal learns no MAC there: every frame is flooded
+  bool misses_to_old =
+      false;            // what table 0 has no rule for goes to controllers of OpenFlow 1.0; not kept over restarts
+  VlanSet flood_vlans;  // normal learns no MAC there: every frame is flooded
   std::array<std::uint16_t, SHUNT_MAX_PORTS> index_of{};  // datapath port -> 1 + index in `ports`; 0: none here
 
   [[nodiscard]] const BridgePort* find(PortNo number) const;
@@ -195,6 +197,7 @@ class Switch {
     return apply_meter(bridge, std::span{&mod, 1}, now);
   }
   Change set_table(BridgeId bridge, std::uint8_t table, const TableConfig& config);
+  Change set_misses_to_old(BridgeId bridge, bool on);
   Change set_flood_vlans(BridgeId bridge, const VlanSet& vlans);
   // Removes rules whose timeouts have run out; counters must be up to date. next_expiry(): when it is worth the next
   // call, at the latest (idle rules may live on).

@@ -122,10 +122,10 @@ Translation translate(const SwitchState& state, const FlowKey& key, const Packet
 }
 
 Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
-                              std::span<const Action> actions, const PacketView* packet,
-                              TranslationObserver* observer) {
+                              std::span<const Action> actions, const PacketView* packet, TranslationObserver* observer,
+                              const PipelineFields& fields) {
   return translate_with(state, key, packet, observer,
-                        [&](Translator& translator) { return translator.run(bridge, in_port, actions); });
+                        [&](Translator& translator) { return translator.run(bridge, in_port, actions, fields); });
 }
 
 Translation resume(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
@@ -190,8 +190,13 @@ Translation Translator::run() {
   return finish();
 }
 
-Translation Translator::run(BridgeId id, PortNo in_port, std::span<const Action> actions) {
+Translation Translator::run(BridgeId id, PortNo in_port, std::span<const Action> actions,
+                            const PipelineFields& fields) {
   if (!begin(id, in_port)) return finish();
+  working_.metadata = fields.metadata;
+  working_.reg = fields.reg;
+  working_.tun_id = fields.tun_id;
+  working_.pkt_mark = fields.pkt_mark;
   in_packet_out_ = true;
   run_list(actions);
   run_action_set();

@@ -117,6 +117,7 @@ struct Translation {
     PipelineFields fields{};  // metadata and registers at that point
     PortNo in_port;
     ContinuationRef paused{};  // where it was a pause
+    bool only_old = false;     // BridgeState::misses_to_old
   };
   std::vector<Controller> controllers;
   std::vector<SampleAction> samples;
@@ -140,10 +141,10 @@ Translation translate(const SwitchState& state, const FlowKey& key, const Packet
                       TranslationObserver* observer = nullptr);
 
 // packet-out, and what a trace may begin with: runs a list of actions as if a rule held it. `in_port` may be a reserved
-// port (CONTROLLER, LOCAL) or a port of the bridge.
+// port (CONTROLLER, LOCAL) or a port of the bridge. Of `fields` metadata, registers, tun_id and pkt_mark are taken.
 Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
                               std::span<const Action> actions, const PacketView* packet = nullptr,
-                              TranslationObserver* observer = nullptr);
+                              TranslationObserver* observer = nullptr, const PipelineFields& fields = {});
 
 // A packet that was paused goes on, with the metadata and registers that its controller gave it.
 Translation resume(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,

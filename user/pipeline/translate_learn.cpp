@@ -31,6 +31,13 @@ void add_match(Match& match, Subfield target, FieldBits value) {
     part->vlan[0].tci = be16{static_cast<std::uint16_t>(part->vlan[0].tci.host() | SHUNT_VLAN_PRESENT)};
 }
 
+// What a load of the whole tag means, as Open vSwitch has it: a tag with that VID and PCP, or none.
+void load_tag(ActionList& actions, FieldBits tci) {
+  if ((tci & SHUNT_VLAN_PRESENT) == 0) return static_cast<void>(actions.emplace_back(PopVlanAction{}));
+  actions.emplace_back(SetVlanVidAction{static_cast<std::uint16_t>(tci & 0xfff)});
+  actions.emplace_back(SetVlanPcpAction{static_cast<std::uint8_t>(tci >> 13)});
+}
+
 SetFieldAction load(Subfield target, FieldBits value) {
   if (is_port_of_16_bits(target)) {
     value = port_of_bits(value).value;
@@ -72,7 +79,10 @@ void Translator::run(const LearnAction& learn) {
         break;
       case Kind::kLoadField:
       case Kind::kLoadValue:
-        mod.actions.emplace_back(load(spec.target, value));
+        if (spec.target.field->id == FieldId::kVlanTci)
+          load_tag(mod.actions, value);
+        else
+          mod.actions.emplace_back(load(spec.target, value));
         break;
       case Kind::kOutputField:
         if (const PortNo port = port_of_bits(value); port == kPortController)

@@ -71,7 +71,8 @@ bool Translator::may_go_deeper() {
 void Translator::miss(std::uint8_t table, bool may_packet_in) {
   fail(SHUNT_DROP_TABLE_MISS);
   const auto config = bridge_->table_configs->find(table);
-  if (config == bridge_->table_configs->end() || config->second.miss != TableConfig::Miss::kController) return;
+  const bool to_all = config != bridge_->table_configs->end() && config->second.miss == TableConfig::Miss::kController;
+  if (!to_all && !(table == 0 && bridge_->misses_to_old)) return;
   const BridgePort* ingress = find_port(PortNo{original_in_port_});
   if (!may_packet_in || (ingress != nullptr && !ingress->packet_in))
     return note([] { return "a miss of this port's packets goes to no controller"; });
@@ -79,6 +80,7 @@ void Translator::miss(std::uint8_t table, bool may_packet_in) {
   ControllerAction controller;
   controller.reason = PacketInReason::kNoMatch;
   send_to_controller(controller);
+  result_.controllers.back().only_old = !to_all;
   rule_ = rule;
 }
 

@@ -74,7 +74,7 @@ class Translator : private WorkingPacket {
   Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet, TranslationObserver* observer,
              bool looks_at_ttl);
   Translation run();
-  Translation run(BridgeId bridge, PortNo in_port, std::span<const Action> actions);
+  Translation run(BridgeId bridge, PortNo in_port, std::span<const Action> actions, const PipelineFields& fields);
   Translation run(BridgeId bridge, PortNo in_port, const PipelineFields& fields, const Continuation& from);
   // Behind run(), without looks_at_ttl: a TTL that runs out would not be noticed by who runs these actions.
   [[nodiscard]] bool hides_ttl() const { return hides_ttl_; }

@@ -43,8 +43,8 @@ struct PacketOutRequest {
   PortNo in_port;  // CONTROLLER where it came in nowhere
   ActionList actions;
   std::vector<std::uint8_t> frame;
-  ContinuationRef resumed{};  // it goes on there, with these fields, and `actions` are none
-  PipelineFields fields{};
+  ContinuationRef resumed{};  // it goes on there, and `actions` are none
+  PipelineFields fields{};    // metadata, registers, tun_id, pkt_mark that it begins with
 };
 
 // What userspace did with a port's packets; upcalls and drops by ingress port, transmissions by output port.

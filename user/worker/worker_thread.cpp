@@ -299,7 +299,8 @@ shunt_drop_reason WorkerThread::run_packet_out(const PacketOutRequest& request, 
   const PacketView view{executor_.frame(), executor_.length()};
   const auto translation = std::make_shared<const Translation>(
       request.resumed == nullptr
-          ? translate_actions(*state_, request.bridge, executor_.key(), request.in_port, request.actions, &view)
+          ? translate_actions(*state_, request.bridge, executor_.key(), request.in_port, request.actions, &view,
+                              nullptr, request.fields)
           : resume(*state_, request.bridge, executor_.key(), request.in_port, request.fields, *request.resumed, &view));
   credit(*translation, 1, executor_.length(), now_);
   TimePoint never{};

@@ -169,6 +169,7 @@ class FakeInstance : public InstanceApi {
   void set_table(const std::string&, std::uint8_t table, const TableConfig& config) override {
     table_configs[table] = config;
   }
+  void set_misses_to_old(const std::string&, bool on) override { misses_to_old = on; }
   std::vector<TableStatus> table_list(const std::string&) override { return tables; }
   void set_openflow(const std::string& bridge, const OpenFlowSettings& settings, bool) override {
     openflow_settings[bridge] = settings;
@@ -196,6 +197,7 @@ class FakeInstance : public InstanceApi {
   std::vector<GroupStatus> groups;
   std::vector<MeterMod> meter_mods;
   std::vector<MeterStatus> meters;
+  bool misses_to_old = false;
   std::map<std::uint8_t, TableConfig> table_configs;
   std::vector<TableStatus> tables;
   VlanSet flooded;

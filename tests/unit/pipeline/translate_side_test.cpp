@@ -209,6 +209,16 @@ TEST_SUITE("translate: side effects") {
     CHECK(text(sw.run(eth_key())) == "2");
   }
 
+  TEST_CASE("learn: a load of the whole tag takes it off, or sets it, as its value says") {
+    HandmadeBridge sw{3};
+    LearnAction learn;
+    learn.specs = {load_value(0, whole(FieldId::kVlanTci)), load_value(0x7005, whole(FieldId::kVlanTci))};
+    sw.rule(0, 1, {}, {learn, to_port(2)});
+    const Translation result = sw.run(tcp_key());
+    REQUIRE(result.learned.size() == 1);
+    CHECK(result.learned[0].mod.actions == ActionList{PopVlanAction{}, SetVlanVidAction{5}, SetVlanPcpAction{3}});
+  }
+
   TEST_CASE("learn with result_dst says whether there is room") {
     HandmadeBridge sw{3};
     LearnAction learn;

@@ -68,6 +68,10 @@ struct InstructionFormat {
 };
 [[nodiscard]] std::span<const InstructionFormat> instruction_formats();
 
+// True where set_field may write it: in_port is no header field, and OpenFlow does not let it be set; Nicira's form
+// does.
+[[nodiscard]] bool is_settable(const OxmField& oxm);
+
 // Shared by the files that know the single actions.
 void add_set_field(ActionScope& scope, const Field& field, FieldBits value, FieldBits mask);
 // Writes bits of a field: of a tag what that means for the tag.

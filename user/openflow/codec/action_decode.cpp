@@ -120,39 +120,34 @@ void dec_mpls_ttl(Reader&, ActionScope& scope) {
   scope.add(DecMplsTtlAction{});
 }
 
+bool is_type(FieldId id) { return id == FieldId::kEthType || id == FieldId::kNwProto; }
+
 // Whole: half of a type is none.
 void set_type(ActionScope& scope, const OxmField& oxm, const FieldValue& set) {
-  const bool is_type = oxm.field == FieldId::kEthType;
+  const bool is_eth_type = oxm.field == FieldId::kEthType;
   scope.check(field(oxm.field));
   if (set.mask != value_bits(field(oxm.field))) throw OfError(OfErrorCode::kBadSetMask, "{} is set whole", oxm.name);
   const auto value = static_cast<std::uint16_t>(set.value);
-  scope.add(SetTypeAction{is_type ? SetTypeAction::What::kEthType : SetTypeAction::What::kIpProtocol, value});
-  is_type ? after_set_eth_type(scope.known, value) : after_set_protocol(scope.known, static_cast<std::uint8_t>(value));
+  scope.add(SetTypeAction{is_eth_type ? SetTypeAction::What::kEthType : SetTypeAction::What::kIpProtocol, value});
+  is_eth_type ? after_set_eth_type(scope.known, value)
+              : after_set_protocol(scope.known, static_cast<std::uint8_t>(value));
 }
 
-// in_port is no header field: OpenFlow does not let it be set; Nicira's form does.
 void set_field(Reader& in, ActionScope& scope) {
   const FieldValue set = decode_set_field(in);
-  if (set.field->field == FieldId::kInPort && !set.field->is_nicira())
-    throw OfError(OfErrorCode::kBadSetType, "{} cannot be set", set.field->name);
+  if (!is_settable(*set.field)) throw OfError(OfErrorCode::kBadSetType, "{} cannot be set", set.field->name);
   if (set.has_mask && scope.version < Version::k15)
     throw OfError(OfErrorCode::kBadSetMask, "set_field of {} under a mask: OpenFlow {} has none", set.field->name,
                   name_of(scope.version));
-  const bool is_type = set.field->field == FieldId::kEthType;
-  if (is_type || set.field->field == FieldId::kNwProto) return set_type(scope, *set.field, set);
+  if (is_type(set.field->field)) return set_type(scope, *set.field, set);
   add_load(scope, *set.field, set.value, set.mask);
 }
 
 void copy_field(Reader& in, ActionScope& scope) {
   const std::size_t count = in.u16(), from = in.u16(), to = in.u16();
   in.skip(2);
-  const auto field_of = [](const OxmHeader& header) -> const OxmField& {
-    if (header.field == nullptr)
-      throw OfError(OfErrorCode::kBadSetType, "no field has the header {:#010x}", header.bits);
-    return *header.field;
-  };
-  const OxmField& source = field_of(read_oxm_header(in));
-  const OxmField& target = field_of(read_oxm_header(in));
+  const OxmField& source = read_field_name(in);
+  const OxmField& target = read_field_name(in);
   const Subfield src = scope.source(source, from, count), dst = scope.target(target, to, count);
   scope.add(MoveAction{src.field, dst.field, src.first_bit, dst.first_bit, src.bit_count});
 }
@@ -246,6 +241,11 @@ std::size_t readable_width(const OxmField& oxm) {
 }  // namespace
 
 std::span<const ActionFormat> standard_actions() { return kActions; }
+
+bool is_settable(const OxmField& oxm) {
+  if (oxm.field == FieldId::kInPort) return oxm.is_nicira();
+  return field(oxm.field).writable || is_type(oxm.field);
+}
 
 void ActionScope::check(const Field& f) const {
   if (place != ActionPlace::kList || implied_by(f.prerequisite, known)) return;

@@ -71,10 +71,19 @@ class ActionEncoder {
   void put(const OutputFieldAction& output) {
     const WireBits bits = named(output.source);
     if (bits.field == nullptr) return;
+    const std::uint16_t range = offset_and_count(bits.first_bit, output.source.bit_count);
+    const std::uint16_t max_len = output.max_len == 0 ? kWholePacket : output.max_len;
+    // An experimenter's name is longer than the first form has room for.
+    if (bits.field->experimenter != 0)
+      return nicira(32, [&] {
+        out_.u16(range);
+        out_.u16(max_len);
+        put_name(bits);
+      });
     nicira(15, [&] {
-      out_.u16(offset_and_count(bits.first_bit, output.source.bit_count));
+      out_.u16(range);
       put_name(bits);
-      out_.u16(output.max_len == 0 ? kWholePacket : output.max_len);
+      out_.u16(max_len);
       out_.zeros(6);
     });
   }
@@ -207,15 +216,12 @@ class ActionEncoder {
         encode_field(out_, *wire.field, value | present, whole ? ~FieldBits{0} : mask | present);
       });
     }
-    const auto first = static_cast<std::uint16_t>(trailing_zeros(mask));
+    const auto first = static_cast<std::uint16_t>(whole ? 0 : trailing_zeros(mask));
     const FieldBits run = mask >> first;
-    const auto count = static_cast<std::uint16_t>(trailing_zeros(~run));
+    const auto count = whole ? width : static_cast<std::uint16_t>(trailing_zeros(~run));
     if (count <= 64 && (count == 128 || run >> count == 0))
       return load({wire.field, static_cast<std::uint16_t>(wire.first_bit + first)}, value >> first, count);
-    nicira(33, [&] {
-      out_.zeros(6);
-      encode_field(out_, *wire.field, value << wire.first_bit, mask << wire.first_bit);
-    });
+    nicira(33, [&] { encode_field(out_, *wire.field, value << wire.first_bit, mask << wire.first_bit); });
   }
 
   static unsigned trailing_zeros(FieldBits bits) {
@@ -265,7 +271,6 @@ class ActionEncoder {
       out_.u16(wire.first_bit);
       put_name(wire);
       out_.u16(bits.bit_count);
-      out_.zeros(6);
     });
   }
 

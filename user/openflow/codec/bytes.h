@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -47,14 +48,29 @@ class Reader {
     for (const std::uint8_t byte : take(size)) value = value << 8 | byte;
     return value;
   }
-  // Skips up to the next multiple of `unit` bytes from where this part began, or to its end where that is nearer.
-  void align(std::size_t unit) { at_ += std::min((unit - at_ % unit) % unit, left()); }
 
  private:
   Bytes bytes_;
   OfErrorCode too_short_;
   std::size_t at_ = 0;
 };
+
+// Calls visit(type, value) for each property up to the end of `in`: a type, a length that counts from the type, the
+// value, and padding to a multiple of 8 bytes, which may be missing behind the last one.
+template <typename Visit>
+void for_each_property(Reader& in, Visit&& visit) {
+  constexpr std::size_t kHeader = 4;
+  while (!in.done()) {
+    if (in.left() < kHeader)
+      throw OfError(OfErrorCode::kPropertyBadLength, "{} bytes behind the last property", in.left());
+    const std::uint16_t type = in.u16(), size = in.u16();
+    if (size < kHeader || size - kHeader > in.left())
+      throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
+    Reader value = in.part(size - kHeader, OfErrorCode::kPropertyBadLength);
+    in.skip(std::min<std::size_t>((8 - size % 8) % 8, in.left()));
+    visit(type, value);
+  }
+}
 
 class Writer {
  public:
@@ -88,6 +104,13 @@ class Writer {
  private:
   std::vector<std::uint8_t> bytes_;
 };
+
+// Seconds, and the nanoseconds beyond them.
+inline void put_duration(Writer& out, std::chrono::nanoseconds duration) {
+  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(duration);
+  out.u32(static_cast<std::uint32_t>(whole.count()));
+  out.u32(static_cast<std::uint32_t>((duration - whole).count()));
+}
 
 // A type, a length that counts from the type, and what is written meanwhile: actions, instructions, properties,
 // buckets.

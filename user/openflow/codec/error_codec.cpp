@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace shunt::openflow {
 namespace {
@@ -11,71 +12,99 @@ constexpr std::uint16_t kExperimenterError = 0xffff;  // OFPET_EXPERIMENTER
 constexpr std::uint16_t kNiciraError = 0xb0c2;        // NXET_VENDOR, of OpenFlow 1.0
 constexpr std::size_t kMaxFailedBytes = 1024;         // OpenFlow wants 64 at least
 
-struct Nicira10 {
-  OfErrorCode error;
-  std::uint16_t type, code;
-};
-// What OpenFlow 1.0 has no number for goes as Nicira's error (nicira-ext.h, "vendor-specific error messages").
-constexpr auto kNicira10 = std::to_array<Nicira10>({
-    {OfErrorCode::kRequestBadTable, 1, 512},   {OfErrorCode::kBadRole, 1, 513},
-    {OfErrorCode::kBadPort, 1, 514},           {OfErrorCode::kMonitorExists, 1, 517},
-    {OfErrorCode::kMonitorBadFlags, 1, 518},   {OfErrorCode::kUnknownMonitor, 1, 519},
-    {OfErrorCode::kMatchInconsistent, 1, 522}, {OfErrorCode::kBadSetType, 1, 523},
-    {OfErrorCode::kBadSetLength, 1, 524},      {OfErrorCode::kBadSetArgument, 1, 525},
-    {OfErrorCode::kMatchBadLength, 1, 256},    {OfErrorCode::kBadMatchValue, 1, 258},
-    {OfErrorCode::kBadMatchMask, 1, 259},      {OfErrorCode::kBadPrerequisite, 1, 260},
-    {OfErrorCode::kDuplicateField, 1, 261},    {OfErrorCode::kBadWildcards, 1, 262},
-    {OfErrorCode::kBadMatchField, 1, 257},     {OfErrorCode::kUnsupportedInstruction, 2, 257},
-    {OfErrorCode::kFlowModBadTable, 5, 257},   {OfErrorCode::kBadFlags, 3, 258},
-    {OfErrorCode::kBadProperty, 13, 2},        {OfErrorCode::kPropertyBadLength, 13, 3},
-    {OfErrorCode::kPropertyBadValue, 13, 4},   {OfErrorCode::kPropertyBadExperimenter, 14, 5},
-});
-constexpr ErrorNumbers kUnencodable10{kNiciraId, 1, 521};  // NXBRC_UNENCODABLE_ERROR
+constexpr std::uint16_t kNiciraType = 0xffff;  // of an error of Nicira's in the list of errors
 
+// What a version sends instead of OpenFlow 1.5's numbers.
 struct Renumbered {
   OfErrorCode error;
-  std::uint16_t type, code;
+  ErrorNumbers numbers;
 };
-constexpr auto k10 = std::to_array<Renumbered>({{OfErrorCode::kIsSlave, 1, 5},
-                                                {OfErrorCode::kUnsupportedOrder, 3, 5},
-                                                {OfErrorCode::kTableFull, 3, 0},
-                                                {OfErrorCode::kOverlap, 3, 1},
-                                                {OfErrorCode::kFlowModBadCommand, 3, 4},
-                                                {OfErrorCode::kPortModBadPort, 4, 0},
-                                                {OfErrorCode::kPortModBadAddress, 4, 1},
-                                                {OfErrorCode::kQueueBadPort, 5, 0},
-                                                {OfErrorCode::kQueueBadQueue, 5, 1}});
+constexpr ErrorNumbers kUnencodable10{kNiciraId, 1, 521}, kUnencodable{kNiciraId, 0, 10};  // NXBRC_UNENCODABLE_ERROR
 
-ErrorNumbers numbers10(OfErrorCode error) {
-  if (const auto at = std::ranges::find(k10, error, &Renumbered::error); at != k10.end())
-    return {0, at->type, at->code};
-  if (const auto at = std::ranges::find(kNicira10, error, &Nicira10::error); at != kNicira10.end())
-    return {kNiciraId, at->type, at->code};
-  const OfErrorNumbers numbers = numbers_of(error);
-  const bool in_10 = numbers.type == 0 || (numbers.type <= 2 && numbers.code <= 8);
-  return in_10 ? ErrorNumbers{0, numbers.type, numbers.code} : kUnencodable10;
+// OpenFlow 1.0's own, and Nicira's (nicira-ext.h, "vendor-specific error messages") where it has none.
+constexpr auto k10 = std::to_array<Renumbered>({{OfErrorCode::kIsSlave, {0, 1, 5}},
+                                                {OfErrorCode::kUnsupportedOrder, {0, 3, 5}},
+                                                {OfErrorCode::kTableFull, {0, 3, 0}},
+                                                {OfErrorCode::kOverlap, {0, 3, 1}},
+                                                {OfErrorCode::kFlowModBadCommand, {0, 3, 4}},
+                                                {OfErrorCode::kPortModBadPort, {0, 4, 0}},
+                                                {OfErrorCode::kPortModBadAddress, {0, 4, 1}},
+                                                {OfErrorCode::kQueueBadPort, {0, 5, 0}},
+                                                {OfErrorCode::kQueueBadQueue, {0, 5, 1}},
+                                                {OfErrorCode::kBadMatchField, {kNiciraId, 0, 263}},
+                                                {OfErrorCode::kMatchBadLength, {kNiciraId, 1, 256}},
+                                                {OfErrorCode::kNxmInvalid, {kNiciraId, 1, 256}},
+                                                {OfErrorCode::kBadMatchValue, {kNiciraId, 1, 258}},
+                                                {OfErrorCode::kBadMatchMask, {kNiciraId, 1, 259}},
+                                                {OfErrorCode::kBadPrerequisite, {kNiciraId, 1, 260}},
+                                                {OfErrorCode::kDuplicateField, {kNiciraId, 1, 261}},
+                                                {OfErrorCode::kBadWildcards, {kNiciraId, 1, 262}},
+                                                {OfErrorCode::kRequestBadTable, {kNiciraId, 1, 512}},
+                                                {OfErrorCode::kBadRole, {kNiciraId, 1, 513}},
+                                                {OfErrorCode::kBadPort, {kNiciraId, 1, 514}},
+                                                {OfErrorCode::kMonitorExists, {kNiciraId, 1, 517}},
+                                                {OfErrorCode::kMonitorBadFlags, {kNiciraId, 1, 518}},
+                                                {OfErrorCode::kUnknownMonitor, {kNiciraId, 1, 519}},
+                                                {OfErrorCode::kMatchInconsistent, {kNiciraId, 1, 522}},
+                                                {OfErrorCode::kBadSetType, {kNiciraId, 1, 523}},
+                                                {OfErrorCode::kBadSetLength, {kNiciraId, 1, 524}},
+                                                {OfErrorCode::kBadSetArgument, {kNiciraId, 1, 525}},
+                                                {OfErrorCode::kStaleResume, {kNiciraId, 1, 534}},
+                                                {OfErrorCode::kBadOutGroup, {kNiciraId, 2, 9}},
+                                                {OfErrorCode::kUnsupportedInstruction, {kNiciraId, 2, 257}},
+                                                {OfErrorCode::kBadFlags, {kNiciraId, 3, 258}},
+                                                {OfErrorCode::kFlowModBadTable, {kNiciraId, 5, 257}},
+                                                {OfErrorCode::kBadProperty, {kNiciraId, 13, 2}},
+                                                {OfErrorCode::kPropertyBadLength, {kNiciraId, 13, 3}},
+                                                {OfErrorCode::kPropertyBadValue, {kNiciraId, 13, 4}},
+                                                {OfErrorCode::kPropertyTwice, {kNiciraId, 14, 4}},
+                                                {OfErrorCode::kPropertyBadExperimenter, {kNiciraId, 14, 5}}});
+// Of OpenFlow 1.4 and later: in 1.3 by the ONF's extensions, or Open vSwitch's.
+constexpr auto k13 = std::to_array<Renumbered>({{OfErrorCode::kDuplicateInstruction, {kOnfId, 0, 2600}},
+                                                {OfErrorCode::kBadProperty, {0, 13, 2}},
+                                                {OfErrorCode::kPropertyBadLength, {0, 13, 3}},
+                                                {OfErrorCode::kPropertyBadValue, {0, 13, 4}},
+                                                {OfErrorCode::kMonitorExists, {kNiciraId, 0, 6}},
+                                                {OfErrorCode::kMonitorBadFlags, {kNiciraId, 0, 7}},
+                                                {OfErrorCode::kUnknownMonitor, {kNiciraId, 0, 8}}});
+// Of OpenFlow 1.5: in 1.3 and 1.4 by the ONF's extensions, or not at all.
+constexpr auto k13And14 = std::to_array<Renumbered>({{OfErrorCode::kBadSetMask, {kOnfId, 0, 4250}},
+                                                     {OfErrorCode::kMultipartBadSchedule, kUnencodable},
+                                                     {OfErrorCode::kUnknownBucket, kUnencodable},
+                                                     {OfErrorCode::kBucketExists, kUnencodable}});
+
+const ErrorNumbers* find(std::span<const Renumbered> table, OfErrorCode error) {
+  const auto at = std::ranges::find(table, error, &Renumbered::error);
+  return at == table.end() ? nullptr : &at->numbers;
 }
 
-// Of OpenFlow 1.4 and later: in 1.3 by the ONF's extensions, or Open vSwitch's.
+ErrorNumbers numbers10(OfErrorCode error) {
+  if (const ErrorNumbers* numbers = find(k10, error)) return *numbers;
+  constexpr std::uint16_t kGroup = 6;
+  const auto [type, code, name] = numbers_of(error);
+  if (type == kGroup) return {kNiciraId, type, code};
+  const bool in_10 = type == 0 || (type <= 2 && code <= 8);
+  return in_10 ? ErrorNumbers{0, type, code} : kUnencodable10;
+}
+
 ErrorNumbers numbers13(OfErrorCode error) {
-  const OfErrorNumbers numbers = numbers_of(error);
+  if (const ErrorNumbers* numbers = find(k13, error)) return *numbers;
   constexpr std::uint16_t kBadProperty = 14, kAsync = 15, kMonitor = 16, kBundle = 17;
-  if (error == OfErrorCode::kBadSetMask) return {kOnfId, 0, 4250};
-  if (error == OfErrorCode::kDuplicateInstruction) return {kOnfId, 0, 2600};
-  switch (numbers.type) {
+  const auto [type, code, name] = numbers_of(error);
+  const auto onf = [number = code](unsigned first) {
+    return ErrorNumbers{kOnfId, 0, static_cast<std::uint16_t>(first + number)};
+  };
+  switch (type) {
     case kBadProperty:
-      if (numbers.code <= 2) return {0, 13, static_cast<std::uint16_t>(numbers.code + 2)};
-      return {kOnfId, 0, static_cast<std::uint16_t>(4440 + numbers.code)};
+      return onf(4440);
     case kAsync:
-      return {0, 1, 5};
+      return onf(2370);
     case kMonitor:
-      if (numbers.code == 1 || numbers.code == 5)
-        return {kNiciraId, 0, static_cast<std::uint16_t>(numbers.code == 1 ? 6 : 7)};
-      return {kNiciraId, 0, 8};
+      return kUnencodable;
     case kBundle:
-      return {kOnfId, 0, static_cast<std::uint16_t>(2300 + numbers.code)};
+      return onf(2300);
     default:
-      return {0, numbers.type, numbers.code};
+      return {0, type, code};
   }
 }
 
@@ -83,9 +112,11 @@ ErrorNumbers numbers13(OfErrorCode error) {
 
 ErrorNumbers error_numbers(OfErrorCode error, Version version) {
   if (version == Version::k10) return numbers10(error);
-  if (version == Version::k13) return numbers13(error);
-  const OfErrorNumbers numbers = numbers_of(error);
-  return {0, numbers.type, numbers.code};
+  const auto [type, code, name] = numbers_of(error);
+  if (type == kNiciraType) return {kNiciraId, 0, code};
+  if (version < Version::k15)
+    if (const ErrorNumbers* numbers = find(k13And14, error)) return *numbers;
+  return version == Version::k13 ? numbers13(error) : ErrorNumbers{0, type, code};
 }
 
 void encode_error(Writer& out, Version version, OfErrorCode error, std::uint32_t xid, Bytes failed) {

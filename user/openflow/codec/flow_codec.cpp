@@ -13,7 +13,6 @@
 namespace shunt::openflow {
 namespace {
 
-constexpr std::uint8_t kAllTables = 0xff;                             // OFPTT_ALL
 constexpr std::uint16_t kFlags10 = kSendFlowRemoved | kCheckOverlap;  // of OpenFlow 1.0; 1 << 2 is another there
 constexpr std::uint16_t kFlags13 = kFlags10 | kResetCounts | kNoPacketCounts | kNoByteCounts;
 
@@ -87,13 +86,13 @@ FlowModMessage decode_nx_flow_mod(Bytes body, bool table_ids) {
   mod.match = decode_fields(in.take(match_size), cookie);
   in.skip((8 - match_size % 8) % 8);
   if (cookie) {
+    if (mod.command == FlowMod::Command::kAdd)
+      throw OfError(OfErrorCode::kNxmInvalid, "a rule that is added has a cookie, and cannot be selected by one");
     const bool keeps = mod.cookie == ~std::uint64_t{0};
     mod.new_cookie = keeps ? std::nullopt : std::optional{mod.cookie};
-    if (mod.command != FlowMod::Command::kAdd) {
-      mod.cookie = cookie->value;
-      mod.cookie_mask = cookie->mask;
-      mod.modify_adds = false;
-    }
+    mod.cookie = cookie->value;
+    mod.cookie_mask = cookie->mask;
+    mod.modify_adds = false;
   }
   decode_actions10(in, mod);
   return message;
@@ -225,16 +224,6 @@ FlowMod decode_nx_flow_filter(Bytes body) {
 
 namespace {
 
-using std::chrono::nanoseconds;
-using std::chrono::seconds;
-
-// Seconds and nanoseconds.
-void put_duration(Writer& out, TimePoint::duration age) {
-  const auto whole = std::chrono::duration_cast<seconds>(age);
-  out.u32(static_cast<std::uint32_t>(whole.count()));
-  out.u32(static_cast<std::uint32_t>(std::chrono::duration_cast<nanoseconds>(age - whole).count()));
-}
-
 TimePoint modified_of(const Rule& rule) {
   return TimePoint{TimePoint::duration{rule.modified.load(std::memory_order_relaxed)}};
 }
@@ -311,7 +300,7 @@ void put_entry10(Writer& out, const Rule& rule, TimePoint now) {
 
 // An age in seconds, plus one: 0 is "not known".
 std::uint16_t age_of(TimePoint since, TimePoint now) {
-  const auto age = std::chrono::duration_cast<seconds>(now - since).count();
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - since).count();
   return static_cast<std::uint16_t>(std::clamp<std::int64_t>(age, 0, 0xfffe) + 1);
 }
 
@@ -409,22 +398,16 @@ void encode_aggregate(Writer& out, const FlowTotals& totals, Version version) {
   out.zeros(4);
 }
 
-namespace {
-
-// Reasons that came with a later version are the deletions that they are.
-std::uint8_t reason_in(Version version, RemovedReason reason) {
-  if (reason == RemovedReason::kGroupDelete && version == Version::k10)
-    return static_cast<std::uint8_t>(RemovedReason::kDelete);
-  if ((reason == RemovedReason::kMeterDelete || reason == RemovedReason::kEviction) && version < Version::k14)
-    return static_cast<std::uint8_t>(RemovedReason::kDelete);
-  return static_cast<std::uint8_t>(reason);
+std::uint8_t reason_in(RemovedReason reason, Version version) {
+  const RemovedReason last = version >= Version::k14   ? RemovedReason::kEviction
+                             : version >= Version::k13 ? RemovedReason::kGroupDelete
+                                                       : RemovedReason::kDelete;
+  return static_cast<std::uint8_t>(reason > last ? RemovedReason::kDelete : reason);
 }
-
-}  // namespace
 
 void encode_flow_removed(Writer& out, const RemovedRule& removed, TimePoint now, Version version, bool nicira) {
   const Rule& rule = *removed.rule;
-  const std::uint8_t reason = reason_in(version, removed.reason);
+  const std::uint8_t reason = reason_in(removed.reason, version);
   const auto counters = [&] {
     out.u64(rule.counters.packets());
     out.u64(rule.counters.bytes());

@@ -39,6 +39,8 @@ struct FlowTotals {
 };
 void encode_aggregate(Writer& out, const FlowTotals& totals, Version version);
 
+// A reason's number. Those that came with a later version are the deletions that they are.
+[[nodiscard]] std::uint8_t reason_in(RemovedReason reason, Version version);
 // `nicira`: NXT_FLOW_REMOVED, for OpenFlow 1.0 where the match may be more than it has.
 void encode_flow_removed(Writer& out, const RemovedRule& removed, TimePoint now, Version version, bool nicira);
 

@@ -51,20 +51,6 @@ ActionList bucket_actions(Bytes actions, Version version) {
   return decode_actions(actions, version, ActionPlace::kActionSet, Match{});
 }
 
-// A type, a length, a value: calls `take(type, value)` for each.
-template <typename Take>
-void for_each_property(Reader& in, Take&& take) {
-  constexpr std::size_t kPropertyHeader = 4;
-  while (!in.done()) {
-    const std::uint16_t type = in.u16(), size = in.u16();
-    if (size < kPropertyHeader || size - kPropertyHeader > in.left())
-      throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
-    Reader value = in.part(size - kPropertyHeader, OfErrorCode::kPropertyBadLength);
-    in.skip(std::min<std::size_t>((8 - size % 8) % 8, in.left()));
-    take(type, value);
-  }
-}
-
 Bucket decode_bucket(Reader& in, Version version) {
   constexpr std::size_t kBucketHeader = 16;
   const std::uint16_t size = in.u16();
@@ -124,13 +110,10 @@ void decode_selection(Reader& value, Selection& selection) {
   // A value stands for a mask: all ones for the whole field.
   Reader fields{value.rest()};
   while (!fields.done()) {
-    const OxmHeader header = read_oxm_header(fields);
-    if (header.field == nullptr)
-      throw OfError(OfErrorCode::kPropertyBadValue, "no field has the header {:#010x}", header.bits);
-    const FieldBits mask = fields.number(header.field->size);
-    if (header.has_mask) fields.skip(header.field->size);
-    const FieldId id = header.field->field;
-    write_field(field(id), selection.fields, read_field(field(id), selection.fields) | mask);
+    const OxmField& oxm = read_field_name(fields, OfErrorCode::kPropertyBadValue, OfErrorCode::kPropertyBadValue);
+    const FieldBits mask = fields.number(oxm.size);
+    const Field& f = field(oxm.field);
+    write_field(f, selection.fields, read_field(f, selection.fields) | mask);
   }
 }
 
@@ -254,7 +237,8 @@ void encode_group_mod(Writer& out, const GroupMod& mod, Version version, std::ui
   }
   const std::size_t length_at = out.size();
   out.zeros(4);
-  out.u32(mod.command_bucket);
+  const bool of_bucket = mod.command == Command::kInsertBucket || mod.command == Command::kRemoveBucket;
+  out.u32(of_bucket ? mod.command_bucket : kBucketAll);
   put_buckets15(
       out, mod.buckets, [&](const Bucket& bucket) { put_bucket15(out, bucket, version); }, length_at);
   put_selection(out, mod.selection);
@@ -262,8 +246,6 @@ void encode_group_mod(Writer& out, const GroupMod& mod, Version version, std::ui
 
 void encode_group_stats(Writer& out, const Group& group, std::uint32_t references, TimePoint now, Version) {
   const std::size_t start = out.size();
-  const auto age = now - group.created;
-  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(age);
   out.u16(0);
   out.zeros(2);
   out.u32(group.id);
@@ -271,8 +253,7 @@ void encode_group_stats(Writer& out, const Group& group, std::uint32_t reference
   out.zeros(4);
   out.u64(group.counters.packets());
   out.u64(group.counters.bytes());
-  out.u32(static_cast<std::uint32_t>(whole.count()));
-  out.u32(static_cast<std::uint32_t>(std::chrono::nanoseconds{age - whole}.count()));
+  put_duration(out, now - group.created);
   for (const BucketRef& bucket : group.buckets) {
     out.u64(bucket->counters.packets());
     out.u64(bucket->counters.bytes());
@@ -286,7 +267,8 @@ void encode_group_description(Writer& out, const Group& group, Version version) 
   out.u8(static_cast<std::uint8_t>(group.type));
   out.zeros(1);
   out.u32(group.id);
-  if (version >= Version::k15) {
+  // OpenFlow 1.0's are Nicira's, which have 1.5's form.
+  if (version >= Version::k15 || version == Version::k10) {
     const std::size_t length_at = out.size();
     out.zeros(8);
     put_buckets15(

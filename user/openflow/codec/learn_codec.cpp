@@ -18,21 +18,20 @@ constexpr std::uint16_t kBitCount = 0x3ff, kDestination = 3 << 11, kImmediate = 
 constexpr std::uint16_t kToMatch = 0 << 11, kToLoad = 1 << 11, kToOutput = 2 << 11;
 
 Subfield read_source(Reader& in, const ActionScope& scope, std::size_t count) {
-  const OxmHeader header = read_oxm_header(in);
-  if (header.field == nullptr) throw OfError(OfErrorCode::kBadSetType, "no field has the header {:#010x}", header.bits);
-  return scope.source(*header.field, in.u16(), count);
+  const OxmField& oxm = read_field_name(in);
+  return scope.source(oxm, in.u16(), count);
 }
 
 // The learned rule's own: which packets it will see is said by its match so far.
 Subfield read_target(Reader& in, const ActionScope& learned, std::size_t count, bool load) {
-  const OxmHeader header = read_oxm_header(in);
-  if (header.field == nullptr) throw OfError(OfErrorCode::kBadSetType, "no field has the header {:#010x}", header.bits);
+  const OxmField& oxm = read_field_name(in);
   const std::size_t first = in.u16();
-  const Subfield bits =
-      load ? learned.target(*header.field, first, count) : learned.source(*header.field, first, count);
-  const bool whole = first == 0 && count == width_of(*header.field);
+  const bool whole = first == 0 && count == width_of(oxm);
+  // The whole tag can be loaded: pushed, changed or taken off, as its value says.
+  if (load && !(whole && oxm.field == FieldId::kVlanTci)) return learned.target(oxm, first, count);
+  const Subfield bits = learned.source(oxm, first, count);
   if (!load && !whole && !is_maskable(*bits.field) && bits.field->id != FieldId::kInPort)
-    throw OfError(OfErrorCode::kBadArgument, "learn: {} is matched whole", header.field->name);
+    throw OfError(OfErrorCode::kBadArgument, "learn: {} is matched whole", oxm.name);
   return bits;
 }
 
@@ -91,12 +90,7 @@ void decode(Reader& in, ActionScope& scope, bool second_form) {
     action.limit = in.u32();
     const std::size_t first = in.u16();
     in.skip(2);
-    if ((flags & kWriteResult) != 0) {
-      const OxmHeader header = read_oxm_header(in);
-      if (header.field == nullptr)
-        throw OfError(OfErrorCode::kBadSetType, "no field has the header {:#010x}", header.bits);
-      action.result = scope.target(*header.field, first, 1);
-    }
+    if ((flags & kWriteResult) != 0) action.result = scope.target(read_field_name(in), first, 1);
   }
   ActionScope learned{.version = scope.version};
   while (in.left() >= 2 && read_spec(in, scope, learned, action)) {

@@ -88,8 +88,9 @@ class FieldsDecoder {
     if (oxm.field == I::kVlanVid && (mask & kPresent) != 0 && (value & kPresent) == 0 && value != 0)
       throw OfError(OfErrorCode::kBadMatchValue, "{}: VID {} without OFPVID_PRESENT", oxm.name,
                     static_cast<std::uint64_t>(value));
-    if (oxm.field == I::kNwTos && (value & 3) != 0)
-      throw OfError(OfErrorCode::kBadMatchValue, "{}: the ECN bits are not its own", oxm.name);
+    if (oxm.field != I::kVlanVid && (value & ~value_bits(field(oxm.field))) != 0)
+      throw OfError(OfErrorCode::kBadMatchValue, "{}: {:#x} has bits that are not its own", oxm.name,
+                    static_cast<std::uint64_t>(value));
     if (!is_port(oxm)) return value;
     const PortNo port =
         oxm.size == 2 ? port_from_16(static_cast<std::uint16_t>(value)) : PortNo{static_cast<std::uint32_t>(value)};

@@ -18,6 +18,7 @@ namespace shunt::openflow {
 
 inline constexpr std::size_t kHeaderSize = 8;
 inline constexpr std::size_t kMaxMessage = 65535;
+inline constexpr std::uint8_t kAllTables = 0xff;                                             // OFPTT_ALL
 inline constexpr std::uint8_t kHelloType = 0, kErrorType = 1, kExperimenterMessageType = 4;  // of every version
 
 struct Header {
@@ -115,11 +116,14 @@ struct MessageFormat {
   std::uint32_t number;        // of the message's type, or of the experimenter's
   Version since, until;
   Direction direction;
+  // Of a request's body: bytes at least, and what more there is comes in these; 0: no more.
+  std::uint16_t size = 0, unit = 0;
 };
 [[nodiscard]] std::span<const MessageFormat> message_formats();
-// Of a message that begins at the header; null: there is no such message in this version. Throws where an
-// experimenter's message is too short to say which it is.
+// Of a message that begins at the header; null: there is no such message in this version. Throws where its length
+// cannot be, or where an experimenter's message is too short to say which it is.
 [[nodiscard]] const MessageFormat* find_message(Version version, Bytes message);
+[[nodiscard]] Bytes body_of(const MessageFormat& format, Bytes message);
 // How a message of that kind is sent.
 [[nodiscard]] const MessageFormat& format_of(MessageKind kind, Version version);
 
@@ -129,6 +133,7 @@ struct MultipartFormat {
   std::uint32_t experimenter;
   std::uint32_t number;
   Version since, until;
+  std::uint16_t size, unit;  // of a request's body, as in MessageFormat
 };
 [[nodiscard]] std::span<const MultipartFormat> multipart_formats();
 

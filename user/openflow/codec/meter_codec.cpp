@@ -83,16 +83,13 @@ void encode_meter_mod(Writer& out, const MeterMod& mod, Version version, std::ui
 
 void encode_meter_stats(Writer& out, const Meter& meter, const MeterStats& stats, TimePoint now) {
   const std::size_t start = out.size();
-  const auto age = now - meter.created;
-  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(age);
   out.u32(meter.config.id);
   out.u16(0);
   out.zeros(6);
   out.u32(static_cast<std::uint32_t>(stats.flow_count));
   out.u64(stats.packets);
   out.u64(stats.bytes);
-  out.u32(static_cast<std::uint32_t>(whole.count()));
-  out.u32(static_cast<std::uint32_t>(std::chrono::nanoseconds{age - whole}.count()));
+  put_duration(out, now - meter.created);
   for (const MeterStats::Band& band : stats.bands) {
     out.u64(band.packets);
     out.u64(band.bytes);

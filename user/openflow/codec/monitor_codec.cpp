@@ -4,26 +4,19 @@
 #include <algorithm>
 
 #include "user/openflow/codec/action_codec.h"
+#include "user/openflow/codec/flow_codec.h"
 #include "user/openflow/codec/match_codec.h"
 #include "user/openflow/codec/port_number.h"
 
 namespace shunt::openflow {
 namespace {
 
-constexpr std::uint8_t kAllTables = 0xff;
 constexpr std::uint16_t kAbbreviated10 = 3, kAbbreviated14 = 4, kPaused14 = 5, kResumed14 = 6;
 
 // Nicira's events have no initial one; it is an addition.
 std::uint16_t number_of(MonitorEvent event, Version version) {
   const auto number = static_cast<std::uint16_t>(event);
   return version >= Version::k14 || event == MonitorEvent::kInitial ? number : static_cast<std::uint16_t>(number - 1);
-}
-
-// Reasons that came with a later version are the deletions that they are.
-std::uint8_t number_of(std::optional<RemovedReason> reason, Version version) {
-  if (!reason) return 0;
-  const RemovedReason last = version >= Version::k14 ? RemovedReason::kEviction : RemovedReason::kGroupDelete;
-  return static_cast<std::uint8_t>(*reason > last ? RemovedReason::kDelete : *reason);
 }
 
 std::optional<PortNo> wanted_port(PortNo port) { return port == kPortNone ? std::nullopt : std::optional{port}; }
@@ -124,7 +117,7 @@ void encode_flow_update(Writer& out, MonitorEvent event, const Rule& rule, std::
   out.u16(number_of(event, version));
   if (version >= Version::k14) {
     out.u8(rule.table);
-    out.u8(number_of(reason, version));
+    out.u8(reason ? reason_in(*reason, version) : std::uint8_t{0});
     out.u16(idle);
     out.u16(hard);
     out.u16(rule.priority);
@@ -132,7 +125,7 @@ void encode_flow_update(Writer& out, MonitorEvent event, const Rule& rule, std::
     out.u64(rule.cookie);
     encode_match(out, rule.match, version);
   } else {
-    out.u16(number_of(reason, version));
+    out.u16(reason ? reason_in(*reason, version) : std::uint8_t{0});
     out.u16(rule.priority);
     out.u16(idle);
     out.u16(hard);

@@ -17,14 +17,6 @@ constexpr std::uint32_t kNoQueue = 0xffffffff;
 
 FieldBits ones(std::size_t width) { return width >= 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1; }
 
-const OxmField& read_field_name(Reader& in) {
-  const OxmHeader header = read_oxm_header(in);
-  if (header.field == nullptr) throw OfError(OfErrorCode::kBadSetType, "no field has the header {:#010x}", header.bits);
-  if (header.has_mask || header.size != header.field->size)
-    throw OfError(OfErrorCode::kBadSetLength, "the header of {} says {} bytes", header.field->name, header.size);
-  return *header.field;
-}
-
 struct OffsetAndCount {
   std::size_t first, count;
 };
@@ -101,7 +93,6 @@ void reg_load(Reader& in, ActionScope& scope) {
 }
 
 void reg_load2(Reader& in, ActionScope& scope) {
-  in.skip(6);
   const FieldValue set = decode_set_field(in);
   add_load(scope, *set.field, set.value, set.mask);
 }
@@ -113,7 +104,7 @@ void note(Reader& in, ActionScope& scope) {
 
 void multipath(Reader& in, ActionScope& scope) {
   MultipathAction action;
-  action.fields = read_enum(in, HashFields::kNwDst, "hash fields");
+  action.fields = read_enum(in, HashFields::kSymmetricL3, "hash fields");
   action.basis = in.u16();
   in.skip(2);
   action.algorithm = read_enum(in, MultipathAction::Algorithm::kIterativeHash, "multipath algorithm");
@@ -128,7 +119,7 @@ void multipath(Reader& in, ActionScope& scope) {
 void bundle_of(Reader& in, ActionScope& scope, bool load) {
   BundleAction action;
   action.algorithm = read_enum(in, BundleAction::Algorithm::kHighestRandomWeight, "bundle algorithm");
-  action.fields = read_enum(in, HashFields::kNwDst, "hash fields");
+  action.fields = read_enum(in, HashFields::kSymmetricL3, "hash fields");
   action.basis = in.u16();
   const std::uint32_t member_type = in.u32();
   if (member_type != kInPortHeader) throw OfError(OfErrorCode::kBadArgument, "a bundle's members are ports");
@@ -202,13 +193,7 @@ enum ControllerProperty : std::uint16_t { kMaxLen, kControllerId, kReason, kUser
 void controller2(Reader& in, ActionScope& scope) {
   ControllerAction action;
   in.skip(6);
-  constexpr std::size_t kPropertyHeader = 4;
-  while (in.left() >= kPropertyHeader) {
-    const std::uint16_t type = in.u16(), size = in.u16();
-    if (size < kPropertyHeader || size - kPropertyHeader > in.left())
-      throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
-    Reader value = in.part(size - kPropertyHeader, OfErrorCode::kPropertyBadLength);
-    in.skip(std::min<std::size_t>((8 - size % 8) % 8, in.left()));
+  for_each_property(in, [&](std::uint16_t type, Reader& value) {
     switch (type) {
       case kMaxLen:
         action.max_len = value.u16();
@@ -233,7 +218,7 @@ void controller2(Reader& in, ActionScope& scope) {
       default:
         throw OfError(OfErrorCode::kBadProperty, "the controller action has no property {}", type);
     }
-  }
+  });
   scope.add(std::move(action));
 }
 

@@ -134,6 +134,14 @@ OxmHeader read_oxm_header(Reader& in) {
   return header;
 }
 
+const OxmField& read_field_name(Reader& in, OfErrorCode unknown, OfErrorCode malformed) {
+  const OxmHeader header = read_oxm_header(in);
+  if (header.field == nullptr) throw OfError(unknown, "no field has the header {:#010x}", header.bits);
+  if (header.has_mask || header.size != header.field->size)
+    throw OfError(malformed, "the header of {} says {} bytes", header.field->name, header.size);
+  return *header.field;
+}
+
 void write_oxm_header(Writer& out, const OxmField& field, bool has_mask) {
   const std::uint32_t id_size = field.experimenter != 0 ? 4 : 0;
   const std::uint32_t size = (has_mask ? 2u : 1u) * field.size + id_size;

@@ -38,6 +38,10 @@ struct OxmHeader {
   std::uint32_t bits;  // as on the wire
 };
 [[nodiscard]] OxmHeader read_oxm_header(Reader& in);
+// A field's name alone, which has no mask and the length of its value. What is none is refused: where nobody knows the
+// field by `unknown`.
+[[nodiscard]] const OxmField& read_field_name(Reader& in, OfErrorCode unknown = OfErrorCode::kBadSetType,
+                                              OfErrorCode malformed = OfErrorCode::kBadSetLength);
 void write_oxm_header(Writer& out, const OxmField& field, bool has_mask);
 
 // How a field goes out: Nicira's name with OpenFlow 1.0, OpenFlow's own from 1.2 on; the other one where it has only

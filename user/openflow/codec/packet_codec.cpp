@@ -113,18 +113,6 @@ void put_nicira2(Writer& out, const PacketIn& packet, Version version) {
     });
 }
 
-// Calls visit(type, what the property holds) for each property.
-template <typename Visit>
-void for_each_property(Reader in, Visit&& visit) {
-  constexpr std::size_t kHeader = 4;
-  while (!in.done()) {
-    const std::uint16_t type = in.u16(), size = in.u16();
-    if (size < kHeader) throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
-    visit(type, in.take(size - kHeader));
-    in.align(8);
-  }
-}
-
 }  // namespace
 
 PacketInReason reason_in(PacketInReason reason, Version version, PacketInFormat format) {
@@ -173,22 +161,21 @@ PacketOut decode_packet_out(Bytes body, Version version) {
 Resume decode_resume(Bytes body) {
   Resume resume;
   bool has_port = false;
-  for_each_property(Reader{body, OfErrorCode::kPropertyBadLength}, [&](std::uint16_t type, Bytes value) {
-    if (type == kPacket) resume.data = value;
+  Reader in{body};
+  for_each_property(in, [&](std::uint16_t type, Reader& value) {
+    if (type == kPacket) resume.data = value.rest();
     if (type == kMetadata) {
-      const Match context = decode_fields(value);
+      const Match context = decode_fields(value.rest());
       resume.fields = context.value;
       resume.in_port = PortNo{context.value.in_port};
       has_port = context.mask.in_port != 0;
     }
     if (type != kContinuation) return;
-    Reader inner{value, OfErrorCode::kPropertyBadLength};
-    inner.skip(4);
-    for_each_property(Reader{inner.rest(), OfErrorCode::kPropertyBadLength}, [&](std::uint16_t kind, Bytes id) {
+    value.skip(4);
+    for_each_property(value, [&](std::uint16_t kind, Reader& id) {
       if (kind != kPausedBy) return;
-      Reader in{id, OfErrorCode::kPropertyBadLength};
-      in.skip(8);
-      resume.paused = in.u64();
+      id.skip(8);
+      resume.paused = id.u64();
     });
   });
   if (!has_port) throw OfError(OfErrorCode::kBadPort, "a packet is resumed without its in_port");

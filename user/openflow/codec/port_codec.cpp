@@ -120,19 +120,13 @@ PortMod decode_port_mod(Bytes body, Version version) {
   mod.packet_in = bit(kNoPacketIn, false);
   if (version == Version::k10) mod.flood = bit(kNoFlood, false);
   std::uint32_t advertise = 0;
-  if (version >= Version::k14) {
-    constexpr std::size_t kPropertyHeader = 4;
-    while (in.left() >= kPropertyHeader) {
-      const std::uint16_t type = in.u16(), size = in.u16();
-      if (size < kPropertyHeader || size - kPropertyHeader > in.left())
-        throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
-      Reader value = in.part(size - kPropertyHeader, OfErrorCode::kPropertyBadLength);
-      in.skip(std::min<std::size_t>((8 - size % 8) % 8, in.left()));
+  if (version < Version::k14) {
+    advertise = in.u32();
+  } else {
+    for_each_property(in, [&](std::uint16_t type, Reader& value) {
       if (type != kEthernetProperty) throw OfError(OfErrorCode::kBadProperty, "a port has no property {}", type);
       advertise = value.u32();
-    }
-  } else {
-    advertise = in.u32();
+    });
   }
   if (advertise != 0)
     throw OfError(OfErrorCode::kPortModBadAdvertise, "what an interface advertises is Linux's: ethtool changes it");
@@ -145,16 +139,12 @@ std::optional<PortNo> decode_port_filter(Bytes body, Version version) {
   return port == kPortNone ? std::nullopt : std::optional{port};
 }
 
-// Counters that Linux keeps for the interface and Shunt does not are sent as not counted.
+// Counters that Linux keeps for the interface and Shunt does not are sent as not counted: all ones.
 void encode_port_stats(Writer& out, const PortFigures& figures, Version version) {
   const std::size_t start = out.size();
-  const auto duration = [&] {
-    out.u32(static_cast<std::uint32_t>(figures.seconds));
-    out.u32(0);
-  };
   const auto traffic = [&] {
     for (const std::uint64_t value : {figures.rx_packets, figures.tx_packets, figures.rx_bytes, figures.tx_bytes,
-                                      figures.rx_dropped, figures.tx_dropped, kNotCounted, kNotCounted})
+                                      figures.rx_dropped, kNotCounted, kNotCounted, kNotCounted})
       out.u64(value);
   };
   const auto ethernet_errors = [&] {
@@ -164,7 +154,7 @@ void encode_port_stats(Writer& out, const PortFigures& figures, Version version)
     out.u16(0);
     out.zeros(2);
     out.u32(figures.number.value);
-    duration();
+    put_duration(out, figures.age);
     traffic();
     {
       const Tlv tlv{out, kEthernetProperty};
@@ -178,7 +168,7 @@ void encode_port_stats(Writer& out, const PortFigures& figures, Version version)
   out.zeros(version == Version::k10 ? 6 : 4);
   traffic();
   ethernet_errors();
-  if (version >= Version::k13) duration();
+  if (version >= Version::k13) put_duration(out, figures.age);
 }
 
 QueueFilter decode_queue_filter(Bytes body, Version version) {

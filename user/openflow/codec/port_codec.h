@@ -2,6 +2,7 @@
 // Messages about ports and queues: descriptions, port-mod, port-status, statistics. Threads: any.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -37,8 +38,8 @@ struct PortMod {
 
 struct PortFigures {
   PortNo number;
-  std::uint64_t rx_packets = 0, tx_packets = 0, rx_bytes = 0, tx_bytes = 0, rx_dropped = 0, tx_dropped = 0;
-  std::uint64_t seconds = 0;  // since it was attached
+  std::uint64_t rx_packets = 0, tx_packets = 0, rx_bytes = 0, tx_bytes = 0, rx_dropped = 0;
+  std::chrono::nanoseconds age{};  // since it was attached
 };
 // The port of a request for port statistics, or since OpenFlow 1.5 for descriptions; none: all.
 [[nodiscard]] std::optional<PortNo> decode_port_filter(Bytes body, Version version);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
+#include <vector>
 
 #include "user/openflow/codec/action_codec.h"
 #include "user/openflow/codec/error_codec.h"
@@ -37,8 +39,10 @@ shunt bridge set br0 --datapath-id 0000000000000001 --fail-mode secure
 - A controller that is silent for 5 s is asked whether it is there, and given up 5 s later; it is tried again after 1, 2, 4, 8 s.
 - `fail-mode standalone` (the default): 15 s after the last controller was lost the bridge acts as a learning switch, by a rule of priority 65535 with the
   cookie 0xfa110be7. `secure`: its rules stay what they are.
-- A bridge's rule `priority=0 actions=NORMAL` goes when it gets its first controller, and comes back with the last one's end.
+- A bridge that has no controller and is not `secure` has the rule `priority=0 actions=NORMAL`: it goes with the first controller, or `fail-mode secure`, and comes back
+  when neither is there any more. One that was changed is left alone.
 - To a controller of OpenFlow 1.0 packets that no rule of table 0 matches are sent; from 1.3 on a rule must say so.
+- A datapath id that changes makes controllers connect anew.
 - What sends something else than OpenFlow, or a message that cannot be one, gets its error and is closed; so is who has not said hello within 10 s.
 - Controllers, datapath id and fail mode are kept over restarts, and stand in the configuration file (docs/config.md).
 - Auxiliary connections are made beside a main one that is up and of OpenFlow 1.3 or later, `auxiliary_id` 1 and up. What is asked by one is answered by it; packet-ins go
@@ -49,6 +53,7 @@ shunt bridge set br0 --datapath-id 0000000000000001 --fail-mode secure
 - A bundle's changes to ports are made first, then those to rules and groups, in order; its packets are sent last. A change behind a packet-out in a bundle that is to be
   done in order (`OFPBF_ORDERED`) is refused.
 - Up to 10,000 rules are told in order: by table, priority and age. More are not, since nobody is to wait while they are sorted.
+- `OFPMP_METER_FEATURES` of OpenFlow 1.5 has the 16 bytes that Open vSwitch reads, where the specification (1.5.1) says 24.
 - TLS: `shuntd --tls-key FILE --tls-certificate FILE --tls-authority FILE`; each side shows a certificate that the authority has signed.
 )";
 
@@ -56,7 +61,8 @@ constexpr std::string_view kNotThere = R"(
 ## What is not there
 
 Ports have no queues: `set_queue` sets the priority that Linux' queueing disciplines see; a queue that is asked for is refused (`OFPQOFC_BAD_QUEUE`). Fragments are matched
-as they come (`OFPC_FRAG_NORMAL`). The features of tables cannot be changed. Bundles hold flow-mods, group-mods, port-mods and packet-outs. Vacancy events are not kept over
+as they come (`OFPC_FRAG_NORMAL`). The features of tables cannot be changed. Bundles hold flow-mods, group-mods, port-mods and packet-outs;
+a group-mod in one is not forwarded (`OFPT_REQUESTFORWARD`). Vacancy events are not kept over
 a restart. A field of a rule that a version has no name for (`vlan_tci1`, `mpls_lse1` and the like: docs/rules.md) is left out where the rule is shown to a controller; so is an action that
 it has no form for.
 )";
@@ -81,9 +87,24 @@ void table(std::string& out, std::string_view heading, std::string_view columns,
   rows();
 }
 
+// Rows of a table, those of one message that differ only by its size in their versions as one.
+template <typename Format>
+std::vector<Format> merged(std::span<const Format> formats) {
+  std::vector<Format> rows;
+  for (const Format& format : formats) {
+    const bool again = !rows.empty() && rows.back().name == format.name &&
+                       rows.back().experimenter == format.experimenter && rows.back().number == format.number;
+    if (again)
+      rows.back().until = format.until;
+    else
+      rows.push_back(format);
+  }
+  return rows;
+}
+
 void put_messages(std::string& out) {
   table(out, "Messages", "| message | number | versions | |", [&] {
-    for (const MessageFormat& format : message_formats()) {
+    for (const MessageFormat& format : merged(message_formats())) {
       const std::string_view direction = format.direction == Direction::kToSwitch       ? "to the switch"
                                          : format.direction == Direction::kToController ? "to the controller"
                                                                                         : "both ways";
@@ -92,7 +113,7 @@ void put_messages(std::string& out) {
     }
   });
   table(out, "Multipart", "| request and reply | number | versions |", [&] {
-    for (const MultipartFormat& format : multipart_formats())
+    for (const MultipartFormat& format : merged(multipart_formats()))
       fmt::format_to(std::back_inserter(out), "| `{}` | {} | {} |\n", format.name,
                      number_text(format.experimenter, format.number), versions(format.since, format.until));
   });
@@ -102,12 +123,11 @@ void put_fields(std::string& out) {
   table(out, "Fields", "| field | on the wire | bytes | sent since | mask | set | needs |", [&] {
     for (const OxmField& oxm : oxm_fields()) {
       const Field& f = field(oxm.field);
-      const bool settable = f.writable || f.id == FieldId::kEthType || f.id == FieldId::kNwProto;
       const std::string needs =
           f.prerequisite == Prerequisite::kNone ? std::string{} : std::string{describe(f.prerequisite)};
       fmt::format_to(std::back_inserter(out), "| `{}` | `{}` | {} | {} | {} | {} | {} |\n", f.name, oxm.name, oxm.size,
-                     oxm.is_nicira() ? "all" : name_of(oxm.since), is_maskable(f) ? "yes" : "", settable ? "yes" : "",
-                     needs);
+                     oxm.is_nicira() ? "all" : name_of(oxm.since), is_maskable(f) ? "yes" : "",
+                     is_settable(oxm) ? "yes" : "", needs);
     }
   });
 }
@@ -174,10 +194,11 @@ void put_errors(std::string& out) {
     return version == Version::k10 ? fmt::format("{} {}, {}", who, numbers.type, numbers.code)
                                    : fmt::format("{} {}", who, numbers.code);
   };
-  table(out, "Errors", "| error | 1.0 | 1.3 | 1.4, 1.5 |", [&] {
+  table(out, "Errors", "| error | 1.0 | 1.3 | 1.4 | 1.5 |", [&] {
     for (const OfErrorCode code : kErrors)
-      fmt::format_to(std::back_inserter(out), "| `{}` | {} | {} | {} |\n", numbers_of(code).name,
-                     show(code, Version::k10), show(code, Version::k13), show(code, Version::k15));
+      fmt::format_to(std::back_inserter(out), "| `{}` | {} | {} | {} | {} |\n", numbers_of(code).name,
+                     show(code, Version::k10), show(code, Version::k13), show(code, Version::k14),
+                     show(code, Version::k15));
   });
 }
 

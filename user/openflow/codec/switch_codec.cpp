@@ -2,6 +2,7 @@
 #include "user/openflow/codec/switch_codec.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace shunt::openflow {
 namespace {
@@ -99,13 +100,12 @@ void encode_role(Writer& out, Role role, std::optional<std::uint64_t> generation
 }
 
 // OpenFlow 1.3.5 section 6.3.4, and Open vSwitch's for what packets in a group or action set ask for.
-AsyncConfig default_async_config(Version version) {
+AsyncConfig default_async_config() {
   AsyncConfig config;
   const auto at = [](AsyncKind kind) { return static_cast<std::size_t>(kind); };
   constexpr std::uint32_t kNoMatch = 1 << 0, kAction = 1 << 1, kActionSet = 1 << 3, kGroup = 1 << 4,
                           kPacketOut = 1 << 5;
   config.master[at(AsyncKind::kPacketIn)] = kNoMatch | kAction | kActionSet | kGroup | kPacketOut;
-  if (version == Version::k10) config.master[at(AsyncKind::kPacketIn)] |= 1 << 2;
   config.master[at(AsyncKind::kPortStatus)] = config.slave[at(AsyncKind::kPortStatus)] = 7;
   config.master[at(AsyncKind::kFlowRemoved)] = 0x3f;
   config.master[at(AsyncKind::kRoleStatus)] = config.slave[at(AsyncKind::kRoleStatus)] = 7;
@@ -113,36 +113,52 @@ AsyncConfig default_async_config(Version version) {
   return config;
 }
 
-void decode_async(Bytes body, bool with_properties, AsyncConfig& config) {
+namespace {
+
+// The reasons that there are, by kind: the older form has what it says beyond them left out.
+constexpr std::array<std::uint32_t, kAsyncKinds> kReasons{0x3f, 0x07, 0x3f, 0x07, 0x18, 0x03, 0x03, 0x7f};
+constexpr std::size_t kOldKinds = 3, kKinds14 = 6;
+
+std::size_t kinds_of(Version version) { return version >= Version::k15 ? kAsyncKinds : kKinds14; }
+
+}  // namespace
+
+AsyncConfig decode_async(Bytes body, bool with_properties, Version version, const AsyncConfig& before) {
+  AsyncConfig config = before;
   Reader in{body};
   if (!with_properties) {
-    for (std::size_t kind = 0; kind < 3; ++kind) {
-      config.master[kind] = in.u32();
-      config.slave[kind] = in.u32();
+    for (std::size_t kind = 0; kind < kOldKinds; ++kind) {
+      config.master[kind] = in.u32() & kReasons[kind];
+      config.slave[kind] = in.u32() & kReasons[kind];
     }
-    return;
+    return config;
   }
-  AsyncConfig changed = config;
-  constexpr std::size_t kPropertyHeader = 4;
-  while (in.left() >= kPropertyHeader) {
-    const std::uint16_t type = in.u16(), size = in.u16();
-    if (size != kPropertyHeader + 4)
-      throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
-    if (type >= 2 * kAsyncKinds) throw OfError(OfErrorCode::kBadProperty, "no property {}", type);
-    (type % 2 == 0 ? changed.slave : changed.master)[type / 2] = in.u32();
-  }
-  config = changed;
+  constexpr std::uint16_t kFirstExperimenter = 0xfffe;
+  std::array<bool, 2 * kAsyncKinds> given{};
+  for_each_property(in, [&](std::uint16_t type, Reader& value) {
+    if (type >= kFirstExperimenter)
+      throw OfError(OfErrorCode::kPropertyBadExperimenter, "no experimenter's messages are sent");
+    if (type >= 2 * kinds_of(version)) throw OfError(OfErrorCode::kBadProperty, "no property {}", type);
+    if (value.left() != 4)
+      throw OfError(OfErrorCode::kPropertyBadLength, "property {} with {} bytes", type, value.left());
+    if (std::exchange(given[type], true)) throw OfError(OfErrorCode::kPropertyTwice, "property {} twice", type);
+    const std::uint32_t mask = value.u32();
+    if ((mask & ~kReasons[type / 2]) != 0)
+      throw OfError(OfErrorCode::kAsyncInvalid, "property {}: mask {:#x} has unknown reasons", type, mask);
+    (type % 2 == 0 ? config.slave : config.master)[type / 2] = mask;
+  });
+  return config;
 }
 
-void encode_async(Writer& out, const AsyncConfig& config, bool with_properties) {
-  if (!with_properties) {
-    for (std::size_t kind = 0; kind < 3; ++kind) {
+void encode_async(Writer& out, const AsyncConfig& config, Version version) {
+  if (version < Version::k14) {
+    for (std::size_t kind = 0; kind < kOldKinds; ++kind) {
       out.u32(config.master[kind]);
       out.u32(config.slave[kind]);
     }
     return;
   }
-  for (std::uint16_t type = 0; type < 2 * kAsyncKinds; ++type) {
+  for (std::uint16_t type = 0; type < 2 * kinds_of(version); ++type) {
     const Tlv tlv{out, type};
     out.u32((type % 2 == 0 ? config.slave : config.master)[type / 2]);
   }

@@ -50,9 +50,11 @@ enum class AsyncKind : std::uint8_t {
   kFlowRemoved,
   kRoleStatus,
   kTableStatus,
-  kRequestForward
+  kRequestForward,
+  kFlowStats,  // these two: OpenFlow 1.5; there is nothing to be told of them
+  kControllerStatus,
 };
-inline constexpr std::size_t kAsyncKinds = 6;
+inline constexpr std::size_t kAsyncKinds = 8;
 struct AsyncConfig {
   std::array<std::uint32_t, kAsyncKinds> master{}, slave{};
   [[nodiscard]] bool wants(AsyncKind kind, unsigned reason, Role role) const {
@@ -60,9 +62,11 @@ struct AsyncConfig {
     return reason < 32 && (masks[static_cast<std::size_t>(kind)] >> reason & 1) != 0;
   }
 };
-[[nodiscard]] AsyncConfig default_async_config(Version version);
-// What `body` says, put into `config`; with_properties: OpenFlow 1.4's form, and NXT_SET_ASYNC_CONFIG2.
-void decode_async(Bytes body, bool with_properties, AsyncConfig& config);
-void encode_async(Writer& out, const AsyncConfig& config, bool with_properties);
+[[nodiscard]] AsyncConfig default_async_config();
+// `before`, changed to what `body` says; with_properties: OpenFlow 1.4's form, and NXT_SET_ASYNC_CONFIG2.
+[[nodiscard]] AsyncConfig decode_async(Bytes body, bool with_properties, Version version, const AsyncConfig& before);
+void encode_async(Writer& out, const AsyncConfig& config, Version version);
+
+enum class ForwardReason : std::uint8_t { kGroupMod, kMeterMod };  // ofp_requestforward_reason
 
 }  // namespace shunt::openflow

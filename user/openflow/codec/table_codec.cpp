@@ -8,7 +8,6 @@
 namespace shunt::openflow {
 namespace {
 
-constexpr std::uint8_t kAllTables = 0xff;
 constexpr std::uint32_t kDeprecatedConfig = 3;                  // OFPTC_DEPRECATED_MASK
 constexpr std::uint32_t kEviction = 1 << 2, kVacancy = 1 << 3;  // OFPTC_*
 constexpr std::uint16_t kEvictionProperty = 2, kVacancyProperty = 3;
@@ -23,7 +22,7 @@ std::uint32_t config_of(const TableFigures& figures, Version version) {
   return (figures.config.evict ? kEviction : 0) | (figures.vacancy ? kVacancy : 0);
 }
 
-Vacancy read_vacancy(Reader property) {
+Vacancy read_vacancy(Reader& property) {
   const Vacancy vacancy{property.u8(), property.u8()};
   if (vacancy.down > vacancy.up || vacancy.up > 100)
     throw OfError(OfErrorCode::kPropertyBadValue, "vacancy of {} to {} percent", vacancy.down, vacancy.up);
@@ -46,17 +45,12 @@ TableMod decode_table_mod(Bytes body, Version version) {
   if (version < Version::k14) return mod;
   mod.evict = (config & kEviction) != 0;
   mod.tells_vacancy = (config & kVacancy) != 0;
-  while (!in.done()) {
-    constexpr std::size_t kHeader = 4;
-    const std::uint16_t type = in.u16(), size = in.u16();
-    if (size < kHeader) throw OfError(OfErrorCode::kPropertyBadLength, "property {} of {} bytes", type, size);
-    const Reader property = in.part(size - kHeader, OfErrorCode::kPropertyBadLength);
+  for_each_property(in, [&](std::uint16_t type, Reader& property) {
     if (type == kVacancyProperty)
       mod.vacancy = read_vacancy(property);
     else if (type != kEvictionProperty)  // whose flags are what eviction goes by here, and cannot be chosen
       throw OfError(OfErrorCode::kBadProperty, "no property {}", type);
-    in.align(8);
-  }
+  });
   return mod;
 }
 
@@ -174,7 +168,7 @@ void encode_table_features(Writer& out, const TableFigures& figures, Version ver
   out.text(name_of_table(figures), 32);
   out.u64(~std::uint64_t{0});
   out.u64(~std::uint64_t{0});
-  out.u32(version >= Version::k14 ? kEviction | kVacancy : kDeprecatedConfig);
+  out.u32(version >= Version::k14 ? kEviction | kVacancy : 0);
   out.u32(figures.config.max_rules.value_or(kMaxTableRules));
 
   const auto writable = [](const Field& f) { return f.writable && f.id != FieldId::kVlanTci; };
