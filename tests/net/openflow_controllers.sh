@@ -40,6 +40,11 @@ for version in OpenFlow10 OpenFlow13; do
   equal "table 0's own setting" drop "$(json 'next((t["miss"] for t in d["tables"] if t["table"] == 0), "drop")' table list br0)"
   expect_ping a 10.0.0.3
   shunt flow list br0 | grep -q 'idle_timeout=60' || fail "the controller has set no rule: $(shunt flow list br0)"
+  meetings() { grep -c 'controller tcp:127.0.0.1:6653 is connected' "$RUNDIR/shuntd.log"; }
+  met=$(meetings)
+  meets_again() { [ "$(meetings)" -gt "$met" ]; }
+  shunt bridge set br0 --datapath-id "00000000000000${version:8:2}"
+  wait_until 5 "the controller meets the bridge by its new datapath id" meets_again
   end_controller
   shunt controller del br0
   shunt flow replace br0 'priority=0,actions=NORMAL'

@@ -41,9 +41,11 @@ for VERSION in OpenFlow10 OpenFlow13 OpenFlow14 OpenFlow15; do
   note "$VERSION: replace and diff"
   table=table=9,
   [ "$VERSION" != OpenFlow10 ] || table= # in OpenFlow 1.0 ovs-ofctl replaces rules without a table only
-  printf '%s\n' 'priority=7,arp,actions=NORMAL' 'priority=6,ip,actions=NORMAL' "${table}priority=5,udp,tp_dst=53,actions=drop" >"$RUNDIR/wanted"
+  printf '%s\n' 'priority=7,arp,actions=NORMAL' 'priority=6,ip,actions=NORMAL' "${table}priority=5,udp,tp_dst=53,actions=drop" \
+    'priority=8,arp,arp_op=9,actions=move:NXM_OF_ARP_OP[]->NXM_NX_REG0[0..15],push:NXM_OF_ARP_OP[],IN_PORT' \
+    'priority=8,udp,tp_dst=9,actions=multipath(nw_dst,50,modulo_n,2,0,NXM_NX_REG0[]),output:NXM_NX_REG0[0..15]' >"$RUNDIR/wanted"
   ofctl replace-flows "$MGMT" "$RUNDIR/wanted"
-  equal "rules" 3 "$(rules | wc -l)"
+  equal "rules" 5 "$(rules | wc -l)"
   ofctl diff-flows "$MGMT" "$RUNDIR/wanted" || fail "rules differ from what was asked for"
   expect_ping a 10.0.0.3
 
@@ -51,6 +53,14 @@ for VERSION in OpenFlow10 OpenFlow13 OpenFlow14 OpenFlow15; do
   # (what ovs-ofctl lets through)
   refused 1 'OFPT_ERROR|already|overlap' ofctl add-flow "$MGMT" 'check_overlap,priority=7,actions=drop'
 done
+
+note "OpenFlow10: groups"
+VERSION=OpenFlow10
+shunt group add br0 'group_id=9,type=all,bucket=output:2'
+ofctl dump-groups "$MGMT" | grep -q 'group_id=9,type=all,bucket=.*actions=output:2' || fail "no group: $(ofctl dump-groups "$MGMT")"
+ofctl dump-group-stats "$MGMT" | grep -q 'group_id=9,' || fail "no group statistics: $(ofctl dump-group-stats "$MGMT")"
+ofctl dump-group-features "$MGMT" | grep -q 'max_groups=' || fail "no group features"
+shunt group del br0 group_id=9
 
 for VERSION in OpenFlow13 OpenFlow14 OpenFlow15; do
   note "$VERSION: groups and meters"
@@ -84,7 +94,7 @@ for VERSION in OpenFlow13 OpenFlow14 OpenFlow15; do
   refused 1 'OFPFMFC_OVERLAP' ofctl --bundle add-flows "$MGMT" "$RUNDIR/bad"
   equal "rules after a bundle that failed" 2 "$(rules | wc -l)"
   ofctl --bundle replace-flows "$MGMT" "$RUNDIR/wanted"
-  equal "rules" 3 "$(rules | wc -l)"
+  equal "rules" 5 "$(rules | wc -l)"
 done
 
 VERSION=OpenFlow13
