@@ -100,7 +100,7 @@ shunt config load "$RUNDIR/two.toml" >/dev/null
 add_guest c 10.0.0.4/24
 attach c
 shunt flow add br0 'priority=99,tcp,tp_dst=99,actions=drop'
-shunt port set br0 a --flood off
+shunt port set br0 a --flood off >/dev/null
 expect_ping c 10.0.0.2
 background c ping -n -q -i 0.01 -c 100 10.0.0.2 >"$RUNDIR/ping"
 ping=$CHILD
