@@ -167,7 +167,7 @@ TEST_SUITE("translate: fields") {
     auto remarking = std::make_shared<Meter>(*sw.meters[1]);
     remarking->config.bands.push_back({.type = SHUNT_BAND_DSCP_REMARK, .rate = 1, .precedence = 1});
     sw.meters[1] = remarking;
-    CHECK(text(sw.run(key)) == "meter:3 " + set_text(SHUNT_FIELD_NW_TOS, "28", "fc") + " 2");
+    CHECK(text(sw.run(key)) == "meter:3 " + set_text(SHUNT_FIELD_IP_TOS, "28", "fc") + " 2");
   }
 
   TEST_CASE("queues are said before the outputs that they hold for, once") {
