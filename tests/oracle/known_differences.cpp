@@ -184,7 +184,7 @@ bool one_begins_other(Bytes a, Bytes b) {
 // A few tags or labels longer or shorter, and else the same.
 bool differ_by_cut(const Bytes& a, const Bytes& b) {
   constexpr std::size_t kMinFrame = 60, kMostTagsAndLabels = 6;
-  const auto [shorter, longer] = std::minmax(a.size(), b.size());
+  const auto [shorter, longer] = std::minmax({a.size(), b.size()});
   const bool whole_tags = shorter == kMinFrame || (longer - shorter) % 4 == 0;
   return whole_tags && longer - shorter <= kMostTagsAndLabels * 4 && one_begins_other(a, b);
 }
