@@ -203,7 +203,7 @@ TEST_SUITE("encode") {
     CHECK(one.actions[0].type == SHUNT_ACT_METER);
     CHECK(one.actions[0].arg == 3);
     CHECK((one.flags & SHUNT_FLOW_SINGLE_OUTPUT) == 0);
-    const Encoded flood = encode_actions({simple(SHUNT_ACT_METER, 3), output_to(2), push_vlan(10), output_to(3)});
+    const Encoded flood = encode_actions({simple(SHUNT_ACT_METER, 3), push_vlan(10), output_to(2), output_to(3)});
     CHECK(flood.in_kernel);
     CHECK(flood.actions.size() == 3);
     check_userspace(encode_actions({output_to(2), simple(SHUNT_ACT_METER, 3), output_to(3)}));
