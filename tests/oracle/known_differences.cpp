@@ -181,12 +181,11 @@ bool one_begins_other(Bytes a, Bytes b) {
   return std::equal(a.begin(), a.end(), b.begin());
 }
 
-// A few tags or labels longer or shorter, and else the same.
+// A few tags or labels longer or shorter, or cut within them, and else the same.
 bool differ_by_cut(const Bytes& a, const Bytes& b) {
-  constexpr std::size_t kMinFrame = 60, kMostTagsAndLabels = 6;
+  constexpr std::size_t kMostTagsAndLabels = 6;
   const auto [shorter, longer] = std::minmax({a.size(), b.size()});
-  const bool whole_tags = shorter == kMinFrame || (longer - shorter) % 4 == 0;
-  return whole_tags && longer - shorter <= kMostTagsAndLabels * 4 && one_begins_other(a, b);
+  return longer - shorter <= kMostTagsAndLabels * 4 && one_begins_other(a, b);
 }
 
 // Without those of its tags that come behind the first `left`.
