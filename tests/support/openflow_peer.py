@@ -88,7 +88,9 @@ class Peer:
     def error(self):
         """The type and code of the next error; an experimenter's (OpenFlow 1.3 says so of bundles) is its code."""
         while True:
-            kind, _, body = self.read()
+            kind, xid, body = self.read()
+            if kind == ECHO_REQUEST:
+                self.send(message(ECHO_REPLY, body, xid))
             if kind == ERROR:
                 return struct.unpack_from("!HH", body)
 
