@@ -53,6 +53,11 @@ std::string refusal(Action action) {
   return "";
 }
 
+// Ends in an orderly way: else what was there before it is kept.
+struct Heir : Datapath {
+  explicit Heir(const Options& options) : Datapath{options} { keep(false); }
+};
+
 struct Veth {
   std::string name;
   explicit Veth(std::string n) : name{std::move(n)} {
@@ -154,7 +159,7 @@ TEST_SUITE("loader") {
     }
     REQUIRE(Datapath::query(veth.ifindex()).id == program);
     SUBCASE("of the same build: nothing is swapped") {
-      Datapath second{lean(instance)};
+      Heir second{lean(instance)};
       CHECK(second.inherited());
       CHECK(second.config().hash_seed == seed);
       CHECK(second.flows[7].head.mask == 42);
@@ -167,7 +172,7 @@ TEST_SUITE("loader") {
       CHECK(!second.holds_link(other.ifindex()));
     }
     SUBCASE("with more features: the program is swapped, the maps stay") {
-      Datapath second{lean(instance)};
+      Heir second{lean(instance)};
       second.require_features(second.features() | SHUNT_FEATURE_MPLS);
       second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).id != program);
@@ -182,7 +187,7 @@ TEST_SUITE("loader") {
         SUBCASE("pins") { mapped[0].program_id += 1; }
         SUBCASE("features") { mapped[0].config.features |= SHUNT_FEATURE_MPLS, mapped[0].program_id = 0; }
       }
-      Datapath second{lean(instance)};
+      Heir second{lean(instance)};
       CHECK(second.inherited());
       CHECK(Datapath::query(veth.ifindex()).id == program);
       second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
@@ -197,7 +202,7 @@ TEST_SUITE("loader") {
             check(bpf_obj_get((fs::path{SHUNT_PIN_ROOT} / instance / SHUNT_MAP_LAYOUT).c_str()), "layout")};
         MappedArray<shunt_layout>{layout.get(), 1, "layout"}[0].version += 1;
       }
-      Datapath second{options};
+      Heir second{options};
       CHECK(!second.inherited());
       CHECK(second.flows[7].head.mask == 0);
       CHECK(Datapath::query(veth.ifindex()).id == program);  // until the new maps are ready
@@ -206,10 +211,11 @@ TEST_SUITE("loader") {
       CHECK(Datapath::query(veth.ifindex()).id != 0);
     }
     SUBCASE("in another mode: attached anew") {
-      Datapath second{lean(instance)};
+      Heir second{lean(instance)};
       second.attach(veth.ifindex(), veth.name, XdpMode::kGeneric);
       CHECK(Datapath::query(veth.ifindex()).generic);
     }
+    CHECK(!fs::exists(fs::path{SHUNT_PIN_ROOT} / instance));
   }
 
   TEST_CASE("pins of a daemon that died and cannot be taken over are replaced, its programs detached") {
@@ -228,7 +234,7 @@ TEST_SUITE("loader") {
       REQUIRE(bpf_obj_pin(map.get(), (directory / "flows").c_str()) == 0);
     }
     REQUIRE(Datapath::query(veth.ifindex()).id != 0);
-    Datapath datapath{small(instance)};
+    Heir datapath{small(instance)};
     SUBCASE("where it has the port again") {
       datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).name == "shunt_switch");
