@@ -84,6 +84,10 @@ shunt_action make_action(shunt_action_type type, std::uint8_t field, std::uint32
   return action;
 }
 
+bool has_interface(DpPort port, const PortOutputs& ports) {
+  return port.value < ports.size() && ports[port.value].ifindex.value != 0;
+}
+
 bool all_ports_differ(std::vector<Output> outputs) {
   std::sort(outputs.begin(), outputs.end(), [](const Output& a, const Output& b) { return a.port < b.port; });
   return std::adjacent_find(outputs.begin(), outputs.end(),
@@ -267,7 +271,7 @@ Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs
   // Outputs that lead nowhere: a port whose interface is gone; back out of the input port without having been told so.
   bool gone = false;
   std::erase_if(parts.outputs, [&](const Output& output) {
-    const bool missing = output.port.value >= ports.size() || ports[output.port.value].ifindex.value == 0;
+    const bool missing = !has_interface(output.port, ports);
     gone = gone || missing;
     return missing || (output.port == in_port && !output.to_in_port);
   });
@@ -280,6 +284,16 @@ Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs
   const Output& only = parts.outputs.front();
   return finish(parts, only.edits, only.truncate,
                 make_action(SHUNT_ACT_OUTPUT, only.to_in_port && only.port == in_port, only.port.value), {});
+}
+
+std::vector<DpPort> sent_to(const Translation& translation, DpPort in_port, const PortOutputs& ports) {
+  std::vector<DpPort> list;
+  for (const shunt_action& action : translation.actions) {
+    const DpPort port{action.arg};
+    if (action.type == SHUNT_ACT_OUTPUT && has_interface(port, ports) && (port != in_port || action.field == 1))
+      list.push_back(port);
+  }
+  return list;
 }
 
 std::uint32_t features_of(const FlowMask& mask, const Encoded& encoded) {

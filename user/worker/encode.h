@@ -42,6 +42,8 @@ struct Encoded {
 };
 
 [[nodiscard]] Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs& ports);
+// Where a flow that the kernel runs sends its packets: all get the same bytes. Outputs that lead nowhere are left out.
+[[nodiscard]] std::vector<DpPort> sent_to(const Translation& translation, DpPort in_port, const PortOutputs& ports);
 // One USERSPACE action with that reason.
 [[nodiscard]] Encoded encode_userspace(shunt_upcall_reason reason);
 

@@ -6,7 +6,6 @@
 #include "user/worker/affected.h"
 #include "user/worker/credit.h"
 #include "user/worker/revalidator_impl.h"
-#include "user/worker/sent_forms.h"
 
 namespace shunt {
 namespace {
@@ -284,18 +283,13 @@ void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTa
     (void)options.events->push(options.workers, LearnEvent{flow.translation});
 }
 
-// By output port, as the kernel sent it: the frame's length differs from output to output by the tags between them, and
-// `delta` is that of the longest form (encode.h).
+// By output port, as the kernel sent it.
 void Revalidator::Impl::count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
-  const std::vector<SentForm> forms = sent_forms(*flow.translation, DpPort{flow.port}, table.outputs());
-  int longest = forms.empty() ? 0 : forms.front().delta;
-  for (const SentForm& form : forms) longest = std::max(longest, form.delta);
   const std::uint64_t packets = counted.packets - counted.lost;
   const std::uint64_t bytes = counted.bytes + static_cast<std::uint64_t>(counted.delta);
-  for (const SentForm& form : forms) {
-    const auto shorter = static_cast<std::uint64_t>(longest - form.delta);
-    transmitted[form.port.value].packets.fetch_add(packets, std::memory_order_relaxed);
-    transmitted[form.port.value].bytes.fetch_add(bytes - packets * shorter, std::memory_order_relaxed);
+  for (const DpPort port : sent_to(*flow.translation, DpPort{flow.port}, table.outputs())) {
+    transmitted[port.value].packets.fetch_add(packets, std::memory_order_relaxed);
+    transmitted[port.value].bytes.fetch_add(bytes, std::memory_order_relaxed);
   }
 }
 
