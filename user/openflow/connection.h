@@ -37,7 +37,6 @@ class Connection {
 
   [[nodiscard]] Session& session() { return session_; }
   [[nodiscard]] const Session& session() const { return session_; }
-  [[nodiscard]] TimePoint since() const { return since_; }
 
  private:
   static constexpr std::size_t kReadSize = 64 << 10;

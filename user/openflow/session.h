@@ -187,6 +187,7 @@ class Session {
   void bundle_control(std::uint32_t xid, Bytes body, Bytes message);
   void bundle_add(std::uint32_t xid, Bytes body, Bytes message);
   void commit_bundle(const Bundle& bundle);
+  void forward_groups(const Bundle& bundle, std::span<const Modification> mods);
   // `at`: the message that is looked at.
   void read_bundle(const Bundle& bundle, Bundled& bundled, std::size_t& at) const;
   void note_port(const PortMod& mod, std::span<const PortStatus> ports, std::size_t message, Bundled& bundled) const;

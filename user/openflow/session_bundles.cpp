@@ -157,7 +157,19 @@ void Session::commit_bundle(const Bundle& bundle) {
     }
     throw OfError(OfErrorCode::kBundleMessageFailed, "a message of the bundle: {}", error.what());
   }
+  forward_groups(bundle, bundled.mods);
   for (Bundled::Packet& each : bundled.packets) send_out(std::move(each.packet), each.buffer);
+}
+
+// To the controllers that hear of each other's requests, as if each had come by itself.
+void Session::forward_groups(const Bundle& bundle, std::span<const Modification> mods) {
+  for (const Modification& each : mods) {
+    const auto* mod = std::get_if<GroupMod>(&each);
+    if (mod == nullptr) continue;
+    const std::uint32_t xid = read_header(bundle.messages[mod->line - 1]).xid;
+    agent_.forward_request(main(), ForwardReason::kGroupMod,
+                           [&](Writer& out, Version version) { encode_group_mod(out, *mod, version, xid); });
+  }
 }
 
 // Checks all that can be checked before anything is changed.

@@ -284,14 +284,34 @@ TEST_SUITE("openflow session: asynchronous messages") {
     group.group = 7;
     Writer request;
     encode_group_mod(request, group, Version::k13, 77);
+    Writer expected;
+    {
+      const MessageScope message{expected, Version::k14, MessageKind::kRequestForward, 0};
+      encode_group_mod(expected, group, Version::k14, 77);
+    }
     SUBCASE("a group") {
       talk.send(request);
       CHECK(talk.replies().empty());
-      Writer expected;
-      {
-        const MessageScope message{expected, Version::k14, MessageKind::kRequestForward, 0};
-        encode_group_mod(expected, group, Version::k14, 77);
-      }
+      const auto told = hears.replies();
+      CHECK(told == Body(expected.bytes().begin(), expected.bytes().end()));
+    }
+    SUBCASE("a group in a bundle, when that is committed") {
+      const auto bundle = [&](MessageKind kind, std::uint16_t command, Bytes bundled) {
+        Writer out;
+        {
+          const MessageScope message{out, Version::k13, kind, 77};
+          out.u32(1);
+          out.u16(command);
+          out.u16(3);
+          out.put(bundled);
+        }
+        talk.send(out);
+      };
+      bundle(MessageKind::kBundleControl, 0, {});
+      bundle(MessageKind::kBundleAdd, 0, request.bytes());
+      CHECK(hears.replies().empty());
+      bundle(MessageKind::kBundleControl, 4, {});
+      CHECK(talk.replies().size() == 2);
       const auto told = hears.replies();
       CHECK(told == Body(expected.bytes().begin(), expected.bytes().end()));
     }
