@@ -255,6 +255,17 @@ static __always_inline int execute_output(struct shunt_packet* packet, const str
   return verdict;
 }
 
+/* What the exact-match cache answered. */
+static __always_inline int execute_microflow(struct shunt_packet* packet, __u32 slot, __u32 output, __u32 tags) {
+  int verdict;
+
+  packet->stats->exact_hits++;
+  count_flow(slot, packet->len);
+  verdict = output_to_port(packet->stats, output, packet->len, tags);
+  if (SHUNT_UNLIKELY(verdict != XDP_REDIRECT)) count_delta(slot, packet->len, 0);
+  return verdict;
+}
+
 static __always_inline int execute(struct shunt_packet* packet, const struct shunt_flow* flow) {
   /* Where no daemon listens nothing is on its way, whatever one that died has left uncounted. */
   if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key) &&

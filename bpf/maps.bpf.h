@@ -55,6 +55,13 @@ struct {
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct shunt_microflow);
+} microflows SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, SHUNT_HINT_BUCKETS);
   __type(key, __u32);
   __type(value, struct shunt_hint_bucket);

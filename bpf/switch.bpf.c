@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The fast path. A packet meets, in this order: its port, the parser, the exact-match level, the megaflow level, and
+ * The fast path. A packet meets, in this order: its port, the exact-match cache, the parser, the megaflow level, and
  * the actions of the flow that answers; without one it goes up to userspace. Each step is a header of this folder.
  */
 #include "bpf/datapath/act.h"
@@ -12,13 +12,14 @@
 #include "bpf/execute.bpf.h"
 #include "bpf/maps.bpf.h"
 #include "bpf/megaflow.bpf.h"
+#include "bpf/microflow.bpf.h"
 #include "bpf/stats.bpf.h"
 #include "bpf/upcall.bpf.h"
 
 /* Where the packet came in. False: on no port. */
 static __always_inline int find_port(struct shunt_packet* packet) {
   __u32 ifindex = packet->ctx->ingress_ifindex;
-  __u32 zero = 0, i;
+  __u32 i;
 
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_IFINDEX_PROBES; i++) {
@@ -29,8 +30,7 @@ static __always_inline int find_port(struct shunt_packet* packet) {
       packet->in_port = slot->port;
       packet->port = bpf_map_lookup_elem(&ports, &packet->in_port);
       packet->stats = stats_of(packet->in_port);
-      packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
-      return packet->port && packet->stats && packet->scratch;
+      return packet->port && packet->stats;
     }
   }
   return 0;
@@ -58,13 +58,17 @@ static __always_inline struct shunt_flow* lookup(struct shunt_packet* packet) {
   return flow;
 }
 
-/* From a packet that came in on a port to its verdict. */
-static __always_inline int forward(struct shunt_packet* packet) {
-  struct shunt_headers* headers = &packet->scratch->headers;
+/* The parser, the megaflow level, and what the flow says. */
+static __always_inline int forward_by_key(struct shunt_packet* packet, const struct shunt_plain* plain) {
   struct xdp_md* ctx = packet->ctx;
   enum shunt_drop_reason reason;
+  struct shunt_headers* headers;
   struct shunt_flow* flow;
+  __u32 zero = 0;
 
+  packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
+  if (!packet->scratch) return XDP_DROP;
+  headers = &packet->scratch->headers;
   reason = shunt_parse(ctx, packet->len, packet->in_port, shunt_config.features, &packet->scratch->key, headers);
   if (reason != SHUNT_DROP_NONE) return drop(packet->stats, reason);
   if (SHUNT_UNLIKELY(headers->flags & SHUNT_HEADERS_CUT))
@@ -76,9 +80,31 @@ static __always_inline int forward(struct shunt_packet* packet) {
       headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
     return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_CHECKSUM);
   flow = lookup(packet);
-  if (flow) return execute(packet, flow);
+  if (flow) {
+    if (plain->valid) microflow_remember(plain, flow, packet->in_port);
+    return execute(packet, flow);
+  }
   packet->stats->misses++;
   return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_MISS);
+}
+
+/* From a packet that came in on a port to its verdict. */
+static __always_inline int forward(struct shunt_packet* packet) {
+  struct shunt_plain plain;
+  int output = -1;
+  __u32 slot, way;
+
+  plain_key(packet, &plain);
+  if (plain.valid) {
+#pragma unroll
+    for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
+      const struct shunt_microflow* m = microflow_at(plain.hash, way);
+
+      if (m) output = microflow_answer(m, &plain, packet->in_port, &slot);
+      if (output >= 0) return execute_microflow(packet, slot, (__u32)output, plain.tags);
+    }
+  }
+  return forward_by_key(packet, &plain);
 }
 
 SEC("xdp.frags")

@@ -5,7 +5,8 @@
  *   megaflows     HASH    masked key -> verdict: the flow table, complete; what bpftool shows and a restart adopts
  *   flows         ARRAY   slot -> the same flow, laid out for one or two cache lines a hit
  *   flow_index    ARRAY   hash of a masked key -> slot, behind a 32-bit tag; derived from megaflows
- *   flow_hints    ARRAY   hash of a full key -> slot: the exact-match level, filled by the kernel; a hint is verified
+ *   microflows    ARRAY   what a plain packet's headers say -> verdict: the exact-match cache, filled by the kernel
+ *   flow_hints    ARRAY   hash of a full key -> slot, for packets that are not plain; filled by the kernel; a hint is verified
  *   flow_counters ARRAY   [cpu * flow_limit + slot]: what each CPU counted
  *   flow_deltas   ARRAY   [cpu * flow_limit + slot]: where what was sent is not what was counted
  *   masks         ARRAY   mask number -> the words it keeps
@@ -38,7 +39,7 @@ struct shunt_flow_head {
 	__u16 output;     /* SINGLE_OUTPUT: datapath port */
 	__u8 action_count;
 	__u8 flags; /* SHUNT_FLOW_* */
-	__u16 zero;
+	__u16 fields; /* SHUNT_PLAIN_*: what the mask looks at */
 };
 SHUNT_MAP_TYPE(struct shunt_flow_head, 16);
 
@@ -95,6 +96,48 @@ struct shunt_hint_bucket {
 	__u64 entry[SHUNT_HINTS];
 };
 SHUNT_MAP_TYPE(struct shunt_hint_bucket, 64);
+
+/*
+ * The exact-match cache. A packet is plain where an IPv4 header has neither options nor fragments, and at most one tag
+ * of 802.1Q is before the type that says so; of other types only Ethernet and the tag are looked at. A plain packet's key
+ * is what it has of the fields that flows of its port look at (shunt_port.microflows), whole: no masks.
+ */
+enum {
+	SHUNT_PLAIN_DST = 1 << 0,
+	SHUNT_PLAIN_SRC = 1 << 1,
+	SHUNT_PLAIN_TYPE = 1 << 2,
+	SHUNT_PLAIN_VLAN = 1 << 3,
+	SHUNT_PLAIN_IP_SRC = 1 << 4,
+	SHUNT_PLAIN_IP_DST = 1 << 5,
+	SHUNT_PLAIN_PROTO = 1 << 6,
+	SHUNT_PLAIN_TOS = 1 << 7,
+	SHUNT_PLAIN_PORTS = 1 << 8,
+	SHUNT_PLAIN_TCP_FLAGS = 1 << 9,
+	SHUNT_PLAIN_NOT_IPV4 = 1 << 10, /* what IPv4 packets all have alike: IPv6's, ARP's, ND's and MPLS' fields */
+	SHUNT_PLAIN_OTHER = 1 << 11,    /* what no key of this cache holds: TTL, the hash of select groups */
+	SHUNT_PLAIN_ON = 1 << 15,       /* in shunt_port.microflows: the cache may be asked */
+};
+#define SHUNT_PLAIN_L2 (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_TYPE | SHUNT_PLAIN_VLAN)
+#define SHUNT_PLAIN_L4 (SHUNT_PLAIN_PORTS | SHUNT_PLAIN_TCP_FLAGS)
+#define SHUNT_PLAIN_L3 (SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST | SHUNT_PLAIN_PROTO | SHUNT_PLAIN_TOS | SHUNT_PLAIN_L4)
+
+#define SHUNT_PLAIN_WORDS 4
+
+/*
+ * microflows: an element, one cache line. Several CPUs may write it at once: `check` is made of all the rest, so that
+ * what two of them wrote together answers nothing. A flow that goes need not be looked for here: its port's number
+ * changes, and with it what `valid` has to be.
+ */
+struct shunt_microflow {
+	__u64 key[SHUNT_PLAIN_WORDS];
+	__u64 valid; /* shunt_port.microflows when it was written */
+	__u32 slot;
+	__u16 output; /* datapath port */
+	__u16 in_port;
+	__u64 check;
+	__u64 zero;
+};
+SHUNT_MAP_TYPE(struct shunt_microflow, 64);
 
 struct shunt_flow_counters {
 	__u64 packets; /* run here, or handed up for good: what goes up from within a list of actions is userspace's to count */

@@ -27,8 +27,10 @@ struct shunt_port {
 	__u16 masks[SHUNT_PORT_MASKS]; /* by decayed hits, newcomers last */
 	__u32 mtu;          /* of the interface, bytes without the Ethernet header */
 	__u32 zero;
+	__u64 microflows; /* a number that changes whenever a flow goes, << 16, and the SHUNT_PLAIN_* that flows look at */
+	__u64 zeros[7];
 };
-SHUNT_MAP_TYPE(struct shunt_port, 64);
+SHUNT_MAP_TYPE(struct shunt_port, 128);
 
 /* The AF_XDP socket of a port's queue is xsks[port * SHUNT_MAX_QUEUES + queue]. */
 #define SHUNT_XSK_INDEX(port, queue) ((port) * SHUNT_MAX_QUEUES + (queue))
@@ -51,7 +53,7 @@ SHUNT_MAP_TYPE(struct shunt_budget, 16);
 struct shunt_port_stats {
 	__u64 rx_packets;
 	__u64 rx_bytes;
-	__u64 exact_hits;    /* answered by the exact-match level */
+	__u64 exact_hits;    /* answered by the exact-match cache, or by a hint */
 	__u64 megaflow_hits; /* answered by a megaflow look-up */
 	__u64 misses;
 	__u64 lookups;  /* megaflow look-ups tried, found or not */
@@ -95,12 +97,14 @@ struct shunt_config {
 	__u32 features;
 	__u32 flow_limit;        /* slots of `flows`; a CPU's stride in flow_counters */
 	__u32 index_mask;        /* buckets of flow_index - 1 */
+	__u32 microflow_mask;    /* elements of microflows - 1 */
 	__u32 cpu_count;         /* possible CPUs */
+	__u32 zero;
 	__u64 hash_seed;         /* random */
 	__u64 hash_multiplier;   /* random, odd */
 	__u64 jiffies_per_second;
 };
-SHUNT_MAP_TYPE(struct shunt_config, 40);
+SHUNT_MAP_TYPE(struct shunt_config, 48);
 
 /*
  * layout: one element. A daemon that finds pinned maps takes them over where version and sizes are its own, with the
@@ -112,6 +116,6 @@ struct shunt_layout {
 	__u64 build; /* what that program was compiled from: a hash of its object file */
 	struct shunt_config config; /* features: what flows may rely on */
 };
-SHUNT_MAP_TYPE(struct shunt_layout, 56);
+SHUNT_MAP_TYPE(struct shunt_layout, 64);
 
 #endif

@@ -174,6 +174,17 @@ void Traffic::fill_lookup_table(std::uint32_t flows) {
   if (error != 0) throw_errno(-error, "baseline's table");
 }
 
+namespace {
+
+// From flow to flow by the golden ratio: each turn meets every flow once, and neighbours in time are none in memory.
+std::uint32_t step_over(std::uint32_t flows) {
+  auto step = static_cast<std::uint32_t>(flows * 0.6180339887);
+  while (std::gcd(step, flows) != 1) step++;
+  return step % flows;
+}
+
+}  // namespace
+
 void Traffic::send_to(const Lane& lane, std::uint32_t flows, std::uint64_t rate) {
   volatile generator& settings = programs_->bss->generator;
   settings.ifindex = 0;
@@ -183,6 +194,7 @@ void Traffic::send_to(const Lane& lane, std::uint32_t flows, std::uint64_t rate)
   settings.allowed = 0;
   settings.rate = rate;
   settings.flows = flows;
+  settings.step = step_over(flows);
   settings.next = 0;
   settings.ifindex = lane.generator_ifindex;
   if (!thread_.joinable()) {

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/bench/bench_network.h"
@@ -28,7 +29,7 @@ struct Plan {
   int rounds = 5;
   std::chrono::milliseconds settle{150}, window{600};
   std::chrono::seconds setups{3};
-  bool only_baselines = false, only_setups = false;
+  bool only_baselines = false, only_setups = false, only_hits = false;
 };
 
 struct Subject {
@@ -74,6 +75,28 @@ Spread spread_of(std::vector<double> values) {
   return {values.front(), values[values.size() / 2], values.back()};
 }
 
+// Of the hits since this was made, those that the exact-match cache answered.
+class ExactShare {
+ public:
+  explicit ExactShare(const Daemon* daemon) : daemon_{daemon} {
+    if (daemon_ != nullptr) before_ = now();
+  }
+  [[nodiscard]] double percent() const {
+    const auto [exact, all] = now();
+    return 100.0 * static_cast<double>(exact - before_.first) / static_cast<double>(all - before_.second);
+  }
+
+ private:
+  const Daemon* daemon_;
+  std::pair<std::uint64_t, std::uint64_t> before_;
+
+  [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> now() const {
+    const nlohmann::json stats = daemon_->shunt_json({"cache", "stats"});
+    const auto exact = stats.at("exact_hits").get<std::uint64_t>();
+    return {exact, exact + stats.at("megaflow_hits").get<std::uint64_t>()};
+  }
+};
+
 void measure_hits(Traffic& traffic, const Daemon* daemon, const std::vector<Subject>& subjects, const Plan& plan) {
   fmt::print("Hits, Mpps (min / median / max of {} rounds in turns); `of A` is the ratio within a round\n\n",
              plan.rounds);
@@ -84,6 +107,7 @@ void measure_hits(Traffic& traffic, const Daemon* daemon, const std::vector<Subj
     std::string cached;
     for (const Subject& subject : subjects)
       if (subject.caches_each_flow) cached = fmt::format("{}", warm_up(traffic, *daemon, subject, flows));
+    const ExactShare share{daemon};
     std::vector<std::vector<double>> rates(subjects.size());
     for (int round = 0; round < plan.rounds; round++)
       for (std::size_t i = 0; i < subjects.size(); i++) rates[i].push_back(measure(traffic, subjects[i], flows, plan));
@@ -97,6 +121,7 @@ void measure_hits(Traffic& traffic, const Daemon* daemon, const std::vector<Subj
                  subjects[i].name, rate.min, rate.median, rate.max, ratio.min, ratio.median, ratio.max, more,
                  subjects[i].caches_each_flow ? "  (" + cached + " flows cached)" : "");
     }
+    if (daemon != nullptr) fmt::print("{:>9}  answered by the exact-match cache: {:.1f} %\n", flows, share.percent());
     std::fflush(stdout);
   }
   traffic.pause();
@@ -163,7 +188,7 @@ void run_all(const Plan& plan) {
   subjects.push_back({"shunt, each flow cached", lanes[3], true});
   warm_up(traffic, daemon, subjects[2], 1);
   if (!plan.only_setups) measure_hits(traffic, &daemon, subjects, plan);
-  measure_setups(traffic, daemon, subjects[3], plan);
+  if (!plan.only_hits) measure_setups(traffic, daemon, subjects[3], plan);
 }
 
 }  // namespace
@@ -183,8 +208,10 @@ int main(int argc, char** argv) {
       plan.only_baselines = true;
     } else if (option == "--only-setups") {
       plan.only_setups = true;
+    } else if (option == "--only-hits") {
+      plan.only_hits = true;
     } else {
-      fmt::print(stderr, "usage: {} [--quick] [--only-baselines] [--only-setups]\n", argv[0]);
+      fmt::print(stderr, "usage: {} [--quick] [--only-baselines] [--only-setups] [--only-hits]\n", argv[0]);
       return 2;
     }
   }

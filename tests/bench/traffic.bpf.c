@@ -75,7 +75,8 @@ SEC("xdp") int bench_generate(struct xdp_md* ctx) {
   if (!frame || out == 0 || !may_send()) return XDP_DROP;
 
   __u32 flow = generator.next;
-  generator.next = flow + 1 >= generator.flows ? 0 : flow + 1;
+  generator.next = flow + generator.step >= generator.flows ? flow + generator.step - generator.flows
+                                                            : flow + generator.step;
   generator.sent++;
 
   __builtin_memcpy(frame->eth_dst, (const void*)generator.eth_dst, 6);

@@ -30,7 +30,8 @@ struct generator {
   __u64 started; /* when this rate began: ns, set by the generator; the runner zeroes it with `sent` */
   __u64 allowed;
   __u32 ifindex; /* where frames go; 0: nowhere, the generator idles */
-  __u32 flows;   /* so many different 5-tuples, in turn */
+  __u32 flows;   /* so many different 5-tuples, each as often as the others */
+  __u32 step;    /* from one to the next, modulo their number, with which it has no divisor in common */
   __u32 next;
   __u8 eth_dst[6];
   __u8 eth_src[6];

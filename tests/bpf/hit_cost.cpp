@@ -64,6 +64,13 @@ void measure_all(std::uint32_t features, const char* name) {
   sw.datapath.ports[1].flags = SHUNT_PORT_HINTS;
   sw.set_union_mask(l2_mask());
   report(sw, "  16 masks, hint", frame);
+  with_masks(sw, frame, 15);
+  sw.use_microflows(1, SHUNT_PLAIN_L2);
+  report(sw, "  16 masks, exact-match cache", frame);
+  sw.use_microflows(1, SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3);
+  report(sw, "  16 masks, exact-match cache, keys to L4", frame);
+  sw.datapath.ports[1].flags = SHUNT_PORT_LOCAL_STACK;
+  report(sw, "  likewise, local stack behind the port", frame);
   with_masks(sw, frame, 0);
   sw.datapath.ports[1].flags = SHUNT_PORT_LOCAL_STACK;
   report(sw, "  1 mask, local stack behind the port", frame);

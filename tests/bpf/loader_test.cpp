@@ -82,6 +82,7 @@ shunt_config small_config(std::uint32_t features) {
   config.features = features;
   config.flow_limit = 64;
   config.index_mask = index_buckets(64) - 1;
+  config.microflow_mask = microflow_elements(64) - 1;
   config.cpu_count = 1;
   return config;
 }
@@ -378,6 +379,8 @@ TEST_SUITE("loader") {
     CHECK(index_buckets(1) == 1024);
     CHECK(index_buckets(200'000) == 131072);
     CHECK(index_buckets(3 * 65536) == 65536);
+    CHECK(microflow_elements(1) == 4096);
+    CHECK(microflow_elements(200'000) == 524'288);
     CHECK(jiffies_per_second() >= 100);
     CHECK(jiffies_per_second() <= 1000);
   }

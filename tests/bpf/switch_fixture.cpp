@@ -16,6 +16,7 @@
 #include "bpf/datapath/mask.h"
 #include "bpf/datapath/parse.h"
 #include "user/base/error.h"
+#include "user/worker/plain_fields.h"
 
 namespace shunt::test {
 
@@ -99,6 +100,10 @@ void Switch::clear_hints() {
     check_libbpf(bpf_map_update_elem(hints.get(), &at, &empty, BPF_ANY), "empty a hint bucket");
 }
 
+void Switch::use_microflows(unsigned port, std::uint32_t fields) {
+  datapath.ports[port].microflows = ++microflows_ << 16 | SHUNT_PLAIN_ON | fields;
+}
+
 UniqueFd Switch::pinned(const char* name) const {
   const std::string path = fmt::format("{}/{}/{}", SHUNT_PIN_ROOT, instance, name);
   return UniqueFd{check(bpf_obj_get(path.c_str()), path)};
@@ -139,6 +144,7 @@ std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key
   flow.head.mask = number;
   flow.head.action_count = static_cast<std::uint8_t>(actions.size());
   flow.head.flags = flags;
+  flow.head.fields = plain_fields(mask);
   std::copy(actions.begin(), actions.end(), flow.actions);
   if (actions.size() == 1 && actions[0].type == SHUNT_ACT_OUTPUT && actions[0].field == 0 &&
       actions[0].arg != key.in_port) {

@@ -59,6 +59,10 @@ class Switch {
   // Empties the exact-match level, which reset() leaves: its hints are verified, but counted.
   void clear_hints();
 
+  // Lets packets of a port be answered by the exact-match cache, under keys of these fields (SHUNT_PLAIN_*); what it
+  // held for the port is void.
+  void use_microflows(unsigned port, std::uint32_t fields);
+
   // Publishes a flow, as last of the port's masks where its mask is new; returns its slot.
   std::uint32_t publish(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,
                         std::uint8_t flags = 0);
@@ -91,6 +95,7 @@ class Switch {
   std::vector<shunt_flow_key> masks_;  // by number
   std::vector<shunt_megaflow_key> published_;
   std::uint32_t next_slot_ = 0;
+  std::uint64_t microflows_ = 0;  // the last number given to a port
 };
 
 // The key that the shared parser makes of a frame, without dp_hash.

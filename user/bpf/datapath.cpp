@@ -39,6 +39,7 @@ shunt_config make_config(const Datapath::Options& options) {
   config.features = options.features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE);
   config.flow_limit = options.flow_limit;
   config.index_mask = index_buckets(options.flow_limit) - 1;
+  config.microflow_mask = microflow_elements(options.flow_limit) - 1;
   config.cpu_count = static_cast<std::uint32_t>(check_libbpf(libbpf_num_possible_cpus(), "count the possible CPUs"));
   if (std::uint64_t{config.flow_limit} * config.cpu_count > kMostCounters)
     throw Error("flow limit {}: at most {} on a machine of {} possible CPUs", options.flow_limit,

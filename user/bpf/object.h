@@ -77,6 +77,8 @@ class SwitchObject {
 
 // Buckets of flow_index for a flow limit: a power of two.
 [[nodiscard]] std::uint32_t index_buckets(std::uint32_t flow_limit);
+// Elements of microflows, likewise: two a flow, 128 bytes.
+[[nodiscard]] std::uint32_t microflow_elements(std::uint32_t flow_limit);
 
 // From now on libbpf speaks through our log.
 void route_libbpf_log();

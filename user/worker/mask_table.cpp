@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "bpf/datapath/mask.h"
+#include "user/worker/plain_fields.h"
 
 namespace shunt {
 
@@ -14,6 +15,7 @@ MaskTable::MaskTable(std::span<shunt_mask> masks) : masks_{masks}, entries_(mask
   ones.fill(~std::uint64_t{0});
   Entry& exact = entries_[SHUNT_MASK_EXACT];
   exact.bits = from_words(ones);
+  exact.fields = plain_fields(exact.bits);
   shunt_mask_from_bits(&exact.bits, &masks_[SHUNT_MASK_EXACT]);
   write_union({});
 }
@@ -30,7 +32,7 @@ void MaskTable::inherit() {
       free_.push_back(number);
       continue;
     }
-    entries_[number] = Entry{from_words(words), 0, true, 0};
+    entries_[number] = Entry{from_words(words), plain_fields(from_words(words)), 0, true, 0};
   }
 }
 
@@ -44,16 +46,16 @@ void MaskTable::forget_unused(std::uint64_t epoch) {
 }
 
 std::optional<std::uint16_t> MaskTable::acquire(const FlowMask& mask) {
-  if (const auto known = find(mask)) {
-    Entry& entry = entries_[*known];
-    if (entry.references++ == 0) ++count_;
+  std::optional<std::uint16_t> number = find(mask);
+  if (number) {
+    if (entries_[*number].references++ == 0) ++count_;
   } else {
     if (free_.empty()) return std::nullopt;
-    const std::uint16_t number = free_.back();
+    number = free_.back();
     free_.pop_back();
-    entries_[number] = Entry{mask, 1, true, 0};
-    shunt_mask_from_bits(&mask, &masks_[number]);
-    numbers_.emplace(to_words(mask), number);
+    entries_[*number] = Entry{mask, plain_fields(mask), 1, true, 0};
+    shunt_mask_from_bits(&mask, &masks_[*number]);
+    numbers_.emplace(to_words(mask), *number);
     ++count_;
   }
   if (!is_subset(mask, union_)) {
@@ -61,7 +63,7 @@ std::optional<std::uint16_t> MaskTable::acquire(const FlowMask& mask) {
     add_mask(wider, mask);
     write_union(wider);
   }
-  return find(mask);
+  return number;
 }
 
 std::optional<std::uint16_t> MaskTable::find(const FlowMask& mask) const {

@@ -39,6 +39,7 @@ class MaskTable {
     return number == SHUNT_MASK_EXACT || (number < entries_.size() && entries_[number].named);
   }
   [[nodiscard]] const FlowMask& bits(std::uint16_t number) const { return entries_[number].bits; }
+  [[nodiscard]] std::uint16_t fields(std::uint16_t number) const { return entries_[number].fields; }  // SHUNT_PLAIN_*
   [[nodiscard]] const shunt_mask& layout(std::uint16_t number) const { return masks_[number]; }
   [[nodiscard]] std::uint32_t count() const { return count_; }  // in use, exact included where a flow has it
 
@@ -47,6 +48,7 @@ class MaskTable {
  private:
   struct Entry {
     FlowMask bits{};
+    std::uint16_t fields = 0;  // plain_fields()
     std::uint32_t references = 0;
     bool named = false;            // in numbers_
     std::uint64_t retired_in = 0;  // epoch

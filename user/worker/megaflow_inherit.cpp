@@ -77,7 +77,7 @@ bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t s
   if (const Sums counted = sums(slot); flow.seen_packets > counted.packets || flow.seen_bytes > counted.bytes)
     flow.packets = flow.bytes = flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   (void)masks.acquire(masks.bits(mask));  // known, so it gets the same number
-  ports.add_flow(port, mask);
+  ports.add_flow(port, mask, masks.fields(mask));
   chain(slot);
   ++live;
   return true;

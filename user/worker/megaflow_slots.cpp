@@ -87,6 +87,7 @@ void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, con
   fresh.head.output = static_cast<__u16>(verdict.encoded.output.value);
   fresh.head.action_count = static_cast<__u8>(verdict.encoded.actions.size());
   fresh.head.flags = static_cast<__u8>(verdict.encoded.flags | (is_young ? SHUNT_FLOW_YOUNG : 0));
+  fresh.head.fields = masks.fields(flow.mask);
   shunt_pack_key(&key, &masks.layout(flow.mask), fresh.key);
   std::copy(verdict.encoded.actions.begin(), verdict.encoded.actions.end(), fresh.actions);
   element = fresh;
@@ -178,6 +179,7 @@ void MegaflowTable::Impl::retire(std::uint32_t slot) {
 void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   Flow& flow = flows[slot];
   store(maps.flows[slot].head.generation, __u32{0});
+  ports.forget_microflows(DpPort{flow.port});
   flow.state = Flow::State::kRetired;
   collect(slot);
   unlink_dependencies(*flow.translation);

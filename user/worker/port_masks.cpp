@@ -7,6 +7,8 @@
 namespace shunt {
 namespace {
 
+constexpr unsigned kPlainBits = 16;  // SHUNT_PLAIN_*, below the number in shunt_port.microflows
+
 template <typename T>
 void store(T& at, T value) noexcept {
   std::atomic_ref<T>{at}.store(value, std::memory_order_release);
@@ -20,6 +22,7 @@ void PortMasks::add_port(DpPort port) {
   list.exact_flows = 0;
   list.masks.clear();
   list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
+  list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> kPlainBits);
   publish(port);
   raise_generation(port);
 }
@@ -31,10 +34,11 @@ void PortMasks::inherit_port(DpPort port) {
   list = List{};
   list.exists = true;
   list.generation = element.generation;
+  list.microflows = element.microflows >> kPlainBits;
   for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i) {
     // Twice there where a daemon died while it swapped two.
     const auto is_it = [&](const Listed& listed) { return listed.mask == element.masks[i]; };
-    if (std::ranges::none_of(list.masks, is_it)) list.masks.push_back({element.masks[i], 0, 0});
+    if (std::ranges::none_of(list.masks, is_it)) list.masks.push_back({.mask = element.masks[i]});
   }
 }
 
@@ -57,6 +61,16 @@ void PortMasks::raise_generation(DpPort port) {
   std::uint32_t& generation = lists_[port.value].generation;
   if (++generation == 0) ++generation;
   store(ports_[port.value].generation, generation);
+  forget_microflows(port);
+}
+
+// What all flows of the cache's kind look at: a key that holds less than one of them is never given to it.
+void PortMasks::forget_microflows(DpPort port) {
+  List& list = lists_[port.value];
+  std::uint64_t fields = SHUNT_PLAIN_ON;
+  for (const Listed& listed : list.masks)
+    if ((listed.fields & SHUNT_PLAIN_OTHER) == 0) fields |= listed.fields;
+  store(ports_[port.value].microflows, __u64{++list.microflows << kPlainBits | fields});
 }
 
 std::vector<std::uint16_t> PortMasks::masks(DpPort port) const {
@@ -77,7 +91,7 @@ bool PortMasks::listed(DpPort port, std::uint16_t mask) const {
   return std::any_of(masks.begin(), masks.end(), [&](const Listed& listed) { return listed.mask == mask; });
 }
 
-void PortMasks::add_flow(DpPort port, std::uint16_t mask) {
+void PortMasks::add_flow(DpPort port, std::uint16_t mask, std::uint16_t fields) {
   List& list = lists_[port.value];
   if (mask == SHUNT_MASK_EXACT) {
     if (list.exact_flows++ == 0) set_flags(port);
@@ -86,9 +100,10 @@ void PortMasks::add_flow(DpPort port, std::uint16_t mask) {
   for (Listed& listed : list.masks) {
     if (listed.mask != mask) continue;
     ++listed.flows;
+    listed.fields = fields;
     return;
   }
-  list.masks.push_back({mask, 1, 0});
+  list.masks.push_back({.mask = mask, .fields = fields, .flows = 1});
   publish(port);
 }
 
@@ -132,6 +147,7 @@ void PortMasks::publish(DpPort port) {
   for (std::size_t i = 0; i < masks.size(); ++i) store(element.masks[i], masks[i].mask);
   store(element.mask_count, static_cast<__u16>(masks.size()));
   set_flags(port);
+  forget_microflows(port);
 }
 
 void PortMasks::set_flags(DpPort port) {

@@ -4,7 +4,8 @@
 // however many there are. Ranking by decayed hits cannot be gamed by a burst, and newcomers cannot push the others
 // back.
 //
-// Also the port's generation, and its flags HINTS and EXACT; the rest of `ports` is control's.
+// Also the port's generation, its flags HINTS and EXACT, and what its exact-match cache looks at (maps/flow.h); the rest
+// of `ports` is control's.
 //
 // A program that walks a list while it is sorted may miss a mask: that packet goes up, and nothing else happens.
 // Threads: the revalidator.
@@ -39,9 +40,13 @@ class PortMasks {
   [[nodiscard]] bool listed(DpPort port, std::uint16_t mask) const;
   [[nodiscard]] std::uint32_t flow_count(DpPort port) const;
   [[nodiscard]] bool has_room(DpPort port) const { return lists_[port.value].masks.size() < SHUNT_PORT_MASKS; }
-  // Flows by mask (SHUNT_MASK_EXACT: exact ones). The first one lists the mask, the last one takes it off.
-  void add_flow(DpPort port, std::uint16_t mask);
+  // Flows by mask (SHUNT_MASK_EXACT: exact ones). The first one lists the mask, the last one takes it off. `fields`:
+  // plain_fields() of the mask.
+  void add_flow(DpPort port, std::uint16_t mask, std::uint16_t fields);
   void remove_flow(DpPort port, std::uint16_t mask);
+
+  // A flow of the port goes, or gets other actions: what the kernel's exact-match cache holds for the port is void.
+  void forget_microflows(DpPort port);
 
   void count_hits(DpPort port, std::uint16_t mask, std::uint64_t hits);
   void rank();  // once a second: sorts the lists, then halves the hits
@@ -55,6 +60,7 @@ class PortMasks {
 
   struct Listed {
     std::uint16_t mask = 0;
+    std::uint16_t fields = 0;
     std::uint32_t flows = 0;
     std::uint64_t hits = 0;
   };
@@ -62,6 +68,7 @@ class PortMasks {
     bool exists = false;
     std::uint32_t generation = 0;
     std::uint32_t exact_flows = 0;
+    std::uint64_t microflows = 0;  // the number in shunt_port.microflows
     std::vector<Listed> masks;
   };
   void publish(DpPort port);
