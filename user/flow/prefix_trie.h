@@ -17,8 +17,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <unordered_map>
-#include <vector>
+#include <utility>
 
 #include "user/flow/arena.h"
 #include "user/flow/garbage.h"
@@ -53,16 +55,15 @@ class PrefixTrie {
       Node& node = *next_;
       path_[count_++] = next_;
       next_ = nullptr;
-      if (node.child_count == 0 || common_bits(value_, node.prefix, node.length) < node.length) return;
-      const std::uint8_t key = node.key_of(value_);
-      const unsigned place = node.child_place(key);
-      if (node.has_child(place, key)) go_to(node.children()[place].load(std::memory_order_acquire));
+      if (node.child_groups == 0 || common_bits(value_, node.prefix, node.length) < node.length) return;
+      const unsigned slot = node.child_slot(node.key_of(value_));
+      if (slot != Node::kNoSlot) go_to(node.child(slot).load(std::memory_order_acquire));
     }
     // Which prefixes of rules with a priority greater than `above` match; is_done() must be true.
     [[nodiscard]] PrefixMatches matches(int above) const noexcept {
       const auto least = static_cast<std::uint16_t>(std::max(above, 0));
       PrefixMatches found;
-      for (unsigned i = 0; i < count_ && path_[i]->best > least; ++i) {
+      for (unsigned i = 0; i < count_ && path_[i]->best.load(std::memory_order_relaxed) > least; ++i) {
         Node& node = *path_[i];
         if (const unsigned common = common_bits(value_, node.prefix, node.length); common < node.length)
           found.bits = static_cast<std::uint8_t>(common + 1);
@@ -116,23 +117,6 @@ class PrefixTrie {
 
     [[nodiscard]] unsigned home() const { return (length - 1) / kStride * kStride; }  // length of the node that holds it
   };
-  struct Own {
-    std::uint16_t best;
-    std::uint8_t value, mask;
-    bool is_many;
-  };
-  struct Child {
-    std::uint16_t best;
-    std::uint8_t key;
-    BlockRef ref;
-  };
-  // A node that is being made.
-  struct Draft {
-    Value prefix;
-    unsigned length;
-    std::vector<Own> own;
-    std::vector<Child> children;  // by key
-  };
   using PrefixName = std::pair<Value, unsigned>;
   struct NameHash {
     std::size_t operator()(const PrefixName& name) const { return prefix_hash(0, name.first, name.second) >> 24; }
@@ -143,7 +127,6 @@ class PrefixTrie {
   std::atomic<BlockRef> root_{0};
   // Writer.
   std::unordered_map<PrefixName, PriorityBag, NameHash> many_;  // of prefixes with several rules
-  Draft draft_;
 
   [[nodiscard]] Node& node(BlockRef ref) const { return *arena_.at<Node>(ref); }
 
@@ -159,179 +142,186 @@ class PrefixTrie {
     Node& node = this->node(at);
     const unsigned common = common_bits(what.prefix, node.prefix, std::min<unsigned>(what.home(), node.length));
     if (common < node.length) return fork(at, common / kStride * kStride, what);
+    raise(node, what.priority);
     if (what.home() == node.length) return insert_own(at, what);
 
     const std::uint8_t key = node.key_of(what.prefix);
-    const unsigned place = node.child_place(key);
-    if (!node.has_child(place, key)) {
-      const BlockRef child = lone(what);
-      load(node);
-      draft_.children.insert(draft_.children.begin() + place, {what.priority, key, child});
-      return replace(at);
-    }
-    descend(node, place, &PrefixTrie::insert_at, what);
-    if (node.child_best()[place] >= what.priority) return at;
-    load(node);
-    draft_.children[place].best = what.priority;
-    return replace(at);
+    const unsigned slot = node.child_slot(key);
+    if (slot == Node::kNoSlot || node.child(slot).load(std::memory_order_relaxed) == 0)
+      return with_child(at, key, lone(what));
+    descend(node, slot, &PrefixTrie::insert_at, what);
+    Best8& best = node.child_best()[slot / 8];
+    if (best[slot % 8] < what.priority) best.set(slot % 8, what.priority);
+    return at;
   }
 
   BlockRef remove_at(BlockRef at, Change& what) {
     Node& node = this->node(at);
-    if (what.home() == node.length) return remove_own(at, what);
-    const unsigned place = node.child_place(node.key_of(what.prefix));
-    const BlockRef child = descend(node, place, &PrefixTrie::remove_at, what);
-    if (child != 0 && this->node(child).best == node.child_best()[place]) return at;
-    load(node);
-    if (child == 0)
-      draft_.children.erase(draft_.children.begin() + place);
-    else
-      draft_.children[place].best = this->node(child).best;
-    return replace(at);
+    if (what.home() == node.length) {
+      remove_own(node, what);
+    } else {
+      const unsigned slot = node.child_slot(node.key_of(what.prefix));
+      const BlockRef child = descend(node, slot, &PrefixTrie::remove_at, what);
+      node.child_best()[slot / 8].set(slot % 8, child == 0 ? std::uint16_t{0} : best_of(child));
+      if (child == 0) --node.child_count;
+    }
+    if (node.best.load(std::memory_order_relaxed) == what.priority) settle(node);
+    if (node.own_count != 0 || node.child_count > 1) return at;
+    garbage_.add(at, node.size());
+    return only_child(node);
   }
 
-  BlockRef descend(Node& node, unsigned place, BlockRef (PrefixTrie::*change_at)(BlockRef, Change&), Change& what) {
-    std::atomic<BlockRef>& edge = node.children()[place];
+  BlockRef descend(Node& node, unsigned slot, BlockRef (PrefixTrie::*change_at)(BlockRef, Change&), Change& what) {
+    std::atomic<BlockRef>& edge = node.child(slot);
     const BlockRef old = edge.load(std::memory_order_relaxed), now = (this->*change_at)(old, what);
-    if (now != old && now != 0) edge.store(now, std::memory_order_release);
+    if (now != old) edge.store(now, std::memory_order_release);
     return now;
   }
 
-  BlockRef lone(Change& what) {
-    start(prefix_of(what.prefix, what.home()), what.home());
-    add_own(what);
-    return store();
+  BlockRef make(Value prefix, unsigned length, unsigned own_groups, unsigned child_groups) {
+    const BlockRef ref = arena_.allocate(Node::size(own_groups, child_groups));
+    Node& made = *new (arena_.at<void>(ref)) Node{};
+    made.prefix = prefix_of(prefix, length);
+    made.length = static_cast<std::uint8_t>(length);
+    made.own_groups = static_cast<std::uint8_t>(own_groups);
+    made.child_groups = static_cast<std::uint8_t>(child_groups);
+    std::uninitialized_value_construct_n(made.keys(), own_groups * 5 + child_groups * 7);  // all zero, whatever it is
+    return ref;
   }
+  // Of a prefix alone.
+  BlockRef lone(Change& what) { return insert_own(make(what.prefix, what.home(), 1, 0), what); }
   // Above a node whose prefix differs, or is longer.
   BlockRef fork(BlockRef at, unsigned length, Change& what) {
-    Node& node = this->node(at);
-    const auto key = [&](Value prefix) { return static_cast<std::uint8_t>(prefix >> (kWidth - kStride - length)); };
-    const BlockRef other = what.home() == length ? 0 : lone(what);
-    start(prefix_of(what.prefix, length), length);
-    draft_.children.push_back({node.best, key(node.prefix), at});
-    if (other == 0)
-      add_own(what);
-    else
-      draft_.children.insert(draft_.children.begin() + (key(what.prefix) > key(node.prefix) ? 1 : 0),
-                             {what.priority, key(what.prefix), other});
-    return store();
+    const bool is_home = what.home() == length;
+    const BlockRef made = make(what.prefix, length, is_home ? 1 : 0, 1);
+    Node& node = this->node(made);
+    put_child(node, node.key_of(this->node(at).prefix), at);
+    if (is_home) return insert_own(made, what);
+    put_child(node, node.key_of(what.prefix), lone(what));
+    return made;
+  }
+  // Without slots that are free, and with more room.
+  BlockRef larger(BlockRef old_ref, unsigned more_own, unsigned more_children) {
+    Node& old = node(old_ref);
+    const BlockRef ref = make(old.prefix, old.length, old.own_groups + more_own, old.child_groups + more_children);
+    Node& made = node(ref);
+    for (unsigned i = 0; i < old.own_groups * 8u; ++i) {
+      const unsigned slot = made.own_count;
+      const std::uint16_t best = old.own_best()[i / 8][i % 8];
+      if (best == 0) continue;
+      put_own(made, slot, old.own_values()[i / 8][i % 8], old.own_masks()[i / 8][i % 8], best);
+      made.is_many()[slot / 8].set(slot % 8, old.is_many()[i / 8][i % 8]);
+    }
+    for (unsigned i = 0; i < old.child_groups * 8u; ++i)
+      if (const BlockRef child = old.child(i).load(std::memory_order_relaxed); child != 0)
+        put_child(made, old.keys()[i / 8][i % 8], child);
+    garbage_.add(old_ref, old.size());
+    return ref;
+  }
+
+  BlockRef with_child(BlockRef at, std::uint8_t key, BlockRef child) {
+    if (node(at).child_count == node(at).child_groups * 8) at = larger(at, 0, 1 + node(at).child_groups / 4u);
+    put_child(node(at), key, child);
+    return at;
+  }
+  // In the slot that has the key, else in any that is free.
+  void put_child(Node& node, std::uint8_t key, BlockRef child) {
+    unsigned slot = node.child_slot(key);
+    if (slot == Node::kNoSlot)
+      for (slot = 0; node.child(slot).load(std::memory_order_relaxed) != 0;) ++slot;
+    node.keys()[slot / 8].set(slot % 8, key);
+    node.child_best()[slot / 8].set(slot % 8, best_of(child));
+    node.child(slot).store(child, std::memory_order_release);
+    ++node.child_count;
+    raise(node, best_of(child));
   }
 
   BlockRef insert_own(BlockRef at, Change& what) {
-    Node& node = this->node(at);
-    const unsigned place = own_place(node, what);
-    if (place == node.own_count) {
-      load(node);
-      add_own(what);
-      return replace(at);
-    }
-    const std::uint16_t best = node.own_best()[place];
-    PriorityBag& bag = many_[{what.prefix, what.length}];
-    if (node.is_many()[place] == 0) bag.insert(best);
-    bag.insert(what.priority);
-    node.is_many()[place] = 1;
-    if (what.priority <= best) return at;
-    load(node);
-    draft_.own[place].best = what.priority;
-    return replace(at);
-  }
-  BlockRef remove_own(BlockRef at, Change& what) {
-    Node& node = this->node(at);
-    const unsigned place = own_place(node, what);
-    if (node.is_many()[place] == 0) {
+    unsigned slot = own_slot(node(at), what);
+    if (slot == Node::kNoSlot) {
+      if (node(at).own_count == node(at).own_groups * 8) at = larger(at, 1 + node(at).own_groups / 4u, 0);
+      Node& node = this->node(at);
+      for (slot = 0; node.own_best()[slot / 8][slot % 8] != 0;) ++slot;
+      put_own(node, slot, node.key_of(what.prefix), own_mask(what), what.priority);
       what.is_first_or_last = true;
-      load(node);
-      draft_.own[place] = draft_.own.back();
-      draft_.own.pop_back();
-      return replace(at);
+      return at;
+    }
+    Node& node = this->node(at);
+    const std::uint16_t best = node.own_best()[slot / 8][slot % 8];
+    PriorityBag& bag = many_[{what.prefix, what.length}];
+    if (node.is_many()[slot / 8][slot % 8] == 0) bag.insert(best);
+    bag.insert(what.priority);
+    node.is_many()[slot / 8].set(slot % 8, 1);
+    if (what.priority > best) node.own_best()[slot / 8].set(slot % 8, what.priority);
+    return at;
+  }
+  static void put_own(Node& node, unsigned slot, std::uint8_t value, std::uint8_t mask, std::uint16_t best) {
+    node.own_values()[slot / 8].set(slot % 8, value);
+    node.own_masks()[slot / 8].set(slot % 8, mask);
+    node.is_many()[slot / 8].set(slot % 8, 0);
+    node.own_best()[slot / 8].set(slot % 8, best);
+    ++node.own_count;
+    raise(node, best);
+  }
+  void remove_own(Node& node, Change& what) {
+    const unsigned slot = own_slot(node, what);
+    Best8& best = node.own_best()[slot / 8];
+    Bytes8& is_many = node.is_many()[slot / 8];
+    if (is_many[slot % 8] == 0) {
+      what.is_first_or_last = true;
+      best.set(slot % 8, 0);
+      --node.own_count;
+      return;
     }
     const auto bag = many_.find({what.prefix, what.length});
     bag->second.remove(what.priority);
-    const std::uint16_t best = bag->second.max();
-    if (bag->second.size() == 1) {
-      node.is_many()[place] = 0;
-      many_.erase(bag);
-    }
-    if (best == node.own_best()[place]) return at;
-    load(node);
-    draft_.own[place].best = best;
-    return replace(at);
+    best.set(slot % 8, bag->second.max());
+    if (bag->second.size() > 1) return;
+    is_many.set(slot % 8, 0);
+    many_.erase(bag);
   }
 
   static std::uint8_t own_mask(const Change& what) {
     return static_cast<std::uint8_t>(0xff00 >> (what.length - what.home()));
   }
-  // own_count: it is not there.
-  static unsigned own_place(Node& node, const Change& what) {
+  // Where the prefix has rules already, or kNoSlot.
+  static unsigned own_slot(Node& node, const Change& what) {
     const std::uint8_t value = node.key_of(what.prefix), mask = own_mask(what);
-    unsigned place = 0;
-    while (place < node.own_count && (node.own_values()[place] != value || node.own_masks()[place] != mask)) ++place;
-    return place;
+    for (unsigned i = 0; i < node.own_groups * 8u; ++i)
+      if (node.own_values()[i / 8][i % 8] == value && node.own_masks()[i / 8][i % 8] == mask &&
+          node.own_best()[i / 8][i % 8] != 0)
+        return i;
+    return Node::kNoSlot;
   }
 
-  void start(Value prefix, unsigned length) {
-    draft_.prefix = prefix;
-    draft_.length = length;
-    draft_.own.clear();
-    draft_.children.clear();
+  [[nodiscard]] std::uint16_t best_of(BlockRef ref) const { return node(ref).best.load(std::memory_order_relaxed); }
+  static void raise(Node& node, std::uint16_t to) {
+    if (node.best.load(std::memory_order_relaxed) < to) node.best.store(to, std::memory_order_relaxed);
   }
-  void add_own(Change& what) {
-    what.is_first_or_last = true;
-    const auto value = static_cast<std::uint8_t>(what.prefix >> (kWidth - kStride - what.home()));
-    draft_.own.push_back({what.priority, value, own_mask(what), false});
+  // From what is there.
+  static void settle(Node& node) {
+    std::uint16_t best = 0;
+    for (unsigned i = 0; i < node.own_groups * 8u; ++i) best = std::max(best, node.own_best()[i / 8][i % 8]);
+    for (unsigned i = 0; i < node.child_groups * 8u; ++i) best = std::max(best, node.child_best()[i / 8][i % 8]);
+    node.best.store(best, std::memory_order_relaxed);
   }
-  void load(Node& node) {
-    start(node.prefix, node.length);
-    for (unsigned i = 0; i < node.own_count; ++i)
-      draft_.own.push_back(
-          {node.own_best()[i], node.own_values()[i], node.own_masks()[i], node.is_many()[i] != 0});
-    for (unsigned i = 0; i < node.child_count; ++i)
-      draft_.children.push_back(
-          {node.child_best()[i], node.keys()[i], node.children()[i].load(std::memory_order_relaxed)});
-  }
-  BlockRef store() {
-    const std::size_t size = Node::size(draft_.own.size(), draft_.children.size());
-    const BlockRef ref = arena_.allocate(size);
-    Node& made = node(ref);
-    std::memset(static_cast<void*>(&made), 0, size);
-    made.prefix = draft_.prefix;
-    made.length = static_cast<std::uint8_t>(draft_.length);
-    made.own_count = static_cast<std::uint16_t>(draft_.own.size());
-    made.child_count = static_cast<std::uint16_t>(draft_.children.size());
-    for (unsigned i = 0; i < made.own_count; ++i) {
-      const Own& own = draft_.own[i];
-      made.own_best()[i] = own.best;
-      made.own_values()[i] = own.value;
-      made.own_masks()[i] = own.mask;
-      made.is_many()[i] = own.is_many ? 1 : 0;
-      made.best = std::max(made.best, own.best);
-    }
-    for (unsigned i = 0; i < made.child_count; ++i) {
-      const Child& child = draft_.children[i];
-      made.child_best()[i] = child.best;
-      made.keys()[i] = child.key;
-      made.children()[i].store(child.ref, std::memory_order_relaxed);
-      made.best = std::max(made.best, child.best);
-    }
-    return ref;
-  }
-  // The draft takes a node's place; what it holds may need no node.
-  BlockRef replace(BlockRef old) {
-    garbage_.add(old, node(old).size());
-    if (!draft_.own.empty() || draft_.children.size() > 1) return store();
-    return draft_.children.empty() ? 0 : draft_.children.front().ref;
+  static BlockRef only_child(Node& node) {
+    for (unsigned i = 0; i < node.child_groups * 8u; ++i)
+      if (const BlockRef child = node.child(i).load(std::memory_order_relaxed); child != 0) return child;
+    return 0;
   }
 
   template <typename Visit>
   void visit_all(BlockRef ref, Visit visit) const {
     if (ref == 0) return;
     Node& node = this->node(ref);
-    for (unsigned i = 0; i < node.own_count; ++i) {
-      const auto bits = static_cast<unsigned>(std::popcount(node.own_masks()[i]));
-      visit(node.prefix | Value{node.own_values()[i]} << (kWidth - kStride - node.length), node.length + bits);
+    for (unsigned i = 0; i < node.own_groups * 8u; ++i) {
+      if (node.own_best()[i / 8][i % 8] == 0) continue;
+      const auto bits = static_cast<unsigned>(std::popcount(node.own_masks()[i / 8][i % 8]));
+      visit(node.prefix | Value{node.own_values()[i / 8][i % 8]} << (kWidth - kStride - node.length), node.length + bits);
     }
-    for (unsigned i = 0; i < node.child_count; ++i)
-      visit_all(node.children()[i].load(std::memory_order_relaxed), visit);
+    for (unsigned i = 0; i < node.child_groups * 8u; ++i)
+      visit_all(node.child(i).load(std::memory_order_relaxed), visit);
   }
 };
 

@@ -108,11 +108,13 @@ Found Search::find_best() noexcept {
     std::size_t hits = 0;
     for (std::size_t i = 0; i < size; ++i) {
       const ChainRef chain = list_[batch[i].at].subtable->find(batch[i].hash);
-      if (chain == 0) continue;
-      list_[batch[i].at].subtable->chain(chain).prefetch();
-      keep(batch[i].at, chain);
-      batch[hits] = batch[i];
-      batch[hits++].chain = chain;
+      batch[hits].at = batch[i].at;
+      batch[hits].chain = chain;
+      hits += chain != 0 ? 1 : 0;
+    }
+    for (std::size_t i = 0; i < hits; ++i) {
+      list_[batch[i].at].subtable->chain(batch[i].chain).prefetch();
+      keep(batch[i].at, batch[i].chain);
     }
     step_walks(1);
     for (std::size_t i = 0; i < hits; ++i) {
@@ -167,13 +169,14 @@ ChainRef Search::chain_at(std::size_t at) const noexcept {
 void Search::prove(int above, Clauses clauses) noexcept {
   if (list_.size() == 0 || list_[0].max_priority <= above) return;
   above_ = above;
+  covered_rests_ = 0;
   begin_proofs();
   struct Open {
     const Subtable* subtable;
     ChainRef chain;
   };
   std::array<Open, kKeptChains> open;
-  std::size_t open_count = 0;
+  std::size_t open_count = 0, next_hit = 0;
   for (std::size_t word = 0; word < list_.words(); ++word) {
     const std::uint64_t candidates = list_.with_all(lengths_, word);
     std::uint64_t left = list_.of_any_length(word) & (candidates | ~list_.with_one(known_, word));
@@ -184,7 +187,12 @@ void Search::prove(int above, Clauses clauses) noexcept {
       if (listed.max_priority <= above) break;
       const Subtable& subtable = *listed.subtable;
       const bool may_match = (candidates >> bit & 1) != 0;
-      const ChainRef chain = may_match ? chain_at(word * 64 + bit) : 0;
+      const std::size_t at = word * 64 + bit;
+      ChainRef chain = 0;
+      if (next_hit < hit_count_ && hits_[next_hit].at == at)
+        chain = hits_[next_hit++].chain;
+      else if (may_match && at >= hits_end_)
+        chain = chain_at(at);
       if (chain == 0 || subtable.chain(chain).entries().front().priority <= above) {
         if (!prove_without_chain(listed, may_match)) continue;
       } else {
@@ -194,8 +202,7 @@ void Search::prove(int above, Clauses clauses) noexcept {
         else
           prove_chain(subtable, chain, clauses);
       }
-      update_known();
-      left &= candidates | ~list_.with_one(known_, word);
+      if (update_known()) left &= candidates | ~list_.with_one(known_, word);
     }
   }
   for (std::size_t i = 0; i < open_count; ++i) prove_chain(*open[i].subtable, open[i].chain, clauses);
@@ -204,13 +211,12 @@ void Search::prove(int above, Clauses clauses) noexcept {
 // By the first of these that tells that the subtable has no rule to look at. True where that took bits.
 bool Search::prove_without_chain(const Listed& listed, bool may_match) noexcept {
   const Subtable& subtable = *listed.subtable;
-  if (is_known_miss(listed) || subtable.is_covered(examined_)) return false;
+  if (is_known_miss(listed) || is_covered(listed)) return false;
   if (subtable.stages_miss(kL2, key_, hashes_, examined_) || prefix_misses(listed)) return true;
-  // Hashes are there of lengths that may match.
-  if (!may_match)
-    subtable.examine_mask(examined_);
-  else if (!subtable.stages_miss(kL3, key_, hashes_, examined_))
+  if (may_match)
     subtable.examine(key_, hashes_, examined_);
+  else
+    subtable.examine_mask(examined_);  // hashes are there of lengths alone that may match
   return true;
 }
 
@@ -252,23 +258,29 @@ void Search::begin_proofs() noexcept {
 }
 
 Search::Proof Search::proof_of(const PrefixMatches& found) noexcept {
-  Proof proof{found.bits, {}};
+  Proof proof{found.bits, kNothing, {}};
   for (unsigned i = 0; i < proof.misses.size(); ++i) proof.misses[i] = ~found.lengths[i];
   proof.misses[0] &= ~std::uint64_t{1};
   return proof;
 }
 
-void Search::update_known() noexcept {
+// True where more is known than before.
+bool Search::update_known() noexcept {
+  bool is_more = false;
   for (unsigned field = 0; field < list_.address_count(); ++field) {
-    const Proof& proof = proofs_[field];
+    Proof& proof = proofs_[field];
+    const unsigned bits = prefix_of(examined_, field);
+    if (bits == proof.examined) continue;
+    is_more = true;
+    proof.examined = bits;
     LengthSet& known = known_[field];
     known = proof.misses;
-    const unsigned bits = prefix_of(examined_, field);
     if (bits >= proof.bits) continue;
     const unsigned last = (bits + 1) / 64;  // the word of the first length that is not known
     known[last] &= (std::uint64_t{1} << (bits + 1) % 64) - 1;
     for (unsigned i = last + 1; i < 3; ++i) known[i] = 0;
   }
+  return is_more;
 }
 
 bool Search::is_known_miss(const Listed& listed) const noexcept {
@@ -276,6 +288,16 @@ bool Search::is_known_miss(const Listed& listed) const noexcept {
   for (unsigned field = 0; field < list_.address_count(); ++field)
     is_known |= has(known_[field], listed.lengths[field]);
   return is_known;
+}
+
+// True where the subtable's mask is un-wildcarded already.
+bool Search::is_covered(const Listed& listed) noexcept {
+  for (unsigned field = 0; field < list_.address_count(); ++field)
+    if (listed.lengths[field] > proofs_[field].examined) return false;
+  if ((covered_rests_ >> (listed.rest & 63) & 1) != 0 && listed.rest < Listed::kManyRests) return true;
+  if (!listed.subtable->rest_is_covered(examined_)) return false;
+  if (listed.rest < Listed::kManyRests) covered_rests_ |= std::uint64_t{1} << listed.rest;
+  return true;
 }
 
 void Search::examine(Found found) noexcept {

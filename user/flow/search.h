@@ -55,10 +55,12 @@ class Search {
 
   enum class Clauses : bool { kIgnored, kMatter };
 
+  static constexpr unsigned kNothing = ~0u;
   // Of one address, what its trie says of rules above above_.
   struct Proof {
-    unsigned bits = 0;   // of the address that tell
-    LengthSet misses{};  // no such rule has a prefix of this length that matches; never of length 0
+    unsigned bits = 0;             // of the address that tell
+    unsigned examined = kNothing;  // of its first bits, when known_ was brought up to date
+    LengthSet misses{};            // no such rule has a prefix of this length that matches; never of length 0
   };
   struct Hit {
     std::uint32_t at;  // in the list
@@ -91,6 +93,7 @@ class Search {
   std::array<Hit, kKeptChains> hits_;
   int above_ = -1;                                // rules of greater priority need a proof that they do not match
   std::array<Proof, kAddressFields> proofs_;
+  std::uint64_t covered_rests_ = 0;  // Listed::rest: un-wildcarded
   AddressLengths known_{};  // proofs_[].misses, as far as the bits that are examined already tell
 
   void filter_prefixes() noexcept;
@@ -104,8 +107,9 @@ class Search {
   void prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept;
   void begin_proofs() noexcept;
   static Proof proof_of(const PrefixMatches& found) noexcept;
-  void update_known() noexcept;
+  bool update_known() noexcept;
   [[nodiscard]] bool is_known_miss(const Listed& listed) const noexcept;
+  bool is_covered(const Listed& listed) noexcept;
   bool prefix_misses(const Listed& listed) noexcept;
   [[nodiscard]] ChainRef chain_at(std::size_t at) const noexcept;
   void examine(Found found) noexcept;

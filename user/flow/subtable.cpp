@@ -29,18 +29,22 @@ Subtable::Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t 
       is_wide_{(lengths_[kIpv6Dst] | lengths_[kIpv6Src]) != 0},
       mask_{mask},
       serial_{serial} {
-  unsigned i = 0;
+  std::array<Word, kPipelineWords> prefix_words;
+  unsigned prefix_word_count = 0, i = 0;
   for (unsigned stage = 0; stage < kStages; ++stage) {
     for (; i < kStageEnd[stage]; ++i) {
       const std::uint8_t word = kWordOrder[i];
       if (mask[word] == 0) continue;
-      words_.at[words_.count++] = {mask[word], word};
-      if (!is_prefix_word(word, lengths_)) hashed_.at[hashed_.count++] = {mask[word], word};
       last_stage_ = static_cast<std::uint8_t>(stage);
+      if (is_prefix_word(word, lengths_))
+        prefix_words[prefix_word_count++] = {mask[word], word};
+      else
+        words_[hashed_count_++] = {mask[word], word};
     }
-    words_.end[stage] = words_.count;
-    hashed_.end[stage] = hashed_.count;
+    stage_end_[stage] = hashed_count_;
   }
+  std::copy_n(prefix_words.begin(), prefix_word_count, words_.begin() + hashed_count_);
+  word_count_ = static_cast<std::uint8_t>(hashed_count_ + prefix_word_count);
   for (unsigned half = 0; half < halves_.size(); ++half)
     if (const std::uint32_t bits = half_of(mask, half); bits != 0 && half != kPortsHalf)
       halves_[half_count_++] = {bits, half};
@@ -52,16 +56,7 @@ Subtable::~Subtable() {
 
 void Subtable::examine(const PipelineWords& key, const AddressHashes& addresses,
                        PipelineWords& examined) const noexcept {
-  const std::uint64_t address = address_sum(addresses);
-  std::uint64_t sum = seed_;
-  unsigned i = 0;
-  for (unsigned stage = 0; stage < last_stage_; ++stage) {
-    if (!has_index(stage)) continue;
-    for (; i < words_.end[stage]; ++i) examined[words_.at[i].word] |= words_.at[i].bits;
-    sum = stage_sum(stage, key, address, sum);
-    if (stages_[stage].find(finished(sum)) == 0) return;
-  }
-  for (; i < words_.count; ++i) examined[words_.at[i].word] |= words_.at[i].bits;
+  if (!stages_miss(kL4, key, addresses, examined)) examine_mask(examined);
 }
 
 bool Subtable::stages_miss(Stage last, const PipelineWords& key, const AddressHashes& addresses,
@@ -72,10 +67,15 @@ bool Subtable::stages_miss(Stage last, const PipelineWords& key, const AddressHa
     if (!has_index(stage)) continue;
     sum = stage_sum(stage, key, address, sum);
     if (stages_[stage].find(finished(sum)) != 0) continue;
-    for (unsigned at = 0; at < words_.end[stage]; ++at) examined[words_.at[at].word] |= words_.at[at].bits;
+    examine_stages(stage, examined);
     return true;
   }
   return false;
+}
+
+void Subtable::examine_stages(unsigned last, PipelineWords& examined) const noexcept {
+  for (unsigned i = 0; i < stage_end_[last]; ++i) examined[words_[i].word] |= words_[i].bits;
+  for (unsigned i = hashed_count_; last >= kL3 && i < word_count_; ++i) examined[words_[i].word] |= words_[i].bits;
 }
 
 PipelineWords Subtable::value_of(const RuleNode& node) const noexcept {
@@ -84,6 +84,12 @@ PipelineWords Subtable::value_of(const RuleNode& node) const noexcept {
     value[halves_[i].at / 2] |= std::uint64_t{node.values()[i]} << halves_[i].at % 2 * 32;
   value[kPortsWord] |= node.entry.ports;
   return value;
+}
+
+PipelineWords Subtable::rest_of_mask() const {
+  PipelineWords mask{};
+  for (unsigned i = 0; i < hashed_count_; ++i) mask[words_[i].word] = words_[i].bits;
+  return mask;
 }
 
 PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
@@ -163,7 +169,7 @@ Subtable::StageHashes Subtable::stage_hashes(const PipelineWords& value) const {
 }
 
 bool Subtable::has_index(unsigned stage) const noexcept {
-  return words_.end[stage] != (stage == 0 ? 0 : words_.end[stage - 1]);
+  return stage_end_[stage] != (stage == 0 ? 0 : stage_end_[stage - 1]) || (stage == kL3 && word_count_ != hashed_count_);
 }
 
 }  // namespace shunt

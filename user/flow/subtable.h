@@ -20,6 +20,7 @@
 #include "user/flow/mask_shape.h"
 #include "user/flow/priority_bag.h"
 #include "user/flow/rule_node.h"
+#include "user/flow/subtable_list.h"
 
 namespace shunt {
 
@@ -32,7 +33,7 @@ class Subtable {
 
   // Readers.
   [[nodiscard]] std::uint32_t hash(const PipelineWords& key, const AddressHashes& addresses) const noexcept {
-    return finished(sum(key, 0, hashed_.count, seed_) + address_sum(addresses));
+    return finished(sum(key, 0, hashed_count_, seed_) + address_sum(addresses));
   }
   void prefetch(std::uint32_t hash) const noexcept { chains_.prefetch(hash); }
   [[nodiscard]] ChainRef find(std::uint32_t hash) const noexcept { return chains_.find(hash); }
@@ -44,14 +45,15 @@ class Subtable {
     return differ == 0;
   }
   void examine_mask(PipelineWords& examined) const noexcept {
-    for (unsigned i = 0; i < words_.count; ++i) examined[words_.at[i].word] |= words_.at[i].bits;
+    for (unsigned i = 0; i < word_count_; ++i) examined[words_[i].word] |= words_[i].bits;
   }
   // Un-wildcards what proves that no rule has the key's hash: the first stage that tells, or the whole mask.
   void examine(const PipelineWords& key, const AddressHashes& addresses, PipelineWords& examined) const noexcept;
 
-  [[nodiscard]] bool is_covered(const PipelineWords& examined) const noexcept {
+  // True where all that the mask has beside address prefixes is un-wildcarded.
+  [[nodiscard]] bool rest_is_covered(const PipelineWords& examined) const noexcept {
     std::uint64_t missing = 0;
-    for (unsigned i = 0; i < words_.count; ++i) missing |= words_.at[i].bits & ~examined[words_.at[i].word];
+    for (unsigned i = 0; i < hashed_count_; ++i) missing |= words_[i].bits & ~examined[words_[i].word];
     return missing == 0;
   }
   // True where the fields up to a stage, and not only the last one's, tell that no rule is met; then un-wildcards them.
@@ -65,12 +67,12 @@ class Subtable {
 
   // Writer.
   [[nodiscard]] const PipelineWords& mask() const { return mask_; }
+  [[nodiscard]] PipelineWords rest_of_mask() const;  // without address prefixes
   [[nodiscard]] Chain chain_of(const PipelineWords& value) const noexcept { return chain(find(hash_of(value))); }
   // Returns the rule's node.
   BlockRef link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
                 const PipelineWords& value, Garbage& garbage);
   void unlink(BlockRef node, Garbage& garbage);
-  void prefetch_chain(const PipelineWords& value) const noexcept { chains_.prefetch(hash_of(value)); }
   [[nodiscard]] bool empty() const { return priorities_.empty(); }
   [[nodiscard]] std::uint16_t max_priority() const { return priorities_.max(); }  // not of an empty one
   [[nodiscard]] std::uint32_t serial() const { return serial_; }                  // older subtables have lower ones
@@ -89,6 +91,7 @@ class Subtable {
   void adopt(MaskShape& shape, unsigned level);
   void release(const MaskShape& shape, unsigned level);
   [[nodiscard]] const std::vector<MaskShape*>& shapes() const { return shapes_; }
+  std::uint8_t rest = Listed::kManyRests;
   bool is_stale = false;  // what the classifier's list says of this subtable is not up to date
 
  private:
@@ -101,13 +104,6 @@ class Subtable {
     std::uint32_t bits;
     std::uint32_t at;  // of the key's half words, the lower one first
   };
-  // Words of the mask in the order of the stages.
-  struct Words {
-    std::array<Word, kPipelineWords> at;
-    std::uint8_t count = 0;
-    std::array<std::uint8_t, kStages> end{};  // of each stage
-  };
-
   // What a look-up that finds no chain touches.
   Arena& arena_;
   HashIndex chains_;
@@ -115,10 +111,12 @@ class Subtable {
   PrefixLengths lengths_;
   bool is_wide_;  // looks at IPv6 addresses
   std::uint8_t half_count_ = 0;
-  std::uint8_t last_stage_ = 0;  // the last stage with words
-  Words hashed_;                 // without address prefixes
-  std::array<Half, 2 * kPipelineWords> halves_{};  // what nodes have values for
-  Words words_;
+  std::uint8_t last_stage_ = 0;     // the last stage with words
+  std::uint8_t word_count_ = 0;     // those of address prefixes come last
+  std::uint8_t hashed_count_ = 0;   // without them
+  std::array<std::uint8_t, kStages> stage_end_{};  // of the hashed words of each stage
+  std::array<Word, kPipelineWords> words_;         // of the mask, in the order of the stages
+  std::array<Half, 2 * kPipelineWords> halves_;    // what nodes have values for
   std::array<HashIndex, kStages - 1> stages_;
   // Writer.
   PipelineWords mask_;
@@ -137,7 +135,7 @@ class Subtable {
   [[nodiscard]] std::uint64_t sum(const PipelineWords& key, unsigned begin, unsigned end,
                                   std::uint64_t before) const noexcept {
     for (unsigned i = begin; i < end; ++i) {
-      const Word& at = hashed_.at[i];
+      const Word& at = words_[i];
       before += hash_step(seed_ + at.word, key[at.word] & at.bits);
     }
     return before;
@@ -150,14 +148,16 @@ class Subtable {
     return sum;
   }
   [[nodiscard]] std::uint32_t hash_of(const PipelineWords& value) const noexcept {
-    return finished(sum(value, 0, hashed_.count, seed_) + Addresses::hash(seed_, value, lengths_));
+    return finished(sum(value, 0, hashed_count_, seed_) + Addresses::hash(seed_, value, lengths_));
   }
   // Of the key's hash up to a stage; `before` is the sum of the stages before.
   [[nodiscard]] std::uint64_t stage_sum(unsigned stage, const PipelineWords& key, std::uint64_t addresses,
                                         std::uint64_t before) const noexcept {
-    return sum(key, stage == 0 ? 0 : hashed_.end[stage - 1], hashed_.end[stage], before) +
+    return sum(key, stage == 0 ? 0 : stage_end_[stage - 1], stage_end_[stage], before) +
            (stage == kL3 ? addresses : 0);
   }
+  // Un-wildcards what the stages up to one look at.
+  void examine_stages(unsigned last, PipelineWords& examined) const noexcept;
   [[nodiscard]] StageHashes stage_hashes(const PipelineWords& value) const;
   [[nodiscard]] bool has_index(unsigned stage) const noexcept;
 };
