@@ -25,8 +25,8 @@ class TupleSpace {
         tuples_.push_back(std::make_unique<Tuple>(mask, static_cast<std::uint32_t>(tuples_.size()), arena_, garbage_));
         tuple = tuples_.back().get();
       }
-      const ChainEntry entry{static_cast<std::uint32_t>(value[kPortsWord]), static_cast<std::uint32_t>(mask[kPortsWord]),
-                             rule->priority, false, 0};
+      const ChainEntry entry{static_cast<std::uint32_t>(value[kPortsWord]),
+                             static_cast<std::uint32_t>(mask[kPortsWord]), rule->priority, false, 0};
       tuple->subtable.link(entry, 0, rule, 0, value, garbage_);
       for (const unsigned field : {kIpv4Dst, kIpv4Src})
         if (tuple->lengths[field] != 0)

@@ -78,7 +78,8 @@ void* allocate_pages(std::size_t size) {
   }
   // Huge pages want their alignment: more is mapped, and what is too much goes back.
   const std::size_t mapped = size + kHugePage;
-  void* const memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const memory =
+      ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc{};
   const auto begin = reinterpret_cast<std::uintptr_t>(memory);
   const std::uintptr_t aligned = (begin + kHugePage - 1) / kHugePage * kHugePage;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of many small blocks that are named by 32 bits, and pages for arrays: what a classifier's readers touch. Dense,
-// on whole cache lines and, where there is much of it, on huge pages, for a look-up costs what it waits for memory.
+// Memory of many small blocks that are named by 32 bits, and pages for arrays: what a classifier's readers touch.
+// Dense, on whole cache lines and, where there is much of it, on huge pages, for a look-up costs what it waits for
+// memory.
 //
 // Slabs double, so that few addresses say where a block is. Blocks of up to 64 bytes lie in one cache line, larger ones
 // begin with one. What is freed is used again for blocks of its size.

@@ -83,9 +83,7 @@ class Chain {
   // Entries stand behind it, and behind them their nodes.
   struct Row {
     std::uint32_t count;
-    static std::size_t size(std::size_t count) {
-      return sizeof(Row) + count * (sizeof(ChainEntry) + sizeof(BlockRef));
-    }
+    static std::size_t size(std::size_t count) { return sizeof(Row) + count * (sizeof(ChainEntry) + sizeof(BlockRef)); }
     ChainEntry* entries() { return reinterpret_cast<ChainEntry*>(this + 1); }
     BlockRef* nodes() { return reinterpret_cast<BlockRef*>(entries() + count); }
   };

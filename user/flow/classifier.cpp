@@ -91,9 +91,9 @@ struct Classifier::Impl {
     BlockRef node;
   };
   std::unordered_map<PipelineWords, std::unique_ptr<Subtable>, WordsHash> subtables;
-  std::unordered_map<PipelineWords, MaskShape, WordsHash> shapes;  // references stay good when others come
+  std::unordered_map<PipelineWords, MaskShape, WordsHash> shapes;   // references stay good when others come
   std::unordered_map<PipelineWords, std::size_t, WordsHash> rests;  // what masks have beside addresses: their numbers
-  std::vector<MaskShape*> shape_by_number;                         // null: free
+  std::vector<MaskShape*> shape_by_number;                          // null: free
   std::vector<std::uint32_t> free_numbers;
   std::vector<Subtable*> stale;                    // what the list says of them is not up to date
   std::vector<std::unique_ptr<Subtable>> retired;  // out of use, but perhaps still in the list

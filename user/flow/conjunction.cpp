@@ -56,7 +56,8 @@ const RuleNode* Search::run_with_clauses() {
 std::vector<Found> Search::matching_clauses(int above) const {
   std::vector<Found> clauses;
   Candidates candidates{list_, lengths_};
-  for (std::size_t at = candidates.next(); at < list_.size() && list_[at].max_priority > above; at = candidates.next()) {
+  for (std::size_t at = candidates.next(); at < list_.size() && list_[at].max_priority > above;
+       at = candidates.next()) {
     const Subtable& subtable = *list_[at].subtable;
     const Chain chain = subtable.chain(chain_at(at));
     const auto entries = chain.entries();

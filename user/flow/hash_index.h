@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash index maps 32-bit hashes to payloads of 32 bits, eight of both in a cache line: a chain or a count. A payload of
-// zero means that the entry is dead.
+// A hash index maps 32-bit hashes to payloads of 32 bits, eight of both in a cache line: a chain or a count. A payload
+// of zero means that the entry is dead.
 //
-// Open addressing, the place being the hash scaled to the array, which is half to three quarters full. Dead entries keep
-// their place until the array is rebuilt, so that a reader never loses its way. Threads: one writer; any number of
+// Open addressing, the place being the hash scaled to the array, which is half to three quarters full. Dead entries
+// keep their place until the array is rebuilt, so that a reader never loses its way. Threads: one writer; any number of
 // readers, which never wait. Arrays that were replaced go to the Garbage.
 #pragma once
 
@@ -28,21 +28,15 @@ class HashIndex {
     static Array* make(std::size_t capacity) {
       return new (allocate_pages(bytes(capacity))) Array{static_cast<std::uint32_t>(capacity)};
     }
-    static void operator delete(Array* array, std::destroying_delete_t) {
-      free_pages(array, bytes(array->capacity));
-    }
+    static void operator delete(Array* array, std::destroying_delete_t) { free_pages(array, bytes(array->capacity)); }
     static std::size_t bytes(std::size_t capacity) { return sizeof(Array) + capacity * sizeof(Entry); }
 
     const std::uint32_t capacity;
     std::uint32_t used = 0;  // entries with a hash, dead or alive
 
     [[nodiscard]] Entry& at(std::size_t i) noexcept { return reinterpret_cast<Entry*>(this + 1)[i]; }
-    [[nodiscard]] const Entry& at(std::size_t i) const noexcept {
-      return reinterpret_cast<const Entry*>(this + 1)[i];
-    }
-    [[nodiscard]] std::size_t start(std::uint32_t hash) const noexcept {
-      return std::uint64_t{hash} * capacity >> 32;
-    }
+    [[nodiscard]] const Entry& at(std::size_t i) const noexcept { return reinterpret_cast<const Entry*>(this + 1)[i]; }
+    [[nodiscard]] std::size_t start(std::uint32_t hash) const noexcept { return std::uint64_t{hash} * capacity >> 32; }
     [[nodiscard]] std::size_t next(std::size_t i) const noexcept { return i + 1 == capacity ? 0 : i + 1; }
 
    private:

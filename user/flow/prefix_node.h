@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node of a prefix trie decides eight bits. It holds the prefixes of one to eight bits more than its own, and branches
-// to nodes of at least eight bits more. Both stand in groups of eight slots, which are looked at together; a node is
-// as large as the groups that it has, mostly one cache line.
+// A node of a prefix trie decides eight bits. It holds the prefixes of one to eight bits more than its own, and
+// branches to nodes of at least eight bits more. Both stand in groups of eight slots, which are looked at together; a
+// node is as large as the groups that it has, mostly one cache line.
 //
-// The writer edits slots in place, so that an update makes no garbage: a slot whose best priority is 0 is free. A reader
-// that meets a slot while it is used again may see a prefix that is not there, which costs bits and never hides one: the
-// slot's old rules are gone for all readers, and its new ones are not there yet for those that may be in it.
+// The writer edits slots in place, so that an update makes no garbage: a slot whose best priority is 0 is free. A
+// reader that meets a slot while it is used again may see a prefix that is not there, which costs bits and never hides
+// one: the slot's old rules are gone for all readers, and its new ones are not there yet for those that may be in it.
 #pragma once
 
 #include <algorithm>
@@ -55,7 +55,7 @@ class Best8 {
 };
 
 template <typename Value>
-struct alignas(sizeof(std::uint64_t)) PrefixNode {
+struct alignas(std::max(sizeof(Value), sizeof(std::uint64_t))) PrefixNode {
   static constexpr unsigned kWidth = sizeof(Value) * 8, kStride = 8;
 
   Value prefix;
@@ -140,7 +140,8 @@ void PrefixNode<Value>::look_at(Value value, std::uint16_t least, PrefixMatches&
     least_differ = std::min(least_differ, static_cast<unsigned>(nearest[i]));
     hit |= static_cast<unsigned>(hits[i]);
   }
-  unsigned bits = least_differ == kNone ? 0 : length + kStride + 1 - static_cast<unsigned>(std::bit_width(least_differ));
+  unsigned bits =
+      least_differ == kNone ? 0 : length + kStride + 1 - static_cast<unsigned>(std::bit_width(least_differ));
   if (hit != 0) bits = std::max(bits, length + kStride - static_cast<unsigned>(std::countr_zero(hit)));
   for (; hit != 0; hit &= hit - 1) add(found.lengths, length + kStride - static_cast<unsigned>(std::countr_zero(hit)));
   if (bits > found.bits) found.bits = static_cast<std::uint8_t>(bits);

@@ -43,8 +43,8 @@ class PrefixTrie {
   PrefixTrie(const PrefixTrie&) = delete;
   PrefixTrie& operator=(const PrefixTrie&) = delete;
 
-  // Readers. The nodes on a value's way, one a step, so that a look-up can do other things while memory comes. What they
-  // say can be asked for any priority then.
+  // Readers. The nodes on a value's way, one a step, so that a look-up can do other things while memory comes. What
+  // they say can be asked for any priority then.
   class Walk {
    public:
     Walk(const PrefixTrie& trie, Value value) noexcept : arena_{trie.arena_}, value_{value} {
@@ -115,7 +115,9 @@ class PrefixTrie {
     std::uint16_t priority;
     bool is_first_or_last = false;  // of the prefix's rules
 
-    [[nodiscard]] unsigned home() const { return (length - 1) / kStride * kStride; }  // length of the node that holds it
+    [[nodiscard]] unsigned home() const {
+      return (length - 1) / kStride * kStride;
+    }  // length of the node that holds it
   };
   using PrefixName = std::pair<Value, unsigned>;
   struct NameHash {
@@ -318,7 +320,8 @@ class PrefixTrie {
     for (unsigned i = 0; i < node.own_groups * 8u; ++i) {
       if (node.own_best()[i / 8][i % 8] == 0) continue;
       const auto bits = static_cast<unsigned>(std::popcount(node.own_masks()[i / 8][i % 8]));
-      visit(node.prefix | Value{node.own_values()[i / 8][i % 8]} << (kWidth - kStride - node.length), node.length + bits);
+      visit(node.prefix | Value{node.own_values()[i / 8][i % 8]} << (kWidth - kStride - node.length),
+            node.length + bits);
     }
     for (unsigned i = 0; i < node.child_groups * 8u; ++i)
       visit_all(node.child(i).load(std::memory_order_relaxed), visit);

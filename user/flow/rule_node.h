@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A rule's place in a classifier: when it is visible, and the values of its match. What mask they are under, the subtable
-// says that holds it; ports alone have their mask here. So the rule of an IPv4 flow is one cache line, and a look-up
-// that verifies the match touches neither the Rule nor its mask.
+// A rule's place in a classifier: when it is visible, and the values of its match. What mask they are under, the
+// subtable says that holds it; ports alone have their mask here. So the rule of an IPv4 flow is one cache line, and a
+// look-up that verifies the match touches neither the Rule nor its mask.
 //
 // Part of the classifier: see there for threads. Blocks of the classifier's Arena.
 #pragma once

@@ -61,8 +61,8 @@ void Search::filter_prefixes() noexcept {
   for (unsigned field = 0; field < kNarrowAddresses; ++field)
     lengths_[field] = addresses_.narrow[field].filter.lookup(narrow_value(key_, field), hashes_.narrow[field]);
   for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
-    lengths_[field] = addresses_.wide[field - kNarrowAddresses].filter.lookup(
-        wide_value(key_, field), hashes_.wide[field - kNarrowAddresses]);
+    lengths_[field] = addresses_.wide[field - kNarrowAddresses].filter.lookup(wide_value(key_, field),
+                                                                              hashes_.wide[field - kNarrowAddresses]);
 }
 
 std::size_t Search::Candidates::next() noexcept {
@@ -190,7 +190,7 @@ void Search::prove(int above, Clauses clauses) noexcept {
       const std::size_t at = word * 64 + bit;
       ChainRef chain = 0;
       if (next_hit < hit_count_ && hits_[next_hit].at == at)
-        chain = hits_[next_hit++].chain;
+        chain = hits_[next_hit++].chain;  // each is come by, for it is a candidate
       else if (may_match && at >= hits_end_)
         chain = chain_at(at);
       if (chain == 0 || subtable.chain(chain).entries().front().priority <= above) {
@@ -252,8 +252,7 @@ void Search::begin_proofs() noexcept {
   proofs_[kIpv4Dst] = proof_of(dst_walk_.matches(above_));
   proofs_[kIpv4Src] = proof_of(src_walk_.matches(above_));
   for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
-    proofs_[field] =
-        proof_of(addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above_));
+    proofs_[field] = proof_of(addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above_));
   update_known();
 }
 

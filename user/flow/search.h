@@ -91,17 +91,18 @@ class Search {
   std::size_t hit_count_ = 0;
   std::size_t hits_end_ = ~std::size_t{0};  // hits_ has the chains of all candidates before this one
   std::array<Hit, kKeptChains> hits_;
-  int above_ = -1;                                // rules of greater priority need a proof that they do not match
+  int above_ = -1;  // rules of greater priority need a proof that they do not match
   std::array<Proof, kAddressFields> proofs_;
   std::uint64_t covered_rests_ = 0;  // Listed::rest: un-wildcarded
-  AddressLengths known_{};  // proofs_[].misses, as far as the bits that are examined already tell
+  AddressLengths known_{};           // proofs_[].misses, as far as the bits that are examined already tell
 
   void filter_prefixes() noexcept;
   void step_walks(unsigned steps) noexcept;
   Found find_best() noexcept;
   void keep(std::size_t at, ChainRef chain) noexcept;
   [[nodiscard]] std::size_t next_match(const Chain& chain, std::size_t from, int best) const noexcept;
-  [[nodiscard]] Found best_in(const Subtable& subtable, const Chain& chain, std::size_t first, Found best) const noexcept;
+  [[nodiscard]] Found best_in(const Subtable& subtable, const Chain& chain, std::size_t first,
+                              Found best) const noexcept;
   void prove(int above, Clauses clauses) noexcept;
   bool prove_without_chain(const Listed& listed, bool may_match) noexcept;
   void prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept;

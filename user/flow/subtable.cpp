@@ -169,7 +169,8 @@ Subtable::StageHashes Subtable::stage_hashes(const PipelineWords& value) const {
 }
 
 bool Subtable::has_index(unsigned stage) const noexcept {
-  return stage_end_[stage] != (stage == 0 ? 0 : stage_end_[stage - 1]) || (stage == kL3 && word_count_ != hashed_count_);
+  return stage_end_[stage] != (stage == 0 ? 0 : stage_end_[stage - 1]) ||
+         (stage == kL3 && word_count_ != hashed_count_);
 }
 
 }  // namespace shunt

@@ -41,7 +41,8 @@ class Subtable {
   // Of a rule in here whose ports match.
   [[nodiscard]] bool matches(const RuleNode& node, const PipelineWords& key) const noexcept {
     std::uint32_t differ = 0;
-    for (unsigned i = 0; i < half_count_; ++i) differ |= (half_of(key, halves_[i].at) & halves_[i].bits) ^ node.values()[i];
+    for (unsigned i = 0; i < half_count_; ++i)
+      differ |= (half_of(key, halves_[i].at) & halves_[i].bits) ^ node.values()[i];
     return differ == 0;
   }
   void examine_mask(PipelineWords& examined) const noexcept {
@@ -111,9 +112,9 @@ class Subtable {
   PrefixLengths lengths_;
   bool is_wide_;  // looks at IPv6 addresses
   std::uint8_t half_count_ = 0;
-  std::uint8_t last_stage_ = 0;     // the last stage with words
-  std::uint8_t word_count_ = 0;     // those of address prefixes come last
-  std::uint8_t hashed_count_ = 0;   // without them
+  std::uint8_t last_stage_ = 0;                    // the last stage with words
+  std::uint8_t word_count_ = 0;                    // those of address prefixes come last
+  std::uint8_t hashed_count_ = 0;                  // without them
   std::array<std::uint8_t, kStages> stage_end_{};  // of the hashed words of each stage
   std::array<Word, kPipelineWords> words_;         // of the mask, in the order of the stages
   std::array<Half, 2 * kPipelineWords> halves_;    // what nodes have values for
@@ -153,8 +154,7 @@ class Subtable {
   // Of the key's hash up to a stage; `before` is the sum of the stages before.
   [[nodiscard]] std::uint64_t stage_sum(unsigned stage, const PipelineWords& key, std::uint64_t addresses,
                                         std::uint64_t before) const noexcept {
-    return sum(key, stage == 0 ? 0 : stage_end_[stage - 1], stage_end_[stage], before) +
-           (stage == kL3 ? addresses : 0);
+    return sum(key, stage == 0 ? 0 : stage_end_[stage - 1], stage_end_[stage], before) + (stage == kL3 ? addresses : 0);
   }
   // Un-wildcards what the stages up to one look at.
   void examine_stages(unsigned last, PipelineWords& examined) const noexcept;

@@ -125,7 +125,8 @@ TEST_SUITE("prefix trie") {
       if (trie.insert(prefix, 24, 1)) filter.insert(prefix, 24, trie);
     }
     int wrong = 0;
-    for (int i = 0; i < 10'000; ++i) wrong += has(filter.lookup(static_cast<std::uint32_t>(random()), hashes), 24) ? 1 : 0;
+    for (int i = 0; i < 10'000; ++i)
+      wrong += has(filter.lookup(static_cast<std::uint32_t>(random()), hashes), 24) ? 1 : 0;
     CHECK(wrong < 1'000);
   }
 }
