@@ -156,7 +156,7 @@ void report(const RuleMix& mix, std::size_t count, std::size_t flow_count) {
   table.collect(version, version);
   table.collect(version + 1, version + 1);
   ++version;
-  const double bytes = static_cast<double>(heap_bytes() - before) / static_cast<double>(count);
+  const double bytes = static_cast<double>(heap_bytes() - before + table.page_bytes()) / static_cast<double>(count);
 
   std::vector<PipelineKey> keys, flows;
   for (int i = 0; i < 16'384; ++i) keys.push_back(packet_of(rules, random));

@@ -18,19 +18,20 @@ class TupleSpace {
  public:
   explicit TupleSpace(std::span<const RuleRef> rules) {
     std::map<PipelineWords, Tuple*> by_mask;
-    const auto retire = [&](auto* gone) { garbage_.add(gone); };
     for (const RuleRef& rule : rules) {
       const PipelineWords mask = to_words(rule->match.mask), value = to_words(rule->match.value);
       Tuple*& tuple = by_mask[mask];
       if (tuple == nullptr) {
-        tuples_.push_back(std::make_unique<Tuple>(mask, static_cast<std::uint32_t>(tuples_.size())));
+        tuples_.push_back(std::make_unique<Tuple>(mask, static_cast<std::uint32_t>(tuples_.size()), arena_, garbage_));
         tuple = tuples_.back().get();
       }
-      tuple->subtable.link(*RuleNode::make(rule, 0, &tuple->shape, false), value, Subtable::kNoLimit, garbage_);
+      const ChainEntry entry{static_cast<std::uint32_t>(value[kPortsWord]),
+                             static_cast<std::uint32_t>(mask[kPortsWord]), rule->priority, false, 0};
+      tuple->subtable.link(entry, 0, rule, 0, value, garbage_);
       for (const unsigned field : {kIpv4Dst, kIpv4Src})
         if (tuple->lengths[field] != 0)
-          tries_[field].insert(narrow_value(value, field), tuple->lengths[field], rule->priority, retire);
-      if (tuple->ports_length != 0) tuple->ports.insert(ports_of(value), tuple->ports_length, rule->priority, retire);
+          tries_[field].insert(narrow_value(value, field), tuple->lengths[field], rule->priority);
+      if (tuple->ports_length != 0) tuple->ports.insert(ports_of(value), tuple->ports_length, rule->priority);
     }
     garbage_.free(kNever);
     std::stable_sort(tuples_.begin(), tuples_.end(), [](const auto& a, const auto& b) {
@@ -45,10 +46,18 @@ class TupleSpace {
     PipelineWords mask = to_words(examined);
     const RuleNode* best = nullptr;
     std::array<PrefixMatches, 2> matches;
-    for (const unsigned field : {kIpv4Dst, kIpv4Src}) matches[field] = tries_[field].lookup(narrow_value(words, field));
+    AddressHashes hashes;
+    for (const unsigned field : {kIpv4Dst, kIpv4Src}) {
+      const std::uint32_t address = narrow_value(words, field);
+      matches[field] = tries_[field].lookup(address);
+      hashes.narrow[field][0] = 0;
+      for (unsigned length = 1; length <= 32; ++length)
+        if (has(matches[field].lengths, length))
+          hashes.narrow[field][length] = prefix_hash(Addresses::salt(kSeed, field), prefix_of(address, length), length);
+    }
     for (const auto& tuple : tuples_) {
       if (best != nullptr && tuple->subtable.max_priority() <= best->priority()) break;
-      const RuleNode* found = probe(*tuple, words, matches, mask);
+      const RuleNode* found = probe(*tuple, words, matches, hashes, mask);
       if (found != nullptr && (best == nullptr || found->priority() > best->priority())) best = found;
     }
     examined = from_words(mask);
@@ -57,48 +66,51 @@ class TupleSpace {
 
  private:
   struct Tuple {
-    MaskShape shape;
     Subtable subtable;
     PrefixLengths lengths;
     PipelineWords lower;  // the mask without ports
     std::uint32_t ports_mask;
     unsigned ports_length = 0;
     PrefixTrie<std::uint32_t> ports;
-    Tuple(const PipelineWords& mask, std::uint32_t serial)
-        : shape{mask},
-          subtable{mask, 1, serial},
+    Tuple(const PipelineWords& mask, std::uint32_t serial, Arena& arena, Garbage& garbage)
+        : subtable{mask, kSeed, serial, arena},
           lengths{prefix_lengths(mask)},
           lower{mask},
-          ports_mask{ports_of(mask)} {
+          ports_mask{ports_of(mask)},
+          ports{arena, garbage} {
       lower[kPortsWord] &= ~kPortBits;
       if (ports_mask != 0) ports_length = static_cast<unsigned>(32 - std::countr_zero(ports_mask));
     }
   };
 
+  static constexpr std::uint64_t kSeed = 1;
+
+  Arena arena_;
+  Garbage garbage_{arena_};
+  std::array<PrefixTrie<std::uint32_t>, 2> tries_{{{arena_, garbage_}, {arena_, garbage_}}};
   std::vector<std::unique_ptr<Tuple>> tuples_;
-  std::array<PrefixTrie<std::uint32_t>, 2> tries_;
-  Garbage garbage_;
 
   static std::uint32_t ports_of(const PipelineWords& words) {
     return __builtin_bswap32(static_cast<std::uint32_t>(words[kPortsWord]));
   }
 
   static const RuleNode* probe(const Tuple& tuple, const PipelineWords& key,
-                               const std::array<PrefixMatches, 2>& matches, PipelineWords& examined) noexcept {
-    if (tuple.subtable.stages_miss(kL2, key, examined)) return nullptr;
+                               const std::array<PrefixMatches, 2>& matches, const AddressHashes& hashes,
+                               PipelineWords& examined) noexcept {
+    if (tuple.subtable.stages_miss(kL2, key, hashes, examined)) return nullptr;
     for (const unsigned field : {kIpv4Dst, kIpv4Src}) {
       const unsigned length = tuple.lengths[field];
       if (length == 0 || has(matches[field].lengths, length)) continue;
       add_prefix(examined, field, std::min<unsigned>(length, matches[field].bits));
       return nullptr;
     }
-    const Chain chain = tuple.subtable.chain(tuple.subtable.hash(key));
-    if (chain == Chain{} && tuple.ports_length != 0) {
+    const Chain chain = tuple.subtable.chain(tuple.subtable.find(tuple.subtable.hash(key, hashes)));
+    if (chain.empty() && tuple.ports_length != 0) {
       const PrefixMatches found = tuple.ports.lookup(ports_of(key) & tuple.ports_mask);
       if (!has(found.lengths, tuple.ports_length)) {
         // The stages before the ports may tell already.
         PipelineWords staged{};
-        tuple.subtable.examine(key, staged);
+        tuple.subtable.examine(key, hashes, staged);
         const bool told_before = staged[kPortsWord] == 0;
         if (!told_before) {
           staged = tuple.lower;
@@ -109,8 +121,8 @@ class TupleSpace {
         return nullptr;
       }
     }
-    tuple.subtable.examine(key, examined);
-    return chain != Chain{} ? chain.entries().front().node : nullptr;
+    tuple.subtable.examine(key, hashes, examined);
+    return chain.empty() ? nullptr : &chain.node(0);
   }
 };
 

@@ -3,92 +3,98 @@
 // are one rule, and then nothing but that rule; else their entries stand in a row, so that a look-up passes over rules
 // of other ports without touching them.
 //
-// Never edited once readers have it: a change makes another one. Part of the classifier: see there for threads.
+// Never edited once readers have it: a change makes another one. Part of the classifier: see there for threads. Blocks
+// of the classifier's Arena.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <new>
 #include <span>
 
 #include "user/flow/rule_node.h"
 
 namespace shunt {
 
+// As a HashIndex keeps it: a node, or a row and kRow. 0: no rule.
+using ChainRef = std::uint32_t;
+
 class Chain {
  public:
-  Chain() = default;  // Chain{}: no rule
-  explicit Chain(const RuleNode& only) : bits_{reinterpret_cast<std::uintptr_t>(&only)} {}
-  friend bool operator==(const Chain&, const Chain&) = default;
+  Chain(const Arena& arena, ChainRef ref) noexcept : arena_{&arena}, ref_{ref} {}
 
+  [[nodiscard]] bool empty() const noexcept { return ref_ == 0; }
   [[nodiscard]] std::span<const ChainEntry> entries() const noexcept {
-    if (bits_ == 0) return {};
-    if ((bits_ & 1) == 0) return {&reinterpret_cast<const RuleNode*>(bits_)->entry, 1};
-    return {reinterpret_cast<const ChainEntry*>(row() + 1), row()->count};
+    if (ref_ == 0) return {};
+    if (!is_row()) return {&arena_->at<const RuleNode>(ref_)->entry, 1};
+    return {row().entries(), row().count};
   }
-  void prefetch() const noexcept {
-    if ((bits_ & 1) != 0)
-      __builtin_prefetch(row());
-    else if (bits_ != 0)
-      reinterpret_cast<const RuleNode*>(bits_)->prefetch();
+  // The rule of an entry.
+  [[nodiscard]] BlockRef node_ref(std::size_t i) const noexcept { return is_row() ? row().nodes()[i] : ref_; }
+  [[nodiscard]] const RuleNode& node(std::size_t i) const noexcept { return *arena_->at<const RuleNode>(node_ref(i)); }
+  template <typename Visit>
+  void for_each_node(Visit visit) const {
+    for (std::size_t i = 0; i < entries().size(); ++i) visit(node(i));
+  }
+  void prefetch() const noexcept {  // not of an empty one
+    const auto* at = arena_->at<std::byte>(ref_ & ~kRow);
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + 64);
   }
 
   // Writer. Memory of the old chain goes to the Garbage.
-  [[nodiscard]] Chain with(const RuleNode& added, Garbage& garbage) const {
+  [[nodiscard]] ChainRef with(Arena& arena, BlockRef added, Garbage& garbage) const {
+    if (empty()) return added;
     const auto old = entries();
-    if (old.empty()) return Chain{added};
-    Chain made{Row::make(old.size() + 1)};
+    const ChainEntry& entry = arena.at<RuleNode>(added)->entry;
     const auto is_better = [](const ChainEntry& a, const ChainEntry& b) { return a.priority > b.priority; };
-    const auto at = std::upper_bound(old.begin(), old.end(), added.entry, is_better);
-    ChainEntry* to = std::uninitialized_copy(old.begin(), at, made.row()->data());
-    to = std::uninitialized_copy_n(&added.entry, 1, to);
-    std::uninitialized_copy(at, old.end(), to);
+    const auto at = static_cast<std::size_t>(std::upper_bound(old.begin(), old.end(), entry, is_better) - old.begin());
+    const BlockRef made = arena.allocate(Row::size(old.size() + 1));
+    Row& row = *arena.at<Row>(made);
+    row.count = static_cast<std::uint32_t>(old.size() + 1);
+    for (std::size_t i = 0; i <= old.size(); ++i) {
+      row.entries()[i] = i == at ? entry : old[i > at ? i - 1 : i];
+      row.nodes()[i] = i == at ? added : node_ref(i > at ? i - 1 : i);
+    }
     drop(garbage);
-    return made;
+    return made | kRow;
   }
-  [[nodiscard]] Chain without(const RuleNode& gone, Garbage& garbage) const {  // it is there
+  [[nodiscard]] ChainRef without(Arena& arena, BlockRef gone, Garbage& garbage) const {  // it is there
     const auto old = entries();
-    Chain made{};
-    if (old.size() == 2) {
-      made = Chain{*old[old[0].node == &gone ? 1 : 0].node};
-    } else if (old.size() > 2) {
-      made = Chain{Row::make(old.size() - 1)};
-      std::remove_copy_if(old.begin(), old.end(), made.row()->data(),
-                          [&](const ChainEntry& entry) { return entry.node == &gone; });
+    ChainRef made = 0;
+    if (old.size() == 2) made = node_ref(node_ref(0) == gone ? 1 : 0);
+    if (old.size() > 2) {
+      const BlockRef block = arena.allocate(Row::size(old.size() - 1));
+      Row& row = *arena.at<Row>(block);
+      row.count = static_cast<std::uint32_t>(old.size() - 1);
+      for (std::size_t i = 0, to = 0; i < old.size(); ++i) {
+        if (node_ref(i) == gone) continue;
+        row.entries()[to] = old[i];
+        row.nodes()[to++] = node_ref(i);
+      }
+      made = block | kRow;
     }
     drop(garbage);
     return made;
-  }
-  // With all rules that are in it.
-  void destroy() {
-    for (const ChainEntry& entry : entries())
-      if ((bits_ & 1) != 0) delete entry.node;
-    if ((bits_ & 1) != 0)
-      delete row();
-    else
-      delete reinterpret_cast<RuleNode*>(bits_);
   }
 
  private:
+  static constexpr std::uint32_t kRow = std::uint32_t{1} << 31;
+  // Entries stand behind it, and behind them their nodes.
   struct Row {
-    std::size_t count;
-    static Row* make(std::size_t count) {
-      auto* row = new (::operator new(sizeof(Row) + count * sizeof(ChainEntry))) Row{count};
-      return row;
-    }
-    static void operator delete(void* memory) { ::operator delete(memory); }
-    ChainEntry* data() { return reinterpret_cast<ChainEntry*>(this + 1); }
+    std::uint32_t count;
+    static std::size_t size(std::size_t count) { return sizeof(Row) + count * (sizeof(ChainEntry) + sizeof(BlockRef)); }
+    ChainEntry* entries() { return reinterpret_cast<ChainEntry*>(this + 1); }
+    BlockRef* nodes() { return reinterpret_cast<BlockRef*>(entries() + count); }
   };
 
-  std::uintptr_t
-      bits_;  // of a RuleNode; or of a Row, and 1. Not set by itself: arrays of chains are made for each look-up
+  const Arena* arena_;
+  ChainRef ref_;
 
-  explicit Chain(Row* row) : bits_{reinterpret_cast<std::uintptr_t>(row) | 1} {}
-  [[nodiscard]] Row* row() const noexcept { return reinterpret_cast<Row*>(bits_ & ~std::uintptr_t{1}); }
+  [[nodiscard]] bool is_row() const noexcept { return (ref_ & kRow) != 0; }
+  [[nodiscard]] Row& row() const noexcept { return *arena_->at<Row>(ref_ & ~kRow); }
   void drop(Garbage& garbage) const {
-    if ((bits_ & 1) != 0) garbage.add(row());
+    if (is_row()) garbage.add(ref_ & ~kRow, Row::size(row().count));
   }
 };
 

@@ -34,8 +34,9 @@ bool is_clause(const Rule& rule) {
 // Picks out of what it is shown the rules that a filter selects.
 class Selection {
  public:
-  Selection(const Match& filter, std::uint64_t version, std::vector<RuleRef>& selected)
-      : filter_{filter}, value_{to_words(filter.value)}, version_{version}, selected_{selected} {}
+  Selection(const std::vector<MaskShape*>& shapes, const Match& filter, std::uint64_t version,
+            std::vector<RuleRef>& selected)
+      : shapes_{shapes}, filter_{filter}, value_{to_words(filter.value)}, version_{version}, selected_{selected} {}
 
   [[nodiscard]] bool may_be_in(const Subtable& subtable) const {
     return std::ranges::any_of(subtable.shapes(), [&](const MaskShape* each) { return fits(from_words(each->mask)); });
@@ -46,7 +47,7 @@ class Selection {
   }
   template <typename Visit>
   void for_chain(const Subtable& subtable, Visit visit) const {
-    for (const ChainEntry& entry : subtable.chain(subtable.hash(value_)).entries()) visit(*entry.node);
+    subtable.chain_of(value_).for_each_node(visit);
   }
   // A match is many cache lines, and a table may have a million of them: rules of a shape have one mask, and of those
   // that an empty filter selects no match is looked at.
@@ -54,18 +55,20 @@ class Selection {
     if (!node.visible(version_)) return;
     if (node.shape != shape_) {
       shape_ = node.shape;
-      shape_fits_ = fits(from_words(shape_->mask));
+      shape_fits_ = fits(from_words(shapes_[shape_]->mask));
     }
     if (shape_fits_ && (all_ || filter_.matches(node.rule->match.value))) selected_.push_back(node.rule);
   }
 
  private:
+  static constexpr std::uint32_t kNoShape = ~std::uint32_t{0};
+  const std::vector<MaskShape*>& shapes_;
   const Match& filter_;
   const PipelineWords value_;
   const std::uint64_t version_;
   std::vector<RuleRef>& selected_;
   const bool all_ = is_zero(filter_.mask);
-  const MaskShape* shape_ = nullptr;
+  std::uint32_t shape_ = kNoShape;
   bool shape_fits_ = false;
 
   [[nodiscard]] bool fits(const PipelineMask& rule_mask) const { return is_subset(filter_.mask, rule_mask); }
@@ -77,24 +80,31 @@ struct Classifier::Impl {
   // Readers.
   std::atomic<SubtableList*> list{new SubtableList};
   std::atomic<std::uint32_t> clause_count{0};  // rules that are clauses of conjunctive matches
-  Addresses addresses;
+  const std::uint64_t seed = std::random_device{}() | std::uint64_t{std::random_device{}()} << 32;
+  Arena arena;
+  Garbage garbage{arena};
+  Addresses addresses{seed, arena, garbage};
 
   // Writer.
   struct Change {
     std::uint64_t version;
-    RuleNode* node;
+    BlockRef node;
   };
   std::unordered_map<PipelineWords, std::unique_ptr<Subtable>, WordsHash> subtables;
-  std::unordered_map<PipelineWords, MaskShape, WordsHash> shapes;  // references stay good when others come
-  std::vector<Subtable*> stale;                                    // what the list says of them is not up to date
+  std::unordered_map<PipelineWords, MaskShape, WordsHash> shapes;   // references stay good when others come
+  std::unordered_map<PipelineWords, std::size_t, WordsHash> rests;  // what masks have beside addresses: their numbers
+  std::vector<MaskShape*> shape_by_number;                          // null: free
+  std::vector<std::uint32_t> free_numbers;
+  std::vector<Subtable*> stale;                    // what the list says of them is not up to date
+  std::vector<std::unique_ptr<Subtable>> retired;  // out of use, but perhaps still in the list
   std::uint32_t next_serial = 0;
   std::vector<Change> added;   // at the newest version, for rollback()
   std::deque<Change> removed;  // by version; still linked, for readers of older versions
   std::size_t size = 0;
-  std::uint64_t seed = std::random_device{}() | std::uint64_t{std::random_device{}()} << 32;
-  Garbage garbage;
 
   ~Impl() { delete list.load(std::memory_order_relaxed); }
+
+  [[nodiscard]] RuleNode& node(BlockRef ref) const { return *arena.at<RuleNode>(ref); }
 
   void mark_stale(Subtable& subtable) {
     if (!subtable.is_stale) stale.push_back(&subtable);
@@ -107,13 +117,23 @@ struct Classifier::Impl {
   }
 
   MaskShape& shape_for(const PipelineWords& mask) {
-    const auto [at, is_new] = shapes.try_emplace(mask, mask);
-    MaskShape& shape = at->second;
-    if (!is_new) return shape;
+    if (const auto at = shapes.find(mask); at != shapes.end()) return at->second;
+    if (free_numbers.empty()) {
+      free_numbers.push_back(static_cast<std::uint32_t>(shape_by_number.size()));
+      shape_by_number.push_back(nullptr);
+    }
+    const std::uint32_t number = free_numbers.back();
+    free_numbers.pop_back();
+    MaskShape& shape = shapes.try_emplace(mask, mask, number).first->second;
+    shape_by_number[number] = &shape;
     const RelaxedMasks relaxed = relaxed_masks(mask, shape.lengths);
     for (; shape.level_count < relaxed.count; ++shape.level_count) {
       auto& place = subtables[relaxed.masks[shape.level_count]];
-      if (!place) place = std::make_unique<Subtable>(relaxed.masks[shape.level_count], seed, next_serial++);
+      if (!place) {
+        place = std::make_unique<Subtable>(relaxed.masks[shape.level_count], seed, next_serial++, arena);
+        const std::size_t rest = rests.try_emplace(place->rest_of_mask(), rests.size()).first->second;
+        place->rest = static_cast<std::uint8_t>(std::min<std::size_t>(rest, Listed::kManyRests));
+      }
       place->adopt(shape, shape.level_count);
     }
     return shape;
@@ -131,66 +151,76 @@ struct Classifier::Impl {
       retired.push_back(std::move(at->second));
       subtables.erase(at);
     }
+    if (subtables.empty()) rests.clear();
+    shape_by_number[shape.number] = nullptr;
+    free_numbers.push_back(shape.number);
     shapes.erase(shapes.find(shape.mask));
   }
-  std::vector<std::unique_ptr<Subtable>> retired;  // out of use, but perhaps still in the list
 
-  void link(RuleNode& node) {
-    const PipelineWords value = to_words(node.rule->match.value);
-    MaskShape& shape = *node.shape;
-    for (unsigned i = 0; i < shape.level_count; ++i) {
-      const bool is_last = i + 1 == shape.level_count;
-      node.level = static_cast<std::uint8_t>(i);
-      Subtable& subtable = *shape.levels[i].subtable;
-      const bool was_better = !subtable.empty() && subtable.max_priority() >= node.priority();
-      if (!subtable.link(node, value, is_last ? Subtable::kNoLimit : kChainLimit, garbage)) continue;
-      ++shape.levels[i].rules;
-      ++shape.rules;
-      if (!was_better) mark_stale(subtable);
-      return;
-    }
+  // The first of a shape's subtables whose chain has room, and at last the last one.
+  [[nodiscard]] static unsigned level_for(const MaskShape& shape, const PipelineWords& value) {
+    unsigned level = 0;
+    while (level + 1 < shape.level_count &&
+           shape.levels[level].subtable->chain_of(value).entries().size() >= kChainLimit)
+      ++level;
+    return level;
   }
 
-  // A rule's place: its node and the level of its shape.
+  BlockRef link(MaskShape& shape, RuleRef rule, std::uint64_t version, const PipelineWords& value, bool clause) {
+    const unsigned level = level_for(shape, value);
+    MaskShape::Level& place = shape.levels[level];
+    if (place.subtable->empty() || place.subtable->max_priority() < rule->priority) mark_stale(*place.subtable);
+    const ChainEntry entry{ports_of(value), ports_of(shape.mask), rule->priority, clause,
+                           static_cast<std::uint8_t>(level)};
+    ++place.rules;
+    ++shape.rules;
+    return place.subtable->link(entry, shape.number, std::move(rule), version, value, garbage);
+  }
+
+  // A rule's node, or 0.
   template <typename Accept>
-  [[nodiscard]] static RuleNode* find(const MaskShape& shape, const PipelineWords& value, Accept accept) {
-    for (unsigned i = 0; i < shape.level_count; ++i) {
-      if (shape.levels[i].rules == 0) continue;
-      const Subtable& subtable = *shape.levels[i].subtable;
-      for (const ChainEntry& entry : subtable.chain(subtable.hash(value)).entries())
-        if (entry.ports == ChainEntry::ports_of(value) && entry.node->shape == &shape && accept(*entry.node))
-          return entry.node;
+  [[nodiscard]] BlockRef find(const MaskShape& shape, const PipelineWords& value, Accept accept) const {
+    for (unsigned level = 0; level < shape.level_count; ++level) {
+      if (shape.levels[level].rules == 0) continue;
+      const Chain chain = shape.levels[level].subtable->chain_of(value);
+      for (std::size_t i = 0; i < chain.entries().size(); ++i)
+        if (chain.entries()[i].ports == ports_of(value) && chain.node(i).shape == shape.number && accept(chain.node(i)))
+          return chain.node_ref(i);
     }
-    return nullptr;
+    return 0;
   }
 
-  template <typename Visit>  // visit(prefixes, value, length) for each address prefix of the rule
-  void for_each_prefix(const RuleNode& node, Visit visit) {
-    const PipelineWords words = to_words(node.rule->match.value);
+  template <typename Visit>  // visit(prefixes, value, length) for each address prefix of a rule
+  void for_each_prefix(const PipelineWords& value, const PrefixLengths& lengths, Visit visit) {
     for (unsigned field = 0; field < kAddressFields; ++field) {
-      const unsigned length = node.shape->lengths[field];
+      const unsigned length = lengths[field];
       if (length == 0) continue;
       if (field < kNarrowAddresses)
-        visit(addresses.narrow[field], narrow_value(words, field), length);
+        visit(addresses.narrow[field], narrow_value(value, field), length);
       else
-        visit(addresses.wide[field - kNarrowAddresses], wide_value(words, field), length);
+        visit(addresses.wide[field - kNarrowAddresses], wide_value(value, field), length);
     }
   }
 
-  void unlink(RuleNode& node) {
-    for_each_prefix(node, [&](auto& prefixes, auto value, unsigned length) {
-      prefixes.remove(value, length, node.priority(), [&](auto* gone) { garbage.add(gone); });
+  void unlink(BlockRef ref) {
+    const RuleNode& node = this->node(ref);
+    MaskShape& shape = *shape_by_number[node.shape];
+    MaskShape::Level& place = shape.levels[node.entry.level];
+    Subtable& subtable = *place.subtable;
+    const PipelineWords value = subtable.value_of(node);
+    for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {
+      prefixes.remove(prefix, length, node.priority());
     });
     if (node.entry.is_clause) clause_count.fetch_sub(1, std::memory_order_relaxed);
-    MaskShape& shape = *node.shape;
-    Subtable& subtable = *shape.levels[node.level].subtable;
     const std::uint16_t priority = subtable.max_priority();
-    --shape.levels[node.level].rules;
+    --place.rules;
     --shape.rules;
-    subtable.unlink(node, garbage);
+    subtable.unlink(ref, garbage);
     if (subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
     if (shape.rules == 0) drop(shape);
   }
+
+  static std::uint32_t ports_of(const PipelineWords& words) { return static_cast<std::uint32_t>(words[kPortsWord]); }
 };
 
 Classifier::Classifier() : impl_{std::make_unique<Impl>()} {}
@@ -211,54 +241,51 @@ void Classifier::insert(RuleRef rule, std::uint64_t version) {
   impl_->garbage.set_tag(version);
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
   MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
+  const PipelineWords value = to_words(rule->match.value);
   const bool clause = is_clause(*rule);
-  RuleNode* node = RuleNode::make(std::move(rule), version, &shape, clause);
   if (clause) impl_->clause_count.fetch_add(1, std::memory_order_relaxed);
-  impl_->for_each_prefix(*node, [&](auto& prefixes, auto value, unsigned length) {
-    prefixes.insert(value, length, node->priority(), [&](auto* gone) { impl_->garbage.add(gone); });
+  impl_->for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {
+    prefixes.insert(prefix, length, rule->priority);
   });
-  impl_->link(*node);
-  impl_->added.push_back({version, node});
+  impl_->added.push_back({version, impl_->link(shape, std::move(rule), version, value, clause)});
   ++impl_->size;
 }
 
 void Classifier::remove(const Rule& rule, std::uint64_t version) {
   const MaskShape* shape = impl_->find_shape(rule.match.mask);
-  RuleNode* node = Impl::find(*shape, to_words(rule.match.value), [&](const RuleNode& at) {
+  const BlockRef ref = impl_->find(*shape, to_words(rule.match.value), [&](const RuleNode& at) {
     return at.rule.get() == &rule && at.removed.load(std::memory_order_relaxed) == kNever;
   });
-  node->removed.store(version, std::memory_order_relaxed);
-  impl_->removed.push_back({version, node});
+  impl_->node(ref).removed.store(version, std::memory_order_relaxed);
+  impl_->removed.push_back({version, ref});
   --impl_->size;
 }
 
 void Classifier::publish() {
   if (impl_->stale.empty() && impl_->retired.empty()) return;
-  SubtableList changed;
+  std::vector<Listed> changed;
   for (const Subtable* subtable : impl_->stale) {
     if (subtable->empty()) continue;
-    changed.push_back({subtable, subtable->serial(), subtable->max_priority(), {}, false});
-    Listed& listed = changed.back();
-    std::copy_n(subtable->lengths().begin(), listed.lengths.size(), listed.lengths.begin());
-    listed.is_wide = (listed.lengths[kIpv6Dst] | listed.lengths[kIpv6Src]) != 0;
+    changed.push_back({subtable, subtable->serial(), subtable->max_priority(), {}, subtable->rest});
+    std::copy_n(subtable->lengths().begin(), kAddressFields, changed.back().lengths.begin());
   }
   std::sort(changed.begin(), changed.end());
   for (auto& subtable : impl_->retired) subtable->is_stale = true;
 
-  SubtableList* old = impl_->list.load(std::memory_order_relaxed);
-  auto list = std::make_unique<SubtableList>();
-  list->reserve(old->size() + changed.size());
+  const SubtableList* old = impl_->list.load(std::memory_order_relaxed);
+  std::vector<Listed> listed;
+  listed.reserve(old->size() + changed.size());
   auto next = changed.begin();
-  for (const Listed& listed : *old) {
-    if (listed.subtable->is_stale) continue;
-    while (next != changed.end() && *next < listed) list->push_back(*next++);
-    list->push_back(listed);
+  for (const Listed& each : old->listed()) {
+    if (each.subtable->is_stale) continue;
+    while (next != changed.end() && *next < each) listed.push_back(*next++);
+    listed.push_back(each);
   }
-  list->insert(list->end(), next, changed.end());
+  listed.insert(listed.end(), next, changed.end());
 
   for (Subtable* subtable : impl_->stale) subtable->is_stale = false;
   impl_->stale.clear();
-  impl_->list.store(list.release(), std::memory_order_release);
+  impl_->list.store(new SubtableList{std::move(listed)}, std::memory_order_release);
   impl_->garbage.add(old);
   for (auto& subtable : impl_->retired) impl_->garbage.add(subtable.release());
   impl_->retired.clear();
@@ -267,17 +294,17 @@ void Classifier::publish() {
 RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64_t version) const {
   const MaskShape* shape = impl_->find_shape(match.mask);
   if (shape == nullptr) return nullptr;
-  const RuleNode* node = Impl::find(*shape, to_words(match.value), [&](const RuleNode& at) {
+  const BlockRef ref = impl_->find(*shape, to_words(match.value), [&](const RuleNode& at) {
     return at.priority() == priority && at.visible(version) && equal(at.rule->match.value, match.value);
   });
-  return node != nullptr ? node->rule : nullptr;
+  return ref != 0 ? impl_->node(ref).rule : nullptr;
 }
 
 std::vector<RuleRef> Classifier::rules(std::uint64_t version) const { return select(Match{}, version); }
 
 std::vector<RuleRef> Classifier::select(const Match& filter, std::uint64_t version, std::size_t& looked_at) const {
   std::vector<RuleRef> selected;
-  Selection selection{filter, version, selected};
+  Selection selection{impl_->shape_by_number, filter, version, selected};
   for (const auto& [own, subtable] : impl_->subtables) {
     if (!selection.may_be_in(*subtable)) continue;
     const auto take = [&](const RuleNode& node) {
@@ -296,7 +323,7 @@ bool Classifier::select_some(const Match& filter, std::uint64_t version, Place& 
                              std::vector<RuleRef>& selected) const {
   if (place.list == nullptr) place.list = impl_->list.load(std::memory_order_relaxed);
   const auto& list = *static_cast<const SubtableList*>(place.list);
-  Selection selection{filter, version, selected};
+  Selection selection{impl_->shape_by_number, filter, version, selected};
   const auto take = [&](const RuleNode& node) { selection.take(node); };
   for (; place.subtable < list.size(); ++place.subtable) {
     if (most == 0) return true;
@@ -307,7 +334,7 @@ bool Classifier::select_some(const Match& filter, std::uint64_t version, Place& 
       selection.for_chain(subtable, take);
       continue;
     }
-    Subtable::Place at{static_cast<const HashIndex<Chain>::Array*>(place.array), place.entry};
+    Subtable::Place at{static_cast<const HashIndex::Array*>(place.array), place.entry};
     const std::size_t before = at.next;
     const bool more = subtable.for_some(at, most, take);
     most -= at.next - before;
@@ -331,7 +358,7 @@ RuleRef Classifier::find_overlap(const Match& match, std::uint16_t priority, std
         found = &node;
     };
     if (is_subset(from_words(own), match.mask)) {
-      for (const ChainEntry& entry : subtable->chain(subtable->hash(value)).entries()) look(*entry.node);
+      subtable->chain_of(value).for_each_node(look);
     } else {
       subtable->for_each(look);
     }
@@ -342,16 +369,22 @@ RuleRef Classifier::find_overlap(const Match& match, std::uint16_t priority, std
 
 std::size_t Classifier::size() const { return impl_->size; }
 
+std::size_t Classifier::page_bytes() const {
+  std::size_t bytes = impl_->arena.page_bytes() + impl_->addresses.page_bytes();
+  for (const auto& [mask, subtable] : impl_->subtables) bytes += subtable->page_bytes();
+  return bytes;
+}
+
 void Classifier::rollback(std::uint64_t version) {
   impl_->garbage.set_tag(version);
   while (!impl_->removed.empty() && impl_->removed.back().version == version) {
-    impl_->removed.back().node->removed.store(kNever, std::memory_order_relaxed);
+    impl_->node(impl_->removed.back().node).removed.store(kNever, std::memory_order_relaxed);
     impl_->removed.pop_back();
     ++impl_->size;
   }
   if (impl_->added.empty() || impl_->added.back().version != version) return;
   for (const auto& change : impl_->added) {
-    impl_->unlink(*change.node);
+    impl_->unlink(change.node);
     --impl_->size;
   }
   impl_->added.clear();
@@ -363,7 +396,7 @@ void Classifier::collect(std::uint64_t version, std::uint64_t newest) {
   impl_->garbage.set_tag(newest + 1);
   impl_->added.clear();
   while (!impl_->removed.empty() && impl_->removed.front().version <= version) {
-    impl_->unlink(*impl_->removed.front().node);
+    impl_->unlink(impl_->removed.front().node);
     impl_->removed.pop_front();
   }
   publish();

@@ -62,8 +62,9 @@ class Classifier {
   // A rule of this priority that some packet meets which `match` matches too; null: none.
   [[nodiscard]] RuleRef find_overlap(const Match& match, std::uint16_t priority, std::uint64_t version,
                                      std::size_t& looked_at) const;
-  [[nodiscard]] std::size_t size() const;  // visible at the newest version
-  void rollback(std::uint64_t version);    // undoes insert() and remove() at `version`, the newest one
+  [[nodiscard]] std::size_t size() const;        // visible at the newest version
+  [[nodiscard]] std::size_t page_bytes() const;  // of its memory, what it has in pages of its own and not from malloc
+  void rollback(std::uint64_t version);          // undoes insert() and remove() at `version`, the newest one
   // Takes apart what no reader at `version` or later can see. Readers hold versions from `version` to `newest`. What
   // they may be looking at just now is freed by a later call, whose `version` is above this one's `newest`.
   void collect(std::uint64_t version, std::uint64_t newest);

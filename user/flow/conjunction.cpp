@@ -16,10 +16,10 @@ namespace shunt {
 namespace {
 
 // Ids whose clauses are all there among rules of one priority, ascending.
-std::vector<std::uint32_t> complete_ids(std::span<const RuleNode* const> clauses) {
+std::vector<std::uint32_t> complete_ids(std::span<const Found> clauses) {
   std::map<std::pair<std::uint32_t, std::uint8_t>, std::uint64_t> met;  // (id, number of clauses) -> bit per clause
-  for (const RuleNode* node : clauses)
-    for (const Action& action : node->rule->actions)
+  for (const Found& clause : clauses)
+    for (const Action& action : clause.node->rule->actions)
       if (const auto* c = std::get_if<ConjunctionAction>(&action))
         met[{c->id, c->clause_count}] |= std::uint64_t{1} << (c->clause & 63);
   std::vector<std::uint32_t> ids;
@@ -31,13 +31,13 @@ std::vector<std::uint32_t> complete_ids(std::span<const RuleNode* const> clauses
 }  // namespace
 
 const RuleNode* Search::run_with_clauses() {
-  const RuleNode* hard = find_best();
-  const int floor = hard != nullptr ? hard->priority() : -1;
-  const std::vector<const RuleNode*> clauses = matching_clauses(floor);
+  const Found hard = find_best();
+  const int floor = hard.priority();
+  const std::vector<Found> clauses = matching_clauses(floor);
   for (auto begin = clauses.begin(); begin != clauses.end();) {
-    const int priority = (*begin)->priority();
+    const int priority = begin->priority();
     const auto end =
-        std::find_if(begin, clauses.end(), [&](const RuleNode* node) { return node->priority() < priority; });
+        std::find_if(begin, clauses.end(), [&](const Found& clause) { return clause.priority() < priority; });
     for (const std::uint32_t id : complete_ids({begin, end})) {
       const RuleNode* found = second_search(id);
       if (found == nullptr) continue;
@@ -47,23 +47,28 @@ const RuleNode* Search::run_with_clauses() {
     }
     begin = end;
   }
-  if (hard != nullptr) examine(*hard);
+  if (hard) examine(hard);
   prove(floor, Clauses::kMatter);
-  return hard;
+  return hard.node;
 }
 
 // By descending priority.
-std::vector<const RuleNode*> Search::matching_clauses(int above) const {
-  std::vector<const RuleNode*> clauses;
-  for (std::size_t i = 0; i < list_.size() && list_[i].max_priority > above; ++i) {
-    const Chain chain = may_match(list_[i]) ? chain_of(i) : Chain{};
-    for (const ChainEntry& entry : chain.entries()) {
-      if (entry.priority <= above) break;
-      if (entry.is_clause && entry.node->visible(version_) && entry.node->matches(key_)) clauses.push_back(entry.node);
+std::vector<Found> Search::matching_clauses(int above) const {
+  std::vector<Found> clauses;
+  Candidates candidates{list_, lengths_};
+  for (std::size_t at = candidates.next(); at < list_.size() && list_[at].max_priority > above;
+       at = candidates.next()) {
+    const Subtable& subtable = *list_[at].subtable;
+    const Chain chain = subtable.chain(chain_at(at));
+    const auto entries = chain.entries();
+    for (std::size_t i = 0; i < entries.size() && entries[i].priority > above; ++i) {
+      if (!entries[i].is_clause || entries[i].differ(ports_) != 0) continue;
+      const RuleNode& node = chain.node(i);
+      if (node.visible(version_) && subtable.matches(node, key_)) clauses.push_back({&node, &subtable});
     }
   }
   std::stable_sort(clauses.begin(), clauses.end(),
-                   [](const RuleNode* a, const RuleNode* b) { return a->priority() > b->priority(); });
+                   [](const Found& a, const Found& b) { return a.priority() > b.priority(); });
   return clauses;
 }
 

@@ -1,116 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash index maps 64-bit hashes to payloads: a pointer or a count, where zero means that the entry is dead. Several
-// entries may have the same hash.
+// A hash index maps 32-bit hashes to payloads of 32 bits, eight of both in a cache line: a chain or a count. A payload
+// of zero means that the entry is dead.
 //
-// Open addressing at a load of at most one half. Dead entries keep their place until the array is rebuilt, so that a
-// reader never loses its way. Threads: one writer; any number of readers, which never wait. The writer is handed arrays
-// that were replaced, and frees them when no reader can be in them any more.
+// Open addressing, the place being the hash scaled to the array, which is half to three quarters full. Dead entries
+// keep their place until the array is rebuilt, so that a reader never loses its way. Threads: one writer; any number of
+// readers, which never wait. Arrays that were replaced go to the Garbage.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
+
+#include "user/flow/arena.h"
+#include "user/flow/garbage.h"
 
 namespace shunt {
 
-template <typename Payload>
 class HashIndex {
  public:
-  struct Entry {
-    std::atomic<std::uint64_t> hash{0};  // 0: never used
-    std::atomic<Payload> payload{};
-  };
-  // One piece of memory, so that a look-up that misses the cache misses it once.
-  class Array {
+  using Entry = std::atomic<std::uint64_t>;  // the hash above the payload; 0: never used
+
+  // Entries stand behind it, in one piece of memory, from the next cache line on.
+  class alignas(64) Array {
    public:
     static Array* make(std::size_t capacity) {
-      auto* array = new (::operator new(sizeof(Array) + capacity * sizeof(Entry))) Array{capacity - 1};
-      std::uninitialized_value_construct_n(&array->at(0), capacity);
-      return array;
+      return new (allocate_pages(bytes(capacity))) Array{static_cast<std::uint32_t>(capacity)};
     }
-    static void operator delete(void* memory) { ::operator delete(memory); }
+    static void operator delete(Array* array, std::destroying_delete_t) { free_pages(array, bytes(array->capacity)); }
+    static std::size_t bytes(std::size_t capacity) { return sizeof(Array) + capacity * sizeof(Entry); }
 
-    std::size_t mask;
-    std::size_t used = 0;  // entries with a hash, dead or alive
+    const std::uint32_t capacity;
+    std::uint32_t used = 0;  // entries with a hash, dead or alive
 
-    Entry& at(std::size_t i) { return reinterpret_cast<Entry*>(this + 1)[i & mask]; }
-    const Entry& at(std::size_t i) const { return reinterpret_cast<const Entry*>(this + 1)[i & mask]; }
+    [[nodiscard]] Entry& at(std::size_t i) noexcept { return reinterpret_cast<Entry*>(this + 1)[i]; }
+    [[nodiscard]] const Entry& at(std::size_t i) const noexcept { return reinterpret_cast<const Entry*>(this + 1)[i]; }
+    [[nodiscard]] std::size_t start(std::uint32_t hash) const noexcept { return std::uint64_t{hash} * capacity >> 32; }
+    [[nodiscard]] std::size_t next(std::size_t i) const noexcept { return i + 1 == capacity ? 0 : i + 1; }
 
    private:
-    explicit Array(std::size_t m) : mask{m} {}
+    explicit Array(std::uint32_t c) : capacity{c} {}
   };
 
-  HashIndex() : array_{Array::make(4)} {}
+  HashIndex() : array_{Array::make(kMinCapacity)} {}
   HashIndex(const HashIndex&) = delete;
   HashIndex& operator=(const HashIndex&) = delete;
   ~HashIndex() { delete array_.load(std::memory_order_relaxed); }
 
-  // Readers. The first living payload of this hash that `accept(payload)` takes, or Payload{}.
-  template <typename Accept>
-  [[nodiscard]] Payload find(std::uint64_t hash, Accept accept) const noexcept {
+  // Readers. The living payload of this hash, or 0.
+  [[nodiscard]] std::uint32_t find(std::uint32_t hash) const noexcept {
     const Array& array = *array_.load(std::memory_order_acquire);
-    hash = valid(hash);
-    for (std::size_t i = start(hash);; ++i) {
-      const Entry& entry = array.at(i);
-      const std::uint64_t found = entry.hash.load(std::memory_order_acquire);
-      if (found == 0) return Payload{};
-      if (found != hash) continue;
-      const Payload payload = entry.payload.load(std::memory_order_acquire);
-      if (payload != Payload{} && accept(payload)) return payload;
+    for (std::size_t i = array.start(hash);; i = array.next(i)) {
+      const std::uint64_t entry = array.at(i).load(std::memory_order_acquire);
+      if (entry == 0) return 0;
+      if (hash_of(entry) == hash && payload_of(entry) != 0) return payload_of(entry);
     }
   }
-  [[nodiscard]] bool contains(std::uint64_t hash) const noexcept {
-    return find(hash, [](Payload) { return true; }) != Payload{};
-  }
-
   // Fetches the place where a look-up of this hash begins.
-  void prefetch(std::uint64_t hash) const noexcept {
-    __builtin_prefetch(&array_.load(std::memory_order_acquire)->at(start(valid(hash))));
+  void prefetch(std::uint32_t hash) const noexcept {
+    const Array& array = *array_.load(std::memory_order_acquire);
+    __builtin_prefetch(&array.at(array.start(hash)));
   }
 
-  // Writer. The place of the first living payload of this hash that `accept(payload)` takes, or nullptr. Store zero to
-  // kill the entry, and say so by died().
-  template <typename Accept>
-  [[nodiscard]] std::atomic<Payload>* place(std::uint64_t hash, Accept accept) {
+  // Writer. The entry of this hash that lives, or nullptr.
+  [[nodiscard]] Entry* place(std::uint32_t hash) noexcept {
     Array& array = *array_.load(std::memory_order_relaxed);
-    hash = valid(hash);
-    for (std::size_t i = start(hash);; ++i) {
-      Entry& entry = array.at(i);
-      const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
-      if (found == 0) return nullptr;
-      if (found != hash) continue;
-      const Payload payload = entry.payload.load(std::memory_order_relaxed);
-      if (payload != Payload{} && accept(payload)) return &entry.payload;
+    for (std::size_t i = array.start(hash);; i = array.next(i)) {
+      const std::uint64_t entry = array.at(i).load(std::memory_order_relaxed);
+      if (entry == 0) return nullptr;
+      if (hash_of(entry) == hash && payload_of(entry) != 0) return &array.at(i);
     }
   }
-  void died() { --live_; }
-
-  // `retire(Array*)` takes over the array that this one outgrew.
-  template <typename Retire>
-  void add(std::uint64_t hash, Payload payload, Retire retire) {
+  static std::uint32_t payload_of(std::uint64_t entry) noexcept { return static_cast<std::uint32_t>(entry); }
+  // Gives a living entry another payload; 0 kills it.
+  void set(Entry& entry, std::uint32_t payload) noexcept {
+    const std::uint64_t hash = entry.load(std::memory_order_relaxed) >> 32 << 32;
+    entry.store(hash | payload, std::memory_order_release);
+    if (payload == 0) --live_;
+  }
+  // No entry of this hash lives.
+  void add(std::uint32_t hash, std::uint32_t payload, Garbage& garbage) {
     Array* array = array_.load(std::memory_order_relaxed);
-    if ((array->used + 1) * 2 > array->mask + 1) {
-      Array* bigger = rebuilt(*array);
-      array_.store(bigger, std::memory_order_release);
-      retire(array);
-      array = bigger;
+    if ((std::size_t{array->used} + 1) * 4 > std::size_t{array->capacity} * 3) {
+      Array* rebuilt = this->rebuilt(*array);
+      array_.store(rebuilt, std::memory_order_release);
+      garbage.add(array);
+      array = rebuilt;
     }
-    put(*array, valid(hash), payload);
+    put(*array, hash, payload);
     ++live_;
+  }
+  [[nodiscard]] std::size_t page_bytes() const {
+    return shunt::page_bytes(Array::bytes(array_.load(std::memory_order_relaxed)->capacity));
   }
 
   template <typename Visit>
   void for_each(Visit visit) const {
-    const Array& array = *array_.load(std::memory_order_acquire);
-    for (std::size_t i = 0; i <= array.mask; ++i) {
-      const Payload payload = array.at(i).payload.load(std::memory_order_acquire);
-      if (payload != Payload{}) visit(payload);
-    }
+    Place place;
+    while (for_some(place, place.array == nullptr ? 1 : place.array->capacity, visit)) continue;
   }
-
   // for_each() in pieces: goes on where `place` is, over `most` entries; false: that was all. It visits what was there
   // when it began, whatever comes meanwhile, while arrays that were replaced are kept.
   struct Place {
@@ -120,48 +109,39 @@ class HashIndex {
   template <typename Visit>
   bool for_some(Place& place, std::size_t most, Visit visit) const {
     if (place.array == nullptr) place.array = array_.load(std::memory_order_acquire);
-    const std::size_t size = place.array->mask + 1, end = std::min(size, place.next + most);
+    const std::size_t size = place.array->capacity, end = std::min(size, place.next + most);
     for (; place.next < end; ++place.next) {
-      const Payload payload = place.array->at(place.next).payload.load(std::memory_order_acquire);
-      if (payload != Payload{}) visit(payload);
+      const std::uint32_t payload = payload_of(place.array->at(place.next).load(std::memory_order_acquire));
+      if (payload != 0) visit(payload);
     }
     return end < size;
   }
 
  private:
+  static constexpr std::size_t kMinCapacity = 8;
+
   std::atomic<Array*> array_;
   std::size_t live_ = 0;
 
-  static std::uint64_t valid(std::uint64_t hash) noexcept { return hash == 0 ? 1 : hash; }
-  // Where probing begins. The last word's upper bytes (the end of an IPv4 address) have not reached a hash's lower
-  // half; without this round the hosts of a subnet would stand in one long row.
-  static std::size_t start(std::uint64_t hash) noexcept { return (hash * 0xc4ceb9fe1a85ec53) >> 32; }
+  static std::uint32_t hash_of(std::uint64_t entry) noexcept { return static_cast<std::uint32_t>(entry >> 32); }
 
-  static void put(Array& array, std::uint64_t hash, Payload payload) {
-    for (std::size_t i = start(hash);; ++i) {
-      Entry& entry = array.at(i);
-      const std::uint64_t found = entry.hash.load(std::memory_order_relaxed);
-      if (found == hash && entry.payload.load(std::memory_order_relaxed) == Payload{}) {
-        entry.payload.store(payload, std::memory_order_release);
-        return;
-      }
-      if (found != 0) continue;
-      entry.payload.store(payload, std::memory_order_relaxed);
-      entry.hash.store(hash, std::memory_order_release);
-      ++array.used;
+  static void put(Array& array, std::uint32_t hash, std::uint32_t payload) {
+    for (std::size_t i = array.start(hash);; i = array.next(i)) {
+      const std::uint64_t entry = array.at(i).load(std::memory_order_relaxed);
+      if (entry != 0 && (hash_of(entry) != hash || payload_of(entry) != 0)) continue;
+      if (entry == 0) ++array.used;
+      array.at(i).store(std::uint64_t{hash} << 32 | payload, std::memory_order_release);
       return;
     }
   }
 
   [[nodiscard]] Array* rebuilt(const Array& array) const {
-    std::size_t capacity = 4;
-    while (capacity < (live_ + 1) * 4) capacity *= 2;
-    auto* bigger = Array::make(capacity);
-    for (std::size_t i = 0; i <= array.mask; ++i) {
-      const Payload payload = array.at(i).payload.load(std::memory_order_relaxed);
-      if (payload != Payload{}) put(*bigger, array.at(i).hash.load(std::memory_order_relaxed), payload);
+    Array* made = Array::make(std::max(kMinCapacity, (live_ + 1) * 2));
+    for (std::size_t i = 0; i < array.capacity; ++i) {
+      const std::uint64_t entry = array.at(i).load(std::memory_order_relaxed);
+      if (payload_of(entry) != 0) put(*made, hash_of(entry), payload_of(entry));
     }
-    return bigger;
+    return made;
   }
 };
 

@@ -12,7 +12,7 @@
 #include <cstdint>
 
 #include "user/flow/flow_key.h"
-#include "user/flow/prefix_trie.h"
+#include "user/flow/prefix_bits.h"
 
 namespace shunt {
 
@@ -49,11 +49,12 @@ struct MaskShape {
 
   PipelineWords mask;
   PrefixLengths lengths;
+  std::uint32_t number;                 // among the classifier's shapes
   std::array<Level, kLevels> levels{};  // by growing masks
   unsigned level_count = 0;
   std::uint32_t rules = 0;
 
-  explicit MaskShape(const PipelineWords& m) : mask{m}, lengths{prefix_lengths(m)} {}
+  MaskShape(const PipelineWords& m, std::uint32_t n) : mask{m}, lengths{prefix_lengths(m)}, number{n} {}
 };
 
 // The masks of the subtables that take rules of a shape: without ports, with some of their bits, with more.
@@ -66,10 +67,5 @@ RelaxedMasks relaxed_masks(const PipelineWords& mask, const PrefixLengths& lengt
 // The two ports stand in one word of the key; the rest of it is not theirs.
 inline constexpr unsigned kPortsWord = 5;
 inline constexpr std::uint64_t kPortSrcBits = 0xffff, kPortDstBits = 0xffff0000, kPortBits = 0xffffffff;
-
-inline std::uint64_t hash_step(std::uint64_t hash, std::uint64_t word) noexcept {
-  hash = (hash ^ word) * 0xff51afd7ed558ccd;
-  return hash ^ hash >> 32;
-}
 
 }  // namespace shunt

@@ -14,7 +14,8 @@ namespace shunt {
 
 class PriorityBag {
  public:
-  [[nodiscard]] bool empty() const { return in_.size() == out_.size(); }
+  [[nodiscard]] bool empty() const { return size() == 0; }
+  [[nodiscard]] std::size_t size() const { return in_.size() - out_.size(); }
   [[nodiscard]] std::uint16_t max() const { return in_.empty() ? std::uint16_t{0} : in_.front(); }
 
   void insert(std::uint16_t priority) {

@@ -13,7 +13,7 @@ namespace {
 constexpr unsigned kFirstAddressWord = offsetof(shunt_flow_key, ip_src) / 8;
 constexpr unsigned kLastAddressWord = kFirstAddressWord + 3;
 constexpr int kNoRank = 9;
-constexpr unsigned kNearSteps = 3;  // of a walk, whose memory is near for all packets look at it
+constexpr unsigned kNearSteps = 2;  // of a walk, whose memory is near for all packets look at it
 
 // How many leading bits of the field are examined.
 unsigned prefix_of(const PipelineWords& examined, unsigned field) noexcept {
@@ -51,161 +51,194 @@ std::uint64_t proof_in_word(unsigned word, std::uint64_t differ, std::uint64_t m
 }  // namespace
 
 const RuleNode* Search::run() noexcept {
-  const RuleNode* best = find_best();
-  if (best != nullptr) examine(*best);
-  prove(best != nullptr ? best->priority() : -1, Clauses::kIgnored);
-  return best;
+  const Found best = find_best();
+  if (best) examine(best);
+  prove(best.priority(), Clauses::kIgnored);
+  return best.node;
 }
 
 void Search::filter_prefixes() noexcept {
   for (unsigned field = 0; field < kNarrowAddresses; ++field)
-    lengths_[field] = addresses_.narrow[field].filter.lookup(narrow_value(key_, field));
-  if (addresses_.wide[0].trie.empty() && addresses_.wide[1].trie.empty()) return;
-  fields_ = kAddressFields;
-  for (unsigned field = kNarrowAddresses; field < kAddressFields; ++field)
-    lengths_[field] = addresses_.wide[field - kNarrowAddresses].filter.lookup(wide_value(key_, field));
+    lengths_[field] = addresses_.narrow[field].filter.lookup(narrow_value(key_, field), hashes_.narrow[field]);
+  for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
+    lengths_[field] = addresses_.wide[field - kNarrowAddresses].filter.lookup(wide_value(key_, field),
+                                                                              hashes_.wide[field - kNarrowAddresses]);
 }
 
-bool Search::may_match(const Listed& listed) const noexcept {
-  // Narrow prefixes have at most 32 bits.
-  const bool may = (lengths_[0][0] >> listed.lengths[0] & lengths_[1][0] >> listed.lengths[1] & 1) != 0;
-  if (!listed.is_wide || !may) return may;
-  return has(lengths_[2], listed.lengths[2]) && has(lengths_[3], listed.lengths[3]);
+std::size_t Search::Candidates::next() noexcept {
+  while (left_ == 0) {
+    if (words_ == list_.words()) return list_.size();
+    left_ = list_.with_all(lengths_, words_++);
+  }
+  const auto bit = static_cast<std::size_t>(std::countr_zero(left_));
+  left_ &= left_ - 1;
+  return (words_ - 1) * 64 + bit;
 }
 
-const RuleNode* Search::find_best() noexcept {
+void Search::step_walks(unsigned steps) noexcept {
+  for (; steps != 0; --steps) {
+    if (!dst_walk_.is_done()) dst_walk_.step();
+    if (!src_walk_.is_done()) src_walk_.step();
+  }
+}
+
+// What the tries will be asked when the best rule is known is fetched meanwhile, a step for each wait.
+Found Search::find_best() noexcept {
   filter_prefixes();
-  // What the tries will be asked when the best rule is known is fetched meanwhile, a step for each wait.
-  PrefixTrie<std::uint32_t>::Walk dst{addresses_.narrow[0].trie, narrow_value(key_, kIpv4Dst), -1};
-  PrefixTrie<std::uint32_t>::Walk src{addresses_.narrow[1].trie, narrow_value(key_, kIpv4Src), -1};
-  const auto fetch_tries = [&](unsigned steps) {
-    for (; steps != 0; --steps) {
-      if (!dst.is_done()) dst.step();
-      if (!src.is_done()) src.step();
-    }
-  };
-  fetch_tries(kNearSteps);
+  step_walks(kNearSteps);
 
-  const RuleNode* best = nullptr;
-  std::size_t at = 0;
-  while (at < list_.size() && (best == nullptr || list_[at].max_priority > best->priority())) {
+  Found best;
+  Candidates candidates{list_, lengths_};
+  std::size_t at = candidates.next();
+  while (at < list_.size() && list_[at].max_priority > best.priority()) {
+    struct Probe {
+      std::size_t at;
+      std::uint32_t hash;
+      ChainRef chain;
+      std::size_t first;
+    };
     std::array<Probe, kBatch> batch;
-    std::array<std::uint64_t, kBatch> hashes;
     std::size_t size = 0;
-    for (; at < list_.size() && size < kBatch; ++at) {
-      if (!may_match(list_[at])) continue;
-      hashes[size] = list_[at].subtable->hash(key_);
-      list_[at].subtable->prefetch(hashes[size]);
-      batch[size++].at = static_cast<std::uint32_t>(at);
+    for (; at < list_.size() && size < kBatch && list_[at].max_priority > best.priority(); at = candidates.next()) {
+      batch[size].at = at;
+      batch[size].hash = list_[at].subtable->hash(key_, hashes_);
+      list_[at].subtable->prefetch(batch[size++].hash);
     }
-    fetch_tries(1);
+    step_walks(1);
+    std::size_t hits = 0;
     for (std::size_t i = 0; i < size; ++i) {
-      batch[i].chain = list_[batch[i].at].subtable->chain(hashes[i]);
-      batch[i].chain.prefetch();
-      if (probe_count_ < kKeptChains) {
-        probes_[probe_count_++] = batch[i];
-        probed_to_ = batch[i].at + 1;
-      }
+      const ChainRef chain = list_[batch[i].at].subtable->find(batch[i].hash);
+      batch[hits].at = batch[i].at;
+      batch[hits].chain = chain;
+      hits += chain != 0 ? 1 : 0;
     }
-    fetch_tries(1);
-    std::array<const ChainEntry*, kBatch> first;
-    for (std::size_t i = 0; i < size; ++i) {
-      first[i] = first_match(batch[i].chain.entries(), best);
-      if (first[i] != nullptr) first[i]->node->prefetch();
+    for (std::size_t i = 0; i < hits; ++i) {
+      list_[batch[i].at].subtable->chain(batch[i].chain).prefetch();
+      keep(batch[i].at, batch[i].chain);
     }
-    fetch_tries(1);
-    for (std::size_t i = 0; i < size; ++i)
-      if (first[i] != nullptr) best = best_in(batch[i].chain, first[i], best);
+    step_walks(1);
+    for (std::size_t i = 0; i < hits; ++i) {
+      const Chain chain = list_[batch[i].at].subtable->chain(batch[i].chain);
+      batch[i].first = next_match(chain, 0, best.priority());
+      if (batch[i].first < chain.entries().size()) __builtin_prefetch(&chain.node(batch[i].first));
+    }
+    for (std::size_t i = 0; i < hits; ++i) {
+      const Subtable& subtable = *list_[batch[i].at].subtable;
+      best = best_in(subtable, subtable.chain(batch[i].chain), batch[i].first, best);
+    }
   }
   return best;
 }
 
-// The first rule better than `best` whose ports match.
-const ChainEntry* Search::first_match(std::span<const ChainEntry> entries, const RuleNode* best) const noexcept {
-  for (const ChainEntry& entry : entries) {
-    if (best != nullptr && entry.priority <= best->priority()) return nullptr;
-    if (entry.differ(ports_) == 0 && !entry.is_clause) return &entry;
-  }
-  return nullptr;
+void Search::keep(std::size_t at, ChainRef chain) noexcept {
+  if (hit_count_ < kKeptChains)
+    hits_[hit_count_++] = {static_cast<std::uint32_t>(at), chain};
+  else
+    hits_end_ = std::min(hits_end_, at);
 }
 
-const RuleNode* Search::best_in(Chain chain, const ChainEntry* first, const RuleNode* best) const noexcept {
+// The place of the first rule from there on that is better than `best` and whose ports match; the chain's end: none.
+std::size_t Search::next_match(const Chain& chain, std::size_t from, int best) const noexcept {
   const auto entries = chain.entries();
-  while (first != nullptr) {
-    const RuleNode& node = *first->node;
-    if (best != nullptr && node.priority() <= best->priority()) return best;
-    if (node.visible(version_) && node.matches(key_)) return &node;
-    first = first_match(entries.subspan(static_cast<std::size_t>(first - entries.data()) + 1), best);
+  for (std::size_t i = from; i < entries.size(); ++i) {
+    if (entries[i].priority <= best) return entries.size();
+    if (entries[i].differ(ports_) == 0 && !entries[i].is_clause) return i;
+  }
+  return entries.size();
+}
+
+Found Search::best_in(const Subtable& subtable, const Chain& chain, std::size_t first, Found best) const noexcept {
+  const auto entries = chain.entries();
+  for (std::size_t i = first; i < entries.size(); i = next_match(chain, i + 1, best.priority())) {
+    if (entries[i].priority <= best.priority()) return best;
+    const RuleNode& node = chain.node(i);
+    if (node.visible(version_) && subtable.matches(node, key_)) return {&node, &subtable};
   }
   return best;
 }
 
 // Of a subtable that may match. What find_best() did not keep is looked up again.
-Chain Search::chain_of(std::size_t at) const noexcept {
-  if (at < probed_to_) {
-    const auto end = probes_.begin() + static_cast<std::ptrdiff_t>(probe_count_);
-    const auto probe =
-        std::lower_bound(probes_.begin(), end, at, [](const Probe& p, std::size_t i) { return p.at < i; });
-    return probe->chain;
-  }
-  return list_[at].subtable->chain(list_[at].subtable->hash(key_));
+ChainRef Search::chain_at(std::size_t at) const noexcept {
+  if (at >= hits_end_) return list_[at].subtable->find(list_[at].subtable->hash(key_, hashes_));
+  for (std::size_t i = 0; i < hit_count_; ++i)
+    if (hits_[i].at == at) return hits_[i].chain;
+  return 0;
 }
 
 // Subtables first: what they un-wildcard often tells of rules in the chains, too.
 void Search::prove(int above, Clauses clauses) noexcept {
+  if (list_.size() == 0 || list_[0].max_priority <= above) return;
   above_ = above;
-  has_proofs_ = false;
-  std::array<Chain, kKeptChains> chains;
-  std::size_t chain_count = 0;
-  for (std::size_t i = 0; i < list_.size() && list_[i].max_priority > above; ++i) {
-    const Subtable& subtable = *list_[i].subtable;
-    const Chain chain = may_match(list_[i]) ? chain_of(i) : Chain{};
-    if (chain == Chain{} || chain.entries().front().priority <= above) {
-      if ((has_proofs_ && is_known_miss(list_[i])) || subtable.is_covered(examined_) || misses(list_[i])) continue;
-      subtable.examine(key_, examined_);
-    } else {
-      subtable.examine_mask(examined_);
-      if (chain_count < chains.size())
-        chains[chain_count++] = chain;
-      else
-        prove_chain(chain, clauses);
+  covered_rests_ = 0;
+  begin_proofs();
+  struct Open {
+    const Subtable* subtable;
+    ChainRef chain;
+  };
+  std::array<Open, kKeptChains> open;
+  std::size_t open_count = 0, next_hit = 0;
+  for (std::size_t word = 0; word < list_.words(); ++word) {
+    const std::uint64_t candidates = list_.with_all(lengths_, word);
+    std::uint64_t left = list_.of_any_length(word) & (candidates | ~list_.with_one(known_, word));
+    while (left != 0) {
+      const auto bit = static_cast<unsigned>(std::countr_zero(left));
+      left &= left - 1;
+      const Listed& listed = list_[word * 64 + bit];
+      if (listed.max_priority <= above) break;
+      const Subtable& subtable = *listed.subtable;
+      const bool may_match = (candidates >> bit & 1) != 0;
+      const std::size_t at = word * 64 + bit;
+      ChainRef chain = 0;
+      if (next_hit < hit_count_ && hits_[next_hit].at == at)
+        chain = hits_[next_hit++].chain;  // each is come by, for it is a candidate
+      else if (may_match && at >= hits_end_)
+        chain = chain_at(at);
+      if (chain == 0 || subtable.chain(chain).entries().front().priority <= above) {
+        if (!prove_without_chain(listed, may_match)) continue;
+      } else {
+        subtable.examine_mask(examined_);
+        if (open_count < open.size())
+          open[open_count++] = {&subtable, chain};
+        else
+          prove_chain(subtable, chain, clauses);
+      }
+      if (update_known()) left &= candidates | ~list_.with_one(known_, word);
     }
-    update_known();
   }
-  for (std::size_t i = 0; i < chain_count; ++i) prove_chain(chains[i], clauses);
+  for (std::size_t i = 0; i < open_count; ++i) prove_chain(*open[i].subtable, open[i].chain, clauses);
+}
+
+// By the first of these that tells that the subtable has no rule to look at. True where that took bits.
+bool Search::prove_without_chain(const Listed& listed, bool may_match) noexcept {
+  const Subtable& subtable = *listed.subtable;
+  if (is_known_miss(listed) || is_covered(listed)) return false;
+  if (subtable.stages_miss(kL2, key_, hashes_, examined_) || prefix_misses(listed)) return true;
+  if (may_match)
+    subtable.examine(key_, hashes_, examined_);
+  else
+    subtable.examine_mask(examined_);  // hashes are there of lengths alone that may match
+  return true;
 }
 
 // The ports tell of nearly all.
-void Search::prove_chain(Chain chain, Clauses clauses) noexcept {
-  for (const ChainEntry& entry : chain.entries()) {
-    if (entry.priority <= above_) return;
+void Search::prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept {
+  const Chain chain = subtable.chain(ref);
+  const auto entries = chain.entries();
+  for (std::size_t i = 0; i < entries.size() && entries[i].priority > above_; ++i) {
+    const ChainEntry& entry = entries[i];
     if (clauses == Clauses::kIgnored && entry.is_clause) continue;
     const std::uint64_t differ = entry.differ(ports_);
     if ((differ & examined_[kPortsWord]) != 0) continue;
     if (differ != 0)
       examined_[kPortsWord] |= proof_in_word(kPortsWord, differ, entry.ports_mask);
-    else if (entry.node->visible(version_))
-      refute(*entry.node);
+    else if (chain.node(i).visible(version_))
+      refute({&chain.node(i), &subtable});
   }
-}
-
-// True where something short of the subtable's mask proves that none of its rules needs to be looked at.
-bool Search::misses(const Listed& listed) noexcept {
-  const Subtable& subtable = *listed.subtable;
-  if (!has_proofs_) {
-    begin_proofs();
-    if (is_known_miss(listed)) return true;
-  }
-  if (!subtable.stages_miss(kL2, key_, examined_) && !prefix_misses(listed) &&
-      !subtable.stages_miss(kL3, key_, examined_))
-    return false;
-  update_known();
-  return true;
 }
 
 // The first address that can tell does. Whether a prefix of some length matches depends on no bit behind that length.
 bool Search::prefix_misses(const Listed& listed) noexcept {
-  for (unsigned field = 0; field < fields_; ++field) {
+  for (unsigned field = 0; field < list_.address_count(); ++field) {
     const unsigned length = listed.lengths[field];
     if (!has(proofs_[field].misses, length)) continue;
     add_prefix(examined_, field, std::min(length, proofs_[field].bits));
@@ -214,74 +247,78 @@ bool Search::prefix_misses(const Listed& listed) noexcept {
   return false;
 }
 
-// Both tries of a kind at a time, so that they wait for memory together.
-template <typename Value, std::size_t kFields>
-void Search::walk(const std::array<Prefixes<Value>, kFields>& prefixes, Value dst_value, Value src_value,
-                  Proof* proofs) noexcept {
-  typename PrefixTrie<Value>::Walk dst{prefixes[0].trie, dst_value, above_}, src{prefixes[1].trie, src_value, above_};
-  while (!dst.is_done() || !src.is_done()) {
-    if (!dst.is_done()) dst.step();
-    if (!src.is_done()) src.step();
-  }
-  proofs[0] = proof_of(dst.found());
-  proofs[1] = proof_of(src.found());
-}
-
-// Only where a proof is wanted: what a walk costs is memory that is far away.
 void Search::begin_proofs() noexcept {
-  has_proofs_ = true;
-  walk(addresses_.narrow, narrow_value(key_, kIpv4Dst), narrow_value(key_, kIpv4Src), &proofs_[kIpv4Dst]);
-  if (fields_ == kAddressFields)
-    walk(addresses_.wide, wide_value(key_, kIpv6Dst), wide_value(key_, kIpv6Src), &proofs_[kIpv6Dst]);
+  while (!dst_walk_.is_done() || !src_walk_.is_done()) step_walks(1);
+  proofs_[kIpv4Dst] = proof_of(dst_walk_.matches(above_));
+  proofs_[kIpv4Src] = proof_of(src_walk_.matches(above_));
+  for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
+    proofs_[field] = proof_of(addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above_));
   update_known();
 }
 
 Search::Proof Search::proof_of(const PrefixMatches& found) noexcept {
-  Proof proof{found.bits, {}, {}};
+  Proof proof{found.bits, kNothing, {}};
   for (unsigned i = 0; i < proof.misses.size(); ++i) proof.misses[i] = ~found.lengths[i];
   proof.misses[0] &= ~std::uint64_t{1};
   return proof;
 }
 
-void Search::update_known() noexcept {
-  if (!has_proofs_) return;
-  for (unsigned field = 0; field < fields_; ++field) {
+// True where more is known than before.
+bool Search::update_known() noexcept {
+  bool is_more = false;
+  for (unsigned field = 0; field < list_.address_count(); ++field) {
     Proof& proof = proofs_[field];
-    const unsigned known = prefix_of(examined_, field);
-    proof.is_known = proof.misses;
-    if (known >= proof.bits) continue;
-    const unsigned last = (known + 1) / 64;  // the word of the first length that is not known
-    proof.is_known[last] &= (std::uint64_t{1} << (known + 1) % 64) - 1;
-    for (unsigned i = last + 1; i < 3; ++i) proof.is_known[i] = 0;
+    const unsigned bits = prefix_of(examined_, field);
+    if (bits == proof.examined) continue;
+    is_more = true;
+    proof.examined = bits;
+    LengthSet& known = known_[field];
+    known = proof.misses;
+    if (bits >= proof.bits) continue;
+    const unsigned last = (bits + 1) / 64;  // the word of the first length that is not known
+    known[last] &= (std::uint64_t{1} << (bits + 1) % 64) - 1;
+    for (unsigned i = last + 1; i < 3; ++i) known[i] = 0;
   }
+  return is_more;
 }
 
 bool Search::is_known_miss(const Listed& listed) const noexcept {
   bool is_known = false;
-  for (unsigned field = 0; field < fields_; ++field) is_known |= has(proofs_[field].is_known, listed.lengths[field]);
+  for (unsigned field = 0; field < list_.address_count(); ++field)
+    is_known |= has(known_[field], listed.lengths[field]);
   return is_known;
 }
 
-void Search::examine(const RuleNode& node) noexcept {
-  node.for_each_condition([&](unsigned word, const Condition& c) { examined_[word] |= c.mask; });
+// True where the subtable's mask is un-wildcarded already.
+bool Search::is_covered(const Listed& listed) noexcept {
+  for (unsigned field = 0; field < list_.address_count(); ++field)
+    if (listed.lengths[field] > proofs_[field].examined) return false;
+  if ((covered_rests_ >> (listed.rest & 63) & 1) != 0 && listed.rest < Listed::kManyRests) return true;
+  if (!listed.subtable->rest_is_covered(examined_)) return false;
+  if (listed.rest < Listed::kManyRests) covered_rests_ |= std::uint64_t{1} << listed.rest;
+  return true;
+}
+
+void Search::examine(Found found) noexcept {
+  found.subtable->examine_mask(examined_);
+  examined_[kPortsWord] |= found.node->entry.ports_mask;
 }
 
 // Un-wildcards what proves that the rule does not match: nothing if that is known already, else bits of one field.
-void Search::refute(const RuleNode& node) noexcept {
-  bool is_known = false;
+void Search::refute(Found found) noexcept {
+  const PipelineWords value = found.subtable->value_of(*found.node), mask = found.subtable->mask_of(*found.node);
   int best_rank = kNoRank;
   unsigned best_word = 0;
   std::uint64_t proof = 0;
-  node.for_each_condition([&](unsigned word, const Condition& c) {
-    const std::uint64_t differ = (key_[word] ^ c.value) & c.mask;
-    is_known = is_known || (differ & examined_[word]) != 0;
-    if (differ == 0 || rank(word) >= best_rank) return;
+  for (unsigned word = 0; word < kPipelineWords; ++word) {
+    const std::uint64_t differ = (key_[word] ^ value[word]) & mask[word];
+    if ((differ & examined_[word]) != 0) return;
+    if (differ == 0 || rank(word) >= best_rank) continue;
     best_rank = rank(word);
     best_word = word;
-    proof = proof_in_word(word, differ, c.mask);
-  });
-  if (is_known) return;
-  if (best_rank == kNoRank) return examine(node);  // it matches: a clause
+    proof = proof_in_word(word, differ, mask[word]);
+  }
+  if (best_rank == kNoRank) return examine(found);  // it matches: a clause
   examined_[best_word] |= proof;
 }
 

@@ -12,50 +12,23 @@
 #include <span>
 #include <vector>
 
+#include "user/flow/addresses.h"
 #include "user/flow/chain.h"
 #include "user/flow/flow_key.h"
 #include "user/flow/mask_shape.h"
-#include "user/flow/prefix_filter.h"
-#include "user/flow/prefix_trie.h"
 #include "user/flow/rule_node.h"
 #include "user/flow/subtable.h"
+#include "user/flow/subtable_list.h"
 
 namespace shunt {
 
-// A subtable and what is asked of it before it is touched.
-struct Listed {
-  const Subtable* subtable;
-  std::uint32_t serial;
-  std::uint16_t max_priority;
-  std::array<std::uint8_t, kAddressFields> lengths;  // of its addresses, by TrieField; 0: does not look at them
-  bool is_wide;                                      // looks at IPv6 addresses
+// A rule that was found, and where.
+struct Found {
+  const RuleNode* node = nullptr;
+  const Subtable* subtable = nullptr;
 
-  // Among equals the older subtable stays first, so that a rule does not win and lose by turns.
-  friend bool operator<(const Listed& a, const Listed& b) {
-    return a.max_priority != b.max_priority ? a.max_priority > b.max_priority : a.serial < b.serial;
-  }
-};
-using SubtableList = std::vector<Listed>;  // by descending priority; never edited once readers have it
-
-// The prefixes of one address that rules have.
-template <typename Value>
-struct Prefixes {
-  PrefixFilter<Value> filter;
-  PrefixTrie<Value> trie;
-
-  // Writer. `retire(pointer)` takes over what is unlinked.
-  template <typename Retire>
-  void insert(Value prefix, unsigned length, std::uint16_t priority, Retire retire) {
-    if (trie.insert(prefix, length, priority, retire)) filter.insert(prefix, length, trie, retire);
-  }
-  template <typename Retire>
-  void remove(Value prefix, unsigned length, std::uint16_t priority, Retire retire) {
-    if (trie.remove(prefix, length, priority, retire)) filter.remove(length, trie, retire);
-  }
-};
-struct Addresses {
-  std::array<Prefixes<std::uint32_t>, kNarrowAddresses> narrow;
-  std::array<Prefixes<Bits128>, kAddressFields - kNarrowAddresses> wide;
+  explicit operator bool() const noexcept { return node != nullptr; }
+  [[nodiscard]] int priority() const noexcept { return node != nullptr ? node->priority() : -1; }
 };
 
 class Search {
@@ -66,8 +39,10 @@ class Search {
         addresses_{addresses},
         key_{key},
         version_{version},
-        ports_{ChainEntry::ports_of(key)},
-        examined_{examined} {}
+        ports_{static_cast<std::uint32_t>(key[kPortsWord])},
+        examined_{examined},
+        dst_walk_{addresses.narrow[kIpv4Dst].trie, narrow_value(key, kIpv4Dst)},
+        src_walk_{addresses.narrow[kIpv4Src].trie, narrow_value(key, kIpv4Src)} {}
 
   // The best rule that is no clause.
   const RuleNode* run() noexcept;
@@ -80,15 +55,28 @@ class Search {
 
   enum class Clauses : bool { kIgnored, kMatter };
 
+  static constexpr unsigned kNothing = ~0u;
   // Of one address, what its trie says of rules above above_.
   struct Proof {
-    unsigned bits = 0;     // of the address that tell
-    LengthSet misses{};    // no such rule has a prefix of this length that matches; never of length 0
-    LengthSet is_known{};  // ... which the bits that are examined already tell
+    unsigned bits = 0;             // of the address that tell
+    unsigned examined = kNothing;  // of its first bits, when known_ was brought up to date
+    LengthSet misses{};            // no such rule has a prefix of this length that matches; never of length 0
   };
-  struct Probe {
+  struct Hit {
     std::uint32_t at;  // in the list
-    Chain chain;
+    ChainRef chain;
+  };
+  // Subtables that may match, in their order.
+  class Candidates {
+   public:
+    Candidates(const SubtableList& list, const AddressLengths& lengths) noexcept : list_{list}, lengths_{lengths} {}
+    [[nodiscard]] std::size_t next() noexcept;  // list.size(): that was all
+
+   private:
+    const SubtableList& list_;
+    const AddressLengths& lengths_;
+    std::size_t words_ = 0;  // that were taken
+    std::uint64_t left_ = 0;
   };
 
   const SubtableList& list_;
@@ -97,36 +85,38 @@ class Search {
   const std::uint64_t version_;
   const std::uint32_t ports_;
   PipelineWords& examined_;
-  std::size_t probe_count_ = 0;
-  std::size_t probed_to_ = 0;  // subtables that find_best() has passed
-  std::array<Probe, kKeptChains> probes_;
-  bool has_proofs_ = false;                        // proofs_ are there
-  int above_ = -1;                                 // rules of greater priority need a proof that they do not match
-  std::array<LengthSet, kAddressFields> lengths_;  // of prefixes that may match, and 0
+  PrefixTrie<std::uint32_t>::Walk dst_walk_, src_walk_;
+  AddressHashes hashes_;
+  AddressLengths lengths_{};  // of prefixes that may match, and 0
+  std::size_t hit_count_ = 0;
+  std::size_t hits_end_ = ~std::size_t{0};  // hits_ has the chains of all candidates before this one
+  std::array<Hit, kKeptChains> hits_;
+  int above_ = -1;  // rules of greater priority need a proof that they do not match
   std::array<Proof, kAddressFields> proofs_;
-  unsigned fields_ = kNarrowAddresses;  // all where there are IPv6 prefixes
+  std::uint64_t covered_rests_ = 0;  // Listed::rest: un-wildcarded
+  AddressLengths known_{};           // proofs_[].misses, as far as the bits that are examined already tell
 
   void filter_prefixes() noexcept;
-  [[nodiscard]] bool may_match(const Listed& listed) const noexcept;
-  const RuleNode* find_best() noexcept;
-  [[nodiscard]] const ChainEntry* first_match(std::span<const ChainEntry> entries, const RuleNode* best) const noexcept;
-  [[nodiscard]] const RuleNode* best_in(Chain chain, const ChainEntry* first, const RuleNode* best) const noexcept;
+  void step_walks(unsigned steps) noexcept;
+  Found find_best() noexcept;
+  void keep(std::size_t at, ChainRef chain) noexcept;
+  [[nodiscard]] std::size_t next_match(const Chain& chain, std::size_t from, int best) const noexcept;
+  [[nodiscard]] Found best_in(const Subtable& subtable, const Chain& chain, std::size_t first,
+                              Found best) const noexcept;
   void prove(int above, Clauses clauses) noexcept;
-  void prove_chain(Chain chain, Clauses clauses) noexcept;
-  bool misses(const Listed& listed) noexcept;
+  bool prove_without_chain(const Listed& listed, bool may_match) noexcept;
+  void prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept;
   void begin_proofs() noexcept;
-  template <typename Value, std::size_t kFields>
-  void walk(const std::array<Prefixes<Value>, kFields>& prefixes, Value dst_value, Value src_value,
-            Proof* proofs) noexcept;
   static Proof proof_of(const PrefixMatches& found) noexcept;
-  void update_known() noexcept;
+  bool update_known() noexcept;
   [[nodiscard]] bool is_known_miss(const Listed& listed) const noexcept;
+  bool is_covered(const Listed& listed) noexcept;
   bool prefix_misses(const Listed& listed) noexcept;
-  [[nodiscard]] Chain chain_of(std::size_t at) const noexcept;
-  void examine(const RuleNode& node) noexcept;
-  void refute(const RuleNode& node) noexcept;
+  [[nodiscard]] ChainRef chain_at(std::size_t at) const noexcept;
+  void examine(Found found) noexcept;
+  void refute(Found found) noexcept;
 
-  [[nodiscard]] std::vector<const RuleNode*> matching_clauses(int above) const;
+  [[nodiscard]] std::vector<Found> matching_clauses(int above) const;
   const RuleNode* second_search(std::uint32_t conj_id) const;
 };
 

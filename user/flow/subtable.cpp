@@ -2,95 +2,145 @@
 #include "user/flow/subtable.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 namespace shunt {
 
-Subtable::Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t serial)
-    : seed_{seed}, mask_{mask}, lengths_{prefix_lengths(mask)}, serial_{serial} {
-  unsigned i = 0;
+namespace {
+
+constexpr unsigned kPortsHalf = 2 * kPortsWord;  // the lower one: nodes have them in their entry
+
+// True where the address prefixes of these lengths are all that the mask has of the word.
+bool is_prefix_word(unsigned word, const PrefixLengths& lengths) {
+  constexpr unsigned kSrcWord = offsetof(shunt_flow_key, ip_src) / 8, kDstWord = offsetof(shunt_flow_key, ip_dst) / 8;
+  if (word / 2 == kSrcWord / 2) return (lengths[kIpv4Src] | lengths[kIpv6Src]) != 0;
+  if (word / 2 == kDstWord / 2) return (lengths[kIpv4Dst] | lengths[kIpv6Dst]) != 0;
+  return false;
+}
+static_assert(offsetof(shunt_flow_key, ip_src) % 16 == 0 && offsetof(shunt_flow_key, ip_dst) % 16 == 0);
+
+}  // namespace
+
+Subtable::Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t serial, Arena& arena)
+    : arena_{arena},
+      seed_{seed},
+      lengths_{prefix_lengths(mask)},
+      is_wide_{(lengths_[kIpv6Dst] | lengths_[kIpv6Src]) != 0},
+      mask_{mask},
+      serial_{serial} {
+  std::array<Word, kPipelineWords> prefix_words;
+  unsigned prefix_word_count = 0, i = 0;
   for (unsigned stage = 0; stage < kStages; ++stage) {
     for (; i < kStageEnd[stage]; ++i) {
       const std::uint8_t word = kWordOrder[i];
       if (mask[word] == 0) continue;
-      word_[word_count_] = word;
-      bits_[word_count_] = mask[word];
-      ++word_count_;
       last_stage_ = static_cast<std::uint8_t>(stage);
+      if (is_prefix_word(word, lengths_))
+        prefix_words[prefix_word_count++] = {mask[word], word};
+      else
+        words_[hashed_count_++] = {mask[word], word};
     }
-    stage_end_[stage] = word_count_;
+    stage_end_[stage] = hashed_count_;
   }
+  std::copy_n(prefix_words.begin(), prefix_word_count, words_.begin() + hashed_count_);
+  word_count_ = static_cast<std::uint8_t>(hashed_count_ + prefix_word_count);
+  for (unsigned half = 0; half < halves_.size(); ++half)
+    if (const std::uint32_t bits = half_of(mask, half); bits != 0 && half != kPortsHalf)
+      halves_[half_count_++] = {bits, half};
 }
 
 Subtable::~Subtable() {
-  chains_.for_each([](Chain chain) { chain.destroy(); });
+  for_each([](const RuleNode& node) { node.~RuleNode(); });
 }
 
-void Subtable::examine(const PipelineWords& key, PipelineWords& examined) const noexcept {
-  std::uint64_t hash = seed_;
-  unsigned i = 0;
-  for (unsigned stage = 0; stage < last_stage_; ++stage) {
-    if (!has_index(stage)) continue;
-    for (; i < stage_end_[stage]; ++i) {
-      hash = hash_step(hash, key[word_[i]] & bits_[i]);
-      examined[word_[i]] |= bits_[i];
-    }
-    if (!stages_[stage].contains(hash)) return;
-  }
-  for (; i < word_count_; ++i) examined[word_[i]] |= bits_[i];
+void Subtable::examine(const PipelineWords& key, const AddressHashes& addresses,
+                       PipelineWords& examined) const noexcept {
+  if (!stages_miss(kL4, key, addresses, examined)) examine_mask(examined);
 }
 
-bool Subtable::stages_miss(Stage last, const PipelineWords& key, PipelineWords& examined) const noexcept {
-  std::uint64_t hash = seed_;
-  unsigned i = 0;
+bool Subtable::stages_miss(Stage last, const PipelineWords& key, const AddressHashes& addresses,
+                           PipelineWords& examined) const noexcept {
+  const std::uint64_t address = last >= kL3 ? address_sum(addresses) : 0;
+  std::uint64_t sum = seed_;
   for (unsigned stage = 0; stage <= last && stage < last_stage_; ++stage) {
     if (!has_index(stage)) continue;
-    for (; i < stage_end_[stage]; ++i) hash = hash_step(hash, key[word_[i]] & bits_[i]);
-    if (stages_[stage].contains(hash)) continue;
-    for (unsigned at = 0; at < i; ++at) examined[word_[at]] |= bits_[at];
+    sum = stage_sum(stage, key, address, sum);
+    if (stages_[stage].find(finished(sum)) != 0) continue;
+    examine_stages(stage, examined);
     return true;
   }
   return false;
 }
 
-bool Subtable::link(RuleNode& node, const PipelineWords& value, unsigned limit, Garbage& garbage) {
+void Subtable::examine_stages(unsigned last, PipelineWords& examined) const noexcept {
+  for (unsigned i = 0; i < stage_end_[last]; ++i) examined[words_[i].word] |= words_[i].bits;
+  for (unsigned i = hashed_count_; last >= kL3 && i < word_count_; ++i) examined[words_[i].word] |= words_[i].bits;
+}
+
+PipelineWords Subtable::value_of(const RuleNode& node) const noexcept {
+  PipelineWords value{};
+  for (unsigned i = 0; i < half_count_; ++i)
+    value[halves_[i].at / 2] |= std::uint64_t{node.values()[i]} << halves_[i].at % 2 * 32;
+  value[kPortsWord] |= node.entry.ports;
+  return value;
+}
+
+PipelineWords Subtable::rest_of_mask() const {
+  PipelineWords mask{};
+  for (unsigned i = 0; i < hashed_count_; ++i) mask[words_[i].word] = words_[i].bits;
+  return mask;
+}
+
+PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
+  PipelineWords mask{};
+  examine_mask(mask);
+  mask[kPortsWord] |= node.entry.ports_mask;
+  return mask;
+}
+
+BlockRef Subtable::link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
+                        const PipelineWords& value, Garbage& garbage) {
+  const BlockRef ref = RuleNode::make(arena_, entry, shape, std::move(rule), version, half_count_);
+  for (unsigned i = 0; i < half_count_; ++i) arena_.at<RuleNode>(ref)->values()[i] = half_of(value, halves_[i].at);
+
   const StageHashes hashes = stage_hashes(value);
-  auto* const place = chains_.place(hashes[last_stage_], [](Chain) { return true; });
-  const Chain chain = place == nullptr ? Chain{} : place->load(std::memory_order_relaxed);
-  if (chain.entries().size() >= limit) return false;
   // Earlier stages first: once the rule can be found, its way there is open.
   for (unsigned stage = 0; stage < last_stage_; ++stage) {
     if (!has_index(stage)) continue;
-    auto* count = stages_[stage].place(hashes[stage], [](std::uint32_t) { return true; });
-    if (count != nullptr)
-      count->store(count->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    HashIndex& index = stages_[stage];
+    if (auto* count = index.place(hashes[stage]))
+      index.set(*count, HashIndex::payload_of(count->load(std::memory_order_relaxed)) + 1);
     else
-      stages_[stage].add(hashes[stage], 1, [&](auto* array) { garbage.add(array); });
+      index.add(hashes[stage], 1, garbage);
   }
-  priorities_.insert(node.priority());
-  const Chain longer = chain.with(node, garbage);
-  if (place == nullptr)
-    chains_.add(hashes[last_stage_], longer, [&](auto* array) { garbage.add(array); });
+  priorities_.insert(entry.priority);
+  const std::uint32_t hash = hashes[last_stage_];
+  if (auto* place = chains_.place(hash))
+    chains_.set(*place, chain(HashIndex::payload_of(*place)).with(arena_, ref, garbage));
   else
-    place->store(longer, std::memory_order_release);
-  return true;
+    chains_.add(hash, ref, garbage);
+  return ref;
 }
 
-void Subtable::unlink(RuleNode& node, Garbage& garbage) {
-  const StageHashes hashes = stage_hashes(to_words(node.rule->match.value));
-  auto* const place = chains_.place(hashes[last_stage_], [](Chain) { return true; });
-  const Chain shorter = place->load(std::memory_order_relaxed).without(node, garbage);
-  place->store(shorter, std::memory_order_release);
-  if (shorter == Chain{}) chains_.died();
-
+void Subtable::unlink(BlockRef ref, Garbage& garbage) {
+  const RuleNode& node = *arena_.at<RuleNode>(ref);
+  const StageHashes hashes = stage_hashes(value_of(node));
+  auto* const place = chains_.place(hashes[last_stage_]);
+  chains_.set(*place, chain(HashIndex::payload_of(*place)).without(arena_, ref, garbage));
   for (unsigned stage = 0; stage < last_stage_; ++stage) {
     if (!has_index(stage)) continue;
-    auto* count = stages_[stage].place(hashes[stage], [](std::uint32_t) { return true; });
-    count->store(count->load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-    if (count->load(std::memory_order_relaxed) == 0) stages_[stage].died();
+    auto* count = stages_[stage].place(hashes[stage]);
+    stages_[stage].set(*count, HashIndex::payload_of(*count) - 1);
   }
   priorities_.remove(node.priority());
-  garbage.add(&node);
+  RuleNode::retire(ref, half_count_, garbage);
+}
+
+std::size_t Subtable::page_bytes() const {
+  std::size_t bytes = chains_.page_bytes();
+  for (const HashIndex& index : stages_) bytes += index.page_bytes();
+  return bytes;
 }
 
 void Subtable::adopt(MaskShape& shape, unsigned level) {
@@ -108,16 +158,19 @@ void Subtable::release(const MaskShape& shape, unsigned level) {
 }
 
 Subtable::StageHashes Subtable::stage_hashes(const PipelineWords& value) const {
+  const std::uint64_t addresses = Addresses::hash(seed_, value, lengths_);
   StageHashes hashes;
-  std::uint64_t hash = seed_;
-  unsigned i = 0;
+  std::uint64_t sum = seed_;
   for (unsigned stage = 0; stage < kStages; ++stage) {
-    for (; i < stage_end_[stage]; ++i) hash = hash_step(hash, value[word_[i]] & bits_[i]);
-    hashes[stage] = hash;
+    sum = stage_sum(stage, value, addresses, sum);
+    hashes[stage] = finished(sum);
   }
   return hashes;
 }
 
-bool Subtable::has_index(unsigned stage) const { return stage_end_[stage] != (stage == 0 ? 0 : stage_end_[stage - 1]); }
+bool Subtable::has_index(unsigned stage) const noexcept {
+  return stage_end_[stage] != (stage == 0 ? 0 : stage_end_[stage - 1]) ||
+         (stage == kL3 && word_count_ != hashed_count_);
+}
 
 }  // namespace shunt

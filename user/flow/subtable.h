@@ -2,108 +2,164 @@
 // A subtable holds rules of a classifier whose masks are its own, but for ports: hashed by its mask, rules of equal
 // hash in a chain. Who looks up verifies the rule that it takes from the chain.
 //
-// The mask's words are hashed stage by stage. Each stage but the last has an index of the hashes that its rules have so
-// far, so that a miss can be told by as few fields as possible. Part of the classifier: see there for threads. What
-// readers may hold goes to the Garbage.
+// A hash is a sum over the words of the mask, and over address prefixes, whose part is known for a key whatever the
+// subtable. Sums go stage by stage: each stage but the last has an index of the hashes that its rules have so far, so
+// that a miss can be told by as few fields as possible. Part of the classifier: see there for threads. What readers may
+// hold goes to the Garbage.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
+#include "user/flow/addresses.h"
 #include "user/flow/chain.h"
 #include "user/flow/flow_key.h"
 #include "user/flow/hash_index.h"
 #include "user/flow/mask_shape.h"
 #include "user/flow/priority_bag.h"
 #include "user/flow/rule_node.h"
+#include "user/flow/subtable_list.h"
 
 namespace shunt {
 
 class Subtable {
  public:
-  Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t serial);
+  Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t serial, Arena& arena);
   ~Subtable();
   Subtable(const Subtable&) = delete;
   Subtable& operator=(const Subtable&) = delete;
 
   // Readers.
-  [[nodiscard]] std::uint64_t hash(const PipelineWords& key) const noexcept {
-    std::uint64_t hash = seed_;
-    for (unsigned i = 0; i < word_count_; ++i) hash = hash_step(hash, key[word_[i]] & bits_[i]);
-    return hash;
+  [[nodiscard]] std::uint32_t hash(const PipelineWords& key, const AddressHashes& addresses) const noexcept {
+    return finished(sum(key, 0, hashed_count_, seed_) + address_sum(addresses));
   }
-  void prefetch(std::uint64_t hash) const noexcept { chains_.prefetch(hash); }
-  [[nodiscard]] Chain chain(std::uint64_t hash) const noexcept {
-    return chains_.find(hash, [](Chain) { return true; });
+  void prefetch(std::uint32_t hash) const noexcept { chains_.prefetch(hash); }
+  [[nodiscard]] ChainRef find(std::uint32_t hash) const noexcept { return chains_.find(hash); }
+  [[nodiscard]] Chain chain(ChainRef ref) const noexcept { return {arena_, ref}; }
+  // Of a rule in here whose ports match.
+  [[nodiscard]] bool matches(const RuleNode& node, const PipelineWords& key) const noexcept {
+    std::uint32_t differ = 0;
+    for (unsigned i = 0; i < half_count_; ++i)
+      differ |= (half_of(key, halves_[i].at) & halves_[i].bits) ^ node.values()[i];
+    return differ == 0;
   }
   void examine_mask(PipelineWords& examined) const noexcept {
-    for (unsigned i = 0; i < word_count_; ++i) examined[word_[i]] |= bits_[i];
+    for (unsigned i = 0; i < word_count_; ++i) examined[words_[i].word] |= words_[i].bits;
   }
   // Un-wildcards what proves that no rule has the key's hash: the first stage that tells, or the whole mask.
-  void examine(const PipelineWords& key, PipelineWords& examined) const noexcept;
+  void examine(const PipelineWords& key, const AddressHashes& addresses, PipelineWords& examined) const noexcept;
 
-  [[nodiscard]] bool is_covered(const PipelineWords& examined) const noexcept {
+  // True where all that the mask has beside address prefixes is un-wildcarded.
+  [[nodiscard]] bool rest_is_covered(const PipelineWords& examined) const noexcept {
     std::uint64_t missing = 0;
-    for (unsigned i = 0; i < word_count_; ++i) missing |= bits_[i] & ~examined[word_[i]];
+    for (unsigned i = 0; i < hashed_count_; ++i) missing |= words_[i].bits & ~examined[words_[i].word];
     return missing == 0;
   }
   // True where the fields up to a stage, and not only the last one's, tell that no rule is met; then un-wildcards them.
-  [[nodiscard]] bool stages_miss(Stage stage, const PipelineWords& key, PipelineWords& examined) const noexcept;
+  [[nodiscard]] bool stages_miss(Stage stage, const PipelineWords& key, const AddressHashes& addresses,
+                                 PipelineWords& examined) const noexcept;
   // Of the addresses under the mask, by TrieField.
   [[nodiscard]] const PrefixLengths& lengths() const noexcept { return lengths_; }
+  // What a rule in here matches.
+  [[nodiscard]] PipelineWords value_of(const RuleNode& node) const noexcept;
+  [[nodiscard]] PipelineWords mask_of(const RuleNode& node) const noexcept;
 
   // Writer.
   [[nodiscard]] const PipelineWords& mask() const { return mask_; }
-  // Adds a rule if its chain then has no more than `limit` rules.
-  static constexpr unsigned kNoLimit = std::numeric_limits<unsigned>::max();
-  bool link(RuleNode& node, const PipelineWords& value, unsigned limit, Garbage& garbage);
-  void unlink(RuleNode& node, Garbage& garbage);
+  [[nodiscard]] PipelineWords rest_of_mask() const;  // without address prefixes
+  [[nodiscard]] Chain chain_of(const PipelineWords& value) const noexcept { return chain(find(hash_of(value))); }
+  // Returns the rule's node.
+  BlockRef link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
+                const PipelineWords& value, Garbage& garbage);
+  void unlink(BlockRef node, Garbage& garbage);
   [[nodiscard]] bool empty() const { return priorities_.empty(); }
   [[nodiscard]] std::uint16_t max_priority() const { return priorities_.max(); }  // not of an empty one
   [[nodiscard]] std::uint32_t serial() const { return serial_; }                  // older subtables have lower ones
+  [[nodiscard]] std::size_t page_bytes() const;
   template <typename Visit>
   void for_each(Visit visit) const {
-    chains_.for_each([&](Chain chain) {
-      for (const ChainEntry& entry : chain.entries()) visit(*entry.node);
-    });
+    chains_.for_each([&](ChainRef ref) { chain(ref).for_each_node(visit); });
   }
-  using Place = HashIndex<Chain>::Place;
+  using Place = HashIndex::Place;
   template <typename Visit>
   bool for_some(Place& place, std::size_t most, Visit visit) const {  // as HashIndex::for_some()
-    return chains_.for_some(place, most, [&](Chain chain) {
-      for (const ChainEntry& entry : chain.entries()) visit(*entry.node);
-    });
+    return chains_.for_some(place, most, [&](ChainRef ref) { chain(ref).for_each_node(visit); });
   }
 
   // Shapes that may have rules here.
   void adopt(MaskShape& shape, unsigned level);
   void release(const MaskShape& shape, unsigned level);
   [[nodiscard]] const std::vector<MaskShape*>& shapes() const { return shapes_; }
+  std::uint8_t rest = Listed::kManyRests;
   bool is_stale = false;  // what the classifier's list says of this subtable is not up to date
 
  private:
-  using StageHashes = std::array<std::uint64_t, kStages>;
-
+  using StageHashes = std::array<std::uint32_t, kStages>;
+  struct Word {
+    std::uint64_t bits;
+    std::uint64_t word;  // of the key
+  };
+  struct Half {
+    std::uint32_t bits;
+    std::uint32_t at;  // of the key's half words, the lower one first
+  };
+  // What a look-up that finds no chain touches.
+  Arena& arena_;
+  HashIndex chains_;
   std::uint64_t seed_;
-  std::uint8_t word_count_ = 0;
-  std::uint8_t last_stage_ = 0;                      // the last stage with words
-  std::array<std::uint8_t, kStages> stage_end_{};    // in word_, cumulative
-  std::array<std::uint8_t, kPipelineWords> word_{};  // of the key, in the order of the stages
-  std::array<std::uint64_t, kPipelineWords> bits_{};
-  HashIndex<Chain> chains_;
-  std::array<HashIndex<std::uint32_t>, kStages - 1> stages_;
-  PipelineWords mask_;
   PrefixLengths lengths_;
+  bool is_wide_;  // looks at IPv6 addresses
+  std::uint8_t half_count_ = 0;
+  std::uint8_t last_stage_ = 0;                    // the last stage with words
+  std::uint8_t word_count_ = 0;                    // those of address prefixes come last
+  std::uint8_t hashed_count_ = 0;                  // without them
+  std::array<std::uint8_t, kStages> stage_end_{};  // of the hashed words of each stage
+  std::array<Word, kPipelineWords> words_;         // of the mask, in the order of the stages
+  std::array<Half, 2 * kPipelineWords> halves_;    // what nodes have values for
+  std::array<HashIndex, kStages - 1> stages_;
+  // Writer.
+  PipelineWords mask_;
   std::uint32_t serial_;
   PriorityBag priorities_;  // of linked rules, visible or not
-
   std::vector<MaskShape*> shapes_;
 
+  static std::uint32_t half_of(const PipelineWords& words, unsigned half) noexcept {
+    return static_cast<std::uint32_t>(words[half / 2] >> half % 2 * 32);
+  }
+  static std::uint32_t finished(std::uint64_t sum) noexcept {
+    const auto hash = static_cast<std::uint32_t>(sum * 0xc4ceb9fe1a85ec53 >> 32);
+    return hash == 0 ? 1 : hash;
+  }
+  // Adds the hashed words from `begin` to `end`.
+  [[nodiscard]] std::uint64_t sum(const PipelineWords& key, unsigned begin, unsigned end,
+                                  std::uint64_t before) const noexcept {
+    for (unsigned i = begin; i < end; ++i) {
+      const Word& at = words_[i];
+      before += hash_step(seed_ + at.word, key[at.word] & at.bits);
+    }
+    return before;
+  }
+  [[nodiscard]] std::uint64_t address_sum(const AddressHashes& addresses) const noexcept {
+    std::uint64_t sum = addresses.narrow[kIpv4Dst][lengths_[kIpv4Dst]] + addresses.narrow[kIpv4Src][lengths_[kIpv4Src]];
+    if (is_wide_)
+      for (unsigned field = kNarrowAddresses; field < kAddressFields; ++field)
+        sum += addresses.wide[field - kNarrowAddresses][lengths_[field]];
+    return sum;
+  }
+  [[nodiscard]] std::uint32_t hash_of(const PipelineWords& value) const noexcept {
+    return finished(sum(value, 0, hashed_count_, seed_) + Addresses::hash(seed_, value, lengths_));
+  }
+  // Of the key's hash up to a stage; `before` is the sum of the stages before.
+  [[nodiscard]] std::uint64_t stage_sum(unsigned stage, const PipelineWords& key, std::uint64_t addresses,
+                                        std::uint64_t before) const noexcept {
+    return sum(key, stage == 0 ? 0 : stage_end_[stage - 1], stage_end_[stage], before) + (stage == kL3 ? addresses : 0);
+  }
+  // Un-wildcards what the stages up to one look at.
+  void examine_stages(unsigned last, PipelineWords& examined) const noexcept;
   [[nodiscard]] StageHashes stage_hashes(const PipelineWords& value) const;
-  [[nodiscard]] bool has_index(unsigned stage) const;
+  [[nodiscard]] bool has_index(unsigned stage) const noexcept;
 };
 
 }  // namespace shunt

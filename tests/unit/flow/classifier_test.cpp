@@ -182,6 +182,39 @@ TEST_SUITE("classifier") {
       }
   }
 
+  // The linear scan takes its time: few packets, and of each only its rule and one other packet of its megaflow.
+  TEST_CASE("100,000 rules are searched as a linear scan does it, also when a tenth of them went and came again") {
+    for (const RuleMix& mix : rule_mixes()) {
+      CAPTURE(mix.name);
+      std::mt19937_64 random{17};
+      const auto rules = rules_of(mix, 100'000, random);
+      Classifier classifier;
+      fill(classifier, rules, 1);
+      for (std::size_t i = 0; i < rules.size(); i += 10) classifier.remove(*rules[i], 2);
+      classifier.collect(2, 2);
+      classifier.collect(3, 3);
+      for (std::size_t i = 0; i < rules.size(); i += 10) classifier.insert(rules[i], 4);
+      classifier.publish();
+      CHECK(classifier.size() == rules.size());
+      const auto best = [&](const PipelineKey& key) {
+        const Rule* found = linear_lookup(rules, key);
+        return found == nullptr ? -1 : found->priority;
+      };
+      int wrong = 0;
+      for (int i = 0; i < 25; ++i) {
+        PipelineKey key = packet_of(rules, random);
+        if (i % 5 == 0) key.ip_dst[13] ^= 0x40;  // perhaps no rule's
+        PipelineMask mask{};
+        const Rule* found = classifier.lookup(key, 4, mask);
+        const int priority = found == nullptr ? -1 : found->priority;
+        wrong += found != nullptr && !found->match.matches(key);
+        wrong += priority != best(key);
+        wrong += priority != best(with_bits(key, mask, packet_of(rules, random)));
+      }
+      CHECK(wrong == 0);
+    }
+  }
+
   TEST_CASE("many rules that no few bits tell apart are all found") {
     // Of one destination, by ports of every length and by any sources: chains overflow from subtable to subtable.
     std::mt19937_64 random{5};

@@ -9,12 +9,16 @@
 #include <vector>
 
 #include "user/flow/prefix_filter.h"
+#include "user/flow/rule_node.h"
 
 namespace shunt {
 namespace {
 
-// Takes over nothing but memory: nobody else reads.
-const auto free_it = [](auto* gone) { delete gone; };
+// What tries and filters stand in.
+struct Memory {
+  Arena arena;
+  Garbage garbage{arena};
+};
 
 // The same by looking at each prefix.
 template <typename Value>
@@ -44,8 +48,10 @@ void compare(std::uint64_t seed) {
   constexpr unsigned kWidth = PrefixTrie<Value>::kWidth;
   CAPTURE(seed);
   std::mt19937_64 random{seed};
-  PrefixTrie<Value> trie;
-  PrefixFilter<Value> filter;
+  Memory memory;
+  PrefixTrie<Value> trie{memory.arena, memory.garbage};
+  PrefixFilter<Value> filter{seed, memory.garbage};
+  typename PrefixFilter<Value>::Hashes hashes;
   Reference<Value> reference;
   for (int step = 0; step < 3000; ++step) {
     const bool grows = step % 1000 < 700 ? random() % 3 != 0 : random() % 3 == 0;
@@ -54,8 +60,8 @@ void compare(std::uint64_t seed) {
       const Value prefix = prefix_of(any_value<Value>(random), length);
       const auto priority = static_cast<std::uint16_t>(2 + random() % 6);
       const bool is_new = !reference.rules.contains({prefix, length});
-      REQUIRE(trie.insert(prefix, length, priority, free_it) == is_new);
-      if (is_new) filter.insert(prefix, length, trie, free_it);
+      REQUIRE(trie.insert(prefix, length, priority) == is_new);
+      if (is_new) filter.insert(prefix, length, trie);
       reference.rules.insert({{prefix, length}, priority});
     } else {
       auto at = reference.rules.begin();
@@ -64,8 +70,8 @@ void compare(std::uint64_t seed) {
       const std::uint16_t priority = at->second;
       reference.rules.erase(at);
       const bool is_gone = !reference.rules.contains({prefix, length});
-      REQUIRE(trie.remove(prefix, length, priority, free_it) == is_gone);
-      if (is_gone) filter.remove(length, trie, free_it);
+      REQUIRE(trie.remove(prefix, length, priority) == is_gone);
+      if (is_gone) filter.remove(length, trie);
     }
     const Value value = any_value<Value>(random);
     const int above = static_cast<int>(random() % 9) - 1;
@@ -74,13 +80,14 @@ void compare(std::uint64_t seed) {
     // Any value that has these bits meets the same.
     const Value other = prefix_of(value, found.bits) | (any_value<Value>(random) & ~prefix_of(~Value{0}, found.bits));
     REQUIRE(reference.matches(other, above) == found.lengths);
-    const LengthSet maybe = filter.lookup(value), sure = reference.matches(value, -1);
+    const LengthSet maybe = filter.lookup(value, hashes), sure = reference.matches(value, -1);
     for (unsigned i = 0; i < sure.size(); ++i) REQUIRE((sure[i] & ~maybe[i]) == 0);
+    if (step % 100 == 0) memory.garbage.free(kNever);  // nobody reads
   }
   while (!reference.rules.empty()) {
     const auto [prefix, priority] = *reference.rules.begin();
     reference.rules.erase(reference.rules.begin());
-    trie.remove(prefix.first, prefix.second, priority, free_it);
+    trie.remove(prefix.first, prefix.second, priority);
   }
   CHECK(trie.empty());
 }
@@ -94,10 +101,11 @@ TEST_SUITE("prefix trie") {
   }
 
   TEST_CASE("only branches with rules above the priority take bits") {
-    PrefixTrie<std::uint32_t> trie;
-    trie.insert(0x0a000000, 8, 5, free_it);
-    trie.insert(0x0a010000, 16, 3, free_it);
-    trie.insert(0x0a010200, 24, 3, free_it);
+    Memory memory;
+    PrefixTrie<std::uint32_t> trie{memory.arena, memory.garbage};
+    trie.insert(0x0a000000, 8, 5);
+    trie.insert(0x0a010000, 16, 3);
+    trie.insert(0x0a010200, 24, 3);
     CHECK(trie.lookup(0x0a010203, -1).bits == 24);
     CHECK(trie.lookup(0x0a010303, -1).bits == 24);  // 2 and 3 differ in the 24th bit
     CHECK(trie.lookup(0x0a010203, 3).bits == 8);
@@ -107,15 +115,18 @@ TEST_SUITE("prefix trie") {
   }
 
   TEST_CASE("a filter says no to most of what is not there, also after it grew") {
-    PrefixTrie<std::uint32_t> trie;
-    PrefixFilter<std::uint32_t> filter;
+    Memory memory;
+    PrefixTrie<std::uint32_t> trie{memory.arena, memory.garbage};
+    PrefixFilter<std::uint32_t> filter{1, memory.garbage};
+    PrefixFilter<std::uint32_t>::Hashes hashes;
     std::mt19937_64 random{1};
     for (int i = 0; i < 20'000; ++i) {
       const auto prefix = static_cast<std::uint32_t>(random()) & 0xffffff00;
-      if (trie.insert(prefix, 24, 1, free_it)) filter.insert(prefix, 24, trie, free_it);
+      if (trie.insert(prefix, 24, 1)) filter.insert(prefix, 24, trie);
     }
     int wrong = 0;
-    for (int i = 0; i < 10'000; ++i) wrong += has(filter.lookup(static_cast<std::uint32_t>(random())), 24) ? 1 : 0;
+    for (int i = 0; i < 10'000; ++i)
+      wrong += has(filter.lookup(static_cast<std::uint32_t>(random()), hashes), 24) ? 1 : 0;
     CHECK(wrong < 1'000);
   }
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The prefixes of addresses that rules have: of which lengths a key may have one, and how few bits tell. Part of the
+// classifier: see there for threads.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "user/flow/mask_shape.h"
+#include "user/flow/prefix_filter.h"
+#include "user/flow/prefix_trie.h"
+
+namespace shunt {
+
+// Of one address.
+template <typename Value>
+struct Prefixes {
+  PrefixFilter<Value> filter;
+  PrefixTrie<Value> trie;
+
+  Prefixes(std::uint64_t salt, Arena& arena, Garbage& garbage) : filter{salt, garbage}, trie{arena, garbage} {}
+
+  // Writer.
+  void insert(Value prefix, unsigned length, std::uint16_t priority) {
+    if (trie.insert(prefix, length, priority)) filter.insert(prefix, length, trie);
+  }
+  void remove(Value prefix, unsigned length, std::uint16_t priority) {
+    if (trie.remove(prefix, length, priority)) filter.remove(length, trie);
+  }
+};
+
+// Of a key's prefixes, by TrieField and length: what each adds to the hash that a subtable of this length has of the
+// key. Those of lengths that rules have.
+struct AddressHashes {
+  std::array<PrefixFilter<std::uint32_t>::Hashes, kNarrowAddresses> narrow;
+  std::array<PrefixFilter<Bits128>::Hashes, kAddressFields - kNarrowAddresses> wide;
+};
+
+struct Addresses {
+  std::array<Prefixes<std::uint32_t>, kNarrowAddresses> narrow;
+  std::array<Prefixes<Bits128>, kAddressFields - kNarrowAddresses> wide;
+
+  Addresses(std::uint64_t seed, Arena& arena, Garbage& garbage)
+      : narrow{{{salt(seed, kIpv4Dst), arena, garbage}, {salt(seed, kIpv4Src), arena, garbage}}},
+        wide{{{salt(seed, kIpv6Dst), arena, garbage}, {salt(seed, kIpv6Src), arena, garbage}}} {}
+
+  static std::uint64_t salt(std::uint64_t seed, unsigned field) noexcept { return hash_step(seed, field); }
+  // What the prefixes of a value add to its hash, of these lengths.
+  static std::uint64_t hash(std::uint64_t seed, const PipelineWords& value, const PrefixLengths& lengths) noexcept {
+    std::uint64_t sum = 0;
+    for (unsigned field = 0; field < kAddressFields; ++field) {
+      const unsigned length = lengths[field];
+      if (length == 0) continue;
+      sum += field < kNarrowAddresses
+                 ? prefix_hash(salt(seed, field), prefix_of(narrow_value(value, field), length), length)
+                 : prefix_hash(salt(seed, field), prefix_of(wide_value(value, field), length), length);
+    }
+    return sum;
+  }
+  [[nodiscard]] std::size_t page_bytes() const {
+    std::size_t bytes = 0;
+    for (const auto& prefixes : narrow) bytes += prefixes.filter.page_bytes();
+    for (const auto& prefixes : wide) bytes += prefixes.filter.page_bytes();
+    return bytes;
+  }
+};
+
+}  // namespace shunt

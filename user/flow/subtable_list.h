@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subtables that have rules, by descending best priority, and bit sets of those that look at so many bits of an
+// address: a look-up tells 64 subtables at a time which of them can match, without a look at them.
+//
+// Part of the classifier: see there for threads. Never edited once readers have it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "user/flow/mask_shape.h"
+#include "user/flow/prefix_bits.h"
+
+namespace shunt {
+
+class Subtable;
+
+// A subtable and what is asked of it before it is touched.
+struct Listed {
+  const Subtable* subtable;
+  std::uint32_t serial;
+  std::uint16_t max_priority;
+  std::array<std::uint8_t, kAddressFields> lengths;  // of its addresses, by TrieField; 0: does not look at them
+  std::uint8_t rest;                                 // a number for what its mask has beside them
+  static constexpr std::uint8_t kManyRests = 64;     // ... where the table has more than so many
+
+  // Among equals the older subtable stays first, so that a rule does not win and lose by turns.
+  friend bool operator<(const Listed& a, const Listed& b) {
+    return a.max_priority != b.max_priority ? a.max_priority > b.max_priority : a.serial < b.serial;
+  }
+};
+
+using AddressLengths = std::array<LengthSet, kAddressFields>;
+
+class SubtableList {
+ public:
+  SubtableList() = default;
+  explicit SubtableList(std::vector<Listed> sorted);
+
+  [[nodiscard]] const std::vector<Listed>& listed() const noexcept { return listed_; }
+  [[nodiscard]] const Listed& operator[](std::size_t i) const noexcept { return listed_[i]; }
+  [[nodiscard]] std::size_t size() const noexcept { return listed_.size(); }
+  // How many addresses there are that subtables look at: kNarrowAddresses, or all with IPv6.
+  [[nodiscard]] unsigned address_count() const noexcept { return address_count_; }
+
+  // Bit sets of the subtables from 64 * `word` on.
+  [[nodiscard]] std::size_t words() const noexcept { return (listed_.size() + 63) / 64; }
+  // All of whose lengths are in `lengths`.
+  [[nodiscard]] std::uint64_t with_all(const AddressLengths& lengths, std::size_t word) const noexcept {
+    std::uint64_t all = of_any_length(word);
+    for (unsigned field = 0; field < address_count_; ++field) all &= with_length(field, lengths[field], word);
+    return all;
+  }
+  // One of whose lengths is in `lengths`.
+  [[nodiscard]] std::uint64_t with_one(const AddressLengths& lengths, std::size_t word) const noexcept {
+    std::uint64_t one = 0;
+    for (unsigned field = 0; field < address_count_; ++field) one |= with_length(field, lengths[field], word);
+    return one;
+  }
+  [[nodiscard]] std::uint64_t of_any_length(std::size_t word) const noexcept {
+    return ~std::uint64_t{0} >> ((word + 1) * 64 > size() ? (word + 1) * 64 - size() : 0);
+  }
+
+ private:
+  std::vector<Listed> listed_;
+  unsigned address_count_ = kNarrowAddresses;
+  std::array<std::vector<std::uint8_t>, kAddressFields> lengths_;  // that subtables have, each once
+  std::array<std::vector<std::uint64_t>, kAddressFields> bits_;    // of which subtables: word by word, by length
+
+  [[nodiscard]] std::uint64_t with_length(unsigned field, const LengthSet& lengths, std::size_t word) const noexcept {
+    std::uint64_t found = 0;
+    const std::uint64_t* bits = bits_[field].data() + word * lengths_[field].size();
+    for (const std::uint8_t length : lengths_[field]) found |= *bits++ & -std::uint64_t{has(lengths, length)};
+    return found;
+  }
+};
+
+}  // namespace shunt
