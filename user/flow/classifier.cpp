@@ -92,7 +92,6 @@ struct Classifier::Impl {
   };
   std::unordered_map<PipelineWords, std::unique_ptr<Subtable>, WordsHash> subtables;
   std::unordered_map<PipelineWords, MaskShape, WordsHash> shapes;   // references stay good when others come
-  std::unordered_map<PipelineWords, std::size_t, WordsHash> rests;  // what masks have beside addresses: their numbers
   std::vector<MaskShape*> shape_by_number;                          // null: free
   std::vector<std::uint32_t> free_numbers;
   std::vector<Subtable*> stale;                    // what the list says of them is not up to date
@@ -129,11 +128,7 @@ struct Classifier::Impl {
     const RelaxedMasks relaxed = relaxed_masks(mask, shape.lengths);
     for (; shape.level_count < relaxed.count; ++shape.level_count) {
       auto& place = subtables[relaxed.masks[shape.level_count]];
-      if (!place) {
-        place = std::make_unique<Subtable>(relaxed.masks[shape.level_count], seed, next_serial++, arena);
-        const std::size_t rest = rests.try_emplace(place->rest_of_mask(), rests.size()).first->second;
-        place->rest = static_cast<std::uint8_t>(std::min<std::size_t>(rest, Listed::kManyRests));
-      }
+      if (!place) place = std::make_unique<Subtable>(relaxed.masks[shape.level_count], seed, next_serial++, arena);
       place->adopt(shape, shape.level_count);
     }
     return shape;
@@ -151,7 +146,6 @@ struct Classifier::Impl {
       retired.push_back(std::move(at->second));
       subtables.erase(at);
     }
-    if (subtables.empty()) rests.clear();
     shape_by_number[shape.number] = nullptr;
     free_numbers.push_back(shape.number);
     shapes.erase(shapes.find(shape.mask));
@@ -266,7 +260,7 @@ void Classifier::publish() {
   std::vector<Listed> changed;
   for (const Subtable* subtable : impl_->stale) {
     if (subtable->empty()) continue;
-    changed.push_back({subtable, subtable->serial(), subtable->max_priority(), {}, subtable->rest});
+    changed.push_back({subtable, subtable->serial(), subtable->max_priority(), {}});
     std::copy_n(subtable->lengths().begin(), kAddressFields, changed.back().lengths.begin());
   }
   std::sort(changed.begin(), changed.end());

@@ -169,7 +169,6 @@ ChainRef Search::chain_at(std::size_t at) const noexcept {
 void Search::prove(int above, Clauses clauses) noexcept {
   if (list_.size() == 0 || list_[0].max_priority <= above) return;
   above_ = above;
-  covered_rests_ = 0;
   begin_proofs();
   struct Open {
     const Subtable* subtable;
@@ -290,13 +289,10 @@ bool Search::is_known_miss(const Listed& listed) const noexcept {
 }
 
 // True where the subtable's mask is un-wildcarded already.
-bool Search::is_covered(const Listed& listed) noexcept {
+bool Search::is_covered(const Listed& listed) const noexcept {
   for (unsigned field = 0; field < list_.address_count(); ++field)
     if (listed.lengths[field] > proofs_[field].examined) return false;
-  if ((covered_rests_ >> (listed.rest & 63) & 1) != 0 && listed.rest < Listed::kManyRests) return true;
-  if (!listed.subtable->rest_is_covered(examined_)) return false;
-  if (listed.rest < Listed::kManyRests) covered_rests_ |= std::uint64_t{1} << listed.rest;
-  return true;
+  return listed.subtable->rest_is_covered(examined_);
 }
 
 void Search::examine(Found found) noexcept {

@@ -93,8 +93,7 @@ class Search {
   std::array<Hit, kKeptChains> hits_;
   int above_ = -1;  // rules of greater priority need a proof that they do not match
   std::array<Proof, kAddressFields> proofs_;
-  std::uint64_t covered_rests_ = 0;  // Listed::rest: un-wildcarded
-  AddressLengths known_{};           // proofs_[].misses, as far as the bits that are examined already tell
+  AddressLengths known_{};  // proofs_[].misses, as far as the bits that are examined already tell
 
   void filter_prefixes() noexcept;
   void step_walks(unsigned steps) noexcept;
@@ -110,7 +109,7 @@ class Search {
   static Proof proof_of(const PrefixMatches& found) noexcept;
   bool update_known() noexcept;
   [[nodiscard]] bool is_known_miss(const Listed& listed) const noexcept;
-  bool is_covered(const Listed& listed) noexcept;
+  bool is_covered(const Listed& listed) const noexcept;
   bool prefix_misses(const Listed& listed) noexcept;
   [[nodiscard]] ChainRef chain_at(std::size_t at) const noexcept;
   void examine(Found found) noexcept;

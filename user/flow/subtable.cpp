@@ -86,12 +86,6 @@ PipelineWords Subtable::value_of(const RuleNode& node) const noexcept {
   return value;
 }
 
-PipelineWords Subtable::rest_of_mask() const {
-  PipelineWords mask{};
-  for (unsigned i = 0; i < hashed_count_; ++i) mask[words_[i].word] = words_[i].bits;
-  return mask;
-}
-
 PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
   PipelineWords mask{};
   examine_mask(mask);

@@ -68,7 +68,6 @@ class Subtable {
 
   // Writer.
   [[nodiscard]] const PipelineWords& mask() const { return mask_; }
-  [[nodiscard]] PipelineWords rest_of_mask() const;  // without address prefixes
   [[nodiscard]] Chain chain_of(const PipelineWords& value) const noexcept { return chain(find(hash_of(value))); }
   // Returns the rule's node.
   BlockRef link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
@@ -92,7 +91,6 @@ class Subtable {
   void adopt(MaskShape& shape, unsigned level);
   void release(const MaskShape& shape, unsigned level);
   [[nodiscard]] const std::vector<MaskShape*>& shapes() const { return shapes_; }
-  std::uint8_t rest = Listed::kManyRests;
   bool is_stale = false;  // what the classifier's list says of this subtable is not up to date
 
  private:

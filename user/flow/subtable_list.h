@@ -23,8 +23,6 @@ struct Listed {
   std::uint32_t serial;
   std::uint16_t max_priority;
   std::array<std::uint8_t, kAddressFields> lengths;  // of its addresses, by TrieField; 0: does not look at them
-  std::uint8_t rest;                                 // a number for what its mask has beside them
-  static constexpr std::uint8_t kManyRests = 64;     // ... where the table has more than so many
 
   // Among equals the older subtable stays first, so that a rule does not win and lose by turns.
   friend bool operator<(const Listed& a, const Listed& b) {
