@@ -78,6 +78,7 @@ struct Classifier::Impl {
   std::atomic<SubtableList*> list{new SubtableList};
   std::atomic<std::uint32_t> clause_count{0};  // rules that are clauses of conjunctive matches
   Addresses addresses;
+  HashIndex<std::uint32_t> cookies;  // how many rules have each
 
   // Writer.
   struct Change {
@@ -95,6 +96,20 @@ struct Classifier::Impl {
   Garbage garbage;
 
   ~Impl() { delete list.load(std::memory_order_relaxed); }
+
+  [[nodiscard]] std::uint64_t hash_of(std::uint64_t cookie) const noexcept { return cookie ^ seed; }
+  void count_cookie(std::uint64_t cookie) {
+    if (auto* count = cookies.place(hash_of(cookie), [](std::uint32_t) { return true; }))
+      count->store(count->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    else
+      cookies.add(hash_of(cookie), 1, [&](auto* array) { garbage.add(array); });
+  }
+  void discount_cookie(std::uint64_t cookie) {
+    auto* count = cookies.place(hash_of(cookie), [](std::uint32_t) { return true; });
+    const std::uint32_t left = count->load(std::memory_order_relaxed) - 1;
+    count->store(left, std::memory_order_relaxed);
+    if (left == 0) cookies.died();
+  }
 
   void mark_stale(Subtable& subtable) {
     if (!subtable.is_stale) stale.push_back(&subtable);
@@ -207,8 +222,28 @@ const Rule* Classifier::lookup(const PipelineKey& key, std::uint64_t version, Pi
   return found != nullptr ? found->rule.get() : nullptr;
 }
 
+// By descending best priority: behind the first subtable of none so good no rule is.
+bool Classifier::contains(const Match& match, std::uint16_t priority, std::uint64_t version) const noexcept {
+  const PipelineWords value = to_words(match.value);
+  for (const Listed& listed : *impl_->list.load(std::memory_order_acquire)) {
+    if (listed.max_priority < priority) return false;
+    const Subtable& subtable = *listed.subtable;
+    if (!is_subset(from_words(subtable.mask()), match.mask)) continue;
+    for (const ChainEntry& entry : subtable.chain(subtable.hash(value)).entries())
+      if (entry.priority == priority && entry.node->visible(version) && equal(entry.node->rule->match.mask, match.mask) &&
+          equal(entry.node->rule->match.value, match.value))
+        return true;
+  }
+  return false;
+}
+
+std::uint32_t Classifier::count(std::uint64_t cookie) const noexcept {
+  return impl_->cookies.find(impl_->hash_of(cookie), [](std::uint32_t) { return true; });
+}
+
 void Classifier::insert(RuleRef rule, std::uint64_t version) {
   impl_->garbage.set_tag(version);
+  impl_->count_cookie(rule->cookie);
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
   MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
   const bool clause = is_clause(*rule);
@@ -229,6 +264,7 @@ void Classifier::remove(const Rule& rule, std::uint64_t version) {
   });
   node->removed.store(version, std::memory_order_relaxed);
   impl_->removed.push_back({version, node});
+  impl_->discount_cookie(rule.cookie);
   --impl_->size;
 }
 
@@ -346,11 +382,13 @@ void Classifier::rollback(std::uint64_t version) {
   impl_->garbage.set_tag(version);
   while (!impl_->removed.empty() && impl_->removed.back().version == version) {
     impl_->removed.back().node->removed.store(kNever, std::memory_order_relaxed);
+    impl_->count_cookie(impl_->removed.back().node->rule->cookie);
     impl_->removed.pop_back();
     ++impl_->size;
   }
   if (impl_->added.empty() || impl_->added.back().version != version) return;
   for (const auto& change : impl_->added) {
+    impl_->discount_cookie(change.node->rule->cookie);
     impl_->unlink(*change.node);
     --impl_->size;
   }

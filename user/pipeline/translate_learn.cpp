@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translation of learn (ovs-actions(7)): the rule that a packet asks for, with the packet's bits in it.
-#include <algorithm>
-
 #include "user/pipeline/translator.h"
 
 namespace shunt {
@@ -101,13 +99,9 @@ void Translator::run(const LearnAction& learn) {
 // Whether there is room now: another packet of the flow may find none, so each is asked for itself.
 bool Translator::learn_result(const LearnAction& learn, const FlowMod& mod) {
   if (learn.limit != 0 && need_packet() == nullptr) return false;
-  bool has_room = true;
-  if (const Classifier* table = bridge_->tables[learn.table].get(); table != nullptr && learn.limit != 0) {
-    const std::vector<RuleRef> rules = table->rules(state_.version);
-    const auto same_cookie = [&](const RuleRef& rule) { return rule->cookie == learn.cookie; };
-    has_room = std::count_if(rules.begin(), rules.end(), same_cookie) < std::int64_t{learn.limit} ||
-               table->find(mod.match, mod.priority, state_.version) != nullptr;
-  }
+  const Classifier* table = bridge_->tables[learn.table].get();
+  const bool has_room = learn.limit == 0 || table == nullptr || table->count(learn.cookie) < learn.limit ||
+                        table->contains(mod.match, mod.priority, state_.version);
   write_to(*learn.result, has_room ? 1 : 0);
   return has_room;
 }

@@ -236,7 +236,7 @@ TEST_SUITE("translate: side effects") {
     CHECK(text(with_packet(tcp_key())) == "2");
     CHECK(with_packet(tcp_key()).learned.size() == 1);
     const Match other = match_on(FieldId::kEthDst, kB);
-    const_cast<Rule&>(sw.rule(1, 32768, other, {})).cookie = 8;
+    sw.rule(1, 32768, other, {}, 8);
     CHECK(text(with_packet(tcp_key())) == "3");
     CHECK(with_packet(tcp_key()).learned.empty());
     // The rule that is there already is refreshed.
