@@ -69,6 +69,10 @@ struct PacketView {
   std::uint32_t length = 0;             // of all of it, as received
 };
 
+// SAVEs within one another in a translation's actions: clones and buckets nest 64 deep, as in Open vSwitch, and what the
+// innermost one does may want a copy, too.
+inline constexpr unsigned kMaxNestedCopies = 65;
+
 struct Translation {
   std::uint64_t version = 0;  // SwitchState::version it was made under
   FlowMask mask{};

@@ -84,7 +84,7 @@ class Translator : private WorkingPacket {
   static constexpr std::size_t kMaxActions = 8192;
   // As Open vSwitch: look-ups that go back to the same or an earlier table, buckets and clones nest this deep; and so
   // many look-ups and buckets may one packet cost.
-  static constexpr unsigned kMaxDepth = 64;
+  static constexpr unsigned kMaxDepth = kMaxNestedCopies - 1;
   static constexpr unsigned kMaxResubmits = 4096;
   static constexpr std::size_t kMaxStackBytes = 65536;
 
