@@ -113,7 +113,8 @@ struct Translation {
   };
   std::vector<FinTimeout> fin_timeouts;  // only in flows whose packets have FIN or RST
 
-  // By SHUNT_ACT_CONTROLLER's arg, by SHUNT_ACT_SAMPLE's index; ttl_controllers: who hears of a TTL that runs out.
+  // By SHUNT_ACT_CONTROLLER's arg, by SHUNT_ACT_SAMPLE's index. ttl_controllers: who hears of a TTL that runs out, by
+  // the arg of the DEC_TTL or DEC_MPLS_TTL that finds it so.
   struct Controller {
     ControllerAction action;
     RuleRef rule;  // null: table-miss without a rule, or an action that no rule holds
@@ -125,7 +126,7 @@ struct Translation {
   };
   std::vector<Controller> controllers;
   std::vector<SampleAction> samples;
-  std::vector<Controller> ttl_controllers;
+  std::vector<std::vector<Controller>> ttl_controllers;
 };
 
 // What trace shows: called as translation goes on. `key` is the packet as the actions have left it so far.
