@@ -79,6 +79,12 @@ cookie=7,table=2,actions=write_actions(mod_nw_tos:32,output:a)
     send("d", udp(), {"a": [CLONED], "c": [udp()]}, "unsupported", [4, 7]),
 ])
 
+DEEP = 40
+NESTED = [f"cookie={n + 1},table={n},ip,actions=clone(mod_nw_tos:{4 * n + 4},resubmit(,{n + 1})),output:b" for n in range(DEEP)]
+case(f"clone: {DEEP} within one another", "\n".join([*NESTED, f"cookie={DEEP + 1},table={DEEP},actions=output:b"]), [
+    send("a", udp(), {"b": [udp(tos=4 * n) for n in range(DEEP + 1)]}, "unsupported", range(1, DEEP + 2)),
+])
+
 case("exit: ends the lists around it too, and not the action set", """
 cookie=1,in_port=a,actions=resubmit(,1),output:d
 cookie=2,in_port=b,actions=write_actions(output:c),goto_table:1

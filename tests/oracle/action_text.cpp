@@ -318,8 +318,8 @@ std::string ActionWriter::mpls() {
   // What a new label does not copy is 0 (OpenFlow 1.3.5 section 5.12.1). In Open vSwitch the label is an explicit null,
   // the traffic class comes from the DSCP, and the TTL is 64.
   const bool has_ttl = promise_.is_ip();
+  promise_.last_label = promise_.is_ip() || promise_.l3 == L3::kArp;  // else it may have had labels before
   promise_.l3 = L3::kMpls;
-  promise_.last_label = true;
   std::string text = fmt::format("push_mpls:0x8847,set_field:{}->mpls_label,set_field:{}->mpls_tc",
                                  random_label(random_), random_.below(8));
   if (!has_ttl || random_.one_in(2)) text += fmt::format(",set_mpls_ttl:{}", 1 + random_.below(255));
