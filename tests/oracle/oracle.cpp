@@ -126,7 +126,8 @@ std::vector<std::string> rule_lines(std::vector<FlowMod> mods) {
 }
 
 // Of the lines of one, those that the other has not.
-std::string lines_of_one(const std::vector<std::string>& one, const std::vector<std::string>& other, const char* whose) {
+std::string lines_of_one(const std::vector<std::string>& one, const std::vector<std::string>& other,
+                         const char* whose) {
   std::vector<std::string> left;
   std::set_difference(one.begin(), one.end(), other.begin(), other.end(), std::back_inserter(left));
   std::string text;
@@ -219,8 +220,8 @@ void Oracle::load(const Scenario& scenario) {
 std::string Oracle::compare_frame(const Scenario& scenario, const Input& input, bool count) {
   theirs_->command("revalidator/purge");  // every frame of theirs is translated: their cache follows only later
   const bool comes_in = input.packet_out.empty();
-  Outputs theirs = comes_in ? theirs_->send(PortNo{input.in_port}, input.frame)
-                            : theirs_->packet_out(input.frame, input.packet_out);
+  Outputs theirs =
+      comes_in ? theirs_->send(PortNo{input.in_port}, input.frame) : theirs_->packet_out(input.frame, input.packet_out);
   ShuntSwitch::Result result =
       comes_in ? ours_.send(PortNo{input.in_port}, input.frame) : ours_.packet_out(input.frame, input.packet_out);
   for (const PortSetting& port : scenario.layout.ports)
@@ -261,8 +262,7 @@ std::string Oracle::compare(const Scenario& scenario, std::size_t& at, bool coun
 std::string Oracle::compare_rules() {
   theirs_->command("revalidator/purge");
   const auto ours = rule_lines(ours_.rules()), theirs = rule_lines(dumped_rules(theirs_->ofctl("dump-flows", {})));
-  const std::string fault =
-      lines_of_one(ours, theirs, "Shunt has") + lines_of_one(theirs, ours, "Open vSwitch has");
+  const std::string fault = lines_of_one(ours, theirs, "Shunt has") + lines_of_one(theirs, ours, "Open vSwitch has");
   return fault.empty() ? fault : "the rules differ\n" + fault;
 }
 
@@ -335,7 +335,8 @@ void Oracle::report(std::uint64_t number, const Scenario& scenario, const std::s
   for (const std::string& group : scenario.groups) fmt::print("  group {}\n", group);
   for (const std::string& rule : scenario.rules) fmt::print("  rule {}\n", rule);
   for (const Input& input : scenario.inputs)
-    fmt::print("  frame {} {}\n", input.packet_out.empty() ? fmt::format("in_port={}", input.in_port) : input.packet_out,
+    fmt::print("  frame {} {}\n",
+               input.packet_out.empty() ? fmt::format("in_port={}", input.in_port) : input.packet_out,
                hex(input.frame));
   fmt::print("  {}", fault);
   if (!scenario.inputs.empty()) {

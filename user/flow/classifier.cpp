@@ -230,8 +230,8 @@ bool Classifier::contains(const Match& match, std::uint16_t priority, std::uint6
     const Subtable& subtable = *listed.subtable;
     if (!is_subset(from_words(subtable.mask()), match.mask)) continue;
     for (const ChainEntry& entry : subtable.chain(subtable.hash(value)).entries())
-      if (entry.priority == priority && entry.node->visible(version) && equal(entry.node->rule->match.mask, match.mask) &&
-          equal(entry.node->rule->match.value, match.value))
+      if (entry.priority == priority && entry.node->visible(version) &&
+          equal(entry.node->rule->match.mask, match.mask) && equal(entry.node->rule->match.value, match.value))
         return true;
   }
   return false;

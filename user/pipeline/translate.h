@@ -69,8 +69,8 @@ struct PacketView {
   std::uint32_t length = 0;             // of all of it, as received
 };
 
-// SAVEs within one another in a translation's actions: clones and buckets nest 64 deep, as in Open vSwitch, and what the
-// innermost one does may want a copy, too.
+// SAVEs within one another in a translation's actions: clones and buckets nest 64 deep, as in Open vSwitch, and what
+// the innermost one does may want a copy, too.
 inline constexpr unsigned kMaxNestedCopies = 65;
 
 struct Translation {

@@ -51,8 +51,8 @@ struct MacEvent {
 };
 using Event = std::variant<PacketInEvent, LearnEvent, SampleEvent, MacEvent>;
 
-// Translations that ask for rules, each once, where it came last: of two that learn the same match otherwise the later one
-// holds.
+// Translations that ask for rules, each once, where it came last: of two that learn the same match otherwise the later
+// one holds.
 [[nodiscard]] std::vector<TranslationRef> once_each(std::vector<TranslationRef> learning);
 
 class EventQueue {

@@ -146,7 +146,8 @@ TEST_SUITE("packet reports") {
   }
 
   TEST_CASE("rules are learned in the order in which packets asked for them last") {
-    const auto a = std::make_shared<Translation>(), b = std::make_shared<Translation>(), c = std::make_shared<Translation>();
+    const auto a = std::make_shared<Translation>(), b = std::make_shared<Translation>(),
+               c = std::make_shared<Translation>();
     using Refs = std::vector<TranslationRef>;
     CHECK(once_each({a, b, c}) == Refs{a, b, c});
     CHECK(once_each({a, b, a}) == Refs{b, a});
