@@ -16,7 +16,8 @@ enum shunt_action_type {
 	SHUNT_ACT_SET_FIELD,    /* field: enum shunt_field; value under mask */
 	SHUNT_ACT_PUSH_VLAN,    /* value[0..1]: TPID, value[2..3]: TCI (network order, the PRESENT bit ignored) */
 	SHUNT_ACT_POP_VLAN,     /* the outer tag; no tag: the frame stays as it is */
-	SHUNT_ACT_DEC_TTL,      /* IPv4 TTL, IPv6 hop limit; 1 or 0: up, with SHUNT_UPCALL_TTL, frame unchanged */
+	SHUNT_ACT_DEC_TTL,      /* IPv4 TTL, IPv6 hop limit; 1 or 0: up, with SHUNT_UPCALL_TTL, frame unchanged. arg, in
+	                           userspace: index in Translation::ttl_controllers */
 	SHUNT_ACT_TRUNCATE,     /* arg: bytes that the next output sends at most (>= 14) */
 	SHUNT_ACT_USERSPACE,    /* field: enum shunt_upcall_reason; arg: max bytes */
 	SHUNT_ACT_DROP,         /* field: enum shunt_drop_reason */

@@ -61,9 +61,10 @@ send a "${UDP[@]}" --count 3 --rate 100 >/dev/null
 sleep 0.3
 equal "misses of a table that drops" 0 "$(json 'len(d["packets"])' packet-in br0)"
 
-note "a TTL that runs out, where nothing is sent behind it: the kernel drops what has TTL left"
+note "a TTL that runs out, where nothing is sent behind it: the kernel drops what has TTL left; who hears of it is the"
+note "controller of the decrement that found it so"
 shunt flow replace br0 --file - <<'RULES'
-table=0,priority=2,udp,tp_dst=9,cookie=0x77,actions=mod_nw_ttl:1,dec_ttl(3)
+table=0,priority=2,udp,tp_dst=9,cookie=0x77,actions=mod_nw_ttl:2,dec_ttl(9),dec_ttl(3)
 table=0,priority=1,udp,cookie=0x78,actions=dec_ttl
 RULES
 send a "${UDP[@]}" --dport 9 --count 10 --rate 100 >/dev/null

@@ -56,6 +56,8 @@ class ActionWriter {
   std::string stack();
   std::string mpls();
   std::string learn();
+  std::string timeout(const std::string& name);
+  std::string fin_timeout();
   std::string rare();
   std::string write_actions();
   std::vector<FieldUse> fields(bool to_write) const;
@@ -318,16 +320,39 @@ std::string ActionWriter::mpls() {
   // What a new label does not copy is 0 (OpenFlow 1.3.5 section 5.12.1). In Open vSwitch the label is an explicit null,
   // the traffic class comes from the DSCP, and the TTL is 64.
   const bool has_ttl = promise_.is_ip();
+  promise_.last_label = promise_.is_ip() || promise_.l3 == L3::kArp;  // else it may have had labels before
   promise_.l3 = L3::kMpls;
-  promise_.last_label = true;
   std::string text = fmt::format("push_mpls:0x8847,set_field:{}->mpls_label,set_field:{}->mpls_tc",
                                  random_label(random_), random_.below(8));
   if (!has_ttl || random_.one_in(2)) text += fmt::format(",set_mpls_ttl:{}", 1 + random_.below(255));
   return text;
 }
 
+// Timeouts that no case outlives.
+std::string ActionWriter::timeout(const std::string& name) {
+  return random_.one_in(2) ? fmt::format(",{}={}", name, 100 + random_.below(900)) : std::string{};
+}
+
+// What a packet lowers is lowered for ever: few values, so that some are above and some below what is there.
+std::string ActionWriter::fin_timeout() {
+  const auto seconds = [&] { return 200 + 100 * random_.below(4); };
+  switch (random_.below(3)) {
+    case 0:
+      return fmt::format("fin_timeout(idle_timeout={})", seconds());
+    case 1:
+      return fmt::format("fin_timeout(hard_timeout={})", seconds());
+    default:
+      return fmt::format("fin_timeout(idle_timeout={},hard_timeout={})", seconds(), seconds());
+  }
+}
+
 std::string ActionWriter::learn() {
-  std::string spec = fmt::format("learn(table={},priority={}", choices_.tables - 1, 100 + random_.below(100));
+  std::string spec =
+      fmt::format("learn(table={},priority={}", choices_.tables - 1, kLearnedPriority + random_.below(100));
+  for (const char* name : {"idle_timeout", "hard_timeout", "fin_idle_timeout", "fin_hard_timeout"})
+    if (random_.one_in(3)) spec += timeout(name);
+  if (random_.one_in(4)) spec += ",send_flow_rem";
+  if (random_.one_in(3)) spec += fmt::format(",cookie={:#x}", 1 + random_.below(2));
   switch (random_.below(3)) {
     case 0:
       spec += ",eth_dst=eth_src,output:in_port";
@@ -344,7 +369,9 @@ std::string ActionWriter::learn() {
 }
 
 std::string ActionWriter::rare() {
-  switch (random_.below(9)) {
+  switch (random_.below(10)) {
+    case 9:
+      return promise_.l4 == L4::kTcp ? fin_timeout() : output();
     case 0:
       return "note:00.11.22";
     case 1:
@@ -383,7 +410,7 @@ std::string ActionWriter::action() {
   if (die < 94) return clone();
   if (die < 96) return stack();
   if (die < 98) return choices_.mpls ? mpls() : set_field();
-  if (choices_.learn && random_.one_in(3)) return learn();
+  if (choices_.learn && random_.one_in(2)) return learn();
   return rare();
 }
 

@@ -10,6 +10,9 @@
 
 namespace shunt::test {
 
+// Learned rules have this priority or a higher one, others a lower one.
+inline constexpr unsigned kLearnedPriority = 1000;
+
 struct ActionChoices {
   std::vector<std::uint32_t> ports;
   std::uint32_t first_group = 1, group_count = 0;  // groups that may be named

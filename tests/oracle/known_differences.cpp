@@ -267,7 +267,7 @@ const char* why_these_differ(const Layout& layout, PortNo to, const Headers& inp
                              const Bytes& theirs) {
   // But for tags that theirs may have lost.
   const unsigned their_tags = Headers{theirs}.tags;
-  const bool may_lose = Headers{sent}.tags <= their_tags + met.third_tags;
+  const bool may_lose = Headers{sent}.tags <= their_tags + met.third_tags + (met.normal_empty_tag ? 1 : 0);
   const Bytes ours = may_lose ? without_tags(sent, their_tags) : sent;
   const Headers headers{ours};
   if (input.is_later_fragment() && differ_by_checksum(ours, theirs))

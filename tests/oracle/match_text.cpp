@@ -118,6 +118,7 @@ void MatchBuilder::pipeline_fields() {
   else if (some(10))  // one of the two: they may contradict each other
     number("xreg" + std::to_string(random_.below(2)), random_.below(4) << 32, 64, Format::kHex, 90);
   if (some(8)) number("tun_id", random_.below(3), 64, Format::kHex, 50);
+  if (some(10)) add("actset_output=" + (some(40) ? "unset" : std::to_string(1 + random_.below(6))));
 }
 
 void MatchBuilder::ip() {

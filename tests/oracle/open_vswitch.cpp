@@ -320,6 +320,19 @@ Outputs OpenVswitch::send(PortNo in_port, std::span<const std::byte> frame) {
   return outputs;
 }
 
+Outputs OpenVswitch::packet_out(std::span<const std::byte> frame, const std::string& actions) {
+  try {
+    ofctl("packet-out", {"in_port=controller packet=" + hex(frame) + " actions=" + actions});
+  } catch (const Error& error) {
+    // A translation that it gave up: rules that resubmit too deep, say. Nothing is sent.
+    if (std::string{error.what()}.find("OFPFMFC_UNKNOWN") == std::string::npos) throw;
+  }
+  settle();
+  Outputs outputs;
+  read_captures(outputs);
+  return outputs;
+}
+
 void OpenVswitch::send_only(PortNo in_port, std::span<const Bytes> frames) {
   // A dummy port's queue takes 100 frames and drops what comes on top.
   constexpr std::size_t kAtOnce = 64;

@@ -53,6 +53,8 @@ class OpenVswitch {
 
   // One frame in; all that comes of it.
   Outputs send(PortNo in_port, std::span<const std::byte> frame);
+  // A packet-out of a controller, from the port CONTROLLER; all that comes of it. Throws Error where it is refused.
+  Outputs packet_out(std::span<const std::byte> frame, const std::string& actions);
   // Frames in, with no look at what comes out; all of them are handled when this returns.
   void send_only(PortNo in_port, std::span<const Bytes> frames);
   // Waits until the daemon has gone once more around its loop.

@@ -9,16 +9,20 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <random>
+#include <sstream>
 #include <string>
 
+#include "tests/oracle/action_text.h"
 #include "tests/oracle/known_differences.h"
 #include "tests/oracle/open_vswitch.h"
 #include "tests/oracle/scenario.h"
 #include "tests/oracle/shunt_switch.h"
 #include "user/base/error.h"
+#include "user/pipeline/rule_text.h"
 
 namespace shunt::test {
 namespace {
@@ -87,6 +91,50 @@ void pad(Outputs& outputs) {
     for (Bytes& frame : frames) frame.resize(std::max(frame.size(), kMinFrame));
 }
 
+bool changes_rules(const Scenario& scenario) {
+  return std::any_of(scenario.rules.begin(), scenario.rules.end(), [](const std::string& rule) {
+    return rule.find("learn(") != std::string::npos || rule.find("fin_timeout(") != std::string::npos;
+  });
+}
+
+// Their rules, read as ours are. What they make of matches and actions that were given is not the question.
+std::vector<FlowMod> dumped_rules(const std::string& dump) {
+  std::vector<FlowMod> mods;
+  std::istringstream lines{dump};
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t actions = line.find("actions=");
+    if (actions == std::string::npos) continue;
+    FlowMod mod = parse_flow(line.substr(0, actions) + "actions=drop", FlowMod::Command::kAdd, {});
+    if (mod.priority >= kLearnedPriority) mod = parse_flow(line, FlowMod::Command::kAdd, {});
+    mods.push_back(std::move(mod));
+  }
+  return mods;
+}
+
+// A line a rule: table, priority, cookie, timeouts, flags; of those that were learned match and actions, too.
+std::vector<std::string> rule_lines(std::vector<FlowMod> mods) {
+  std::vector<std::string> lines;
+  for (FlowMod& mod : mods) {
+    if (mod.priority < kLearnedPriority) {
+      mod.match = {};
+      mod.actions = {DropAction{}};
+    }
+    lines.push_back(format_flow_spec(mod));
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+// Of the lines of one, those that the other has not.
+std::string lines_of_one(const std::vector<std::string>& one, const std::vector<std::string>& other,
+                         const char* whose) {
+  std::vector<std::string> left;
+  std::set_difference(one.begin(), one.end(), other.begin(), other.end(), std::back_inserter(left));
+  std::string text;
+  for (const std::string& line : left) text += fmt::format("    {} {}\n", whose, line);
+  return text;
+}
+
 class Oracle {
  public:
   explicit Oracle(const Options& options) : options_{options}, ours_{kPortCount} { start_theirs(); }
@@ -99,6 +147,7 @@ class Oracle {
   std::optional<Layout> layout_;
   std::uint64_t frames_ = 0, cached_ = 0, forwarded_ = 0, rules_ = 0, failures_ = 0, crashes_ = 0;
   std::map<std::string, std::uint64_t> known_;
+  bool rules_agree_ = true;  // no frame of the case was handled otherwise for a known reason
 
   void start_theirs() {
     theirs_.reset();
@@ -114,6 +163,7 @@ class Oracle {
   // What is wrong, of the first frame of which anything is; empty: nothing. `at`: that frame.
   std::string compare(const Scenario& scenario, std::size_t& at, bool count);
   std::string compare_frame(const Scenario& scenario, const Input& input, bool count);
+  std::string compare_rules();
   Scenario shrink(Scenario scenario, std::size_t at);
   bool still_fails(const Scenario& scenario);
   void report(std::uint64_t number, const Scenario& scenario, const std::string& fault);
@@ -169,8 +219,11 @@ void Oracle::load(const Scenario& scenario) {
 
 std::string Oracle::compare_frame(const Scenario& scenario, const Input& input, bool count) {
   theirs_->command("revalidator/purge");  // every frame of theirs is translated: their cache follows only later
-  Outputs theirs = theirs_->send(PortNo{input.in_port}, input.frame);
-  ShuntSwitch::Result result = ours_.send(PortNo{input.in_port}, input.frame);
+  const bool comes_in = input.packet_out.empty();
+  Outputs theirs =
+      comes_in ? theirs_->send(PortNo{input.in_port}, input.frame) : theirs_->packet_out(input.frame, input.packet_out);
+  ShuntSwitch::Result result =
+      comes_in ? ours_.send(PortNo{input.in_port}, input.frame) : ours_.packet_out(input.frame, input.packet_out);
   for (const PortSetting& port : scenario.layout.ports)
     if (!port.up) theirs.erase(port.number);  // they leave it to the device to drop
   pad(theirs);
@@ -186,6 +239,7 @@ std::string Oracle::compare_frame(const Scenario& scenario, const Input& input, 
   std::string fault = result.fault;
   if (result.outputs != theirs) {
     if (const auto reason = known_difference(scenario, input, result, theirs)) {
+      rules_agree_ = false;
       if (count) ++known_[*reason];
     } else {
       fault += fmt::format("{}the outputs differ", fault.empty() ? "" : "\n    ");
@@ -198,9 +252,18 @@ std::string Oracle::compare_frame(const Scenario& scenario, const Input& input, 
 
 std::string Oracle::compare(const Scenario& scenario, std::size_t& at, bool count) {
   load(scenario);
+  rules_agree_ = true;
   for (at = 0; at < scenario.inputs.size(); ++at)
     if (std::string fault = compare_frame(scenario, scenario.inputs[at], count); !fault.empty()) return fault;
-  return {};
+  return rules_agree_ && changes_rules(scenario) ? compare_rules() : std::string{};
+}
+
+// What the frames have made of the rules.
+std::string Oracle::compare_rules() {
+  theirs_->command("revalidator/purge");
+  const auto ours = rule_lines(ours_.rules()), theirs = rule_lines(dumped_rules(theirs_->ofctl("dump-flows", {})));
+  const std::string fault = lines_of_one(ours, theirs, "Shunt has") + lines_of_one(theirs, ours, "Open vSwitch has");
+  return fault.empty() ? fault : "the rules differ\n" + fault;
 }
 
 bool Oracle::still_fails(const Scenario& scenario) {
@@ -215,7 +278,7 @@ bool Oracle::still_fails(const Scenario& scenario) {
 
 // Leaves out what the difference does not need.
 Scenario Oracle::shrink(Scenario scenario, std::size_t at) {
-  scenario.inputs.resize(at + 1);
+  if (at < scenario.inputs.size()) scenario.inputs.resize(at + 1);
   const auto leave_out = [&](auto member) {
     for (std::size_t i = (scenario.*member).size(); i-- > 0;) {
       Scenario less = scenario;
@@ -271,7 +334,10 @@ void Oracle::report(std::uint64_t number, const Scenario& scenario, const std::s
   for (const auto vlan : scenario.layout.flood_vlans) fmt::print("  flood_vlans={}\n", vlan);
   for (const std::string& group : scenario.groups) fmt::print("  group {}\n", group);
   for (const std::string& rule : scenario.rules) fmt::print("  rule {}\n", rule);
-  for (const Input& input : scenario.inputs) fmt::print("  frame in_port={} {}\n", input.in_port, hex(input.frame));
+  for (const Input& input : scenario.inputs)
+    fmt::print("  frame {} {}\n",
+               input.packet_out.empty() ? fmt::format("in_port={}", input.in_port) : input.packet_out,
+               hex(input.frame));
   fmt::print("  {}", fault);
   if (!scenario.inputs.empty()) {
     const Input& last = scenario.inputs.back();

@@ -96,6 +96,22 @@ void add_conjunction(Random& random, Scenario& scenario, const ActionChoices& ch
                                        random_actions(random, choices, promise, 0)));
 }
 
+// What a controller may ask for: a list that runs as if a rule held it, from no port.
+std::string random_packet_out(Random& random, const std::vector<std::uint32_t>& ports) {
+  switch (random.below(5)) {
+    case 0:
+      return "normal";
+    case 1:
+      return fmt::format("mod_dl_src:{},normal", mac_text(random_mac(random)));
+    case 2:
+      return fmt::format("output:{},table", random.of(ports));
+    case 3:
+      return fmt::format("mod_dl_dst:{},table", mac_text(random_mac(random)));
+    default:
+      return "table";
+  }
+}
+
 }  // namespace
 
 Scenario random_scenario(std::uint64_t seed, std::uint64_t number, std::size_t frames) {
@@ -143,9 +159,11 @@ Scenario random_scenario(std::uint64_t seed, std::uint64_t number, std::size_t f
       specs.push_back(spec);
       const MatchText match = random_match(random, spec, table != 0);
       priority = static_cast<std::uint16_t>(priority + 1 + random.below(3));
-      scenario.rules.push_back(fmt::format("table={},priority={},{}actions={}", table, priority,
-                                           match.text.empty() ? "" : match.text + ",",
-                                           random_actions(random, choices, match.promise, table)));
+      const std::string actions = random_actions(random, choices, match.promise, table);
+      const bool ends = actions.find("fin_timeout") != std::string::npos && random.one_in(2);
+      scenario.rules.push_back(fmt::format("table={},priority={},{}{}actions={}", table, priority,
+                                           ends ? "idle_timeout=350,hard_timeout=450," : "",
+                                           match.text.empty() ? "" : match.text + ",", actions));
     }
     if (random.one_in(2))
       scenario.rules.push_back(
@@ -163,7 +181,10 @@ Scenario random_scenario(std::uint64_t seed, std::uint64_t number, std::size_t f
     FrameSpec spec = specs.empty() || random.one_in(5) ? random_spec(random, in_ports) : random.of(specs);
     if (!specs.empty() && random.one_in(2)) spec = nearby(random, spec, in_ports);
     specs.push_back(spec);
-    scenario.inputs.push_back({spec.in_port, damaged(random, build(spec))});
+    if (random.one_in(12))
+      scenario.inputs.push_back({spec.in_port, build(spec), random_packet_out(random, choices.ports)});
+    else
+      scenario.inputs.push_back({spec.in_port, damaged(random, build(spec)), {}});
   }
   return scenario;
 }

@@ -30,6 +30,7 @@ struct Layout {
 struct Input {
   std::uint32_t in_port;
   Bytes frame;
+  std::string packet_out;  // actions that a controller sends it by, from no port; empty: it comes in by in_port
 };
 
 struct Scenario {

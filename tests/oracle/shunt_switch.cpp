@@ -5,8 +5,10 @@
 #include <cstring>
 
 #include "user/flow/key_text.h"
+#include "user/pipeline/action_text.h"
 #include "user/pipeline/group_text.h"
 #include "user/pipeline/rule_text.h"
+#include "user/worker/credit.h"
 
 namespace shunt::test {
 namespace {
@@ -106,6 +108,10 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
     met.expired = met.expired || (is_ip && key.nw_ttl <= 1);
   }
   void before(const LearnAction&, const PipelineKey&) { met.learn_actions += met.expired ? 0 : 1; }
+  void before(const FinTimeoutAction&, const PipelineKey& key) {
+    constexpr std::uint16_t kFinOrRst = 0x005;
+    met.fin_timeouts += !met.expired && (key.tcp_flags.host() & kFinOrRst) != 0 ? 1 : 0;
+  }
   void before(const WriteActionsAction&, const PipelineKey&) { set_holds_ = true; }
   void before(const ExitAction&, const PipelineKey&) { met.exit_before_set = met.exit_before_set || set_holds_; }
   void before(const OutputAction& output, const PipelineKey& key) {
@@ -204,14 +210,14 @@ void ShuntSwitch::load(const std::vector<std::string>& groups, const std::vector
 }
 
 // False: the parser drops it. The executor holds it then.
-bool ShuntSwitch::load_frame(PortNo in_port, const Bytes& frame) {
+bool ShuntSwitch::load_frame(DpPort in_port, const Bytes& frame) {
   Frame held = 0;
   if (!frames_.take(held)) throw Error("the executor loses frames");
   umem_.hand(held, Hand::kBatch);
   const std::uint64_t address = Umem::address_of(held) + 256;
   std::memcpy(umem_.data(address), frame.data(), frame.size());
   const XskDescriptor descriptor{address, static_cast<std::uint32_t>(frame.size()), 0};
-  return executor_.load(std::span{&descriptor, 1}, dp_port(in_port)) == SHUNT_DROP_NONE;
+  return executor_.load(std::span{&descriptor, 1}, in_port) == SHUNT_DROP_NONE;
 }
 
 Outputs ShuntSwitch::run(const Translation& translation) {
@@ -222,7 +228,7 @@ Outputs ShuntSwitch::run(const Translation& translation) {
 
 ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
   Result result;
-  if (!load_frame(in_port, frame)) {
+  if (!load_frame(dp_port(in_port), frame)) {
     result.explanation = "the parser drops it";
     return result;
   }
@@ -236,12 +242,36 @@ ShuntSwitch::Result ShuntSwitch::send(PortNo in_port, const Bytes& frame) {
     result.cached = true;
     result.explanation += fmt::format("\n    cached flow\n    {}", describe(flow.translation));
     if (same_actions(flow.translation, fresh)) continue;
-    (void)load_frame(in_port, frame);
+    (void)load_frame(dp_port(in_port), frame);
     if (run(flow.translation) != result.outputs) result.fault = "a cached flow covers too much";
   }
   if (!result.cached && !fresh.needs_packet) cache_.push_back({key & fresh.mask, fresh});
   follow_up(fresh, result.met);
   return result;
+}
+
+ShuntSwitch::Result ShuntSwitch::packet_out(const Bytes& frame, const std::string& actions) {
+  Result result;
+  if (!load_frame(DpPort{0}, frame)) {
+    result.explanation = "the parser drops it";
+    return result;
+  }
+  const PacketView view{executor_.frame(), executor_.length()};
+  Watcher watcher{layout_};
+  const ActionList list = parse_actions(actions, Match{}, {});
+  const Translation translation =
+      translate_actions(*switch_.state(), bridge_, executor_.key(), kPortController, list, &view, &watcher);
+  result.met = watcher.met;
+  result.outputs = run(translation);
+  result.explanation = fmt::format("packet-out {}\n    {}", actions, describe(translation));
+  follow_up(translation, result.met);
+  return result;
+}
+
+std::vector<FlowMod> ShuntSwitch::rules() const {
+  std::vector<FlowMod> mods;
+  for (const RuleRef& rule : switch_.list(bridge_, FlowMod{})) mods.push_back(flow_mod_of(*rule));
+  return mods;
 }
 
 Translation ShuntSwitch::translate_frame(const FlowKey& key, const Bytes& frame, Met& met) const {
@@ -269,6 +299,10 @@ void ShuntSwitch::follow_up(const Translation& translation, const Met& met) {
         return std::any_of(flow.translation.fdb_dependencies.begin(), flow.translation.fdb_dependencies.end(),
                            [&](const FdbDependency& each) { return each.key == learn.key; });
       });
+  }
+  for (const Translation::FinTimeout& fin : first(translation.fin_timeouts, met.fin_timeouts)) {
+    lower_timeout(fin.rule->idle_timeout, fin.idle_timeout);
+    lower_timeout(fin.rule->hard_timeout, fin.hard_timeout);
   }
   for (const Translation::LearnedRule& learned : first(translation.learned, met.learn_actions)) {
     const Change change = switch_.learn(bridge_, learned.mod, learned.limit, learned.by, learned.delete_learned, kNow);

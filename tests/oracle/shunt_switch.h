@@ -43,7 +43,7 @@ class ShuntSwitch {
     // Where the TTL runs out and the flow serves every TTL: what it learned until there. Open vSwitch translates no
     // further.
     bool expired = false;
-    std::size_t normals = 0, learn_actions = 0;
+    std::size_t normals = 0, learn_actions = 0, fin_timeouts = 0;
   };
   struct Result {
     Outputs outputs;
@@ -53,6 +53,10 @@ class ShuntSwitch {
     std::string explanation;  // key, mask and actions, for messages
   };
   Result send(PortNo in_port, const Bytes& frame);
+  // A controller's packet-out, from no port.
+  Result packet_out(const Bytes& frame, const std::string& actions);
+  // What its rules have become, as the requests that would add them, in any order.
+  [[nodiscard]] std::vector<FlowMod> rules() const;
 
   [[nodiscard]] std::size_t flow_count() const { return cache_.size(); }
 
@@ -75,7 +79,7 @@ class ShuntSwitch {
   Executor executor_;
 
   [[nodiscard]] Translation translate_frame(const FlowKey& key, const Bytes& frame, Met& met) const;
-  [[nodiscard]] bool load_frame(PortNo in_port, const Bytes& frame);
+  [[nodiscard]] bool load_frame(DpPort in_port, const Bytes& frame);
   [[nodiscard]] Outputs run(const Translation& translation);
   void follow_up(const Translation& translation, const Met& met);
 };

@@ -265,6 +265,16 @@ end = json.load(open('$RUNDIR/iperf.json'))['end']
 print(int((end.get('sum_received') or end['sum'])['bits_per_second']))"
 }
 
+# cases [GUEST…] <<'PYTHON': tables of rules and frames (pipeline_cases.py, and scapy to write the frames with), over
+# these guests' interfaces, which are up; all, where none is named.
+cases() {
+  python3 -c 'import scapy.layers.inet6' 2>/dev/null || skip "needs python3-scapy"
+  (
+    export RUNDIR INSTANCE TAG GUEST_NAMES="${*:-${GUESTS[*]}}" PYTHONPATH=$SUPPORT:$RUNDIR
+    exec python3 -
+  )
+}
+
 fdb_has() { # MAC PORT
   [ "$(json "[e['port'] for e in d['macs'] if e['mac'] == '$1']" fdb list br0)" = "['$2']" ]
 }

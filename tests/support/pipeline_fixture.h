@@ -110,12 +110,14 @@ class HandmadeBridge {
       if (port.number.value == number) return port;
     throw std::out_of_range("no such port");
   }
-  const Rule& rule(unsigned table, std::uint16_t priority, const Match& match, ActionList actions) {
+  const Rule& rule(unsigned table, std::uint16_t priority, const Match& match, ActionList actions,
+                   std::uint64_t cookie = 0) {
     auto made = std::make_shared<Rule>();
     made->table = static_cast<std::uint8_t>(table);
     made->priority = priority;
     made->match = match;
     made->actions = std::move(actions);
+    made->cookie = cookie;
     auto& classifier = bridge.tables[table];
     if (!classifier) classifier = std::make_shared<Classifier>();
     classifier->insert(made, 1);

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "bpf/datapath/hash.h"
@@ -218,12 +217,7 @@ void Instance::Impl::take_events() {
   }
   if (const std::uint64_t lost = events.macs_lost(); lost != macs_missed)
     watchers.macs_missed(lost - std::exchange(macs_missed, lost));
-  // Each once, where it came last: of two that learn the same match otherwise the later one holds.
-  std::unordered_set<TranslationRef> later;
-  const auto kept = std::remove_if(learning.rbegin(), learning.rend(),
-                                   [&later](const TranslationRef& each) { return !later.insert(each).second; });
-  learning.erase(learning.begin(), kept.base());
-  learn_rules(learning);
+  learn_rules(once_each(std::move(learning)));
 }
 
 void Instance::Impl::keep(PacketInEvent&& event) {

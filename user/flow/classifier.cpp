@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <variant>
 
+#include "user/flow/cookie_counts.h"
 #include "user/flow/search.h"
 
 namespace shunt {
@@ -84,6 +85,7 @@ struct Classifier::Impl {
   Arena arena;
   Garbage garbage{arena};
   Addresses addresses{seed, arena, garbage};
+  CookieCounts cookies{seed, arena, garbage};
 
   // Writer.
   struct Change {
@@ -231,8 +233,26 @@ const Rule* Classifier::lookup(const PipelineKey& key, std::uint64_t version, Pi
   return found != nullptr ? found->rule.get() : nullptr;
 }
 
+// By descending best priority: behind the first subtable of none so good no rule is.
+bool Classifier::contains(const Match& match, std::uint16_t priority, std::uint64_t version) const noexcept {
+  const PipelineWords value = to_words(match.value);
+  for (const Listed& listed : impl_->list.load(std::memory_order_acquire)->listed()) {
+    if (listed.max_priority < priority) return false;
+    if (!is_subset(from_words(listed.subtable->mask()), match.mask)) continue;
+    bool found = false;
+    listed.subtable->chain_of(value).for_each_node([&](const RuleNode& node) {
+      found = found || (node.priority() == priority && node.visible(version) && node.rule->match == match);
+    });
+    if (found) return true;
+  }
+  return false;
+}
+
+std::uint32_t Classifier::count(std::uint64_t cookie) const noexcept { return impl_->cookies.of(cookie); }
+
 void Classifier::insert(RuleRef rule, std::uint64_t version) {
   impl_->garbage.set_tag(version);
+  impl_->cookies.add(rule->cookie);
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
   MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
   const PipelineWords value = to_words(rule->match.value);
@@ -252,6 +272,8 @@ void Classifier::remove(const Rule& rule, std::uint64_t version) {
   });
   impl_->node(ref).removed.store(version, std::memory_order_relaxed);
   impl_->removed.push_back({version, ref});
+  impl_->garbage.set_tag(version);
+  impl_->cookies.remove(rule.cookie);
   --impl_->size;
 }
 
@@ -364,7 +386,7 @@ RuleRef Classifier::find_overlap(const Match& match, std::uint16_t priority, std
 std::size_t Classifier::size() const { return impl_->size; }
 
 std::size_t Classifier::page_bytes() const {
-  std::size_t bytes = impl_->arena.page_bytes() + impl_->addresses.page_bytes();
+  std::size_t bytes = impl_->arena.page_bytes() + impl_->addresses.page_bytes() + impl_->cookies.page_bytes();
   for (const auto& [mask, subtable] : impl_->subtables) bytes += subtable->page_bytes();
   return bytes;
 }
@@ -372,12 +394,15 @@ std::size_t Classifier::page_bytes() const {
 void Classifier::rollback(std::uint64_t version) {
   impl_->garbage.set_tag(version);
   while (!impl_->removed.empty() && impl_->removed.back().version == version) {
-    impl_->node(impl_->removed.back().node).removed.store(kNever, std::memory_order_relaxed);
+    RuleNode& node = impl_->node(impl_->removed.back().node);
+    node.removed.store(kNever, std::memory_order_relaxed);
+    impl_->cookies.add(node.rule->cookie);
     impl_->removed.pop_back();
     ++impl_->size;
   }
   if (impl_->added.empty() || impl_->added.back().version != version) return;
   for (const auto& change : impl_->added) {
+    impl_->cookies.remove(impl_->node(change.node).rule->cookie);
     impl_->unlink(change.node);
     --impl_->size;
   }

@@ -35,6 +35,11 @@ class Classifier {
   [[nodiscard]] const Rule* lookup(const PipelineKey& key, std::uint64_t version,
                                    PipelineMask& examined) const noexcept;
 
+  // Readers. Whether exactly this rule is there, at `version`; and how many rules have the cookie, of the newest
+  // version or of one that is being made. Neither looks at more than a few rules.
+  [[nodiscard]] bool contains(const Match& match, std::uint16_t priority, std::uint64_t version) const noexcept;
+  [[nodiscard]] std::uint32_t count(std::uint64_t cookie) const noexcept;
+
   // Writer. Versions never go down, but for the one that rollback() took back.
   void insert(RuleRef rule, std::uint64_t version);      // visible from `version` on; no such rule may be visible there
   void remove(const Rule& rule, std::uint64_t version);  // invisible from `version` on

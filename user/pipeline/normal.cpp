@@ -64,7 +64,8 @@ void Translator::normal(std::uint16_t max_len) {
     return fail(SHUNT_DROP_VLAN_NOT_ALLOWED);
   }
 
-  if (is_reserved(MacAddr::from_wire(working_.eth_dst))) {
+  // Of links, not of bridges; but a controller that sends one, LLDP say, means it.
+  if (ingress != &kController && is_reserved(MacAddr::from_wire(working_.eth_dst))) {
     FlowMask dst = eth_dst_mask();
     dst.eth_dst[5] = kReservedLastByteMask;
     examine(dst);

@@ -40,7 +40,6 @@ void RuleIndex::add(const RuleRef& rule, TimePoint now) {
     if (learn != nullptr && learn->delete_learned) ++learners_[{learn->table, learn->cookie}];
     return true;
   });
-  if (const auto counted = by_cookie_.find({rule->table, rule->cookie}); counted != by_cookie_.end()) ++counted->second;
   timeouts_.add(rule, now);
 }
 
@@ -53,7 +52,6 @@ void RuleIndex::remove(const Rule& rule) {
     if (learn != nullptr && learn->delete_learned) drop_one(learners_, Learned{learn->table, learn->cookie});
     return true;
   });
-  if (const auto counted = by_cookie_.find({rule.table, rule.cookie}); counted != by_cookie_.end()) --counted->second;
   timeouts_.remove(rule);
 }
 

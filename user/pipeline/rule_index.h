@@ -38,15 +38,6 @@ class RuleIndex {
   [[nodiscard]] RuleTimeouts& timeouts() { return timeouts_; }
   [[nodiscard]] const RuleTimeouts& timeouts() const { return timeouts_; }
 
-  // Rules in `table` with `cookie`, for learn's limit. Asked once, a pair's number is kept up; `count_them` finds the
-  // first.
-  template <typename Count>
-  std::size_t rules_with(const Learned& learned, Count&& count_them) {
-    const auto found = by_cookie_.find(learned);
-    if (found != by_cookie_.end()) return found->second;
-    return by_cookie_.emplace(learned, count_them()).first->second;
-  }
-
  private:
   using UsersById = std::unordered_map<std::uint32_t, Users>;
   static const Users& users(const UsersById& all, std::uint32_t id) {
@@ -57,7 +48,6 @@ class RuleIndex {
 
   UsersById groups_, meters_;
   std::map<Learned, std::uint32_t> learners_;
-  std::map<Learned, std::size_t> by_cookie_;
   RuleTimeouts timeouts_;
 };
 

@@ -340,14 +340,8 @@ Change Switch::learn(BridgeId id, const FlowMod& mod, std::uint32_t limit, const
     learned.new_cookie = mod.cookie;
   } else {
     learned.command = FlowMod::Command::kAdd;
-    const auto count = [&] {
-      FlowMod filter;
-      filter.table = table;
-      filter.cookie = mod.cookie;
-      filter.cookie_mask = ~std::uint64_t{0};
-      return select_rules(edit.bridge(), filter, false, version()).size();
-    };
-    if (limit != 0 && index(id).rules_with({table, mod.cookie}, count) >= limit) return nothing;
+    const Classifier* rules = table < kTableCount ? edit.bridge().tables[table].get() : nullptr;
+    if (limit != 0 && rules != nullptr && rules->count(mod.cookie) >= limit) return nothing;
   }
   edit.apply(learned);
   return commit(edit);

@@ -69,6 +69,10 @@ struct PacketView {
   std::uint32_t length = 0;             // of all of it, as received
 };
 
+// SAVEs within one another in a translation's actions: clones and buckets nest 64 deep, as in Open vSwitch, and what
+// the innermost one does may want a copy, too.
+inline constexpr unsigned kMaxNestedCopies = 65;
+
 struct Translation {
   std::uint64_t version = 0;  // SwitchState::version it was made under
   FlowMask mask{};
@@ -109,7 +113,8 @@ struct Translation {
   };
   std::vector<FinTimeout> fin_timeouts;  // only in flows whose packets have FIN or RST
 
-  // By SHUNT_ACT_CONTROLLER's arg, by SHUNT_ACT_SAMPLE's index; ttl_controllers: who hears of a TTL that runs out.
+  // By SHUNT_ACT_CONTROLLER's arg, by SHUNT_ACT_SAMPLE's index. ttl_controllers: who hears of a TTL that runs out, by
+  // the arg of the DEC_TTL or DEC_MPLS_TTL that finds it so.
   struct Controller {
     ControllerAction action;
     RuleRef rule;  // null: table-miss without a rule, or an action that no rule holds
@@ -121,7 +126,7 @@ struct Translation {
   };
   std::vector<Controller> controllers;
   std::vector<SampleAction> samples;
-  std::vector<Controller> ttl_controllers;
+  std::vector<std::vector<Controller>> ttl_controllers;
 };
 
 // What trace shows: called as translation goes on. `key` is the packet as the actions have left it so far.

@@ -158,8 +158,7 @@ void Translator::run(const DecTtlAction& dec) {
     examine(proof);
     if (working_.nw_ttl <= 1) return expire(dec.ids);
   }
-  emit(action_of(SHUNT_ACT_DEC_TTL));
-  add_ttl_controllers(dec.ids);
+  emit_decrement(SHUNT_ACT_DEC_TTL, dec.ids);
   if (working_.nw_ttl != 0) --working_.nw_ttl;
   rewritten_.nw_ttl = 0xff;
   if (known_.nw_ttl == 0xff) return;
@@ -177,8 +176,7 @@ void Translator::run(const DecMplsTtlAction&) {
     examine(label_mask(0, ttl_proof(top)));
     if (top <= 1) return expire({});
   }
-  emit(action_of(SHUNT_ACT_DEC_MPLS_TTL));
-  add_ttl_controllers({});
+  emit_decrement(SHUNT_ACT_DEC_MPLS_TTL, {});
   const FlowMask ttl = label_mask(0, kLabelTtl);
   const std::uint32_t known = known_.mpls_lse[0].host() & kLabelTtl;
   if (const std::uint32_t entry = working_.mpls_lse[0].host(); (entry & kLabelTtl) != 0)
@@ -271,7 +269,6 @@ be32 Translator::label_at(std::uint32_t offset) const {
   return offset + kLabelSize <= frame.size() ? be32{load32(frame.data() + offset)} : be32{0};
 }
 
-// Which of several decrements finds the TTL used up, its packet says: all are in the list.
 namespace {
 
 // For whom an expired TTL is: the controller without an id where the action names none.
@@ -296,14 +293,13 @@ void Translator::expire(std::span<const std::uint16_t> ids) {
   leave_list_ = true;
 }
 
-void Translator::add_ttl_controllers(std::span<const std::uint16_t> ids) {
-  for (const std::uint16_t id : ttl_receivers(ids)) {
-    const auto is_there = [&](const Translation::Controller& each) {
-      return each.rule.get() == rule_ && each.action.controller_id == id;
-    };
-    if (std::none_of(result_.ttl_controllers.begin(), result_.ttl_controllers.end(), is_there))
-      result_.ttl_controllers.push_back(controller_of(invalid_ttl(id)));
-  }
+// Which of several decrements finds the TTL used up, its packet says: each names those who hear of it.
+void Translator::emit_decrement(shunt_action_type type, std::span<const std::uint16_t> ids) {
+  shunt_action decrement = action_of(type);
+  decrement.arg = static_cast<__u16>(result_.ttl_controllers.size());
+  auto& controllers = result_.ttl_controllers.emplace_back();
+  for (const std::uint16_t id : ttl_receivers(ids)) controllers.push_back(controller_of(invalid_ttl(id)));
+  emit(decrement);
 }
 
 }  // namespace shunt

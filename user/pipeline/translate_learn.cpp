@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translation of learn (ovs-actions(7)): the rule that a packet asks for, with the packet's bits in it.
-#include <algorithm>
-
 #include "user/pipeline/translator.h"
 
 namespace shunt {
@@ -29,6 +27,14 @@ void add_match(Match& match, Subfield target, FieldBits value) {
   if (!implies_tag(*target.field)) return;
   for (PipelineKey* part : {&match.value, &match.mask})
     part->vlan[0].tci = be16{static_cast<std::uint16_t>(part->vlan[0].tci.host() | SHUNT_VLAN_PRESENT)};
+}
+
+// Where Open vSwitch's learned rules send packets: a port's number, and these reserved ones. Of others, such as the
+// controller's of a packet-out, the rule gets no action.
+bool is_learned_output(PortNo port) {
+  constexpr std::uint32_t kMaxOf16Bits = 0xff00;
+  return port.value < kMaxOf16Bits || port == kPortInPort || port == kPortFlood || port == kPortLocal ||
+         port == kPortAll;
 }
 
 // What a load of the whole tag means, as Open vSwitch has it: a tag with that VID and PCP, or none.
@@ -85,10 +91,7 @@ void Translator::run(const LearnAction& learn) {
           mod.actions.emplace_back(load(spec.target, value));
         break;
       case Kind::kOutputField:
-        if (const PortNo port = port_of_bits(value); port == kPortController)
-          mod.actions.emplace_back(ControllerAction{});
-        else
-          mod.actions.emplace_back(OutputAction{port});
+        if (const PortNo port = port_of_bits(value); is_learned_output(port)) mod.actions.emplace_back(OutputAction{port});
         break;
     }
   }
@@ -101,13 +104,9 @@ void Translator::run(const LearnAction& learn) {
 // Whether there is room now: another packet of the flow may find none, so each is asked for itself.
 bool Translator::learn_result(const LearnAction& learn, const FlowMod& mod) {
   if (learn.limit != 0 && need_packet() == nullptr) return false;
-  bool has_room = true;
-  if (const Classifier* table = bridge_->tables[learn.table].get(); table != nullptr && learn.limit != 0) {
-    const std::vector<RuleRef> rules = table->rules(state_.version);
-    const auto same_cookie = [&](const RuleRef& rule) { return rule->cookie == learn.cookie; };
-    has_room = std::count_if(rules.begin(), rules.end(), same_cookie) < std::int64_t{learn.limit} ||
-               table->find(mod.match, mod.priority, state_.version) != nullptr;
-  }
+  const Classifier* table = bridge_->tables[learn.table].get();
+  const bool has_room = learn.limit == 0 || table == nullptr || table->count(learn.cookie) < learn.limit ||
+                        table->contains(mod.match, mod.priority, state_.version);
   write_to(*learn.result, has_room ? 1 : 0);
   return has_room;
 }

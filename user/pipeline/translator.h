@@ -84,7 +84,7 @@ class Translator : private WorkingPacket {
   static constexpr std::size_t kMaxActions = 8192;
   // As Open vSwitch: look-ups that go back to the same or an earlier table, buckets and clones nest this deep; and so
   // many look-ups and buckets may one packet cost.
-  static constexpr unsigned kMaxDepth = 64;
+  static constexpr unsigned kMaxDepth = kMaxNestedCopies - 1;
   static constexpr unsigned kMaxResubmits = 4096;
   static constexpr std::size_t kMaxStackBytes = 65536;
 
@@ -209,7 +209,7 @@ class Translator : private WorkingPacket {
   // Below the packet's own last label; null: there is none, or no packet at hand.
   [[nodiscard]] const std::uint8_t* packet_inner_ttl();
   [[nodiscard]] be32 label_at(std::uint32_t offset) const;  // of the packet at hand
-  void add_ttl_controllers(std::span<const std::uint16_t> ids);
+  void emit_decrement(shunt_action_type type, std::span<const std::uint16_t> ids);
   void expire(std::span<const std::uint16_t> ids);  // ends the list, and its controllers hear of it
 
   // --- translate_layers.cpp: what lies below, or comes to light.

@@ -66,6 +66,11 @@ Parts take_apart(const DpActions& actions) {
         edits = std::move(saved.back());
         saved.pop_back();
         break;
+      case SHUNT_ACT_DEC_TTL:
+      case SHUNT_ACT_DEC_MPLS_TTL:  // who hears of a TTL that runs out, userspace knows
+        edits.push_back(action);
+        edits.back().arg = 0;
+        break;
       case SHUNT_ACT_METER:
         parts.meters.push_back(action);
         [[fallthrough]];

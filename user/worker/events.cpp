@@ -3,11 +3,21 @@
 
 #include <sys/eventfd.h>
 
+#include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "user/base/error.h"
 
 namespace shunt {
+
+std::vector<TranslationRef> once_each(std::vector<TranslationRef> learning) {
+  std::unordered_set<TranslationRef> later;
+  const auto kept = std::remove_if(learning.rbegin(), learning.rend(),
+                                   [&later](const TranslationRef& each) { return !later.insert(each).second; });
+  learning.erase(learning.begin(), kept.base());
+  return learning;
+}
 
 EventQueue::EventQueue(unsigned producers)
     : doorbell_{check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "events: eventfd")} {

@@ -51,6 +51,10 @@ struct MacEvent {
 };
 using Event = std::variant<PacketInEvent, LearnEvent, SampleEvent, MacEvent>;
 
+// Translations that ask for rules, each once, where it came last: of two that learn the same match otherwise the later
+// one holds.
+[[nodiscard]] std::vector<TranslationRef> once_each(std::vector<TranslationRef> learning);
+
 class EventQueue {
  public:
   static constexpr std::size_t kCapacity = 1024;  // a producer's

@@ -161,8 +161,9 @@ bool Executor::edit(Run& run, const shunt_action& action) noexcept {
   const shunt_verdict verdict = shunt_act(&frame_, &headers_, &action);
   if (verdict == SHUNT_VERDICT_NEXT) return true;
   run.reason = drop_of(verdict);
-  if (verdict == SHUNT_VERDICT_TTL && run.reports != nullptr)
-    for (const Translation::Controller& controller : run.translation.ttl_controllers)
+  const auto& controllers = run.translation.ttl_controllers;
+  if (verdict == SHUNT_VERDICT_TTL && run.reports != nullptr && action.arg < controllers.size())
+    for (const Translation::Controller& controller : controllers[action.arg])
       run.reports->packet_in(run.translation, controller, PacketInReason::kInvalidTtl, frame());
   return false;
 }

@@ -61,8 +61,8 @@ class Executor {
   // The longest packet: 64 KiB and its tags.
   static constexpr std::uint32_t kMaxPacket = 1 << 16;
   static constexpr std::uint32_t kMaxDescriptors = kMaxPacket / Umem::kFrameSize + 2;
-  // SAVEs within one another; a packet that goes deeper is dropped (translation).
-  static constexpr std::size_t kMaxSaves = 16;
+  // A packet that goes deeper, which no translation asks for, is dropped (translation).
+  static constexpr std::size_t kMaxSaves = kMaxNestedCopies;
 
   // Without meters every packet passes them.
   Executor(Umem& umem, FrameCache& frames, std::span<const shunt_port> ports, std::span<shunt_meter> meters = {},

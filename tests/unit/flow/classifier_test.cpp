@@ -431,6 +431,56 @@ TEST_SUITE("classifier") {
     CHECK(classifier.rules(2).size() == 50);
   }
 
+  TEST_CASE("a rule is found by match and priority, at its versions, and by nothing less") {
+    std::mt19937_64 random{11};
+    const auto rules = random_rules(random, 200);
+    Classifier classifier;
+    CHECK_FALSE(classifier.contains(rules[0]->match, rules[0]->priority, 1));
+    fill(classifier, rules, 1);
+    for (std::size_t i = 0; i < 100; ++i) classifier.remove(*rules[i], 2);
+    classifier.publish();
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      const Match& match = rules[i]->match;
+      const std::uint16_t priority = rules[i]->priority;
+      CHECK_FALSE(classifier.contains(match, priority, 0));
+      CHECK(classifier.contains(match, priority, 1));
+      CHECK(classifier.contains(match, priority, 2) == (i >= 100));
+      for (const auto other : {priority + 1, priority - 1})
+        CHECK(classifier.contains(match, static_cast<std::uint16_t>(other), 2) ==
+              (classifier.find(match, static_cast<std::uint16_t>(other), 2) != nullptr));
+      Match narrower = match;
+      PipelineWords mask = to_words(match.mask), value = to_words(match.value);
+      const std::size_t bit = random() % (kPipelineWords * 64);
+      mask[bit / 64] ^= std::uint64_t{1} << (bit % 64);
+      value[bit / 64] &= mask[bit / 64];
+      narrower.mask = from_words(mask);
+      narrower.value = from_words(value);
+      CHECK(classifier.contains(narrower, priority, 2) == (classifier.find(narrower, priority, 2) != nullptr));
+    }
+  }
+
+  TEST_CASE("rules are counted by cookie, and a rollback counts them back") {
+    Classifier classifier;
+    std::vector<RuleRef> rules;
+    for (std::uint16_t i = 0; i < 300; ++i) rules.push_back(make_rule(1, tcp_dst(i), i % 3));
+    CHECK(classifier.count(0) == 0);
+    for (std::size_t i = 0; i < 200; ++i) classifier.insert(rules[i], 1);
+    classifier.publish();
+    const auto counts = [&] { return std::array{classifier.count(0), classifier.count(1), classifier.count(2)}; };
+    CHECK(counts() == std::array{67u, 67u, 66u});
+    CHECK(classifier.count(3) == 0);
+    for (std::size_t i = 200; i < 300; ++i) classifier.insert(rules[i], 2);
+    for (std::size_t i = 0; i < 210; i += 3) classifier.remove(*rules[i], 2);  // all of cookie 0 but 30
+    CHECK(counts() == std::array{30u, 100u, 100u});
+    classifier.rollback(2);
+    CHECK(counts() == std::array{67u, 67u, 66u});
+    for (std::size_t i = 0; i < 200; i += 3) classifier.remove(*rules[i], 2);
+    classifier.publish();
+    CHECK(counts() == std::array{0u, 67u, 66u});
+    classifier.collect(2, 2);
+    CHECK(counts() == std::array{0u, 67u, 66u});
+  }
+
   TEST_CASE("select() finds the rules that match nothing outside a filter") {
     std::mt19937_64 random{3};
     const auto rules = random_rules(random, 150);
@@ -487,6 +537,8 @@ TEST_SUITE("classifier") {
             const Rule* rule = classifier.lookup(match_of(i).value, version, mask);
             const std::uint64_t expected = version - (version - i) % kKeys;
             if (rule == nullptr || rule->cookie != expected) wrong.fetch_add(1);
+            if (rule != nullptr && !classifier.contains(match_of(i), rule->priority, version)) wrong.fetch_add(1);
+            if (classifier.count(expected) > 1) wrong.fetch_add(1);  // of the newest version, which may have none
           }
           looked_up.fetch_add(kKeys);
         }

@@ -264,6 +264,14 @@ TEST_SUITE("normal") {
     CHECK(bridge.sent(untagged(1, 0x0180c2000010)) == "2");
   }
 
+  // Oracle, seed 21, case 1: a controller could send no LLDP by NORMAL.
+  TEST_CASE("link-local multicast of a controller is forwarded") {
+    NormalBridge bridge({trunk(), trunk()});
+    const ActionList normal{OutputAction{kPortNormal}};
+    CHECK(text(bridge.packet_out(untagged(0, 0x0180c200000e), kPortController, normal)) == "1 2");
+    CHECK(text(bridge.packet_out(untagged(0, 0x0180c200000e), PortNo{1}, normal)) == "drop:reserved-mac");
+  }
+
   TEST_CASE("a source is learned in each VLAN that normal meets it in") {
     NormalBridge bridge({trunk(), trunk()});
     bridge.rule(0, 5, {},

@@ -364,15 +364,25 @@ TEST_SUITE("translate: headers") {
     CHECK(result.drop == SHUNT_DROP_NONE);
   }
 
-  TEST_CASE("who hears of a TTL that runs out") {
+  // Those of all decrements of a flow once heard of each.
+  TEST_CASE("of a TTL that runs out hear those whom that decrement names") {
     HandmadeBridge sw{3};
     const Rule& rule = sw.rule(0, 1, {}, {DecTtlAction{{5, 6}}, DecTtlAction{{6}}, DecTtlAction{}, to_port(2)});
     const Translation result = sw.run(tcp_key());
-    REQUIRE(result.ttl_controllers.size() == 3);
-    for (const auto& [index, id] : {std::pair{0u, 5}, std::pair{1u, 6}, std::pair{2u, 0}}) {
-      CHECK(result.ttl_controllers[index].action.controller_id == id);
-      CHECK(result.ttl_controllers[index].action.reason == PacketInReason::kInvalidTtl);
-      CHECK(result.ttl_controllers[index].rule.get() == &rule);
+    const std::vector<std::vector<std::uint16_t>> wanted{{5, 6}, {6}, {0}};
+    REQUIRE(result.ttl_controllers.size() == wanted.size());
+    REQUIRE(result.actions.size() == wanted.size() + 1);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      CAPTURE(i);
+      CHECK(result.actions[i].type == SHUNT_ACT_DEC_TTL);
+      CHECK(result.actions[i].arg == i);
+      std::vector<std::uint16_t> ids;
+      for (const Translation::Controller& controller : result.ttl_controllers[i]) {
+        ids.push_back(controller.action.controller_id);
+        CHECK(controller.action.reason == PacketInReason::kInvalidTtl);
+        CHECK(controller.rule.get() == &rule);
+      }
+      CHECK(ids == wanted[i]);
     }
     CHECK(result.mask.nw_ttl == 0);
   }

@@ -209,6 +209,31 @@ TEST_SUITE("translate: side effects") {
     CHECK(text(sw.run(eth_key())) == "2");
   }
 
+  TEST_CASE("learn: a rule sends to ports and to the reserved ones that Open vSwitch takes, else nowhere") {
+    struct Case {
+      std::uint16_t number;
+      std::optional<PortNo> learned;
+    };
+    const auto learned_output = [](std::uint16_t number) -> std::optional<PortNo> {
+      HandmadeBridge sw{3};
+      LearnAction learn;
+      learn.specs = {output_field(bits_of(kReg0, 0, 16))};
+      sw.rule(0, 1, {}, {set_field(kReg0, number), learn, to_port(2)});
+      const Translation result = sw.run(tcp_key());
+      REQUIRE(result.learned.size() == 1);
+      const ActionList& actions = result.learned[0].mod.actions;
+      if (actions.empty()) return std::nullopt;
+      return std::get<OutputAction>(actions.at(0)).port;
+    };
+    for (const auto& [number, learned] :
+         {Case{3, PortNo{3}}, Case{0xfeff, PortNo{0xfeff}}, Case{0xff00, {}}, Case{0xfff8, kPortInPort},
+          Case{0xfff9, {}}, Case{0xfffa, {}}, Case{0xfffb, kPortFlood}, Case{0xfffc, kPortAll}, Case{0xfffd, {}},
+          Case{0xfffe, kPortLocal}, Case{0xffff, {}}}) {
+      CAPTURE(number);
+      CHECK(learned_output(number) == learned);
+    }
+  }
+
   TEST_CASE("learn: a load of the whole tag takes it off, or sets it, as its value says") {
     HandmadeBridge sw{3};
     LearnAction learn;
@@ -236,7 +261,7 @@ TEST_SUITE("translate: side effects") {
     CHECK(text(with_packet(tcp_key())) == "2");
     CHECK(with_packet(tcp_key()).learned.size() == 1);
     const Match other = match_on(FieldId::kEthDst, kB);
-    const_cast<Rule&>(sw.rule(1, 32768, other, {})).cookie = 8;
+    sw.rule(1, 32768, other, {}, 8);
     CHECK(text(with_packet(tcp_key())) == "3");
     CHECK(with_packet(tcp_key()).learned.empty());
     // The rule that is there already is refreshed.

@@ -323,6 +323,29 @@ TEST_SUITE("translate: scopes") {
           "push:81000005 3");
   }
 
+  // Whoever runs the actions once put back 16 within one another, and dropped the rest.
+  TEST_CASE("clones nest as deep as look-ups, and so deep may be put back") {
+    const auto nested = [](unsigned count) {
+      HandmadeBridge sw{2};
+      for (unsigned table = 0; table < count; ++table)
+        sw.rule(table, 1, kAny, {clone({dst(static_cast<std::uint8_t>(table)), resubmit(table + 1)}), to_port(2)});
+      sw.rule(count, 1, kAny, {to_port(2)});
+      return sw.run(eth_key());
+    };
+    const Translation result = nested(63);
+    CHECK(result.drop == SHUNT_DROP_NONE);
+    unsigned depth = 0, deepest = 0, outputs = 0;
+    for (const shunt_action& action : result.actions) {
+      if (action.type == SHUNT_ACT_SAVE) deepest = std::max(deepest, ++depth);
+      if (action.type == SHUNT_ACT_RESTORE) --depth;
+      if (action.type == SHUNT_ACT_OUTPUT) ++outputs;
+    }
+    CHECK(outputs == 64);
+    CHECK(deepest == 63);
+    CHECK(deepest <= kMaxNestedCopies);
+    CHECK(text(nested(64)) == "drop:resubmit-limit");
+  }
+
   TEST_CASE("registers, stack and action set come back after a clone, which runs its own action set") {
     HandmadeBridge sw{4};
     sw.rule(0, 1, kAny,

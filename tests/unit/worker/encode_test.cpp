@@ -61,6 +61,19 @@ TEST_SUITE("encode") {
     CHECK(encoded.group == GroupPorts{DpPort{2}, DpPort{3}, DpPort{4}});
   }
 
+  TEST_CASE("who hears of a TTL that runs out does not make bytes differ") {
+    shunt_action second = simple(SHUNT_ACT_DEC_TTL);
+    second.arg = 1;
+    const Encoded encoded =
+        encode_actions({simple(SHUNT_ACT_SAVE), simple(SHUNT_ACT_DEC_TTL), output_to(2), simple(SHUNT_ACT_RESTORE),
+                        simple(SHUNT_ACT_SAVE), second, output_to(3), simple(SHUNT_ACT_RESTORE)});
+    REQUIRE(encoded.actions.size() == 2);
+    CHECK(encoded.actions[0].arg == 0);
+    CHECK(encoded.actions[1].type == SHUNT_ACT_OUTPUT_GROUP);
+    REQUIRE(encode_actions({second, output_to(2)}).actions.size() == 2);
+    CHECK(encode_actions({second, output_to(2)}).actions[0].arg == 0);
+  }
+
   TEST_CASE("several ports that get different bytes go up") {
     check_userspace(encode_actions({output_to(2), output_to(3), push_vlan(10), output_to(4)}));
     check_userspace(encode_actions({output_to(4), simple(SHUNT_ACT_POP_VLAN), output_to(2)}));

@@ -145,6 +145,16 @@ TEST_SUITE("packet reports") {
     CHECK(std::get<LearnEvent>(events[0]).translation == translation);
   }
 
+  TEST_CASE("rules are learned in the order in which packets asked for them last") {
+    const auto a = std::make_shared<Translation>(), b = std::make_shared<Translation>(),
+               c = std::make_shared<Translation>();
+    using Refs = std::vector<TranslationRef>;
+    CHECK(once_each({a, b, c}) == Refs{a, b, c});
+    CHECK(once_each({a, b, a}) == Refs{b, a});
+    CHECK(once_each({c, a, b, b, a, c, b}) == Refs{a, c, b});
+    CHECK(once_each({}).empty());
+  }
+
   TEST_CASE("without a queue nothing happens") {
     PacketReporter reporter{nullptr, 0};
     Translation translation;

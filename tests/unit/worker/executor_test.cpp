@@ -137,6 +137,16 @@ Translation::Controller controller(std::uint16_t id) {
   return c;
 }
 
+Bytes udp_with_ttl(unsigned ttl) {
+  return packet()
+      .eth("02:00:00:00:00:01", "02:00:00:00:00:02")
+      .ipv4("10.0.0.1", "10.0.0.2")
+      .ttl(static_cast<std::uint8_t>(ttl))
+      .udp(1, 2)
+      .payload(100)
+      .build();
+}
+
 Bytes udp(std::size_t payload) {
   return packet()
       .eth("02:00:00:00:00:01", "02:00:00:00:00:02")
@@ -411,14 +421,8 @@ TEST_SUITE("executor") {
 
   TEST_CASE("who asked hears of a TTL that runs out, with the packet as it was") {
     Fixture f;
-    f.translation.ttl_controllers = {controller(3), controller(4)};
-    const Bytes frame = packet()
-                            .eth("02:00:00:00:00:01", "02:00:00:00:00:02")
-                            .ipv4("10.0.0.1", "10.0.0.2")
-                            .ttl(1)
-                            .udp(1, 2)
-                            .payload(100)
-                            .build();
+    f.translation.ttl_controllers = {{controller(3), controller(4)}};
+    const Bytes frame = udp_with_ttl(1);
     CHECK(f.run(frame, {simple(SHUNT_ACT_DEC_TTL), output_to(2)}) == SHUNT_DROP_TTL_EXPIRED);
     REQUIRE(f.reports.packet_ins.size() == 2);
     CHECK(f.reports.packet_ins[1].id == 4);
@@ -432,6 +436,24 @@ TEST_SUITE("executor") {
     CHECK(f.reports.packet_ins.size() == 4);
     CHECK(f.run(udp(100), unsent) == SHUNT_DROP_RULE);
     CHECK(f.reports.packet_ins.size() == 4);
+    f.check_frames();
+  }
+
+  TEST_CASE("of several decrements the one that finds the TTL used up says who hears of it") {
+    Fixture f;
+    f.translation.ttl_controllers = {{controller(3)}, {controller(4), controller(5)}, {controller(6)}};
+    DpActions actions;
+    for (std::uint16_t i = 0; i < 3; ++i) actions.push_back(simple(SHUNT_ACT_DEC_TTL, i));
+    actions.push_back(output_to(2));
+    const std::vector<std::vector<std::uint16_t>> wanted{{3}, {4, 5}, {6}, {}};
+    for (unsigned ttl = 1; ttl <= 4; ++ttl) {
+      CAPTURE(ttl);
+      f.reports.packet_ins.clear();
+      CHECK(f.run(udp_with_ttl(ttl), actions) == (ttl < 4 ? SHUNT_DROP_TTL_EXPIRED : SHUNT_DROP_NONE));
+      std::vector<std::uint16_t> ids;
+      for (const auto& packet_in : f.reports.packet_ins) ids.push_back(packet_in.id);
+      CHECK(ids == wanted[ttl - 1]);
+    }
     f.check_frames();
   }
 
