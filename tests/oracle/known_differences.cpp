@@ -373,6 +373,8 @@ std::optional<std::string> known_difference(const Scenario& scenario, const Inpu
     return "Open vSwitch reads no ports of a TCP header whose data offset is none; here it is its first 20 bytes";
   if (met.gave_up && met.expired && is_part_of(ours.outputs, theirs))
     return "here a loop behind dec_ttl drops every packet, as it does there, but also one whose TTL runs out before";
+  if (met.gave_up && met.fourth_label && is_part_of(ours.outputs, theirs))
+    return "a loop that pushes labels drops the packet here; Open vSwitch leaves it where a fourth label is pushed";
 
   const char* reason = nullptr;
   Outputs ports = ours.outputs;
