@@ -51,6 +51,7 @@ guest c ip route add blackhole 10.0.0.1/32 2>/dev/null || true # no ICMP answers
 guest c ip route add blackhole 10.0.0.2/32 2>/dev/null || true
 background a python3 "$RUNDIR/flood.py" 10.0.0.3
 background b python3 "$RUNDIR/flood.py" 10.0.0.3
+sleep 1 # both are under way
 
 # Sets passed and offered. On a busy machine the call that reads takes long, and what was read at some moment of it is
 # off: then once more.
