@@ -238,10 +238,16 @@ __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u3
   return verdict;
 }
 
+/* Out of the only port, once the flow has counted the packet. */
+static __always_inline int send_out(struct shunt_packet* packet, __u32 slot, __u32 output, __u32 tags) {
+  int verdict = output_to_port(packet->stats, output, packet->len, tags);
+
+  if (SHUNT_UNLIKELY(verdict != XDP_REDIRECT)) count_delta(slot, packet->len, 0);
+  return verdict;
+}
+
 /* One output and nothing else. */
 static __always_inline int execute_output(struct shunt_packet* packet, const struct shunt_flow* flow) {
-  int verdict;
-
   if (SHUNT_UNLIKELY(packet->len < SHUNT_MIN_FRAME)) {
     if (!pad(packet->ctx, packet->len)) {
       count_delta(flow->head.slot, packet->len, 0);
@@ -250,20 +256,14 @@ static __always_inline int execute_output(struct shunt_packet* packet, const str
     count_delta(flow->head.slot, packet->len, SHUNT_MIN_FRAME);
     packet->len = SHUNT_MIN_FRAME;
   }
-  verdict = output_to_port(packet->stats, flow->head.output, packet->len, packet->scratch->headers.vlan_count);
-  if (SHUNT_UNLIKELY(verdict != XDP_REDIRECT)) count_delta(flow->head.slot, packet->len, 0);
-  return verdict;
+  return send_out(packet, flow->head.slot, flow->head.output, packet->scratch->headers.vlan_count);
 }
 
 /* What the exact-match cache answered. */
 static __always_inline int execute_microflow(struct shunt_packet* packet, __u32 slot, __u32 output, __u32 tags) {
-  int verdict;
-
   packet->stats->exact_hits++;
   count_flow(slot, packet->len);
-  verdict = output_to_port(packet->stats, output, packet->len, tags);
-  if (SHUNT_UNLIKELY(verdict != XDP_REDIRECT)) count_delta(slot, packet->len, 0);
-  return verdict;
+  return send_out(packet, slot, output, tags);
 }
 
 static __always_inline int execute(struct shunt_packet* packet, const struct shunt_flow* flow) {

@@ -31,13 +31,14 @@ struct shunt_plain {
 
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
 
-/* The sum over the pseudo-header of IPv4, folded: what a checksum holds that was left to the card. */
-static __always_inline __u16 ipv4_pseudo_sum(const __u8* ip, __u32 payload) {
+/* Whether a checksum behind a header of IPv4 without options was left to the card, as shunt_complete_checksum() tells. */
+static __always_inline int is_open_checksum(const __u8* ip, __u32 total, __u32 proto) {
+  __u32 header = sizeof(struct shunt_ipv4_header);
   __u64 addresses = shunt_load64(ip + 12);
-  __u64 sum = (addresses & 0xffffffff) + (addresses >> 32) + SHUNT_BE16(payload) + SHUNT_BE16(ip[9]);
+  __u64 sum = (addresses & 0xffffffff) + (addresses >> 32) + SHUNT_BE16(total - header) + SHUNT_BE16(proto);
 
   sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-  return shunt_sum_fold((__u32)sum);
+  return shunt_load16(ip + header + shunt_checksum_offset(proto)) == shunt_sum_fold((__u32)sum);
 }
 
 /* IPv4 and what follows it, at `ip`, of a frame with `len` bytes from there on. False: the packet is not plain. */
@@ -51,10 +52,10 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
     return 0;
   if (proto == SHUNT_IP_PROTO_TCP) {
     if (total < sizeof(struct shunt_ipv4_header) + sizeof(struct shunt_tcp_header)) return 0;
-    if (local_stack && shunt_load16(ip + 36) == ipv4_pseudo_sum(ip, total - 20)) return 0;
+    if (local_stack && is_open_checksum(ip, total, SHUNT_IP_PROTO_TCP)) return 0;
   } else if (proto == SHUNT_IP_PROTO_UDP) {
     if (total < sizeof(struct shunt_ipv4_header) + sizeof(struct shunt_udp_header)) return 0;
-    if (local_stack && shunt_load16(ip + 26) == ipv4_pseudo_sum(ip, total - 20)) return 0;
+    if (local_stack && is_open_checksum(ip, total, SHUNT_IP_PROTO_UDP)) return 0;
   } else if (proto == SHUNT_IP_PROTO_SCTP || (fields & SHUNT_PLAIN_L4)) {
     return 0;
   }

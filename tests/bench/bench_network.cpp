@@ -67,6 +67,13 @@ std::string program(const char* variable, const char* name) {
   return path != nullptr ? path : std::string{SHUNT_BUILD_DIR "/"} + name;
 }
 
+// From flow to flow by the golden ratio: each turn meets every flow once, and neighbours in time are none in memory.
+std::uint32_t step_over(std::uint32_t flows) {
+  auto step = static_cast<std::uint32_t>(flows * 0.6180339887);
+  while (std::gcd(step, flows) != 1) step++;
+  return step % flows;
+}
+
 }  // namespace
 
 std::string run(const std::vector<std::string>& arguments) {
@@ -173,17 +180,6 @@ void Traffic::fill_lookup_table(std::uint32_t flows) {
       bpf_map_update_batch(bpf_map__fd(programs_->maps.table), keys.data(), values.data(), &count, nullptr);
   if (error != 0) throw_errno(-error, "baseline's table");
 }
-
-namespace {
-
-// From flow to flow by the golden ratio: each turn meets every flow once, and neighbours in time are none in memory.
-std::uint32_t step_over(std::uint32_t flows) {
-  auto step = static_cast<std::uint32_t>(flows * 0.6180339887);
-  while (std::gcd(step, flows) != 1) step++;
-  return step % flows;
-}
-
-}  // namespace
 
 void Traffic::send_to(const Lane& lane, std::uint32_t flows, std::uint64_t rate) {
   volatile generator& settings = programs_->bss->generator;

@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 #include <linux/bpf.h>
 
-#include <cstdlib>
 #include <cstring>
 
 #include "tests/bpf/random_frames.h"
@@ -32,11 +31,6 @@ std::uint64_t exact_hits(Switch& sw) { return sw.datapath.port_stats(DpPort{1}).
 std::uint32_t publish(Switch& sw, const Bytes& frame, const shunt_flow_key& mask, const shunt_action& action,
                       std::uint8_t flags = 0) {
   return sw.publish(sw.whole_key(frame), mask, std::span{&action, 1}, flags);
-}
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
 }
 
 // Some fields whole, some bits of others.

@@ -2,6 +2,7 @@
 #include "tests/bpf/random_frames.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "maps/drop_reason.h"
 #include "tests/bpf/switch_fixture.h"
@@ -203,6 +204,11 @@ shunt_action random_end(Random& random) {
 }
 
 }  // namespace
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
+}
 
 Bytes random_frame(Random& random) {
   Bytes frame = well_formed(random).build();

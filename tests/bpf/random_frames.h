@@ -13,6 +13,9 @@ namespace shunt::test {
 
 using Random = std::mt19937_64;
 
+// A number that the environment sets, such as SHUNT_SEED.
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
+
 // A frame of at least an Ethernet header: any protocol the parser knows, sometimes cut short or with bytes changed.
 Bytes random_frame(Random& random);
 
