@@ -64,13 +64,9 @@ void PortMasks::raise_generation(DpPort port) {
   forget_microflows(port);
 }
 
-// What all flows of the cache's kind look at: a key that holds less than one of them is never given to it.
 void PortMasks::forget_microflows(DpPort port) {
   List& list = lists_[port.value];
-  std::uint64_t fields = SHUNT_PLAIN_ON;
-  for (const Listed& listed : list.masks)
-    if ((listed.fields & SHUNT_PLAIN_OTHER) == 0) fields |= listed.fields;
-  store(ports_[port.value].microflows, __u64{++list.microflows << kPlainBits | fields});
+  store(ports_[port.value].microflows, __u64{++list.microflows << kPlainBits | list.fields});
 }
 
 std::vector<std::uint16_t> PortMasks::masks(DpPort port) const {
@@ -143,10 +139,15 @@ void PortMasks::rank() {
 
 void PortMasks::publish(DpPort port) {
   shunt_port& element = ports_[port.value];
-  const auto& masks = lists_[port.value].masks;
+  List& list = lists_[port.value];
+  const auto& masks = list.masks;
   for (std::size_t i = 0; i < masks.size(); ++i) store(element.masks[i], masks[i].mask);
   store(element.mask_count, static_cast<__u16>(masks.size()));
   set_flags(port);
+  // What flows look at that the exact-match cache can keep: a key that holds less than one of them is never given to it.
+  list.fields = SHUNT_PLAIN_ON;
+  for (const Listed& listed : masks)
+    if ((listed.fields & SHUNT_PLAIN_OTHER) == 0) list.fields |= listed.fields;
   forget_microflows(port);
 }
 

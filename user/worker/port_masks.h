@@ -68,7 +68,8 @@ class PortMasks {
     bool exists = false;
     std::uint32_t generation = 0;
     std::uint32_t exact_flows = 0;
-    std::uint64_t microflows = 0;  // the number in shunt_port.microflows
+    std::uint64_t microflows = 0;  // in shunt_port.microflows: the number, and what flows look at
+    std::uint64_t fields = SHUNT_PLAIN_ON;
     std::vector<Listed> masks;
   };
   void publish(DpPort port);
