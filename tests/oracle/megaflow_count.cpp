@@ -3,7 +3,7 @@
 // datapath after the same rules and the same packets. Rule sets are made after ClassBench's three kinds. Prints a
 // table; fails where Shunt makes more of either.
 //
-//   megaflow_count [--rules N]... [--flows N] [--seed N]
+//   megaflow_count [--rules N]... [--flows N] [--seed N] [--kind NAME]
 // Exits 77 where Open vSwitch is missing.
 #include <fmt/format.h>
 
@@ -39,6 +39,7 @@ struct Options {
   std::vector<std::size_t> rules;
   std::size_t flows = 100'000;
   std::uint64_t seed = 1;
+  std::string kind;             // of rule set; empty: every
   std::uint64_t percent = 100;  // of what Open vSwitch makes: more is a failure
 };
 struct Count {
@@ -171,6 +172,7 @@ int run(const Options& options) {
              "masks");
   for (const std::size_t size : options.rules) {
     for (const RuleMix& mix : rule_mixes()) {
+      if (!options.kind.empty() && options.kind != mix.name) continue;
       std::mt19937_64 random{options.seed};
       const std::vector<RuleRef> made = rules_of(mix, size, random);
       std::vector<FlowMod> rules;
@@ -207,6 +209,8 @@ Options parse(int argc, char** argv) {
       options.flows = value;
     else if (word == "--seed")
       options.seed = value;
+    else if (word == "--kind")
+      options.kind = argv[i + 1];
     else if (word == "--percent")
       options.percent = value;
     else
