@@ -15,8 +15,11 @@
 /* "None" as a reason to go up. */
 #define SHUNT_STAYS SHUNT_UPCALL_COUNT
 
-static __always_inline int has_several_buffers(struct xdp_md* ctx, __u32 len) {
-  return len > ctx->data_end - ctx->data;
+/* Whether XDP has the packet from the lane: a broadcast redirect would not leave out the port that it came in on. */
+static __always_inline int is_lane(__u32 in_port) {
+  const struct shunt_port* port = bpf_map_lookup_elem(&ports, &in_port);
+
+  return port && (port->flags & SHUNT_PORT_TC);
 }
 
 static __always_inline int takes_frags(__u32 output) {
@@ -86,7 +89,7 @@ static __always_inline __u32 foresee_mpls(struct shunt_foresight* f, const struc
 
 /* Why the kernel side cannot run these actions on this frame (enum shunt_upcall_reason), or SHUNT_STAYS. */
 static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct shunt_headers* h,
-                                             const struct shunt_flow* flow, __u32 len) {
+                                             const struct shunt_flow* flow, __u32 in_port, __u32 len) {
   struct shunt_foresight f = {
       .ip = h->l3_kind & (SHUNT_L3_IPV4 | SHUNT_L3_IPV6),
       .ttl = ttl_of(ctx, h),
@@ -101,7 +104,8 @@ static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct sh
 
     if (i >= flow->head.action_count) break;
     if (action->type == SHUNT_ACT_USERSPACE) return action->field;
-    if (has_several_buffers(ctx, len) && (action->type == SHUNT_ACT_OUTPUT_GROUP ||
+    if (action->type == SHUNT_ACT_OUTPUT_GROUP && is_lane(in_port)) return SHUNT_UPCALL_LANE_FLOOD;
+    if (shunt_frame_is_split(ctx, len) && (action->type == SHUNT_ACT_OUTPUT_GROUP ||
                                           (action->type == SHUNT_ACT_OUTPUT && !takes_frags(action->arg))))
       return SHUNT_UPCALL_JUMBO_FLOOD;
     if ((shunt_config.features & SHUNT_FEATURE_SAMPLE) && action->type == SHUNT_ACT_SAMPLE && is_sampled(action))
@@ -226,14 +230,14 @@ __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u3
 
   mine = bpf_map_lookup_elem(&scratch, &zero);
   if (!stats || !flow || !mine) return XDP_DROP;
-  reason = reason_to_go_up(ctx, &mine->headers, flow, len);
+  reason = reason_to_go_up(ctx, &mine->headers, flow, in_port, len);
   if (reason != SHUNT_STAYS) {
-    if (flow->actions[0].type == SHUNT_ACT_USERSPACE) count_flow(slot, len);
+    if (flow->actions[0].type == SHUNT_ACT_USERSPACE) count_flow(slot, 1, len);
     return shunt_upcall(ctx, in_port, reason);
   }
   verdict = run_actions(ctx, stats, mine, flow, in_port, len, &sent);
   if (sent == SHUNT_WENT_UP) return verdict;
-  count_flow(slot, len);
+  count_flow(slot, 1, len);
   if (sent != len) count_delta(slot, len, sent);
   return verdict;
 }
@@ -262,7 +266,7 @@ static __always_inline int execute_output(struct shunt_packet* packet, const str
 /* What the exact-match cache answered. */
 static __always_inline int execute_microflow(struct shunt_packet* packet, __u32 slot, __u32 output, __u32 tags) {
   packet->stats->exact_hits++;
-  count_flow(slot, packet->len);
+  count_flow(slot, 1, packet->len);
   return send_out(packet, slot, output, tags);
 }
 
@@ -273,9 +277,9 @@ static __always_inline int execute(struct shunt_packet* packet, const struct shu
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_ORDER);
   if (!(flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT))
     return shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
-  if (SHUNT_UNLIKELY(has_several_buffers(packet->ctx, packet->len)) && !takes_frags(flow->head.output))
+  if (SHUNT_UNLIKELY(shunt_frame_is_split(packet->ctx, packet->len)) && !takes_frags(flow->head.output))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_JUMBO_FLOOD);
-  count_flow(flow->head.slot, packet->len);
+  count_flow(flow->head.slot, 1, packet->len);
   return execute_output(packet, flow);
 }
 

@@ -88,18 +88,15 @@ static __always_inline struct shunt_flow* megaflow_lookup(struct shunt_packet* p
     flow = flow_under_mask(packet->scratch, port->masks[i], generation);
     if (flow) {
       *position = i;
-      packet->stats->lookups += i + 1;
-      packet->stats->megaflow_hits++;
+      packet->lookups = i + 1;
       return flow;
     }
   }
-  packet->stats->lookups += i;
+  packet->lookups = i;
   if (!(port->flags & SHUNT_PORT_EXACT)) return 0;
-  packet->stats->lookups++;
+  packet->lookups++;
   flow = flow_under_mask(packet->scratch, SHUNT_MASK_EXACT, generation);
-  if (!flow) return 0;
-  *position = SHUNT_EXACT_POSITION;
-  packet->stats->megaflow_hits++;
+  if (flow) *position = SHUNT_EXACT_POSITION;
   return flow;
 }
 

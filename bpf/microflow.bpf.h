@@ -10,8 +10,8 @@
 #ifndef SHUNT_BPF_MICROFLOW_H
 #define SHUNT_BPF_MICROFLOW_H
 
-#include "bpf/datapath/checksum.h"
-#include "bpf/datapath/wire.h"
+#include "bpf/datapath/parse.h"
+#include "bpf/datapath/sum.h"
 #include "bpf/stats.bpf.h"
 
 /* Shorter frames are padded on output; in longer ones lies all that is looked at: Ethernet, a tag, IPv4, TCP's flags. */
@@ -34,11 +34,9 @@ static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { r
 /* Whether a checksum behind a header of IPv4 without options was left to the card, as shunt_complete_checksum() tells. */
 static __always_inline int is_open_checksum(const __u8* ip, __u32 total, __u32 proto) {
   __u32 header = sizeof(struct shunt_ipv4_header);
-  __u64 addresses = shunt_load64(ip + 12);
-  __u64 sum = (addresses & 0xffffffff) + (addresses >> 32) + SHUNT_BE16(total - header) + SHUNT_BE16(proto);
 
-  sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-  return shunt_load16(ip + header + shunt_checksum_offset(proto)) == shunt_sum_fold((__u32)sum);
+  return shunt_load16(ip + header + shunt_checksum_offset(proto)) ==
+         shunt_ipv4_pseudo_sum(ip, proto, total - header);
 }
 
 /* IPv4 and what follows it, at `ip`, of a frame with `len` bytes from there on. False: the packet is not plain. */
@@ -95,19 +93,25 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
   const __u8* p = (const __u8*)(long)packet->ctx->data;
   const __u8* end = (const __u8*)(long)packet->ctx->data_end;
   __u64 valid = *(const volatile __u64*)&packet->port->microflows;
-  __u32 fields = (__u32)valid & 0xffff, len = packet->len;
-  __u16 type, tci = 0;
+  __u32 fields = (__u32)SHUNT_MICROFLOWS_FIELDS(valid), len = packet->len;
+  __u16 type, tpid, tci = 0;
   __u64 word;
 
   plain->tags = 0;
   plain->valid = 0;
-  if (!(fields & SHUNT_PLAIN_ON) || p + SHUNT_PLAIN_BYTES > end || len > end - p) return;
+  if (!(fields & SHUNT_PLAIN_ON) || p + SHUNT_PLAIN_BYTES > end || shunt_frame_is_split(packet->ctx, len))
+    return;
   if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY)) fields &= ~SHUNT_PLAIN_L3;
   plain->key[0] = if_kept(fields, SHUNT_PLAIN_DST, shunt_load64(p) & 0xffffffffffffULL) |
                   if_kept(fields, SHUNT_PLAIN_SRC, shunt_load64(p) & ~0xffffffffffffULL);
   word = if_kept(fields, SHUNT_PLAIN_SRC, shunt_load32(p + 8));
   type = shunt_load16(p + 12);
-  if (type == SHUNT_BE16(SHUNT_ETH_TYPE_CVLAN)) {
+  if (shunt_frame_tag(packet->ctx, &tpid, &tci)) {
+    if (tpid != SHUNT_ETH_TYPE_CVLAN) return;
+    tci = SHUNT_BE16(tci | SHUNT_VLAN_PRESENT);
+    len -= 4;
+    plain->tags = 1;
+  } else if (type == SHUNT_BE16(SHUNT_ETH_TYPE_CVLAN)) {
     tci = (__u16)(shunt_load16(p + 14) | SHUNT_BE16(SHUNT_VLAN_PRESENT));
     type = shunt_load16(p + 16);
     p += 4;

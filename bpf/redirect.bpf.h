@@ -6,18 +6,15 @@
 #define SHUNT_BPF_REDIRECT_H
 
 #include "bpf/datapath/act.h"
+#include "bpf/port.bpf.h"
 #include "bpf/stats.bpf.h"
-
-/* What the kernel lets a device send beyond its MTU: the Ethernet header and one tag. */
-#define SHUNT_LONGEST_TAGS 1
 
 /* `len`: of the frame as it goes out. */
 static __always_inline int output_to_port(struct shunt_port_stats* stats, __u32 output, __u32 len, __u32 tags) {
   const struct shunt_port* port = bpf_map_lookup_elem(&ports, &output);
 
-  if (tags > SHUNT_LONGEST_TAGS) tags = SHUNT_LONGEST_TAGS;
   if (!port || port->ifindex == 0) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
-  if (len > port->mtu + sizeof(struct shunt_eth_header) + tags * 4) return drop(stats, SHUNT_DROP_FRAME_TOO_LONG);
+  if (len > longest_frame(port, tags)) return drop(stats, SHUNT_DROP_FRAME_TOO_LONG);
   if (bpf_redirect_map(&tx_ports, output, XDP_DROP) != XDP_REDIRECT) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
   note_outcome(SHUNT_OUTCOME_PORT, output);
   return XDP_REDIRECT;

@@ -8,12 +8,14 @@
 #include "bpf/maps.bpf.h"
 
 struct shunt_packet {
-  struct xdp_md* ctx;
+  shunt_frame* ctx;
   struct shunt_scratch* scratch; /* its key and headers */
   const struct shunt_port* port; /* where it came in */
   struct shunt_port_stats* stats;
   __u32 in_port;
-  __u32 len; /* bytes in all buffers, as received */
+  __u32 len;     /* bytes in all buffers, as received */
+  __u32 lookups; /* megaflow look-ups tried, found or not */
+  __u32 hinted;  /* a hint led to the flow */
 };
 
 /* Leaves word for the tap at the packet's end; nothing where no capture runs. */
@@ -32,7 +34,7 @@ static __always_inline void note_outcome(__u32 outcome, __u32 arg) {
 static __always_inline int drop(struct shunt_port_stats* stats, __u32 reason) {
   note_outcome(SHUNT_OUTCOME_DROP, reason);
   stats->drops[reason & (SHUNT_DROP_COUNTERS - 1)]++;
-  return XDP_DROP;
+  return SHUNT_FRAME_DROP;
 }
 
 /* For a function of its own that knows only the port's number. */
@@ -40,19 +42,40 @@ static __always_inline struct shunt_port_stats* stats_of(__u32 in_port) {
   return bpf_map_lookup_elem(&port_stats, &in_port);
 }
 
-static __always_inline void count_received(struct shunt_packet* packet) {
-  packet->stats->rx_packets++;
-  packet->stats->rx_bytes += packet->len;
+static __always_inline void count_received(struct shunt_port_stats* stats, __u32 packets, __u64 bytes) {
+  stats->rx_packets += packets;
+  stats->rx_bytes += bytes;
+}
+
+/* How the levels answered, once it is clear that this program's answer is the packet's. */
+static __always_inline void count_lookup(struct shunt_packet* packet, int found) {
+  packet->stats->lookups += packet->lookups;
+  if (!found)
+    packet->stats->misses++;
+  else if (packet->hinted)
+    packet->stats->exact_hits++;
+  else
+    packet->stats->megaflow_hits++;
 }
 
 /* A flow's share, on this CPU: no other writes here. */
-static __always_inline void count_flow(__u32 slot, __u32 len) {
+static __always_inline void count_flow(__u32 slot, __u32 packets, __u64 bytes) {
   __u32 at = bpf_get_smp_processor_id() * shunt_config.flow_limit + slot;
   struct shunt_flow_counters* counters = bpf_map_lookup_elem(&flow_counters, &at);
 
   if (!counters) return;
-  counters->packets++;
-  counters->bytes += len;
+  counters->packets += packets;
+  counters->bytes += bytes;
+}
+
+/* Packets that were counted did not leave. */
+static __always_inline void count_lost(__u32 slot, __u32 packets, __u64 bytes) {
+  __u32 at = bpf_get_smp_processor_id() * shunt_config.flow_limit + slot;
+  struct shunt_flow_delta* delta = bpf_map_lookup_elem(&flow_deltas, &at);
+
+  if (!delta) return;
+  delta->bytes -= bytes;
+  delta->lost += packets;
 }
 
 /* A packet that was counted with `len` left with `sent` bytes; 0: it did not leave. */

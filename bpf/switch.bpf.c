@@ -5,57 +5,19 @@
  */
 #include "bpf/datapath/act.h"
 #include "bpf/datapath/checksum.h"
-#include "bpf/datapath/hash.h"
 #include "bpf/datapath/parse.h"
 #include "bpf/capture.bpf.h"
-#include "bpf/exact_match.bpf.h"
 #include "bpf/execute.bpf.h"
-#include "bpf/maps.bpf.h"
-#include "bpf/megaflow.bpf.h"
-#include "bpf/microflow.bpf.h"
-#include "bpf/stats.bpf.h"
+#include "bpf/lane.bpf.h"
+#include "bpf/lookup.bpf.h"
+#include "bpf/port.bpf.h"
 #include "bpf/upcall.bpf.h"
-
-/* Where the packet came in. False: on no port. */
-static __always_inline int find_port(struct shunt_packet* packet) {
-  __u32 ifindex = packet->ctx->ingress_ifindex;
-  __u32 i;
-
-  SHUNT_NO_UNROLL
-  for (i = 0; i < SHUNT_IFINDEX_PROBES; i++) {
-    __u32 at = (ifindex + i) & (SHUNT_IFINDEX_SLOTS - 1);
-    const struct shunt_ifindex_slot* slot = bpf_map_lookup_elem(&port_by_ifindex, &at);
-
-    if (slot && slot->ifindex == ifindex) {
-      packet->in_port = slot->port;
-      packet->port = bpf_map_lookup_elem(&ports, &packet->in_port);
-      packet->stats = stats_of(packet->in_port);
-      return packet->port && packet->stats;
-    }
-  }
-  return 0;
-}
 
 /* Completes a checksum that a local stack left to the card. A function of its own: the verifier walks its loops once.
  */
 __noinline int shunt_cure_checksum(struct xdp_md* ctx, struct shunt_headers* headers) {
   if (!headers || !(shunt_config.features & SHUNT_FEATURE_CHECKSUM)) return 0;
   return shunt_complete_checksum(ctx, headers);
-}
-
-static __always_inline struct shunt_flow* lookup(struct shunt_packet* packet) {
-  int hints = (shunt_config.features & SHUNT_FEATURE_HINTS) && (packet->port->flags & SHUNT_PORT_HINTS);
-  struct shunt_flow* flow;
-  __u32 position = 0;
-  __u64 hash = 0;
-
-  if (hints) {
-    flow = exact_match_lookup(packet, &hash);
-    if (flow) return flow;
-  }
-  flow = megaflow_lookup(packet, &position);
-  if (flow && hints && position >= SHUNT_HINT_POSITION) exact_match_remember(hash, flow->head.slot);
-  return flow;
 }
 
 /* The parser, the megaflow level, and what the flow says. */
@@ -73,55 +35,58 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, const str
   if (reason != SHUNT_DROP_NONE) return drop(packet->stats, reason);
   if (SHUNT_UNLIKELY(headers->flags & SHUNT_HEADERS_CUT))
     return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_DEEP_HEADER);
-  if (shunt_config.features & SHUNT_FEATURE_HASH)
-    packet->scratch->key.dp_hash =
-        shunt_dp_hash(&packet->scratch->key, shunt_config.hash_seed, shunt_config.hash_multiplier);
+  hash_key(&packet->scratch->key);
   if ((shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet->port->flags & SHUNT_PORT_LOCAL_STACK) &&
       headers->l4 && shunt_cure_checksum(ctx, headers) < 0)
     return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_CHECKSUM);
-  flow = lookup(packet);
+  flow = lookup_megaflow(packet);
+  count_lookup(packet, flow != 0);
   if (flow) {
     if (plain->valid) microflow_remember(plain, flow, packet->in_port);
     return execute(packet, flow);
   }
-  packet->stats->misses++;
   return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_MISS);
 }
 
 /* From a packet that came in on a port to its verdict. */
 static __always_inline int forward(struct shunt_packet* packet) {
   struct shunt_plain plain;
-  int output = -1;
-  __u32 slot, way;
+  __u32 slot = 0;
+  int output = lookup_microflow(packet, &plain, &slot);
 
-  plain_key(packet, &plain);
-  if (plain.valid) {
-#pragma unroll
-    for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-      const struct shunt_microflow* m = microflow_at(plain.hash, way);
+  return output >= 0 ? execute_microflow(packet, slot, (__u32)output, plain.tags) : forward_by_key(packet, &plain);
+}
 
-      if (m) output = microflow_answer(m, &plain, packet->in_port, &slot);
-      if (output >= 0) return execute_microflow(packet, slot, (__u32)output, plain.tags);
-    }
-  }
-  return forward_by_key(packet, &plain);
+/* The same, counted and tapped. */
+static __always_inline int receive(struct shunt_packet* packet) {
+  int verdict;
+
+  packet->len = (__u32)bpf_xdp_get_buff_len(packet->ctx);
+  count_received(packet->stats, 1, packet->len);
+  if (shunt_config.features & SHUNT_FEATURE_CAPTURE) shunt_tap_ingress(packet->ctx, packet->in_port);
+  verdict = forward(packet);
+  if (shunt_config.features & SHUNT_FEATURE_CAPTURE) shunt_tap_outcome(packet->ctx, packet->in_port);
+  return verdict;
 }
 
 SEC("xdp.frags")
 int shunt_switch(struct xdp_md* ctx) {
   struct shunt_packet packet = {.ctx = ctx};
+
+  return find_port(&packet, ctx->ingress_ifindex) ? receive(&packet) : drop_stray();
+}
+
+/* What TC leaves to XDP comes in here, by the lane (lane.bpf.h). */
+SEC("xdp.frags")
+int shunt_lane(struct xdp_md* ctx) {
+  struct shunt_packet packet = {.ctx = ctx};
+  struct shunt_lane_header header;
   int verdict;
 
-  if (!find_port(&packet)) {
-    struct shunt_port_stats* nobody = stats_of(0);
-
-    return nobody ? drop(nobody, SHUNT_DROP_NO_PORT) : XDP_DROP;
-  }
-  packet.len = (__u32)bpf_xdp_get_buff_len(ctx);
-  count_received(&packet);
-  if (shunt_config.features & SHUNT_FEATURE_CAPTURE) shunt_tap_ingress(ctx, packet.in_port);
-  verdict = forward(&packet);
-  if (shunt_config.features & SHUNT_FEATURE_CAPTURE) shunt_tap_outcome(ctx, packet.in_port);
+  if (!leave_lane(ctx, &header) || !enter_port(&packet, header.in_port) || packet.port->ifindex == 0)
+    return drop_stray();
+  verdict = receive(&packet);
+  finish_lane(&header);
   return verdict;
 }
 

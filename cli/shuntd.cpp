@@ -83,6 +83,8 @@ po::options_description option_descriptions() {
     ("upcall-rate", number(defaults.upcall_rate), "misses a second that a port may send up, 1 to 100000000")
     ("upcall-burst", number(defaults.upcall_burst), "misses that it may send at once, 1 to 1000000")
     ("umem-frames", number(defaults.umem_frames), "packet buffers of 4096 bytes, 1024 to 4194304")
+    ("port-mode", text("MODE")->default_value("auto"),
+     "of ports that are attached without --mode: auto (what suits each), native, tcx or generic")
     ("busy-poll", po::bool_switch(), "workers poll their sockets without sleeping")
     ("group", text("NAME"), "what is made (control socket, state) belongs to this group, whose members may command")
     ("detach", po::bool_switch(), "take over what an earlier daemon left forwarding, detach it all in order, and end")
@@ -104,6 +106,13 @@ void show_help(const po::options_description& options) {
                "Runs a switch in the foreground and logs to stderr; 'shunt' commands it. Ends cleanly on SIGTERM and "
                "SIGINT.\n\n"
             << options;
+}
+
+std::optional<PortMode> read_port_mode(const std::string& word) {
+  const auto mode = port_mode_from(word);
+  if (!mode && word != "auto")
+    throw UsageError("--port-mode {}: must be one of auto, {}", word, fmt::join(kPortModes, ", "));
+  return mode;
 }
 
 std::uint32_t number_in(const po::variables_map& values, const char* name, std::int64_t least, std::int64_t most) {
@@ -158,6 +167,7 @@ Settings settings_of(const po::variables_map& values) {
   instance.upcall_burst = number_in(values, "upcall-burst", 1, 1'000'000);
   instance.umem_frames = number_in(values, "umem-frames", 1'024, 4'194'304);
   instance.busy_poll = values["busy-poll"].as<bool>();
+  instance.port_mode = read_port_mode(values["port-mode"].as<std::string>());
   instance.counter_file = fmt::format("{}/{}.counters", settings.rundir, instance.name);
   settings.keep_forwarding = values["keep-forwarding"].as<bool>();
   settings.detach = values["detach"].as<bool>();

@@ -29,6 +29,5 @@ function(shunt_bpf_object name source)
   target_include_directories(bpf_${name} SYSTEM INTERFACE ${SHUNT_BPF_DIR})
 endfunction()
 
-if(EXISTS ${PROJECT_SOURCE_DIR}/bpf/switch.bpf.c)
-  shunt_bpf_object(switch bpf/switch.bpf.c)
-endif()
+shunt_bpf_object(switch bpf/switch.bpf.c)
+shunt_bpf_object(tc bpf/tc.bpf.c)

@@ -123,6 +123,11 @@ enum {
 
 #define SHUNT_PLAIN_WORDS 4
 
+/* shunt_port.microflows: a number that changes whenever a flow of the port goes, and the fields that its flows look at. */
+#define SHUNT_MICROFLOWS_SHIFT 16
+#define SHUNT_MICROFLOWS(number, fields) ((__u64)(number) << SHUNT_MICROFLOWS_SHIFT | (fields))
+#define SHUNT_MICROFLOWS_FIELDS(microflows) ((microflows) & ((1u << SHUNT_MICROFLOWS_SHIFT) - 1))
+
 /*
  * microflows: an element, one cache line. Several CPUs may write it at once: `check` is made of all the rest, so that
  * what two of them wrote together answers nothing. A flow that goes need not be looked for here: its port's number

@@ -13,9 +13,13 @@ enum {
 	SHUNT_PORT_HINTS = 1 << 1,       /* the exact-match level pays here (enough masks) */
 	SHUNT_PORT_EXACT = 1 << 2,       /* some flows are cached exactly: SHUNT_MASK_EXACT is asked last */
 	SHUNT_PORT_NO_FRAGS = 1 << 3,    /* its driver sends no frame of several buffers */
+	SHUNT_PORT_TC = 1 << 4,          /* its packets come in by TC, and by the lane what TC leaves to XDP */
 };
 
-/* ports: [datapath port]. Written by userspace, read by the kernel. */
+/*
+ * ports: [datapath port]. Written by userspace, read by the kernel. Element 0 is no port but the lane: the interface that
+ * TC sends to what it leaves to XDP, and its queues (ifindex 0: there is none).
+ */
 struct shunt_port {
 	__u32 ifindex;    /* 0: no such port */
 	__u32 generation; /* of its flows; never 0 for a port in use */
@@ -27,7 +31,7 @@ struct shunt_port {
 	__u16 masks[SHUNT_PORT_MASKS]; /* by decayed hits, newcomers last */
 	__u32 mtu;          /* of the interface, bytes without the Ethernet header */
 	__u32 zero;
-	__u64 microflows; /* a number that changes whenever a flow goes, << 16, and the SHUNT_PLAIN_* that flows look at */
+	__u64 microflows; /* SHUNT_MICROFLOWS(): the exact-match cache's elements of this port are those with this number */
 	__u64 zeros[7];
 };
 SHUNT_MAP_TYPE(struct shunt_port, 128);
@@ -74,6 +78,22 @@ struct shunt_upcall_meta {
 };
 SHUNT_MAP_TYPE(struct shunt_upcall_meta, 24);
 #define SHUNT_UPCALL_MAGIC 0x53485550u
+
+/*
+ * In front of each frame on the lane, before its Ethernet header. A tag that rode beside the frame lies between the two,
+ * where the kernel puts it: behind 12 bytes.
+ */
+struct shunt_lane_header {
+	__u32 magic;   /* SHUNT_LANE_MAGIC */
+	__u16 in_port; /* datapath port */
+	__u8 tagged;
+	__u8 zero;
+	__u32 order; /* index in upcall_order that was counted; SHUNT_ORDER_BUCKETS: none was */
+};
+SHUNT_MAP_TYPE(struct shunt_lane_header, 12);
+#define SHUNT_LANE_MAGIC 0x5348554cu
+/* Datapath port 0, which is none, in `ports`. */
+#define SHUNT_LANE 0
 
 /* What the programs are specialised to: `const volatile` .rodata, set before load. */
 enum {

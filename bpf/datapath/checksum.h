@@ -12,31 +12,8 @@
 #include "bpf/datapath/compiler.h"
 #include "bpf/datapath/frame.h"
 #include "bpf/datapath/parse.h"
+#include "bpf/datapath/sum.h"
 #include "bpf/datapath/wire.h"
-
-SHUNT_INLINE __u16 shunt_sum_fold(__u32 sum) SHUNT_NOEXCEPT {
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return (__u16)sum;
-}
-
-/* What must be added to a sum when a 16-bit word changes; differences add up (at most 65,535 of them). */
-SHUNT_INLINE __u32 shunt_sum_difference(__u16 old_word, __u16 new_word) SHUNT_NOEXCEPT {
-  return (__u32)(__u16)~old_word + new_word;
-}
-
-/* The checksum after a change by `difference`. */
-SHUNT_INLINE __u16 shunt_checksum_update(__u16 checksum, __u32 difference) SHUNT_NOEXCEPT {
-  return (__u16)~shunt_sum_fold((__u32)(__u16)~checksum + shunt_sum_fold(difference));
-}
-
-/* Where the checksum lies in an L4 header, in bytes; 0: the protocol has none that edits keep (SCTP has its own). */
-SHUNT_INLINE __u32 shunt_checksum_offset(__u32 proto) SHUNT_NOEXCEPT {
-  if (proto == SHUNT_IP_PROTO_TCP) return 16;
-  if (proto == SHUNT_IP_PROTO_UDP) return 6;
-  if (proto == SHUNT_IP_PROTO_ICMP || proto == SHUNT_IP_PROTO_IGMP || proto == SHUNT_IP_PROTO_ICMPV6) return 2;
-  return 0;
-}
 
 /* Adjusts the L4 checksum. False: its bytes are not in the first buffer. */
 SHUNT_INLINE int shunt_adjust_l4(shunt_frame* frame, const struct shunt_headers* h, __u32 difference) SHUNT_NOEXCEPT {
@@ -92,21 +69,14 @@ SHUNT_SUBPROGRAM(__u32) shunt_crc32c_difference(__u32 difference, __u32 len) SHU
 /* Folded sum of the pseudo-header for `len` bytes of L4 (RFC 793, RFC 8200 section 8.1). < 0: not in the first buffer.
  */
 SHUNT_INLINE int shunt_pseudo_sum(shunt_frame* frame, const struct shunt_headers* h, __u32 len) SHUNT_NOEXCEPT {
-  __u32 words = h->l3_kind == SHUNT_L3_IPV6 ? 16 : 4;
-  __u32 sum = SHUNT_BE16(len) + SHUNT_BE16(h->proto);
   const __u8* p;
-  __u32 i;
 
-  if (words == 16) {
-    p = shunt_frame_at(frame, h->l3 + 8u, 32);
-    if (!p) return -1;
-    for (i = 0; i < 16; i++) sum += shunt_load16(p + 2 * i);
-  } else {
-    p = shunt_frame_at(frame, h->l3 + 12u, 8);
-    if (!p) return -1;
-    for (i = 0; i < 4; i++) sum += shunt_load16(p + 2 * i);
+  if (h->l3_kind == SHUNT_L3_IPV6) {
+    p = shunt_frame_at(frame, h->l3, sizeof(struct shunt_ipv6_header));
+    return p ? shunt_ipv6_pseudo_sum(p, h->proto, len) : -1;
   }
-  return shunt_sum_fold(sum);
+  p = shunt_frame_at(frame, h->l3, sizeof(struct shunt_ipv4_header));
+  return p ? shunt_ipv4_pseudo_sum(p, h->proto, len) : -1;
 }
 
 /*

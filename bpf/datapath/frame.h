@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The edge between the datapath and what carries a frame. act.h and checksum.h are written against these names; each
- * carrier implements them once: XDP in frame_xdp.h, userspace in frame_user.h.
+ * carrier implements them once: XDP in frame_xdp.h, userspace in frame_user.h; TC's half, which edits nothing, is in
+ * frame_skb.h.
  *
  *   shunt_frame                              the frame
  *   __u8 *shunt_frame_data(f), *_end(f)      its first buffer: all of it in userspace
  *   __u32 shunt_frame_len(f)                 bytes in all buffers
+ *   int shunt_frame_tag(f, *tpid, *tci)      a tag that the carrier keeps beside the frame, host order; 0: there is none
  *   int shunt_frame_adjust_head(f, delta)    bytes taken off the front; negative: added there. 0, or < 0: no room
  *   int shunt_frame_adjust_tail(f, delta)    zero bytes added at the end; negative: bytes taken off. 0, or < 0
  *   int shunt_frame_sum(f, off, len, *sum)   ones' complement sum of a byte range, folded to 16 bits, raw. 0, or < 0
@@ -18,7 +20,9 @@
 
 #include "bpf/datapath/compiler.h"
 
-#ifdef __bpf__
+#if defined(__bpf__) && defined(SHUNT_TC)
+#include "bpf/datapath/frame_skb.h"
+#elif defined(__bpf__)
 #include "bpf/datapath/frame_xdp.h"
 #else
 #include "bpf/datapath/frame_user.h"

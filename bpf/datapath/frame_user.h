@@ -18,6 +18,7 @@ typedef struct shunt_user_frame {
 SHUNT_INLINE __u8* shunt_frame_data(shunt_frame* frame) SHUNT_NOEXCEPT { return frame->data; }
 SHUNT_INLINE const __u8* shunt_frame_end(shunt_frame* frame) SHUNT_NOEXCEPT { return frame->data + frame->len; }
 SHUNT_INLINE __u32 shunt_frame_len(shunt_frame* frame) SHUNT_NOEXCEPT { return frame->len; }
+SHUNT_INLINE int shunt_frame_tag(const shunt_frame*, __u16*, __u16*) SHUNT_NOEXCEPT { return 0; }
 
 SHUNT_INLINE int shunt_frame_adjust_head(shunt_frame* frame, int delta) SHUNT_NOEXCEPT {
   if (delta < 0 ? (__u32)-delta > frame->headroom : (__u32)delta > frame->len) return -1;

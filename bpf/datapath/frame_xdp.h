@@ -11,6 +11,7 @@
 #include "bpf/datapath/compiler.h"
 
 typedef struct xdp_md shunt_frame;
+#define SHUNT_FRAME_DROP XDP_DROP
 
 /* Bytes that are loaded and summed at a time. */
 #define SHUNT_SUM_CHUNK 4096
@@ -34,6 +35,11 @@ struct {
 SHUNT_INLINE __u8* shunt_frame_data(shunt_frame* frame) { return (__u8*)(long)frame->data; }
 SHUNT_INLINE const __u8* shunt_frame_end(shunt_frame* frame) { return (const __u8*)(long)frame->data_end; }
 SHUNT_INLINE __u32 shunt_frame_len(shunt_frame* frame) { return (__u32)bpf_xdp_get_buff_len(frame); }
+/* Whether a frame of `len` bytes has several buffers, which not every output takes. */
+SHUNT_INLINE int shunt_frame_is_split(const shunt_frame* frame, __u32 len) {
+  return len > frame->data_end - frame->data;
+}
+SHUNT_INLINE int shunt_frame_tag(const shunt_frame* frame, __u16* tpid, __u16* tci) { return 0; }
 SHUNT_INLINE int shunt_frame_adjust_head(shunt_frame* frame, int delta) {
   return (int)bpf_xdp_adjust_head(frame, delta);
 }

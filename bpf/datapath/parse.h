@@ -103,6 +103,21 @@ SHUNT_INLINE int shunt_parse_vlan(struct shunt_cursor* c, __u16* raw_type, struc
   return 1;
 }
 
+/* The outermost tags, two at most, of which the carrier may keep the first beside the frame. */
+SHUNT_INLINE void shunt_parse_vlans(struct shunt_cursor* c, __u16* raw_type, struct shunt_flow_key* key,
+                                    struct shunt_headers* h) SHUNT_NOEXCEPT {
+  __u16 tpid, tci;
+
+  if (shunt_frame_tag(c->frame, &tpid, &tci)) {
+    key->vlan[0].tpid = SHUNT_BE16_FROM_RAW(SHUNT_BE16(tpid));
+    key->vlan[0].tci = SHUNT_BE16_FROM_RAW((__u16)(SHUNT_BE16(tci) | SHUNT_BE16(SHUNT_VLAN_PRESENT)));
+    h->vlan_count = 1;
+  } else if (!shunt_parse_vlan(c, raw_type, &key->vlan[0], h)) {
+    return;
+  }
+  shunt_parse_vlan(c, raw_type, &key->vlan[1], h);
+}
+
 /* An 802.3 length: the type is in a SNAP header, or there is none. */
 SHUNT_INLINE __u16 shunt_parse_llc(struct shunt_cursor* c, struct shunt_headers* h) SHUNT_NOEXCEPT {
   const __u8* p = shunt_peek(c, sizeof(struct shunt_llc_snap_header), h);
@@ -367,7 +382,7 @@ SHUNT_INLINE enum shunt_drop_reason shunt_parse(shunt_frame* frame, __u32 frame_
   shunt_copy_mac(key->eth_src, p + 6);
   raw_type = shunt_load16(p + 12);
   c.off = sizeof(struct shunt_eth_header);
-  if (shunt_parse_vlan(&c, &raw_type, &key->vlan[0], h)) shunt_parse_vlan(&c, &raw_type, &key->vlan[1], h);
+  shunt_parse_vlans(&c, &raw_type, key, h);
   h->eth_type = (__u16)(c.off - 2);
   if (SHUNT_UNLIKELY(SHUNT_BE16(raw_type) < SHUNT_ETH_TYPE_MIN)) raw_type = shunt_parse_llc(&c, h);
   key->eth_type = SHUNT_BE16_FROM_RAW(raw_type);

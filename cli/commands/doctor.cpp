@@ -27,7 +27,7 @@ doctor::PortFacts port_of(const Json& port) {
   facts.name = cell(port.at("name"));
   facts.kind = cell(port.at("kind"));
   facts.state = cell(port.at("state"));
-  facts.generic = port.at("mode") == "generic";
+  facts.mode = port_mode_from(cell(port.at("mode"))).value_or(PortMode::kNative);
   facts.zero_copy = port.at("zero_copy").get<bool>();
   facts.xdp_transmit = port.at("xdp_transmit").get<bool>();
   facts.queues = port.at("queues").get<unsigned>();

@@ -33,6 +33,12 @@ std::string flags_text(const Json& port) {
   return text.empty() ? "-" : text;
 }
 
+std::string mode_text(const Json& port) {
+  const std::string mode = cell(port.at("mode"));
+  if (mode == "tcx") return mode;
+  return mode + (port.at("zero_copy").get<bool>() ? " zero-copy" : " copy");
+}
+
 std::string ofport_text(const Json& port) {
   constexpr std::uint32_t kLocal = 0xfffffffe;  // OpenFlow's OFPP_LOCAL
   return port.at("ofport") == kLocal ? "LOCAL" : cell(port.at("ofport"));
@@ -116,7 +122,7 @@ int attach(const Invocation& invocation) {
   add_settings(invocation, params);
   if (const auto number = invocation.number("ofport")) params["ofport"] = *number;
   if (const auto mode = invocation.optional_text("mode")) {
-    if (*mode != "native" && *mode != "generic") throw UsageError("--mode {}: must be native or generic", *mode);
+    check_word("mode", *mode, {"auto", "native", "generic", "tcx"});
     params["mode"] = *mode;
   }
   if (const auto queues = invocation.number("queues")) params["queues"] = *queues;
@@ -153,7 +159,7 @@ void show_ports(const Json& ports) {
   for (const Json& port : ports)
     rows.push_back({cell(port.at("bridge")), cell(port.at("name")), ofport_text(port), cell(port.at("kind")),
                     cell(port.at("state")),
-                    cell(port.at("mode")) + (port.at("zero_copy").get<bool>() ? " zero-copy" : " copy"),
+                    mode_text(port),
                     cell(port.at("queues")), cell(port.at("mtu")), vlan_text(port), cell(port.at("rx_packets")),
                     cell(port.at("tx_packets")), cell(port.at("drops"))});
   show_table({"BRIDGE", "PORT", ">OFPORT", "KIND", "STATE", "MODE", ">QUEUES", ">MTU", "VLAN", ">RX", ">TX", ">DROPS"},
@@ -169,8 +175,8 @@ void show_port(const Json& port) {
   line("kind", cell(port.at("kind")));
   line("mac", cell(port.at("mac")));
   line("state", cell(port.at("state")));
-  line("mode", fmt::format("{} XDP, AF_XDP by {}", cell(port.at("mode")),
-                           port.at("zero_copy").get<bool>() ? "zero-copy" : "copy"));
+  line("mode", fmt::format("{} ({})", mode_text(port),
+                           port.at("mode_wanted") == "auto" ? "what suits it" : "as asked for"));
   line("queues", cell(port.at("queues")));
   line("mtu", cell(port.at("mtu")));
   line("output",
@@ -193,7 +199,9 @@ std::span<const Command> port_commands() {
        {"BR", "IFACE"},
        "make an interface a port of a bridge",
        with_settings({{"ofport", "N", "its OpenFlow number, 1 to 65279; without: the lowest free one"},
-                      {"mode", "MODE", "native (default) or generic: XDP without driver support, slow"},
+                      {"mode", "MODE",
+                       "native: XDP; tcx: TC, which keeps a local stack's large packets whole; generic: XDP without "
+                       "driver support, slow; auto (default): tcx for a veth with a stack behind it, else native"},
                       {"queues", "N", "serve at most this many receive queues"},
                       {"create-tap", "", "make the interface, a TAP; detach removes it"},
                       {"force", "", "remove an XDP program that somebody else put there"}}),

@@ -128,7 +128,7 @@ TEST_SUITE("loader") {
     const Veth veth{"ld.1"};
     {
       Datapath datapath{small(instance)};
-      datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      datapath.attach(veth.ifindex(), veth.name, PortMode::kNative);
       for (const char* name : SwitchObject::map_names()) CHECK_MESSAGE(fs::exists(directory / name), name);
       CHECK(fs::exists(directory / "link-ld_1"));
       CHECK(Datapath::query(veth.ifindex()).name == "shunt_switch");
@@ -136,7 +136,7 @@ TEST_SUITE("loader") {
       datapath.detach(veth.ifindex());
       CHECK(!fs::exists(directory / "link-ld_1"));
       CHECK(Datapath::query(veth.ifindex()).id == 0);
-      datapath.attach(veth.ifindex(), veth.name, XdpMode::kGeneric);
+      datapath.attach(veth.ifindex(), veth.name, PortMode::kGeneric);
       CHECK(Datapath::query(veth.ifindex()).generic);
     }
     CHECK(!fs::exists(directory));
@@ -151,8 +151,8 @@ TEST_SUITE("loader") {
     {
       Datapath first{lean(instance)};
       CHECK(!first.inherited());
-      first.attach(veth.ifindex(), veth.name, XdpMode::kNative);
-      first.attach(other.ifindex(), other.name, XdpMode::kNative);
+      first.attach(veth.ifindex(), veth.name, PortMode::kNative);
+      first.attach(other.ifindex(), other.name, PortMode::kNative);
       first.flows[7].head.mask = 42;
       program = Datapath::query(veth.ifindex()).id;
       seed = first.config().hash_seed;
@@ -165,7 +165,7 @@ TEST_SUITE("loader") {
       CHECK(second.config().hash_seed == seed);
       CHECK(second.flows[7].head.mask == 42);
       CHECK(second.holds_link(veth.ifindex()));
-      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      second.attach(veth.ifindex(), veth.name, PortMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).id == program);
       second.drop_inherited_links();
       CHECK(Datapath::query(veth.ifindex()).id == program);
@@ -175,7 +175,7 @@ TEST_SUITE("loader") {
     SUBCASE("with more features: the program is swapped, the maps stay") {
       Heir second{lean(instance)};
       second.require_features(second.features() | SHUNT_FEATURE_MPLS);
-      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      second.attach(veth.ifindex(), veth.name, PortMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).id != program);
       CHECK(second.flows[7].head.mask == 42);
     }
@@ -191,7 +191,7 @@ TEST_SUITE("loader") {
       Heir second{lean(instance)};
       CHECK(second.inherited());
       CHECK(Datapath::query(veth.ifindex()).id == program);
-      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      second.attach(veth.ifindex(), veth.name, PortMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).id != program);
       CHECK(second.flows[7].head.mask == 42);
     }
@@ -207,13 +207,13 @@ TEST_SUITE("loader") {
       CHECK(!second.inherited());
       CHECK(second.flows[7].head.mask == 0);
       CHECK(Datapath::query(veth.ifindex()).id == program);  // until the new maps are ready
-      second.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      second.attach(veth.ifindex(), veth.name, PortMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).id != program);
       CHECK(Datapath::query(veth.ifindex()).id != 0);
     }
     SUBCASE("in another mode: attached anew") {
       Heir second{lean(instance)};
-      second.attach(veth.ifindex(), veth.name, XdpMode::kGeneric);
+      second.attach(veth.ifindex(), veth.name, PortMode::kGeneric);
       CHECK(Datapath::query(veth.ifindex()).generic);
     }
     CHECK(!fs::exists(fs::path{SHUNT_PIN_ROOT} / instance));
@@ -237,7 +237,7 @@ TEST_SUITE("loader") {
     REQUIRE(Datapath::query(veth.ifindex()).id != 0);
     Heir datapath{small(instance)};
     SUBCASE("where it has the port again") {
-      datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      datapath.attach(veth.ifindex(), veth.name, PortMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).name == "shunt_switch");
     }
     SUBCASE("where nobody wants the port") {
@@ -251,11 +251,11 @@ TEST_SUITE("loader") {
     Datapath one{small(new_instance_name())};
     Datapath two{small(new_instance_name())};
     const Veth a{"ld3"}, b{"ld4"};
-    one.attach(a.ifindex(), a.name, XdpMode::kNative);
-    two.attach(b.ifindex(), b.name, XdpMode::kNative);
+    one.attach(a.ifindex(), a.name, PortMode::kNative);
+    two.attach(b.ifindex(), b.name, PortMode::kNative);
     CHECK(Datapath::query(a.ifindex()).id != Datapath::query(b.ifindex()).id);
     CHECK(one.config().hash_seed != two.config().hash_seed);
-    CHECK(has(refusal([&] { two.attach(a.ifindex(), a.name, XdpMode::kNative); }), "'shunt_switch'"));
+    CHECK(has(refusal([&] { two.attach(a.ifindex(), a.name, PortMode::kNative); }), "'shunt_switch'"));
   }
 
   TEST_CASE("a foreign program is named, and removed only when told so and not held by a link") {
@@ -265,16 +265,16 @@ TEST_SUITE("loader") {
     const int index = static_cast<int>(veth.ifindex().value);
     SUBCASE("attached by netlink") {
       REQUIRE(bpf_xdp_attach(index, program.get(), XDP_FLAGS_DRV_MODE, nullptr) == 0);
-      const std::string text = refusal([&] { datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative); });
+      const std::string text = refusal([&] { datapath.attach(veth.ifindex(), veth.name, PortMode::kNative); });
       CHECK_MESSAGE((has(text, "'foreign_pass'") && has(text, "--force")), text);
       CHECK(Datapath::query(veth.ifindex()).name == "foreign_pass");
       Datapath::remove_foreign(veth.ifindex());
-      datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+      datapath.attach(veth.ifindex(), veth.name, PortMode::kNative);
       CHECK(Datapath::query(veth.ifindex()).name == "shunt_switch");
     }
     SUBCASE("held by a link") {
       const UniqueFd link{check(bpf_link_create(program.get(), index, BPF_XDP, nullptr), "link")};
-      CHECK(has(refusal([&] { datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative); }), "'foreign_pass'"));
+      CHECK(has(refusal([&] { datapath.attach(veth.ifindex(), veth.name, PortMode::kNative); }), "'foreign_pass'"));
       CHECK(has(refusal([&] { Datapath::remove_foreign(veth.ifindex()); }), "held by a BPF link"));
       CHECK(Datapath::query(veth.ifindex()).name == "foreign_pass");
     }
@@ -282,21 +282,21 @@ TEST_SUITE("loader") {
 
   TEST_CASE("refusals name the object and the remedy") {
     Datapath datapath{small(new_instance_name())};
-    CHECK(has(refusal([&] { datapath.attach(Ifindex{0x7ffffff0}, "nope", XdpMode::kNative); }),
+    CHECK(has(refusal([&] { datapath.attach(Ifindex{0x7ffffff0}, "nope", PortMode::kNative); }),
               "'nope': no such interface"));
     const Veth veth{"ld6"};
-    datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
-    CHECK(has(refusal([&] { datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative); }), "already"));
-    const auto text = [](int error, XdpMode mode, unsigned mtu) {
+    datapath.attach(veth.ifindex(), veth.name, PortMode::kNative);
+    CHECK(has(refusal([&] { datapath.attach(veth.ifindex(), veth.name, PortMode::kNative); }), "already"));
+    const auto text = [](int error, PortMode mode, unsigned mtu) {
       return explain_attach_error(error, "e0", mode, mtu, {});
     };
-    CHECK(has(text(EOPNOTSUPP, XdpMode::kNative, 1500), "--mode generic"));
-    CHECK(has(text(ERANGE, XdpMode::kNative, 9000), "set it to 3506 or less"));
-    CHECK(has(text(EINVAL, XdpMode::kNative, 9000), "set it to 3506 or less"));
-    CHECK(has(text(EOPNOTSUPP, XdpMode::kNative, 9000), "set it to 3506 or less"));
-    CHECK(has(text(EPERM, XdpMode::kNative, 1500), "CAP_NET_ADMIN"));
-    CHECK(has(text(EBUSY, XdpMode::kNative, 1500), "another XDP program"));
-    CHECK(has(text(EINVAL, XdpMode::kGeneric, 1500), "Invalid argument"));
+    CHECK(has(text(EOPNOTSUPP, PortMode::kNative, 1500), "--mode generic"));
+    CHECK(has(text(ERANGE, PortMode::kNative, 9000), "set it to 3506 or less"));
+    CHECK(has(text(EINVAL, PortMode::kNative, 9000), "set it to 3506 or less"));
+    CHECK(has(text(EOPNOTSUPP, PortMode::kNative, 9000), "set it to 3506 or less"));
+    CHECK(has(text(EPERM, PortMode::kNative, 1500), "CAP_NET_ADMIN"));
+    CHECK(has(text(EBUSY, PortMode::kNative, 1500), "another XDP program"));
+    CHECK(has(text(EINVAL, PortMode::kGeneric, 1500), "Invalid argument"));
     CHECK(has(refusal([] { Datapath d{small("../x")}; }), "instance name"));
     CHECK(has(refusal([] { Datapath d{small("")}; }), "instance name"));
     CHECK(has(refusal([] { Datapath d{Datapath::Options{"x", 0, 0}}; }), "flow limit 0"));
@@ -308,7 +308,7 @@ TEST_SUITE("loader") {
     const Veth veth{"ld7"};
     run_command("ip link set ld7 mtu 9000 && ip link set ld7x mtu 9000");
     Datapath datapath{small(new_instance_name())};
-    datapath.attach(veth.ifindex(), veth.name, XdpMode::kNative);
+    datapath.attach(veth.ifindex(), veth.name, PortMode::kNative);
     CHECK(Datapath::query(veth.ifindex()).id != 0);
   }
 
@@ -363,11 +363,11 @@ TEST_SUITE("loader") {
     }
   }
 
-  TEST_CASE("the verifier takes the program with each feature alone, and without each: any two of them, both ways") {
+  TEST_CASE("the verifier takes the programs with each feature alone, and without each: any two of them, both ways") {
     const SwitchObject maps{small_config(0)};
     const auto loads = [&](std::uint32_t features) {
       CAPTURE(features);
-      CHECK_NOTHROW((SwitchObject{small_config(features), &maps}));
+      CHECK_NOTHROW((SwitchObject{small_config(features), maps, /*tc=*/true}));
     };
     for (std::uint32_t one = 1; one < SHUNT_FEATURE_ALL; one <<= 1) {
       loads(one);

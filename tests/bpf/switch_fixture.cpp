@@ -49,7 +49,7 @@ Switch::Switch(std::uint32_t features, std::uint32_t flow_limit, unsigned port_c
     run_command(fmt::format("ip link add {0} type veth peer name {1} && ip link set {0} up && ip link set {1} up", name,
                             peer(port)));
     ifindexes_[port] = Ifindex{::if_nametoindex(name.c_str())};
-    datapath.attach(ifindexes_[port], name, XdpMode::kNative);
+    datapath.attach(ifindexes_[port], name, PortMode::kNative);
     datapath.set_ifindex(ifindexes_[port], DpPort{port});
     datapath.set_tx_port(DpPort{port}, ifindexes_[port]);
   }
@@ -101,7 +101,7 @@ void Switch::clear_hints() {
 }
 
 void Switch::use_microflows(unsigned port, std::uint32_t fields) {
-  datapath.ports[port].microflows = ++microflows_ << 16 | SHUNT_PLAIN_ON | fields;
+  datapath.ports[port].microflows = SHUNT_MICROFLOWS(++microflows_, SHUNT_PLAIN_ON | fields);
 }
 
 UniqueFd Switch::pinned(const char* name) const {

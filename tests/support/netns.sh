@@ -3,7 +3,8 @@
 # For network tests: namespaces, a switch between them, and assertions. Sourced, then:
 #
 #   begin                    checks what the test needs (exit 77: skipped, with the reason), sets the clean-up
-#   start_switch [OPTION…]   shuntd in the namespace "host", with its own run directory and instance
+#   start_switch [OPTION…]   shuntd in the namespace "host", with its own run directory and instance; its ports are in
+#                            mode $PORT_MODE, native without one
 #   add_guest NAME [V4 [V6]] a namespace NAME with eth0; its other end, NAME, is in "host"
 #   shunt …                  the command; json EXPRESSION …: its --json output `d`, through a Python expression
 #   host …, guest NAME …     runs a program in there
@@ -115,7 +116,7 @@ mac_of() { guest "$1" cat /sys/class/net/eth0/address; }
 
 start_switch() {
   (exec nsenter --net="/run/netns/$TAG-host" -- "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" \
-    --statedir "$RUNDIR/state" "$@" \
+    --statedir "$RUNDIR/state" --port-mode "${PORT_MODE:-native}" "$@" \
     2>>"$RUNDIR/shuntd.log") &
   DAEMON=$!
   wait_until 20 "shuntd answers" daemon_answers

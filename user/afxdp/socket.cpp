@@ -86,6 +86,7 @@ XskSocket::XskSocket(Umem& umem, const Options& options) : umem_{umem}, options_
     throw;
   }
   tune();
+  if (options.fill_target == 0) return;
   fill_target_ =
       std::clamp(std::min(options.fill_target, umem_.pool().free_count() / kFreeShare), kLeastFill, options.ring_size);
 }

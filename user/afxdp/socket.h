@@ -47,7 +47,8 @@ class XskSocket {
     bool busy_poll = false;
     bool can_send = true;  // the interface has a transmit queue of this number: elsewhere what is sent never leaves
     std::uint32_t ring_size = 2048;    // of each ring; a power of two
-    std::uint32_t fill_target = 1024;  // frames the kernel may hold for receiving; falls with the pool's free frames
+    std::uint32_t fill_target = 1024;  // frames the kernel may hold for receiving; falls with the pool's free frames;
+                                       // 0: it only sends
   };
 
   // Throws Error naming interface, queue and remedy. Waits a bounded time where an earlier owner is still letting go
@@ -68,7 +69,9 @@ class XskSocket {
   [[nodiscard]] std::uint32_t receive(std::span<XskDescriptor> into) noexcept;
   // Keeps the kernel supplied with frames to receive into.
   void refill(FrameCache& frames) noexcept;
-  [[nodiscard]] bool starves() const noexcept { return receiving_ == 0; }  // there were no frames for refill()
+  [[nodiscard]] bool starves() const noexcept {  // there were no frames for refill()
+    return receiving_ == 0 && fill_target_ != 0;
+  }
   // Queues one packet, all its descriptors or nothing; false: the ring is full. Sent by kick().
   [[nodiscard]] bool send(std::span<const XskDescriptor> packet) noexcept;
   // Makes the kernel send what is queued. False: it refused for now; call again.

@@ -140,7 +140,7 @@ struct Datapath::Impl {
       maps->pin_maps(pins.path());
     }
     for (const std::string& path : pins.link_paths()) {
-      auto link = std::make_unique<XdpLink>(path);
+      auto link = std::make_unique<PinnedLink>(path);
       if (const Ifindex ifindex = link->ifindex(); ifindex != Ifindex{})
         inherited_links.emplace(ifindex, std::move(link));
       else
@@ -150,7 +150,7 @@ struct Datapath::Impl {
   }
 
   [[nodiscard]] const SwitchObject& current() const { return specialised ? *specialised : *maps; }
-  void use_features(std::uint32_t features, shunt_layout& layout);
+  void use(std::uint32_t features, bool tc, shunt_layout& layout);
   void pin_program(shunt_layout& layout) const;
 
   shunt_config config;
@@ -160,7 +160,13 @@ struct Datapath::Impl {
   std::unique_ptr<SwitchObject> maps;         // the first copy: owns the maps
   int groups_fd = -1;                         // flood_groups: asked for by set_group, which does not throw
   std::unique_ptr<SwitchObject> specialised;  // the copy in force, where it is not the first
-  std::map<Ifindex, std::unique_ptr<XdpLink>> links, inherited_links;
+  bool tc = false;                            // with the programs of mode kTcx
+  struct Attached {
+    Program program;
+    std::unique_ptr<PinnedLink> link;
+  };
+  std::map<Ifindex, Attached> links;
+  std::map<Ifindex, std::unique_ptr<PinnedLink>> inherited_links;
 };
 
 Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(options)} {
@@ -197,31 +203,41 @@ bool Datapath::keeps() const noexcept { return impl_->pins.keeps(); }
 
 const shunt_config& Datapath::config() const { return impl_->config; }
 std::uint32_t Datapath::features() const { return impl_->config.features; }
-int Datapath::program_fd() const { return impl_->current().program_fd(); }
+int Datapath::program_fd(Program program) const { return impl_->current().program_fd(program); }
 const std::string& Datapath::verifier_log() const { return impl_->refusal; }
 
 BpfMap<shunt_megaflow_key, shunt_megaflow> Datapath::megaflows() const {
   return {impl_->maps->map_fd(SHUNT_MAP_MEGAFLOWS), SHUNT_MAP_MEGAFLOWS};
 }
 
-void Datapath::attach(Ifindex ifindex, const std::string& name, XdpMode mode) {
+void Datapath::attach(Ifindex ifindex, const std::string& name, PortMode mode) {
+  attach_program(mode == PortMode::kTcx ? Program::kTc : Program::kSwitch, ifindex, name, mode);
+}
+
+void Datapath::attach_lane(Ifindex ifindex, const std::string& name) {
+  attach_program(Program::kLane, ifindex, name, PortMode::kNative);
+}
+
+void Datapath::attach_program(Program program, Ifindex ifindex, const std::string& name, PortMode mode) {
   if (impl_->links.contains(ifindex)) throw Error("interface '{}': it has the program of this instance already", name);
-  if (auto link = impl_->inherited_links.extract(ifindex); !link.empty()) {
-    if (take_over(*link.mapped(), ifindex, mode)) {
-      impl_->links.insert(std::move(link));
-      return;
-    }
-    link.mapped()->detach();
+  std::unique_ptr<PinnedLink> link;
+  if (auto inherited = impl_->inherited_links.extract(ifindex); !inherited.empty()) {
+    if (take_over(*inherited.mapped(), program, ifindex, mode))
+      link = std::move(inherited.mapped());
+    else
+      inherited.mapped()->detach();
   }
-  impl_->links.emplace(ifindex, std::make_unique<XdpLink>(program_fd(), ifindex, name, mode, impl_->pins.path()));
+  if (!link) link = std::make_unique<PinnedLink>(program_fd(program), ifindex, name, mode, impl_->pins.path());
+  impl_->links.emplace(ifindex, Impl::Attached{program, std::move(link)});
 }
 
 // False: it cannot serve.
-bool Datapath::take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const {
-  if (query(ifindex).generic != (mode == XdpMode::kGeneric)) return false;
-  if (link.runs(program_id(program_fd()))) return true;
+bool Datapath::take_over(PinnedLink& link, Program program, Ifindex ifindex, PortMode mode) const {
+  if (link.is_tcx() != (mode == PortMode::kTcx)) return false;
+  if (mode != PortMode::kTcx && query(ifindex).generic != (mode == PortMode::kGeneric)) return false;
+  if (link.runs(program_id(program_fd(program)))) return true;
   try {
-    return link.update(program_fd());
+    return link.update(program_fd(program));
   } catch (const std::exception& e) {  // of another kind than ours: with or without multi-buffer support, say
     spdlog::warn("{}; it is detached, and ours attached", e.what());
     return false;
@@ -229,7 +245,12 @@ bool Datapath::take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const {
 }
 
 void Datapath::detach(Ifindex ifindex) noexcept {
-  if (const auto link = impl_->links.extract(ifindex); !link.empty()) link.mapped()->detach();
+  if (const auto found = impl_->links.extract(ifindex); !found.empty()) found.mapped().link->detach();
+}
+
+void Datapath::set_lane(Ifindex ifindex, unsigned queues) {
+  ports[SHUNT_LANE].queue_count = static_cast<__u16>(queues);
+  __atomic_store_n(&ports[SHUNT_LANE].ifindex, ifindex.value, __ATOMIC_RELEASE);
 }
 
 AttachedProgram Datapath::query(Ifindex ifindex) {
@@ -370,25 +391,29 @@ void Datapath::reset_port_stats(DpPort port) {
 }
 
 void Datapath::require_features(std::uint32_t features) {
-  impl_->use_features(impl_->config.features | (features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE)), layout[0]);
+  impl_->use(impl_->config.features | (features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE)), impl_->tc, layout[0]);
 }
 
 void Datapath::release_features(std::uint32_t features) {
-  impl_->use_features(impl_->config.features & ~features, layout[0]);
+  impl_->use(impl_->config.features & ~features, impl_->tc, layout[0]);
 }
 
-void Datapath::Impl::use_features(std::uint32_t features, shunt_layout& layout) {
-  if (features == config.features) return;
+void Datapath::require_tc() { impl_->use(impl_->config.features, true, layout[0]); }
+
+void Datapath::Impl::use(std::uint32_t features, bool with_tc, shunt_layout& layout) {
+  if (features == config.features && with_tc == tc) return;
   shunt_config next = config;
   next.features = features;
-  auto object = load_or_generic(
-      next, refusal, [this](const shunt_config& c) { return std::make_unique<SwitchObject>(c, maps.get()); });
+  auto object = load_or_generic(next, refusal, [this, with_tc](const shunt_config& c) {
+    return std::make_unique<SwitchObject>(c, *maps, with_tc);
+  });
   // A program with more features is always a correct stand-in: where one swap fails, those made so far may stay.
-  for (auto& [ifindex, link] : links)
-    if (!link->update(object->program_fd()))
+  for (auto& [ifindex, attached] : links)
+    if (!attached.link->update(object->program_fd(attached.program)))
       spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
   specialised = std::move(object);
-  spdlog::debug("XDP program: features 0x{:x} -> 0x{:x}", config.features, next.features);
+  tc = with_tc;
+  spdlog::debug("datapath programs: features 0x{:x} -> 0x{:x}", config.features, next.features);
   config.features = next.features;
   if (!links.empty()) wait_grace_period();
   pin_program(layout);
@@ -396,10 +421,10 @@ void Datapath::Impl::use_features(std::uint32_t features, shunt_layout& layout) 
 
 // current(), for the next daemon: links that run another have it swapped then.
 void Datapath::Impl::pin_program(shunt_layout& layout) const {
-  const std::uint32_t id = program_id(current().program_fd());
+  const std::uint32_t id = program_id(current().program_fd(Program::kSwitch));
   if (layout.program_id == id) return;
   layout.program_id = 0;  // until the pins are whole
-  pins.replace(SHUNT_PIN_PROGRAM, current().program_fd());
+  pins.replace(SHUNT_PIN_PROGRAM, current().program_fd(Program::kSwitch));
   layout.config.features = config.features;
   layout.build = SwitchObject::build();
   layout.program_id = id;

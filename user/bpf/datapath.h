@@ -22,12 +22,11 @@
 #include "maps/port.h"
 #include "user/base/strong_types.h"
 #include "user/bpf/map.h"
+#include "user/bpf/program.h"
 
 namespace shunt {
 
-class XdpLink;
-
-enum class XdpMode { kNative, kGeneric };
+class PinnedLink;
 
 // An interface's XDP program as the kernel reports it.
 struct AttachedProgram {
@@ -76,10 +75,13 @@ class Datapath {
   MappedArray<shunt_layout> layout;  // one
   [[nodiscard]] BpfMap<shunt_megaflow_key, shunt_megaflow> megaflows() const;
 
-  // XDP on an interface. An inherited link of this interface and mode is taken over, with its program where it is the
-  // same; else the program is swapped, atomically. attach() throws where the kernel refuses: the text names the MTU
-  // that would work (ERANGE), or the mode (EOPNOTSUPP: --mode generic).
-  void attach(Ifindex ifindex, const std::string& name, XdpMode mode);
+  // The program on an interface. An inherited link of this interface and mode is taken over, with its program where it
+  // is the same; else the program is swapped, atomically. attach() throws where the kernel refuses: the text names the
+  // MTU that would work (ERANGE), or the mode (EOPNOTSUPP: --mode generic). kTcx: require_tc() before.
+  void attach(Ifindex ifindex, const std::string& name, PortMode mode);
+  void attach_lane(Ifindex ifindex, const std::string& name);  // XDP's end of it
+  // The other end, to which TC sends; `queues` that XDP's end has. ifindex 0: there is no lane (any more).
+  void set_lane(Ifindex ifindex, unsigned queues);
   void detach(Ifindex ifindex) noexcept;                        // also when the interface is gone
   [[nodiscard]] static AttachedProgram query(Ifindex ifindex);  // id 0: none
   [[nodiscard]] bool holds_link(Ifindex ifindex) const;         // of its own, or inherited
@@ -100,6 +102,8 @@ class Datapath {
   void require_features(std::uint32_t features);  // those too; nothing happens where they are loaded
   void release_features(std::uint32_t features);  // those no more: nothing may need them
   [[nodiscard]] std::uint32_t features() const;
+  // Loads the programs of mode kTcx; nothing happens where they are loaded. Throws where the kernel refuses.
+  void require_tc();
 
   // Returns when every program that ran at the time of the call has ended (membarrier: synchronize_rcu). Takes 8-20 ms.
   static void wait_grace_period();
@@ -110,11 +114,11 @@ class Datapath {
 
   [[nodiscard]] int map_fd(const char* name) const;  // of any map of the programs
 
-  // The pinned programs' run over one frame, for tests: see tests/bpf.
-  [[nodiscard]] int program_fd() const;
+  [[nodiscard]] int program_fd(Program program = Program::kSwitch) const;
 
  private:
-  [[nodiscard]] bool take_over(XdpLink& link, Ifindex ifindex, XdpMode mode) const;
+  void attach_program(Program program, Ifindex ifindex, const std::string& name, PortMode mode);
+  [[nodiscard]] bool take_over(PinnedLink& link, Program program, Ifindex ifindex, PortMode mode) const;
 
   struct Impl;
   std::unique_ptr<Impl> impl_;

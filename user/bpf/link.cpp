@@ -17,6 +17,17 @@
 namespace shunt {
 namespace {
 
+constexpr __u32 kLinkTypeTcx = 11;  // enum bpf_link_type, likewise
+
+// A link's descriptor or -errno.
+int create_link(int program_fd, Ifindex ifindex, PortMode mode) {
+  const int target = static_cast<int>(ifindex.value);
+  if (mode == PortMode::kTcx) return bpf_link_create(program_fd, target, kTcxIngress, nullptr);
+  LIBBPF_OPTS(bpf_link_create_opts, options);
+  options.flags = mode == PortMode::kNative ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+  return bpf_link_create(program_fd, target, BPF_XDP, &options);
+}
+
 // 0 where it cannot be told.
 unsigned interface_mtu(Ifindex ifindex) {
   ifreq request{};
@@ -39,11 +50,9 @@ std::string free_pin_path(const std::string& directory, const std::string& name,
 
 }  // namespace
 
-XdpLink::XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMode mode, const std::string& directory)
+PinnedLink::PinnedLink(int program_fd, Ifindex ifindex, const std::string& name, PortMode mode, const std::string& directory)
     : path_{free_pin_path(directory, name, ifindex)} {
-  LIBBPF_OPTS(bpf_link_create_opts, options);
-  options.flags = mode == XdpMode::kNative ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
-  const int fd = bpf_link_create(program_fd, static_cast<int>(ifindex.value), BPF_XDP, &options);
+  const int fd = create_link(program_fd, ifindex, mode);
   // The kernel says EINVAL of an interface that is not there, as of much else.
   char buffer[IF_NAMESIZE];
   if (fd < 0 && ::if_indextoname(ifindex.value, buffer) == nullptr)
@@ -54,37 +63,44 @@ XdpLink::XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMo
   check_libbpf(bpf_obj_pin(fd, path_.c_str()), "pin " + path_);
 }
 
-XdpLink::XdpLink(const std::string& path) : fd_{bpf_obj_get(path.c_str())}, path_{path} {
+PinnedLink::PinnedLink(const std::string& path) : fd_{bpf_obj_get(path.c_str())}, path_{path} {
   if (!fd_) throw_errno(errno, "open the pinned link " + path);
 }
 
-void XdpLink::detach() noexcept {
+void PinnedLink::detach() noexcept {
   // By hand first: someone who looks at the link right now (bpftool) would keep it alive.
   bpf_link_detach(fd_.get());
   ::unlink(path_.c_str());
 }
 
-bool XdpLink::update(int program_fd) {
+bool PinnedLink::update(int program_fd) {
   const int error = bpf_link_update(fd_.get(), program_fd, nullptr);
   if (error == -ENOLINK || error == -ENODEV) return false;
-  check_libbpf(error, "swap the XDP program at " + path_);
+  check_libbpf(error, "swap the program at " + path_);
   return true;
 }
 
-bpf_link_info XdpLink::info() const {
+bpf_link_info PinnedLink::info() const {
   bpf_link_info info{};
   __u32 length = sizeof info;
   check_libbpf(bpf_obj_get_info_by_fd(fd_.get(), &info, &length), "look at the link " + path_);
   return info;
 }
 
-Ifindex XdpLink::ifindex() const { return Ifindex{info().xdp.ifindex}; }
+// Of a TCX link it lies at the same place.
+Ifindex PinnedLink::ifindex() const { return Ifindex{info().xdp.ifindex}; }
 
-bool XdpLink::runs(std::uint32_t program_id) const { return info().prog_id == program_id; }
+bool PinnedLink::is_tcx() const { return info().type == kLinkTypeTcx; }
 
-std::string explain_attach_error(int error, const std::string& name, XdpMode mode, unsigned mtu,
+bool PinnedLink::runs(std::uint32_t program_id) const { return info().prog_id == program_id; }
+
+std::string explain_attach_error(int error, const std::string& name, PortMode mode, unsigned mtu,
                                  const AttachedProgram& other) {
-  const bool native = mode == XdpMode::kNative;
+  if (mode == PortMode::kTcx)
+    return fmt::format("interface '{}': attach the TC program: {}", name,
+                       error == ENODEV ? "no such interface in this network namespace"
+                                       : std::generic_category().message(error));
+  const bool native = mode == PortMode::kNative;
   const bool refused = error == ERANGE || error == EINVAL || error == EOPNOTSUPP;
   const std::string what = fmt::format("interface '{}': ", name);
   if (error == EBUSY || error == EEXIST)

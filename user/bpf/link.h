@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An XDP program on an interface, by a pinned BPF link: it stays when the daemon dies, and when this object goes.
+// A program on an interface, XDP or TC's (TCX, Linux 6.6), by a pinned BPF link: it stays when the daemon dies, and when
+// this object goes.
 //
 // Threads: control. Interfaces are looked up in the thread's network namespace.
 #pragma once
@@ -14,20 +15,24 @@
 
 namespace shunt {
 
-class XdpLink {
+// enum bpf_attach_type: newer than Debian 12's headers.
+inline constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+
+class PinnedLink {
  public:
   // Attaches and pins at `directory`/link-`name`. Throws Error with the remedy where the kernel refuses.
-  XdpLink(int program_fd, Ifindex ifindex, const std::string& name, XdpMode mode, const std::string& directory);
+  PinnedLink(int program_fd, Ifindex ifindex, const std::string& name, PortMode mode, const std::string& directory);
   // Takes over the link that is pinned at `path`.
-  explicit XdpLink(const std::string& path);
-  XdpLink(const XdpLink&) = delete;
-  XdpLink& operator=(const XdpLink&) = delete;
+  explicit PinnedLink(const std::string& path);
+  PinnedLink(const PinnedLink&) = delete;
+  PinnedLink& operator=(const PinnedLink&) = delete;
 
   // Swaps the program, atomically. False: the interface is gone, and with it the link's hold on it.
   bool update(int program_fd);
 
   [[nodiscard]] Ifindex ifindex() const;  // 0: the interface is gone
   [[nodiscard]] bool runs(std::uint32_t program_id) const;
+  [[nodiscard]] bool is_tcx() const;
   void detach() noexcept;  // and unpins
 
  private:
@@ -42,7 +47,7 @@ class XdpLink {
 inline constexpr unsigned kSingleBufferMtu = 3506;
 
 // What to tell the user about a refused attach. `mtu` 0: unknown.
-[[nodiscard]] std::string explain_attach_error(int error, const std::string& name, XdpMode mode, unsigned mtu,
+[[nodiscard]] std::string explain_attach_error(int error, const std::string& name, PortMode mode, unsigned mtu,
                                                const AttachedProgram& other);
 
 // A link's name in bpffs, where a name must not hold a dot.

@@ -14,6 +14,7 @@
 
 #include "maps/map_names.h"
 #include "switch.skel.h"
+#include "tc.skel.h"
 
 namespace shunt {
 namespace {
@@ -69,9 +70,9 @@ switch_bpf* open_object() {
 }
 
 // `fd_of`: -1 for a map that is the copy's own.
-void reuse_maps(const switch_bpf& object, const std::function<int(const char*)>& fd_of) {
+void reuse_maps(bpf_object* object, const std::function<int(const char*)>& fd_of) {
   bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, object.obj) {
+  bpf_object__for_each_map(map, object) {
     if (bpf_map__is_internal(map)) continue;
     const char* name = bpf_map__name(map);
     if (const int fd = fd_of(name); fd >= 0)
@@ -96,13 +97,23 @@ LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log
 
 }  // namespace
 
-SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_of) : object_{open_object()} {
+SwitchObject::SwitchObject(const shunt_config& config) : object_{open_object()} {
   try {
-    if (maps_of == nullptr)
-      set_sizes(*object_, config);
-    else
-      reuse_maps(*object_, [maps_of](const char* name) { return maps_of->map_fd(name); });
+    bpf_program__set_autoload(object_->progs.shunt_lane, false);
+    set_sizes(*object_, config);
     load(config);
+  } catch (...) {
+    switch_bpf__destroy(object_);
+    throw;
+  }
+}
+
+SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject& maps_of, bool tc) : object_{open_object()} {
+  try {
+    bpf_program__set_autoload(object_->progs.shunt_lane, tc);
+    reuse_maps(object_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
+    load(config);
+    if (tc) load_tc(config);
   } catch (...) {
     switch_bpf__destroy(object_);
     throw;
@@ -112,9 +123,10 @@ SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject* maps_
 SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps, UniqueFd program)
     : object_{open_object()}, adopted_{std::move(program)} {
   try {
+    bpf_program__set_autoload(object_->progs.shunt_lane, false);
     if (adopted_) bpf_program__set_autoload(object_->progs.shunt_switch, false);
     set_sizes(*object_, config);
-    reuse_maps(*object_, [&maps](const char* name) {
+    reuse_maps(object_->obj, [&maps](const char* name) {
       const auto found = maps.find(name);
       return found == maps.end() ? -1 : found->second.get();
     });
@@ -130,6 +142,20 @@ void SwitchObject::load(const shunt_config& config) {
   std::memcpy(const_cast<void*>(static_cast<const void*>(&object_->rodata->shunt_config)), &config, sizeof config);
   CaptureLog log;
   if (const int error = switch_bpf__load(object_); error != 0) throw explain(-error, config, log);
+}
+
+void SwitchObject::load_tc(const shunt_config& config) {
+  tc_ = tc_bpf__open();
+  if (tc_ == nullptr) throw_errno(errno, "open the built-in TC program");
+  try {
+    reuse_maps(tc_->obj, [this](const char* name) { return map_fd(name); });
+    std::memcpy(const_cast<void*>(static_cast<const void*>(&tc_->rodata->shunt_config)), &config, sizeof config);
+    CaptureLog log;
+    if (const int error = tc_bpf__load(tc_); error != 0) throw explain(-error, config, log);
+  } catch (...) {
+    tc_bpf__destroy(tc_);
+    throw;
+  }
 }
 
 std::string SwitchObject::differs_from(const shunt_config& config, const MapFds& maps) {
@@ -152,9 +178,20 @@ std::string SwitchObject::differs_from(const shunt_config& config, const MapFds&
   return {};
 }
 
-SwitchObject::~SwitchObject() { switch_bpf__destroy(object_); }
+SwitchObject::~SwitchObject() {
+  tc_bpf__destroy(tc_);
+  switch_bpf__destroy(object_);
+}
 
-int SwitchObject::program_fd() const {
+int SwitchObject::program_fd(Program program) const {
+  switch (program) {
+    case Program::kLane:
+      return bpf_program__fd(object_->progs.shunt_lane);
+    case Program::kTc:
+      return tc_ == nullptr ? -1 : bpf_program__fd(tc_->progs.shunt_tc);
+    case Program::kSwitch:
+      break;
+  }
   return adopted_ ? adopted_.get() : bpf_program__fd(object_->progs.shunt_switch);
 }
 

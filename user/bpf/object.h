@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One loaded copy of bpf/switch.bpf.c: programs specialised to a configuration, over maps of their own or over those of
-// an earlier copy.
+// One loaded copy of bpf/switch.bpf.c, and of bpf/tc.bpf.c where ports use it: programs specialised to a configuration,
+// over maps of their own or over those of an earlier copy.
 //
 // Threads: control. libbpf's log goes to ours at level debug; what it said while a load failed is in LoadFailure.
 #pragma once
@@ -15,8 +15,10 @@
 #include "maps/port.h"
 #include "user/base/error.h"
 #include "user/base/unique_fd.h"
+#include "user/bpf/program.h"
 
 struct switch_bpf;
+struct tc_bpf;
 
 namespace shunt {
 
@@ -38,9 +40,10 @@ using MapFds = std::map<std::string, UniqueFd>;  // by name
 
 class SwitchObject {
  public:
-  // With `maps_of`, shares the maps of that copy, which must stay alive; otherwise makes them, for config.flow_limit
-  // flows.
-  explicit SwitchObject(const shunt_config& config, const SwitchObject* maps_of = nullptr);
+  // With maps of its own, for config.flow_limit flows; kSwitch only.
+  explicit SwitchObject(const shunt_config& config);
+  // Shares the maps of an earlier copy, which must stay alive. `tc`: with kLane and kTc.
+  SwitchObject(const shunt_config& config, const SwitchObject& maps_of, bool tc);
   // Over maps that are there, all of them, for which differs_from() said nothing. With a `program`, which is of this
   // build and configuration, the kernel has none to verify.
   SwitchObject(const shunt_config& config, const MapFds& maps, UniqueFd program = {});
@@ -48,7 +51,7 @@ class SwitchObject {
   SwitchObject(const SwitchObject&) = delete;
   SwitchObject& operator=(const SwitchObject&) = delete;
 
-  [[nodiscard]] int program_fd() const;  // shunt_switch
+  [[nodiscard]] int program_fd(Program program = Program::kSwitch) const;
   [[nodiscard]] int map_fd(const char* name) const;
   void pin_maps(const std::string& directory) const;
 
@@ -64,8 +67,10 @@ class SwitchObject {
 
  private:
   void load(const shunt_config& config);
+  void load_tc(const shunt_config& config);
 
   switch_bpf* object_;
+  tc_bpf* tc_ = nullptr;
   UniqueFd adopted_;
 };
 

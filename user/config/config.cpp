@@ -27,7 +27,7 @@ BridgeConfig running_bridge(InstanceApi& instance, const std::string& name) {
     if (port.number == kPortLocal)
       bridge.own_port = {port.vlan, port.flags};
     else
-      bridge.ports[port.name] = {port.number, port.mode, port.queues_wanted, port.makes_tap, {port.vlan, port.flags},
+      bridge.ports[port.name] = {port.number, port.mode_wanted, port.queues_wanted, port.makes_tap, {port.vlan, port.flags},
                                  {}};
   }
   bridge.flood_vlans = instance.flood_vlans(name);

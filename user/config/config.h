@@ -47,7 +47,7 @@ struct PortSettings {
 
 struct PortConfig {
   PortNo number;
-  XdpMode mode = XdpMode::kNative;
+  std::optional<PortMode> mode;  // none: what suits the interface
   std::optional<unsigned> queues;
   bool create_tap = false;
   PortSettings settings;

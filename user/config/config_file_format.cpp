@@ -123,7 +123,7 @@ void write_bridge(Writer& out, const std::string& name, const BridgeConfig& brid
   for (const auto& [port_name, port] : bridge.ports) {
     out.table(fmt::format("{}.port.{}", path, key(port_name)));
     out.integer("ofport", port.number.value);
-    if (port.mode == XdpMode::kGeneric) out.text("mode", "generic");
+    if (port.mode) out.text("mode", name_of(*port.mode));
     if (port.queues) out.integer("queues", *port.queues);
     if (port.create_tap) out.flag("create-tap", true);
     write_settings(out, port.settings);

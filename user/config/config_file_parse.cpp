@@ -70,7 +70,7 @@ PortConfig read_port(const TomlReader& reader) {
   PortConfig port;
   port.place = reader.place();
   port.number = PortNo{static_cast<std::uint32_t>(reader.integer("ofport", 1, kMaxOfport).value_or(0))};
-  if (reader.choice("mode", {"native", "generic"}) == std::size_t{1}) port.mode = XdpMode::kGeneric;
+  if (const auto mode = reader.choice("mode", {"native", "generic", "tcx"})) port.mode = static_cast<PortMode>(*mode);
   if (const auto queues = reader.integer("queues", 1, SHUNT_MAX_QUEUES)) port.queues = static_cast<unsigned>(*queues);
   port.create_tap = reader.flag("create-tap").value_or(false);
   port.settings = read_settings(reader);

@@ -47,7 +47,7 @@ Settings settings_of(const PortSettings& port) {
 
 Settings attachment_of(const PortConfig& port) {
   return {{"ofport", std::to_string(port.number.value)},
-          {"mode", port.mode == XdpMode::kGeneric ? "generic" : "native"},
+          {"mode", std::string{port.mode ? name_of(*port.mode) : "auto"}},
           {"queues", port.queues ? std::to_string(*port.queues) : "all"},
           {"create-tap", on_off(port.create_tap)}};
 }
@@ -192,7 +192,7 @@ class Planner {
       }
       if (old == before.ports.end())
         say("+ port {} of {}: ofport {}{}{}", port, name, config.number.value,
-            peculiarities(attachment_of(PortConfig{config.number, XdpMode::kNative, {}, false, {}, {}}),
+            peculiarities(attachment_of(PortConfig{config.number, {}, {}, false, {}, {}}),
                           attachment_of(config)),
             peculiarities(settings_of(PortSettings{}), settings_of(config.settings)));
       PortRequest request;

@@ -79,7 +79,7 @@ Json attach(const CommandContext& context, const Arguments& arguments) {
   if (const auto number = arguments.integer("ofport")) request.number = PortNo{static_cast<std::uint32_t>(*number)};
   request.vlan = changed_vlans({}, arguments);
   request.flags = changed_flags({}, arguments);
-  if (arguments.optional_text("mode") == "generic") request.mode = XdpMode::kGeneric;
+  if (const auto mode = arguments.optional_text("mode")) request.mode = port_mode_from(*mode);
   if (const auto queues = arguments.integer("queues")) request.queues = static_cast<unsigned>(*queues);
   request.create_tap = arguments.flag("create_tap");
   request.force = arguments.flag("force");
@@ -123,7 +123,7 @@ std::span<const Method> port_methods() {
        with_settings({kBridge,
                       kPort,
                       {.name = "ofport", .type = ParamType::kInteger, .min = 1, .max = kMaxOfport},
-                      {.name = "mode", .type = ParamType::kChoice, .choices = "native|generic"},
+                      {.name = "mode", .type = ParamType::kChoice, .choices = "auto|native|generic|tcx"},
                       {.name = "queues", .type = ParamType::kInteger, .min = 1, .max = SHUNT_MAX_QUEUES},
                       {.name = "create_tap", .type = ParamType::kFlag},
                       {.name = "force", .type = ParamType::kFlag}}),

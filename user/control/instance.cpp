@@ -86,6 +86,8 @@ Instance::Impl::~Impl() {
     for (auto& [dp, port] : ports)
       if (port.attachment) port.attachment->keep();
   ports.clear();
+  if (datapath.keeps() && lane) lane->keep();
+  lane.reset();
   workers.stop();
   revalidator.stop();
 }
@@ -177,7 +179,9 @@ void Instance::add_bridge(const std::string& name) {
   try {
     PortRequest request;
     request.interface = name;
-    impl_->add_port(impl_->bridge(name), kPortLocal, request, PortDevice::prepare_local(impl_->options.name, name));
+    const PortMode mode = impl_->choose_mode(request, /*is_local=*/true);
+    impl_->add_port(impl_->bridge(name), kPortLocal, request,
+                    PortDevice::prepare_local(impl_->options.name, name, mode), mode);
   } catch (...) {
     impl_->commit(impl_->sw.del_bridge(name));
     throw;

@@ -28,6 +28,7 @@ struct InstanceOptions {
   std::uint32_t upcall_rate = 100'000;             // misses a second and port
   std::uint32_t upcall_burst = 1'024;
   std::uint32_t umem_frames = 32'768;  // of 4096 bytes
+  std::optional<PortMode> port_mode;   // of ports that are attached without one; none: what suits each interface
   bool busy_poll = false;
   std::string counter_file;     // where counters outlive the daemon (saved_counters.h); empty: nowhere
   std::string state_directory;  // keeps what was set by command; empty: nothing is kept

@@ -47,7 +47,7 @@ struct PortRequest {
   std::string interface;
   std::optional<PortNo> number;  // none: the lowest free one
   VlanConfig vlan;
-  XdpMode mode = XdpMode::kNative;
+  std::optional<PortMode> mode;    // none: what suits the interface
   std::optional<unsigned> queues;  // AF_XDP sockets; none: one for each receive queue
   bool create_tap = false;         // makes the interface, a TAP; detach removes it
   bool force = false;              // removes somebody else's XDP program
@@ -64,7 +64,8 @@ struct PortStatus {
   std::string mac;
   std::optional<PeerName> peer;  // of a veth, where it can be reached
   bool up = false;
-  XdpMode mode = XdpMode::kNative;
+  PortMode mode = PortMode::kNative;
+  std::optional<PortMode> mode_wanted;  // as in PortRequest
   bool zero_copy = false;
   unsigned queues = 0;
   std::optional<unsigned> queues_wanted;  // as in PortRequest

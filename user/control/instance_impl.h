@@ -19,6 +19,7 @@
 
 #include "user/control/captures.h"
 #include "user/control/instance.h"
+#include "user/control/lane.h"
 #include "user/control/port_attachment.h"
 #include "user/control/saved_counters.h"
 #include "user/control/state_recorder.h"
@@ -90,12 +91,17 @@ struct Instance::Impl {
   [[nodiscard]] DpPort free_dp() const;
   [[nodiscard]] PortNo choose_number(const BridgeState& bridge, std::optional<PortNo> wanted) const;
   [[nodiscard]] PortAttachment::Context context() {
-    return {datapath, umem, revalidator, workers, options.upcall_rate, options.upcall_burst, options.busy_poll};
+    return {datapath,          umem,    revalidator, workers, options.upcall_rate, options.upcall_burst,
+            options.busy_poll, lane.get()};
   }
-  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device);
+  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device, PortMode mode);
   void remove_port(Port& port);
   // A port that is known to the switch, without an interface yet: it can have one by join(), or wait for it.
   Port& add_waiting_port(BridgeId id, PortNo number, DpPort dp, const PortRequest& request);
+
+  // What the interface is to be attached in: as asked for, or as suits it. Opens the lane where that is kTcx.
+  PortMode choose_mode(const PortRequest& request, bool is_local);
+  void open_lane();
 
   void on_link(const LinkEvent& event);
   void carry_out(const PortAction& action);
@@ -105,12 +111,12 @@ struct Instance::Impl {
   void update(Port& port, const BridgePort& config);
   static void set_admin(const Port& port, bool up);
   void tell(InstanceListener::PortEvent event, const Port& port);  // whoever follows ports
-  void join(Port& port, PortDevice device);                        // the interface that the port has from now on
+  void join(Port& port, PortDevice device, PortMode mode);         // the interface that the port has from now on
 
   // What is kept over a restart; without a state directory these do nothing.
   void restore();          // all but the ports' interfaces
   void attach_restored();  // then those that are there; the others wait for theirs
-  [[nodiscard]] PortDevice prepare_restored(const Port& port, const StoredPort& stored) const;
+  [[nodiscard]] PortDevice prepare_restored(const Port& port, const StoredPort& stored, PortMode mode) const;
   void store_port(const Port& port);
   void change_fdb(BridgeId id, std::function<std::vector<FdbKey>(Fdb&)> change);
   void store_macs();      // of bridges whose FDB has changed
@@ -137,6 +143,8 @@ struct Instance::Impl {
   EventQueue events;         // from the workers and, last, the revalidator
   Revalidator revalidator;
   WorkerPool workers;
+  std::unique_ptr<Lane> lane;  // null: no port needed it yet
+  std::string lane_failure;    // why there can be none
   Captures captures;
   Watchers watchers;
   std::uint64_t macs_missed = 0;  // that watchers were told of

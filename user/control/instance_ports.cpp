@@ -55,8 +55,37 @@ PortNo Instance::Impl::choose_number(const BridgeState& bridge, std::optional<Po
   return *wanted;
 }
 
-Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request,
-                               PortDevice device) {
+void Instance::Impl::open_lane() {
+  if (!lane_failure.empty()) throw Error("{}", lane_failure);
+  if (lane) return;
+  try {
+    lane = std::make_unique<Lane>(options.name, datapath, umem, workers, options.busy_poll);
+  } catch (const std::exception& e) {
+    lane_failure = e.what();
+    throw;
+  }
+}
+
+PortMode Instance::Impl::choose_mode(const PortRequest& request, bool is_local) {
+  const std::optional<PortMode> wanted = request.mode ? request.mode : options.port_mode;
+  if (wanted) {
+    if (*wanted == PortMode::kTcx) open_lane();
+    return *wanted;
+  }
+  const PortMode suitable = is_local ? PortMode::kTcx : PortDevice::suitable_mode(request.interface);
+  if (suitable != PortMode::kTcx || request.queues) return PortMode::kNative;
+  const bool known = !lane_failure.empty();
+  try {
+    open_lane();
+    return PortMode::kTcx;
+  } catch (const std::exception& e) {
+    if (!known) spdlog::warn("ports run in mode native, for mode tcx cannot be had: {}", e.what());
+    return PortMode::kNative;
+  }
+}
+
+Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device,
+                               PortMode mode) {
   const DpPort dp = free_dp();
   datapath.reset_port_stats(dp);
   workers.reset_counters(dp);
@@ -71,7 +100,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     if (number == kPortLocal) port.config.name = bridge.name;
     port.makes_tap = request.create_tap;
     port.request.create_tap = port.request.force = false;  // for when the interface comes back
-    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), request.mode, request.force);
+    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), mode, request.force);
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
     revalidator.set_features(datapath.features());
@@ -221,18 +250,19 @@ void Instance::Impl::vanish(Port& port) {
 }
 
 void Instance::Impl::come_back(Port& port, const Link& link) {
-  join(port, port.config.number == kPortLocal
-                 ? PortDevice::prepare_local(options.name, port.bridge_name)
-                 : PortDevice::prepare({.interface = link.name,
-                                        .queues = port.request.queues,
-                                        .create_tap = false,
-                                        .generic = port.request.mode == XdpMode::kGeneric}));
+  const bool is_local = port.config.number == kPortLocal;
+  const PortMode mode = choose_mode(port.request, is_local);
+  join(port,
+       is_local ? PortDevice::prepare_local(options.name, port.bridge_name, mode)
+                : PortDevice::prepare(
+                      {.interface = link.name, .queues = port.request.queues, .create_tap = false, .mode = mode}),
+       mode);
   spdlog::info("port '{}' of bridge '{}': its interface is back", port.config.name, port.bridge_name);
 }
 
-void Instance::Impl::join(Port& port, PortDevice device) {
-  port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), port.request.mode,
-                                                     /*force=*/false);
+void Instance::Impl::join(Port& port, PortDevice device, PortMode mode) {
+  port.attachment =
+      std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), mode, /*force=*/false);
   port.failure.clear();
   const Link now = port.attachment->device().link();
   watcher.adopt(port.config.dp, now);
@@ -253,13 +283,14 @@ PortStatus Instance::Impl::status(const Port& port) const {
   s.up = port.config.up;
   s.vlan = port.config.vlan;
   s.flags = flags_of(port.config);
-  s.mode = port.request.mode;
+  s.mode_wanted = port.request.mode;
   s.queues_wanted = port.request.queues;
   s.makes_tap = port.makes_tap;
   if (port.attachment) {
     const PortDevice& device = port.attachment->device();
     s.ifindex = device.ifindex();
     s.kind = to_string(device.kind());
+    s.mode = port.attachment->mode();
     s.mac = format_mac(device.link().mac);
     s.zero_copy = port.attachment->zero_copy();
     s.queues = device.queues();
@@ -295,11 +326,10 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
     spdlog::info("port '{}' of bridge '{}' waits for its interface", request.interface, bridge);
     return impl_->status(port);
   }
-  PortDevice device = PortDevice::prepare({.interface = request.interface,
-                                           .queues = request.queues,
-                                           .create_tap = request.create_tap,
-                                           .generic = request.mode == XdpMode::kGeneric});
-  const Port& port = impl_->add_port(state, number, request, std::move(device));
+  const PortMode mode = impl_->choose_mode(request, /*is_local=*/false);
+  PortDevice device = PortDevice::prepare(
+      {.interface = request.interface, .queues = request.queues, .create_tap = request.create_tap, .mode = mode});
+  const Port& port = impl_->add_port(state, number, request, std::move(device), mode);
   spdlog::info("port '{}' attached to bridge '{}' as {}", request.interface, bridge, number.value);
   return impl_->status(port);
 }

@@ -49,6 +49,7 @@ void Instance::Impl::start() {
     std::filesystem::remove(options.counter_file, ignored);  // of flows that are no more
   }
   datapath.drop_inherited_links();
+  if (!lane) LaneDevice::remove_left_behind(options.name);
   started = true;
   revalidator.start();
   workers.start();
@@ -60,6 +61,7 @@ void Instance::Impl::inherit() {
   for (std::uint32_t dp = 0; dp < SHUNT_MAX_PORTS; ++dp) {
     const auto port = ports.find(DpPort{dp});
     const bool attached = port != ports.end() && port->second.attachment;
+    if (dp == SHUNT_LANE && lane) continue;
     if (datapath.ports[dp].ifindex != 0 && !attached) datapath.clear_port(DpPort{dp});
   }
   const Revalidator::Inherited result = revalidator.inherit(saved.flows);

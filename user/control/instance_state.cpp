@@ -187,7 +187,8 @@ void Instance::Impl::attach_restored() {
   for (const auto& [dp, stored] : std::exchange(restored_ports, {})) {
     Port& port = ports.at(dp);
     try {
-      join(port, prepare_restored(port, stored));
+      const PortMode mode = choose_mode(port.request, port.config.number == kPortLocal);
+      join(port, prepare_restored(port, stored, mode), mode);
     } catch (const std::exception& error) {
       spdlog::warn("port '{}' of bridge '{}': {}; it waits for an interface of that name", port.config.name,
                    port.bridge_name, error.what());
@@ -203,18 +204,18 @@ void Instance::Impl::attach_restored() {
 
 // What a daemon that was killed changed of this very interface is remembered, so that detach restores it. In another
 // boot or namespace the same number is another interface, which is left alone.
-PortDevice Instance::Impl::prepare_restored(const Port& port, const StoredPort& stored) const {
+PortDevice Instance::Impl::prepare_restored(const Port& port, const StoredPort& stored, PortMode mode) const {
   const bool local = port.config.number == kPortLocal;
   const auto link = Netlink{}.find(port.config.name);
   const bool is_same = link && store->clock().same_boot() && stored.netns == current_namespace().id.inode &&
                        (local ? link->peer : link->index) == stored.ifindex;
   Changes changed;
   if (is_same) changed = Changes::parse(stored.changes);
-  if (local) return PortDevice::prepare_local(options.name, port.bridge_name, changed);
+  if (local) return PortDevice::prepare_local(options.name, port.bridge_name, mode, changed);
   return PortDevice::prepare({.interface = port.config.name,
                               .queues = port.request.queues,
                               .create_tap = port.makes_tap && !link,
-                              .generic = port.request.mode == XdpMode::kGeneric,
+                              .mode = mode,
                               .changed = std::move(changed)});
 }
 

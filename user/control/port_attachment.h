@@ -13,6 +13,7 @@
 #include "user/afxdp/umem.h"
 #include "user/bpf/datapath.h"
 #include "user/control/instance_api.h"
+#include "user/control/lane.h"
 #include "user/ports/port_device.h"
 #include "user/worker/revalidator.h"
 #include "user/worker/worker.h"
@@ -29,18 +30,19 @@ class PortAttachment {
     WorkerPool& workers;
     std::uint32_t upcall_rate, upcall_burst;
     bool busy_poll;
+    Lane* lane;  // of mode kTcx; null: there is none yet
   };
 
   // Joins the device as datapath port `dp`, which the revalidator knows already (Revalidator::add_port). Throws Error
   // and leaves nothing behind.
-  PortAttachment(const Context& context, DpPort dp, PortDevice device, XdpMode mode, bool force);
+  PortAttachment(const Context& context, DpPort dp, PortDevice device, PortMode mode, bool force);
   ~PortAttachment();
   PortAttachment(const PortAttachment&) = delete;
   PortAttachment& operator=(const PortAttachment&) = delete;
 
   [[nodiscard]] const PortDevice& device() const { return device_; }
   [[nodiscard]] bool zero_copy() const { return zero_copy_; }
-  [[nodiscard]] XdpMode mode() const { return mode_; }
+  [[nodiscard]] PortMode mode() const { return mode_; }
   [[nodiscard]] PortOutput output() const { return {device_.ifindex(), device_.xdp_transmit()}; }
 
   // The interface, or what is behind it, changed: looks again. True where what depends on the port must follow.
@@ -58,7 +60,7 @@ class PortAttachment {
   DpPort dp_;
   PortDevice device_;
   Ifindex ifindex_;
-  XdpMode mode_;
+  PortMode mode_;
   bool zero_copy_ = false;
   bool at_workers_ = false;
   bool attached_ = false;

@@ -20,7 +20,8 @@ Json port_json(const PortStatus& port) {
       {"state", port.ifindex.value == 0 ? "gone"
                 : port.up               ? "up"
                                         : "down"},
-      {"mode", port.mode == XdpMode::kNative ? "native" : "generic"},
+      {"mode", name_of(port.mode)},
+      {"mode_wanted", port.mode_wanted ? name_of(*port.mode_wanted) : "auto"},
       {"zero_copy", port.zero_copy},
       {"queues", port.queues},
       {"mtu", port.mtu},

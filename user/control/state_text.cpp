@@ -96,7 +96,7 @@ std::string format_stored(const StoredPort& port) {
   const PortRequest& request = port.request;
   Json json = {{"name", request.interface},
                {"ofport", request.number.value_or(PortNo{}).value},
-               {"mode", request.mode == XdpMode::kGeneric ? "generic" : "native"},
+               {"mode", request.mode ? name_of(*request.mode) : "auto"},
                {"queues", nullptr},
                {"create_tap", request.create_tap},
                {"vlan_mode", name_of(request.vlan.mode)},
@@ -125,7 +125,7 @@ StoredPort parse_stored_port(std::string_view text) {
     PortRequest& request = port.request;
     request.interface = json.at("name").get<std::string>();
     request.number = PortNo{json.at("ofport").get<std::uint32_t>()};
-    if (json.value("mode", std::string{}) == "generic") request.mode = XdpMode::kGeneric;
+    request.mode = port_mode_from(json.value("mode", std::string{}));
     if (const auto queues = json.find("queues"); queues != json.end() && !queues->is_null())
       request.queues = queues->get<unsigned>();
     take(json, "create_tap", request.create_tap);

@@ -146,10 +146,12 @@ void check_state(const Facts& facts, Findings& findings) {
 
 void check_program(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
-    if (!port.program || port.state == "gone" || *port.program == kOurProgram) return;
+    if (!port.program || port.state == "gone") return;
+    const bool by_tc = port.mode == PortMode::kTcx;
+    if (by_tc ? port.program->empty() && port.tc_program != false : *port.program == kOurProgram) return;
     add(findings, Severity::kError, port.name,
-        port.program->empty() ? std::string{"it has no XDP program any more"}
-                              : fmt::format("the XDP program on it is '{}'", *port.program),
+        !port.program->empty() ? fmt::format("the XDP program on it is '{}'", *port.program)
+                               : fmt::format("it has no {} program any more", by_tc ? "TC" : "XDP"),
         "its packets do not pass the switch",
         fmt::format("shunt port detach {0} {1}; shunt port attach {0} {1} --force", port.bridge, port.name));
   });
@@ -157,7 +159,7 @@ void check_program(const Facts& facts, Findings& findings) {
 
 void check_mode(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
-    if (!port.generic) return;
+    if (port.mode != PortMode::kGeneric) return;
     const bool could = port.xdp && port.xdp->native;
     add(findings, Severity::kWarning, port.name,
         could ? "it runs generic XDP, and its driver could do better" : "it runs generic XDP: its driver has no other",
@@ -169,7 +171,7 @@ void check_mode(const Facts& facts, Findings& findings) {
 
 void check_zero_copy(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
-    if (port.generic || port.zero_copy || !port.xdp || !port.xdp->zero_copy) return;
+    if (port.mode != PortMode::kNative || port.zero_copy || !port.xdp || !port.xdp->zero_copy) return;
     add(findings, Severity::kWarning, port.name, "AF_XDP copies, and the driver could do without",
         "packets that userspace handles cost more",
         fmt::format("shunt port detach {0} {1}; shunt port attach {0} {1} (see shuntd's log)", port.bridge, port.name));
@@ -195,13 +197,13 @@ void check_peer_offloads(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
     if (!port.peer) return;
     const Peer& peer = *port.peer;
-    if (peer.vlan_insert)
+    if (peer.vlan_insert && port.mode != PortMode::kTcx)
       add(findings, Severity::kError, port.name, fmt::format("{} leaves VLAN tags to the card", peer.where),
           "tags of what it sends are lost without a word", at_peer(peer, "txvlan off"));
     if (port.xdp_transmit && !peer.gro)
       add(findings, Severity::kError, port.name, fmt::format("{} has GRO off", peer.where),
           "unless it has an XDP program, what the kernel sends there is dropped", at_peer(peer, "gro on"));
-    if (port.generic && peer.segmentation)
+    if (port.mode == PortMode::kGeneric && peer.segmentation)
       add(findings, Severity::kError, port.name, fmt::format("{} leaves segmentation to the card", peer.where),
           "generic XDP gets packets of 64 KiB, which no port sends: TCP hardly moves",
           at_peer(peer, "tso off gso off"));
@@ -241,7 +243,7 @@ void check_mtus(const Facts& facts, Findings& findings) {
 
 void check_queues(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
-    if (!port.receive_queues || port.state == "gone" || *port.receive_queues <= port.queues) return;
+    if (!port.receive_queues || port.state == "gone" || port.mode == PortMode::kTcx || *port.receive_queues <= port.queues) return;
     add(findings, Severity::kError, port.name,
         fmt::format("{} receive queues, and AF_XDP sockets on {} of them", *port.receive_queues, port.queues),
         "packets of the other queues that need userspace are dropped (upcall-no-socket)",

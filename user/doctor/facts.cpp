@@ -9,6 +9,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <exception>
 #include <filesystem>
@@ -18,6 +20,7 @@
 
 #include "maps/map_names.h"
 #include "user/base/unique_fd.h"
+#include "user/bpf/link.h"
 #include "user/net/ethtool.h"
 #include "user/net/netlink.h"
 #include "user/ports/veth_peer.h"
@@ -78,6 +81,15 @@ std::optional<std::string> program_name(std::uint32_t id) {
   const UniqueFd fd{bpf_prog_get_fd_by_id(id)};
   if (!fd || bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return std::nullopt;
   return info.name;
+}
+
+// None where it may not be asked.
+std::optional<bool> runs_tc_program(Ifindex ifindex) {
+  std::array<__u32, 64> ids{};
+  auto count = static_cast<__u32>(ids.size());
+  if (bpf_prog_query(static_cast<int>(ifindex.value), kTcxIngress, 0, nullptr, ids.data(), &count) != 0)
+    return std::nullopt;
+  return std::any_of(ids.begin(), ids.begin() + count, [](__u32 id) { return program_name(id) == "shunt_tc"; });
 }
 
 Peer read_peer(const Link& link) {
@@ -146,6 +158,7 @@ void read_port(PortFacts& port) {
   if (!link) return;
   ask([&] { port.xdp = xdp_features(link->index); });
   port.program = program_name(link->xdp_program);
+  port.tc_program = runs_tc_program(link->index);
   ask([&] {
     Ethtool ethtool;
     if (const auto channels = ethtool.channels(link->name))

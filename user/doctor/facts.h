@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "user/base/capabilities.h"
+#include "user/bpf/program.h"
 #include "user/net/xdp_features.h"
 
 namespace shunt::doctor {
@@ -51,7 +52,8 @@ struct Peer {
 struct PortFacts {
   // As the daemon says.
   std::string bridge, name, kind, state;
-  bool generic = false, zero_copy = false, xdp_transmit = true;
+  PortMode mode = PortMode::kNative;
+  bool zero_copy = false, xdp_transmit = true;
   unsigned queues = 0;
   std::uint32_t mtu = 0;
   std::map<std::string, Count> drops;  // by reason
@@ -59,6 +61,7 @@ struct PortFacts {
   std::optional<unsigned> receive_queues;
   std::optional<XdpFeatures> xdp;
   std::optional<std::string> program;  // name of the XDP program on it; empty: none
+  std::optional<bool> tc_program;      // ours is among those that TC runs as packets come in
   std::optional<bool> lro, vlan_strip;
   std::optional<Peer> peer;
 };

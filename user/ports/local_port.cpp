@@ -65,11 +65,13 @@ MacAddr local_mac(std::string_view seed) {
   return mac;
 }
 
-PortDevice PortDevice::prepare_local(const std::string& instance, const std::string& bridge, const Changes& changed) {
+PortDevice PortDevice::prepare_local(const std::string& instance, const std::string& bridge, PortMode mode,
+                                     const Changes& changed) {
   check_link_name(bridge);
   Netlink netlink;
   PortDevice device;
   device.kind_ = DeviceKind::kLocal;
+  device.mode_ = mode;
   auto port = find_left_behind(netlink, instance, bridge);
   const bool is_new = !port;
   if (!is_new) device.changes_ = changed;

@@ -13,6 +13,7 @@
 #include "user/net/tap.h"
 #include "user/net/xdp_features.h"
 #include "user/ports/hardware.h"
+#include "user/ports/lane_device.h"
 
 namespace shunt {
 namespace {
@@ -34,6 +35,8 @@ DeviceKind classify(const Link& link, Netlink& netlink) {
   if (link.alias.starts_with(kLocalAlias)) {
     refuse(fmt::format("it is the LOCAL interface of a Shunt bridge ({})", link.alias.substr(kLocalAlias.size())));
   }
+  if (link.alias.starts_with(kLaneAlias))
+    refuse(fmt::format("a Shunt instance works with it ({})", link.alias.substr(kLaneAlias.size())));
   if (link.master != Ifindex{}) {
     const auto master = netlink.find(link.master);
     refuse(
@@ -72,7 +75,7 @@ std::string_view to_string(DeviceKind kind) {
 
 PortDevice PortDevice::prepare(const DeviceRequest& request) {
   PortDevice device;
-  device.generic_ = request.generic;
+  device.mode_ = request.mode;
   device.changes_ = request.changed;
   if (request.create_tap) device.make_tap(request);
   device.inspect(request.interface);
@@ -83,13 +86,20 @@ PortDevice PortDevice::prepare(const DeviceRequest& request) {
   return device;
 }
 
+PortMode PortDevice::suitable_mode(const std::string& interface) {
+  const auto link = Netlink{}.find(interface);
+  if (!link || link->kind != "veth") return PortMode::kNative;
+  const auto peer = try_reach(*link);
+  return peer && !peer->runs_xdp() ? PortMode::kTcx : PortMode::kNative;
+}
+
 PortDevice& PortDevice::operator=(PortDevice&& other) noexcept {
   if (this == &other) return *this;
   restore();
   link_ = std::move(other.link_);
   kind_ = other.kind_;
   queues_ = other.queues_;
-  generic_ = other.generic_;
+  mode_ = other.mode_;
   xdp_transmit_ = other.xdp_transmit_;
   takes_frags_ = other.takes_frags_;
   peer_ = std::move(other.peer_);
@@ -140,6 +150,11 @@ void PortDevice::choose_queues(std::optional<unsigned> wanted) {
   if (wanted && (*wanted == 0 || *wanted > SHUNT_MAX_QUEUES)) {
     throw Error("{} queues: a port has 1 to {}", *wanted, SHUNT_MAX_QUEUES);
   }
+  if (mode_ == PortMode::kTcx) {
+    if (wanted) throw Error("'{}': queues are XDP's, and mode tcx has none: give --mode native, or no --queues", link_.name);
+    queues_ = 1;  // to send on
+    return;
+  }
   const unsigned limit = wanted.value_or(SHUNT_MAX_QUEUES);
   Ethtool ethtool;
   const auto channels = ethtool.channels(link_.name);
@@ -162,6 +177,7 @@ void PortDevice::choose_queues(std::optional<unsigned> wanted) {
 }
 
 unsigned PortDevice::transmit_queues() const {
+  if (mode_ == PortMode::kTcx) return 1;
   if (kind_ == DeviceKind::kTap) return queues_;  // a queue of a TAP is both
   const auto channels = Ethtool{}.channels(link_.name);
   return channels ? std::clamp(channels->transmit(), 1u, queues_) : 1;
@@ -216,10 +232,11 @@ void PortDevice::cure_peer() {
   try {
     const VethPeer peer = VethPeer::reach(link_);
     peer_ = peer.known_as();
+    cure_peer_feature(peer, "rx-gro", true);
+    if (mode_ == PortMode::kTcx) return;
     cure_peer_feature(peer, "tx-vlan-hw-insert", false);
     cure_peer_feature(peer, "tx-vlan-stag-hw-insert", false);
-    cure_peer_feature(peer, "rx-gro", true);
-    if (!generic_) return;
+    if (mode_ != PortMode::kGeneric) return;
     for (const std::string_view segmentation : kSegmentation) cure_peer_feature(peer, segmentation, false);
   } catch (const std::exception& error) {
     xdp_transmit_ = false;

@@ -6,7 +6,8 @@
 //   offloads go
 //             off: a tag that rides beside the frame is lost on redirect. The interface gets as many receive queues as
 //             the peer has transmit queues: the kernel refuses XDP otherwise. Where XDP is generic, the peer's
-//             segmentation offloads go off: the kernel does that by itself for native XDP only.
+//             segmentation offloads go off: the kernel does that by itself for native XDP only. In mode tcx tags and
+//             queues stay as they are.
 //   physical  lro and rx-gro-hw off (XDP wants frames as they were on the wire), rxvlan off (tags stay in the frame),
 //             promiscuous (a switch sees all).
 //   all       up; at most SHUNT_MAX_QUEUES receive queues, or as many as asked for.
@@ -29,6 +30,7 @@
 #include <vector>
 
 #include "user/base/strong_types.h"
+#include "user/bpf/program.h"
 #include "user/net/ethtool.h"
 #include "user/net/netlink.h"
 #include "user/ports/changes.h"
@@ -43,7 +45,7 @@ struct DeviceRequest {
   std::string interface;
   std::optional<unsigned> queues;  // receive queues at most; none: all, up to SHUNT_MAX_QUEUES
   bool create_tap = false;         // makes a persistent TAP of that name; restore() removes it
-  bool generic = false;            // XDP will be attached in generic mode
+  PortMode mode = PortMode::kNative;  // that it will be attached in
   Changes changed{};               // what an earlier daemon changed, and did not live to restore
 };
 
@@ -56,7 +58,7 @@ class PortDevice {
   // The LOCAL port of `bridge`: a veth pair whose host end is named as the bridge, and left down for the user to set
   // up; the port is the other end. A pair that a killed daemon of the same instance left behind is taken over,
   // addresses and all. Throws Error where the name is taken. restore() removes the pair.
-  [[nodiscard]] static PortDevice prepare_local(const std::string& instance, const std::string& bridge,
+  [[nodiscard]] static PortDevice prepare_local(const std::string& instance, const std::string& bridge, PortMode mode,
                                                 const Changes& changed = {});
 
   PortDevice(PortDevice&& other) noexcept = default;
@@ -64,6 +66,10 @@ class PortDevice {
   PortDevice(const PortDevice&) = delete;
   PortDevice& operator=(const PortDevice&) = delete;
   ~PortDevice();  // restores
+
+  // What mode suits an interface when nobody asks for one: TC where the packets of a local stack come in, for which they
+  // stay as long as it made them; XDP elsewhere, and where a program at a veth's other end sends frames of its own.
+  [[nodiscard]] static PortMode suitable_mode(const std::string& interface);
 
   // As the kernel described it at the last prepare() or recheck(). Of LOCAL it is the switch's end.
   [[nodiscard]] const Link& link() const { return link_; }
@@ -115,7 +121,7 @@ class PortDevice {
   Link link_;
   DeviceKind kind_ = DeviceKind::kVeth;
   unsigned queues_ = 1;
-  bool generic_ = false;
+  PortMode mode_ = PortMode::kNative;
   bool xdp_transmit_ = true, takes_frags_ = true;
   std::optional<PeerName> peer_;
   Changes changes_;

@@ -34,6 +34,7 @@ class VethPeer {
   // As the kernel takes it, for calls: whoever rules the peer's namespace chose its bytes. To be shown: known_as().
   [[nodiscard]] const std::string& name() const { return link_.name; }
   [[nodiscard]] bool is_up() const { return link_.up; }  // when it was reached
+  [[nodiscard]] bool runs_xdp() const { return link_.xdp_program != 0; }
   [[nodiscard]] PeerPlace place() const;
   [[nodiscard]] PeerName known_as() const;
   // "peer veth1", "peer eth0 in /run/netns/blue", "peer eth0 in the namespace of process 123".

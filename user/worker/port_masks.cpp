@@ -7,7 +7,6 @@
 namespace shunt {
 namespace {
 
-constexpr unsigned kPlainBits = 16;  // SHUNT_PLAIN_*, below the number in shunt_port.microflows
 
 template <typename T>
 void store(T& at, T value) noexcept {
@@ -22,7 +21,7 @@ void PortMasks::add_port(DpPort port) {
   list.exact_flows = 0;
   list.masks.clear();
   list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
-  list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> kPlainBits);
+  list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> SHUNT_MICROFLOWS_SHIFT);
   publish(port);
   raise_generation(port);
 }
@@ -34,7 +33,7 @@ void PortMasks::inherit_port(DpPort port) {
   list = List{};
   list.exists = true;
   list.generation = element.generation;
-  list.microflows = element.microflows >> kPlainBits;
+  list.microflows = element.microflows >> SHUNT_MICROFLOWS_SHIFT;
   for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i) {
     // Twice there where a daemon died while it swapped two.
     const auto is_it = [&](const Listed& listed) { return listed.mask == element.masks[i]; };
@@ -66,7 +65,7 @@ void PortMasks::raise_generation(DpPort port) {
 
 void PortMasks::forget_microflows(DpPort port) {
   List& list = lists_[port.value];
-  store(ports_[port.value].microflows, __u64{++list.microflows << kPlainBits | list.fields});
+  store(ports_[port.value].microflows, __u64{SHUNT_MICROFLOWS(++list.microflows, list.fields)});
 }
 
 std::vector<std::uint16_t> PortMasks::masks(DpPort port) const {

@@ -35,6 +35,20 @@ struct WorkerPool::Impl {
     return static_cast<unsigned>(std::min_element(workers.begin(), workers.end(), less) - workers.begin());
   }
 
+  // Gives each socket to a worker; returns the first one's.
+  unsigned spread(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets) {
+    unsigned owner = 0;
+    for (std::size_t i = 0; i < sockets.size(); ++i) {
+      const unsigned number = least_loaded();
+      if (i == 0) owner = number;
+      WorkerThread& worker = *workers[number];
+      // std::function wants what can be copied.
+      auto box = std::make_shared<std::unique_ptr<XskSocket>>(std::move(sockets[i]));
+      worker.mailbox().run([&worker, port, box] { worker.adopt(port, std::move(*box)); });
+    }
+    return owner;
+  }
+
   const Context context;
   std::vector<std::unique_ptr<Doorbell>> doorbells;
   std::vector<std::unique_ptr<Inbox>> inboxes;
@@ -64,16 +78,12 @@ void WorkerPool::stop() {
 void WorkerPool::add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets) {
   if (port.value == 0 || port.value >= SHUNT_MAX_PORTS) throw Error("datapath port {} is out of range", port.value);
   if (sockets.empty()) throw Error("datapath port {} has no AF_XDP socket", port.value);
-  unsigned owner = 0;
-  for (std::size_t i = 0; i < sockets.size(); ++i) {
-    const unsigned number = impl_->least_loaded();
-    if (i == 0) owner = number;
-    WorkerThread& worker = *impl_->workers[number];
-    // std::function wants what can be copied.
-    auto box = std::make_shared<std::unique_ptr<XskSocket>>(std::move(sockets[i]));
-    worker.mailbox().run([&worker, port, box] { worker.adopt(port, std::move(*box)); });
-  }
+  const unsigned owner = impl_->spread(port, std::move(sockets));
   impl_->in_each([port, owner](WorkerThread& worker) { worker.set_route(port, owner); });
+}
+
+void WorkerPool::add_lane(std::vector<std::unique_ptr<XskSocket>> sockets) {
+  (void)impl_->spread(DpPort{SHUNT_LANE}, std::move(sockets));
 }
 
 void WorkerPool::remove_port(DpPort port) {

@@ -97,6 +97,9 @@ class WorkerPool {
   // Takes a port's sockets, one a queue, of which the first can send, and spreads them over the workers; returns when
   // every worker can send to the port. Take the sockets' fds for the XSKMAP before.
   void add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets);
+  // The sockets of the lane: what comes there is of many ports, as its metadata say, and nothing is sent there. It goes
+  // by remove_port(SHUNT_LANE).
+  void add_lane(std::vector<std::unique_ptr<XskSocket>> sockets);
   // Packets in flight to the port are dropped (no-output-port) and its frames come back. Clear the XSKMAP before.
   void remove_port(DpPort port);
   // Returns when every worker has finished, and sent, what it did under an older SwitchState and has the newest.

@@ -204,8 +204,9 @@ std::size_t WorkerThread::serve(const Served& served) noexcept {
   return packets;
 }
 
-void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort port) noexcept {
-  const shunt_upcall_meta meta = take_meta(packet.front(), port);
+void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort from) noexcept {
+  const shunt_upcall_meta meta = take_meta(packet.front(), from);
+  const DpPort port{meta.in_port};
   transmitter_.begin(port, meta.order);
   shunt_drop_reason outcome = executor_.load(packet, port);
   if (outcome != SHUNT_DROP_NONE) {
@@ -243,7 +244,7 @@ shunt_upcall_meta WorkerThread::take_meta(const XskDescriptor& first, DpPort por
   if (first.address % Umem::kFrameSize >= sizeof meta) {
     std::byte* at = umem_.data(first.address - sizeof meta);
     std::memcpy(&meta, at, sizeof meta);
-    if (meta.magic == SHUNT_UPCALL_MAGIC && meta.in_port == port.value) {
+    if (meta.magic == SHUNT_UPCALL_MAGIC && (meta.in_port == port.value || port.value == SHUNT_LANE)) {
       counters_.wait.record(received_.time_since_epoch() - std::chrono::nanoseconds{meta.handed_up});
       // The frame's next packet may come without.
       std::memset(at, 0, sizeof meta.magic);

@@ -85,7 +85,7 @@ class WorkerThread {
   void count_busy(TimePoint& since, TimePoint now) noexcept;  // up to now, which becomes `since`
   bool serve_sockets() noexcept;
   std::size_t serve(const Served& served) noexcept;
-  void handle(std::span<const XskDescriptor> packet, DpPort port) noexcept;
+  void handle(std::span<const XskDescriptor> packet, DpPort from) noexcept;
   shunt_upcall_meta take_meta(const XskDescriptor& first, DpPort port) noexcept;
   shunt_drop_reason run_packet_out(const PacketOutRequest& request, DpPort in_port);
   [[nodiscard]] FrameSink& sink() noexcept { return tap_.active() ? static_cast<FrameSink&>(tap_) : transmitter_; }

@@ -111,7 +111,7 @@ TEST_SUITE("port commands") {
     CHECK(request.interface == "tap3");
     CHECK(request.number == PortNo{9});
     CHECK(request.vlan.trunks->count() == 4);
-    CHECK(request.mode == XdpMode::kGeneric);
+    CHECK(request.mode == PortMode::kGeneric);
     CHECK(request.queues == 2);
     CHECK(request.create_tap);
     CHECK(request.force);
@@ -123,7 +123,7 @@ TEST_SUITE("port commands") {
     daemon.result("port.attach", {{"bridge", "br0"}, {"port", "eth1"}, {"tag", 0}});
     const PortRequest& request = daemon.instance.last_request;
     CHECK_FALSE(request.number);
-    CHECK(request.mode == XdpMode::kNative);
+    CHECK(request.mode == PortMode::kNative);
     CHECK_FALSE(request.queues);
     CHECK_FALSE(request.create_tap);
     CHECK_FALSE(request.force);

@@ -95,7 +95,7 @@ TEST_SUITE("stored texts") {
     StoredPort port;
     port.request.interface = "e0";
     port.request.number = PortNo{7};
-    port.request.mode = XdpMode::kGeneric;
+    port.request.mode = PortMode::kGeneric;
     port.request.queues = 3;
     port.request.create_tap = true;
     port.request.vlan.mode = VlanMode::kDot1qTunnel;

@@ -178,7 +178,7 @@ TEST_SUITE("doctor") {
     CHECK(port([](PortFacts& p) { p.state = "down"; }).severity == Severity::kWarning);
     CHECK(has(port([](PortFacts& p) { p.program = "cilium"; }).what, "cilium"));
     CHECK(has(port([](PortFacts& p) { p.program = ""; }).what, "no XDP program"));
-    CHECK(port([](PortFacts& p) { p.generic = true; }).check == "xdp-mode");
+    CHECK(port([](PortFacts& p) { p.mode = PortMode::kGeneric; }).check == "xdp-mode");
     CHECK(port([](PortFacts& p) { p.xdp->zero_copy = true; }).check == "zero-copy");
     CHECK(port([](PortFacts& p) { p.xdp_transmit = false; }).remedy == "ip netns exec red ethtool -K e0 gro on");
     CHECK(port([](PortFacts& p) { p.peer->vlan_insert = true; }).remedy ==

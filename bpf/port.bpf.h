@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The port that a packet came in on, and what one lets out.
+ */
+#ifndef SHUNT_BPF_PORT_H
+#define SHUNT_BPF_PORT_H
+
+#include "bpf/datapath/wire.h"
+#include "bpf/stats.bpf.h"
+
+/* The packet came in on this port. False: there is none of that number (any more). */
+static __always_inline int enter_port(struct shunt_packet* packet, __u32 number) {
+  packet->in_port = number;
+  packet->port = bpf_map_lookup_elem(&ports, &packet->in_port);
+  packet->stats = stats_of(packet->in_port);
+  return packet->port && packet->stats;
+}
+
+/* ... on the port that this interface is. */
+static __always_inline int find_port(struct shunt_packet* packet, __u32 ifindex) {
+  __u32 i;
+
+  SHUNT_NO_UNROLL
+  for (i = 0; i < SHUNT_IFINDEX_PROBES; i++) {
+    __u32 at = (ifindex + i) & (SHUNT_IFINDEX_SLOTS - 1);
+    const struct shunt_ifindex_slot* slot = bpf_map_lookup_elem(&port_by_ifindex, &at);
+
+    if (slot && slot->ifindex == ifindex) return enter_port(packet, slot->port);
+  }
+  return 0;
+}
+
+/* What the kernel lets a device send beyond its MTU: the Ethernet header and one tag. */
+static __always_inline __u32 longest_frame(const struct shunt_port* port, __u32 tags) {
+  return port->mtu + sizeof(struct shunt_eth_header) + (tags ? 4 : 0);
+}
+
+/* A packet that came in on no port. */
+static __always_inline int drop_stray(void) {
+  struct shunt_port_stats* nobody = stats_of(0);
+
+  return nobody ? drop(nobody, SHUNT_DROP_NO_PORT) : SHUNT_FRAME_DROP;
+}
+
+#endif
