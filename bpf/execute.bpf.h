@@ -15,13 +15,6 @@
 /* "None" as a reason to go up. */
 #define SHUNT_STAYS SHUNT_UPCALL_COUNT
 
-/* Whether XDP has the packet from the lane: a broadcast redirect would not leave out the port that it came in on. */
-static __always_inline int is_lane(__u32 in_port) {
-  const struct shunt_port* port = bpf_map_lookup_elem(&ports, &in_port);
-
-  return port && (port->flags & SHUNT_PORT_TC);
-}
-
 static __always_inline int takes_frags(__u32 output) {
   const struct shunt_port* port = bpf_map_lookup_elem(&ports, &output);
 
@@ -89,7 +82,7 @@ static __always_inline __u32 foresee_mpls(struct shunt_foresight* f, const struc
 
 /* Why the kernel side cannot run these actions on this frame (enum shunt_upcall_reason), or SHUNT_STAYS. */
 static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct shunt_headers* h,
-                                             const struct shunt_flow* flow, __u32 in_port, __u32 len) {
+                                             const struct shunt_flow* flow, __u32 len) {
   struct shunt_foresight f = {
       .ip = h->l3_kind & (SHUNT_L3_IPV4 | SHUNT_L3_IPV6),
       .ttl = ttl_of(ctx, h),
@@ -104,9 +97,8 @@ static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct sh
 
     if (i >= flow->head.action_count) break;
     if (action->type == SHUNT_ACT_USERSPACE) return action->field;
-    if (action->type == SHUNT_ACT_OUTPUT_GROUP && is_lane(in_port)) return SHUNT_UPCALL_LANE_FLOOD;
-    if (shunt_frame_is_split(ctx, len) && (action->type == SHUNT_ACT_OUTPUT_GROUP ||
-                                          (action->type == SHUNT_ACT_OUTPUT && !takes_frags(action->arg))))
+    if (shunt_frame_is_split(ctx, len) &&
+        (action->type == SHUNT_ACT_OUTPUT_GROUP || (action->type == SHUNT_ACT_OUTPUT && !takes_frags(action->arg))))
       return SHUNT_UPCALL_JUMBO_FLOOD;
     if ((shunt_config.features & SHUNT_FEATURE_SAMPLE) && action->type == SHUNT_ACT_SAMPLE && is_sampled(action))
       return SHUNT_UPCALL_SAMPLE;
@@ -230,7 +222,7 @@ __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u3
 
   mine = bpf_map_lookup_elem(&scratch, &zero);
   if (!stats || !flow || !mine) return XDP_DROP;
-  reason = reason_to_go_up(ctx, &mine->headers, flow, in_port, len);
+  reason = reason_to_go_up(ctx, &mine->headers, flow, len);
   if (reason != SHUNT_STAYS) {
     if (flow->actions[0].type == SHUNT_ACT_USERSPACE) count_flow(slot, 1, len);
     return shunt_upcall(ctx, in_port, reason);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * XDP's end of the lane: a veth pair on which TC (tc.bpf.c) sends what it leaves to XDP, as the wire would have carried it:
- * the kernel has cut it into segments, and completed its checksums, on the way.
+ * XDP's end of the lane: a veth pair on which TC (tc.bpf.c) sends what it leaves to XDP, as the wire would have carried
+ * it: the kernel has cut it into segments, and completed its checksums, on the way.
  */
 #ifndef SHUNT_BPF_LANE_H
 #define SHUNT_BPF_LANE_H
@@ -16,15 +16,17 @@ static __always_inline int leave_lane(struct xdp_md* ctx, struct shunt_lane_head
   const __u8* end = (const __u8*)(long)ctx->data_end;
   __u8* to;
 
-  if (p + sizeof *header + 16 > end) return 0;
+  if (p + sizeof *header > end) return 0;
   __builtin_memcpy(header, p, sizeof *header);
   if (header->magic != SHUNT_LANE_MAGIC) return 0;
   if (header->tagged) {
+    if (p + sizeof *header + 16 > end) return 0;
     tag = shunt_load32(p + 12);
     addresses[0] = shunt_load64(p + 16);
     addresses[1] = shunt_load32(p + 24);
   }
   if (bpf_xdp_adjust_head(ctx, sizeof *header) < 0) return 0;
+  if (header->padding && bpf_xdp_adjust_tail(ctx, -(int)header->padding) < 0) return 0;
   if (!header->tagged) return 1;
   to = (__u8*)(long)ctx->data;
   end = (const __u8*)(long)ctx->data_end;

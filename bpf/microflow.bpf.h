@@ -14,7 +14,8 @@
 #include "bpf/datapath/sum.h"
 #include "bpf/stats.bpf.h"
 
-/* Shorter frames are padded on output; in longer ones lies all that is looked at: Ethernet, a tag, IPv4, TCP's flags. */
+/* Shorter frames are padded on output; in longer ones lies all that is looked at: Ethernet, a tag, IPv4, TCP's flags.
+ */
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 /* Elements where a packet's may be: a pair of lines, which processors fetch together. */
 #define SHUNT_MICROFLOW_WAYS 2
@@ -23,7 +24,7 @@
 
 struct shunt_plain {
   __u64 key[SHUNT_PLAIN_WORDS];
-  __u64 valid;  /* shunt_port.microflows; 0: the cache has no place for this packet */
+  __u64 valid; /* shunt_port.microflows; 0: the cache has no place for this packet */
   __u64 hash;
   __u32 fields; /* SHUNT_PLAIN_*: all that the key tells of the packet */
   __u32 tags;   /* 0 or 1 */
@@ -31,12 +32,12 @@ struct shunt_plain {
 
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
 
-/* Whether a checksum behind a header of IPv4 without options was left to the card, as shunt_complete_checksum() tells. */
+/* Whether a checksum behind a header of IPv4 without options was left to the card, as shunt_complete_checksum() tells.
+ */
 static __always_inline int is_open_checksum(const __u8* ip, __u32 total, __u32 proto) {
   __u32 header = sizeof(struct shunt_ipv4_header);
 
-  return shunt_load16(ip + header + shunt_checksum_offset(proto)) ==
-         shunt_ipv4_pseudo_sum(ip, proto, total - header);
+  return shunt_load16(ip + header + shunt_checksum_offset(proto)) == shunt_ipv4_pseudo_sum(ip, proto, total - header);
 }
 
 /* IPv4 and what follows it, at `ip`, of a frame with `len` bytes from there on. False: the packet is not plain. */
@@ -97,20 +98,19 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
   __u16 type, tpid, tci = 0;
   __u64 word;
 
-  plain->tags = 0;
-  plain->valid = 0;
-  if (!(fields & SHUNT_PLAIN_ON) || p + SHUNT_PLAIN_BYTES > end || shunt_frame_is_split(packet->ctx, len))
-    return;
+  plain->valid = plain->tags = 0;
+  if (!(fields & SHUNT_PLAIN_ON) || shunt_frame_is_split(packet->ctx, len)) return;
+  plain->tags = (__u32)shunt_frame_tag(packet->ctx, &tpid, &tci);
+  if (plain->tags ? p + SHUNT_PLAIN_BYTES - 4 > end : p + SHUNT_PLAIN_BYTES > end) return;
   if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY)) fields &= ~SHUNT_PLAIN_L3;
   plain->key[0] = if_kept(fields, SHUNT_PLAIN_DST, shunt_load64(p) & 0xffffffffffffULL) |
                   if_kept(fields, SHUNT_PLAIN_SRC, shunt_load64(p) & ~0xffffffffffffULL);
   word = if_kept(fields, SHUNT_PLAIN_SRC, shunt_load32(p + 8));
   type = shunt_load16(p + 12);
-  if (shunt_frame_tag(packet->ctx, &tpid, &tci)) {
+  if (plain->tags) {
     if (tpid != SHUNT_ETH_TYPE_CVLAN) return;
     tci = SHUNT_BE16(tci | SHUNT_VLAN_PRESENT);
     len -= 4;
-    plain->tags = 1;
   } else if (type == SHUNT_BE16(SHUNT_ETH_TYPE_CVLAN)) {
     tci = (__u16)(shunt_load16(p + 14) | SHUNT_BE16(SHUNT_VLAN_PRESENT));
     type = shunt_load16(p + 16);
@@ -119,8 +119,8 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
     plain->tags = 1;
   }
   if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN || shunt_is_vlan(type)) return;
-  plain->key[1] = word | if_kept(fields, SHUNT_PLAIN_TYPE, (__u64)type << 32) |
-                  if_kept(fields, SHUNT_PLAIN_VLAN, (__u64)tci << 48);
+  plain->key[1] =
+      word | if_kept(fields, SHUNT_PLAIN_TYPE, (__u64)type << 32) | if_kept(fields, SHUNT_PLAIN_VLAN, (__u64)tci << 48);
   plain->key[2] = plain->key[3] = 0;
   plain->fields = fields & SHUNT_PLAIN_L2;
   if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) {

@@ -68,24 +68,19 @@ static __always_inline void count_flow(__u32 slot, __u32 packets, __u64 bytes) {
   counters->bytes += bytes;
 }
 
-/* Packets that were counted did not leave. */
-static __always_inline void count_lost(__u32 slot, __u32 packets, __u64 bytes) {
+/* What of a flow's packets, as they were counted, left otherwise: bytes more or less, packets not at all. */
+static __always_inline void count_change(__u32 slot, __s64 bytes, __u32 lost) {
   __u32 at = bpf_get_smp_processor_id() * shunt_config.flow_limit + slot;
   struct shunt_flow_delta* delta = bpf_map_lookup_elem(&flow_deltas, &at);
 
   if (!delta) return;
-  delta->bytes -= bytes;
-  delta->lost += packets;
+  delta->bytes += (__u64)bytes;
+  delta->lost += lost;
 }
 
 /* A packet that was counted with `len` left with `sent` bytes; 0: it did not leave. */
 static __always_inline void count_delta(__u32 slot, __u32 len, __u32 sent) {
-  __u32 at = bpf_get_smp_processor_id() * shunt_config.flow_limit + slot;
-  struct shunt_flow_delta* delta = bpf_map_lookup_elem(&flow_deltas, &at);
-
-  if (!delta) return;
-  delta->bytes += (__u64)sent - len;
-  if (sent == 0) delta->lost++;
+  count_change(slot, (__s64)sent - len, sent == 0);
 }
 
 #endif

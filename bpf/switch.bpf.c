@@ -3,10 +3,10 @@
  * The fast path. A packet meets, in this order: its port, the exact-match cache, the parser, the megaflow level, and
  * the actions of the flow that answers; without one it goes up to userspace. Each step is a header of this folder.
  */
+#include "bpf/capture.bpf.h"
 #include "bpf/datapath/act.h"
 #include "bpf/datapath/checksum.h"
 #include "bpf/datapath/parse.h"
-#include "bpf/capture.bpf.h"
 #include "bpf/execute.bpf.h"
 #include "bpf/lane.bpf.h"
 #include "bpf/lookup.bpf.h"

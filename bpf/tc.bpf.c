@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The fast path of ports in mode tcx: what their local stacks send stays a socket buffer, of 64 KiB where the stack made
- * one (GSO), with its checksum still open. The same port, caches and flow table as in XDP. What a flow with one output,
- * or with one flood, says is done here; everything else is XDP's: misses, edits, meters, captures, headers that do not lie
- * in the first buffer. It goes there by the lane (lane.bpf.h).
+ * The fast path of ports in mode tcx: what their local stacks send stays a socket buffer, of 64 KiB where the stack
+ * made one (GSO), with its checksum still open. The same port, caches and flow table as in XDP. Done here is what flows
+ * say that change tags at most, and then have one output or one flood; everything else is XDP's: misses, other edits,
+ * meters, captures, headers that do not lie in the first buffer. It goes there by the lane (lane.bpf.h).
  */
 #define SHUNT_TC
 #include "bpf/datapath/parse.h"
@@ -62,28 +62,34 @@ static __always_inline int segments_of(struct __sk_buff* skb, __u32 len, struct 
   return 1;
 }
 
-/* Hands the packet to XDP. `order`: where it was counted as on its way, or SHUNT_ORDER_BUCKETS. */
-static __noinline int to_lane(struct shunt_packet* packet, __u32 order) {
-  struct shunt_lane_header header = {SHUNT_LANE_MAGIC, (__u16)packet->in_port, packet->ctx->vlan_present != 0, 0, order};
+/*
+ * Hands the packet to XDP. `order`: where it was counted as on its way, or SHUNT_ORDER_BUCKETS. Functions that are not
+ * static are checked once, for any arguments.
+ */
+__noinline int shunt_to_lane(struct __sk_buff* skb, __u32 in_port, __u32 order) {
+  __u32 padding = skb->len < SHUNT_MIN_FRAME ? SHUNT_MIN_FRAME - skb->len : 0;
+  struct shunt_lane_header header = {SHUNT_LANE_MAGIC, (__u16)in_port, skb->vlan_present != 0, (__u8)padding, order};
+  struct shunt_port_stats* stats = stats_of(in_port);
+  const struct shunt_port* lane;
   __u32 number = SHUNT_LANE;
-  const struct shunt_port* lane = bpf_map_lookup_elem(&ports, &number);
 
-  if (!lane || lane->ifindex == 0) return drop(packet->stats, SHUNT_DROP_UPCALL_NO_SOCKET);
-  if (lane->queue_count > 1) packet->ctx->queue_mapping = 1 + bpf_get_smp_processor_id() % lane->queue_count;
-  if (bpf_skb_change_head(packet->ctx, sizeof header, 0) < 0 ||
-      bpf_skb_store_bytes(packet->ctx, 0, &header, sizeof header, 0) < 0)
-    return drop(packet->stats, SHUNT_DROP_HEADROOM);
+  lane = bpf_map_lookup_elem(&ports, &number);
+  if (!stats || !lane) return TC_ACT_SHOT;
+  if (lane->ifindex == 0) return drop(stats, SHUNT_DROP_UPCALL_NO_SOCKET);
+  if (lane->queue_count > 1) skb->queue_mapping = 1 + bpf_get_smp_processor_id() % lane->queue_count;
+  if (padding && bpf_skb_change_tail(skb, SHUNT_MIN_FRAME, 0) < 0) return drop(stats, SHUNT_DROP_BAD_ACTION);
+  if (bpf_skb_change_head(skb, sizeof header, 0) < 0 || bpf_skb_store_bytes(skb, 0, &header, sizeof header, 0) < 0)
+    return drop(stats, SHUNT_DROP_HEADROOM);
   return (int)bpf_redirect(lane->ifindex, 0);
 }
 
-/* ... and what comes after it waits, as long as its flow is new. */
-static __noinline int to_lane_in_order(struct shunt_packet* packet, const struct shunt_segments* segments) {
+/* ... and what comes after it waits, as long as its flow is new. The key is in the scratch. */
+static __always_inline int to_lane_in_order(struct shunt_packet* packet, const struct shunt_segments* segments) {
   __u32 at = order_bucket(&packet->scratch->key);
   struct shunt_order* order = bpf_map_lookup_elem(&upcall_order, &at);
 
-  if (!order) return to_lane(packet, SHUNT_ORDER_BUCKETS);
-  __sync_fetch_and_add(&order->handed_up, segments->count);
-  return to_lane(packet, at);
+  if (order) __sync_fetch_and_add(&order->handed_up, segments->count);
+  return shunt_to_lane(packet->ctx, packet->in_port, order ? at : SHUNT_ORDER_BUCKETS);
 }
 
 static __always_inline void count(struct shunt_packet* packet, const struct shunt_segments* segments, __u32 slot) {
@@ -91,80 +97,104 @@ static __always_inline void count(struct shunt_packet* packet, const struct shun
   count_flow(slot, segments->count, segments->bytes);
 }
 
-/* As XDP pads it. False: it could not be done, and the packet has ended. */
-static __always_inline int pad_skb(struct shunt_packet* packet, __u32 slot) {
-  __u32 tag = packet->len - packet->ctx->len;
-
-  if (SHUNT_LIKELY(packet->len >= SHUNT_MIN_FRAME)) return 1;
-  if (bpf_skb_change_tail(packet->ctx, SHUNT_MIN_FRAME - tag, 0) < 0) {
-    count_delta(slot, packet->len, 0);
-    return 0;
-  }
-  count_delta(slot, packet->len, SHUNT_MIN_FRAME);
-  return 1;
+/* What was counted does not leave. */
+static __always_inline int drop_counted(struct shunt_packet* packet, const struct shunt_segments* segments, __u32 slot,
+                                        __u32 reason) {
+  count_change(slot, -(__s64)segments->bytes, segments->count);
+  return drop(packet->stats, reason);
 }
 
 static __always_inline int send_to_port(struct shunt_packet* packet, const struct shunt_segments* segments, __u32 slot,
                                         __u32 output, __u32 tags) {
   const struct shunt_port* port = bpf_map_lookup_elem(&ports, &output);
-  __u32 reason = SHUNT_DROP_NONE;
 
-  count(packet, segments, slot);
-  if (!pad_skb(packet, slot)) return drop(packet->stats, SHUNT_DROP_BAD_ACTION);
-  if (!port || port->ifindex == 0)
-    reason = SHUNT_DROP_NO_OUTPUT_PORT;
-  else if (segments->longest > longest_frame(port, tags))
-    reason = SHUNT_DROP_FRAME_TOO_LONG;
-  if (SHUNT_LIKELY(reason == SHUNT_DROP_NONE)) return (int)bpf_redirect(port->ifindex, 0);
-  count_lost(slot, segments->count, segments->bytes);
-  return drop(packet->stats, reason);
+  if (!port || port->ifindex == 0) return drop_counted(packet, segments, slot, SHUNT_DROP_NO_OUTPUT_PORT);
+  if (segments->longest > longest_frame(port, tags))
+    return drop_counted(packet, segments, slot, SHUNT_DROP_FRAME_TOO_LONG);
+  return (int)bpf_redirect(port->ifindex, 0);
 }
 
-struct shunt_flood {
+struct shunt_flood_walk {
   struct __sk_buff* skb;
-  __u32 group, in_ifindex, holes;
+  __u32 group, holes;
 };
 
-static long flood_member(__u32 i, struct shunt_flood* flood) {
-  void* devmap = bpf_map_lookup_elem(&flood_groups, &flood->group);
+static long flood_member(__u32 i, struct shunt_flood_walk* walk) {
+  void* devmap = bpf_map_lookup_elem(&flood_groups, &walk->group);
   const struct bpf_devmap_val* member;
 
   if (!devmap) return 1;
   member = bpf_map_lookup_elem(devmap, &i);
-  if (!member) return ++flood->holes > SHUNT_GROUP_HOLES;
-  if (member->ifindex != flood->in_ifindex) bpf_clone_redirect(flood->skb, member->ifindex, 0);
+  if (!member) return ++walk->holes > SHUNT_GROUP_HOLES;
+  bpf_clone_redirect(walk->skb, member->ifindex, 0);
   return 0;
 }
 
-static __noinline int send_to_group(struct shunt_packet* packet, const struct shunt_segments* segments, __u32 slot,
-                                         __u32 group) {
-  struct shunt_flood flood = {.skb = packet->ctx, .group = group, .in_ifindex = packet->port->ifindex};
+/* A copy to each of the group's ports. 0, or < 0: there is no such group. */
+__noinline int shunt_flood(struct __sk_buff* skb, __u32 group) {
+  struct shunt_flood_walk walk = {.skb = skb, .group = group};
 
-  count(packet, segments, slot);
-  if (!pad_skb(packet, slot)) return drop(packet->stats, SHUNT_DROP_BAD_ACTION);
-  if (!bpf_map_lookup_elem(&flood_groups, &group)) {
-    count_lost(slot, segments->count, segments->bytes);
-    return drop(packet->stats, SHUNT_DROP_NO_OUTPUT_PORT);
-  }
-  bpf_loop(SHUNT_GROUP_PORTS, flood_member, &flood, 0);
-  return TC_ACT_SHOT; /* the clones are on their way */
+  if (!bpf_map_lookup_elem(&flood_groups, &group)) return -1;
+  bpf_loop(SHUNT_GROUP_PORTS, flood_member, &walk, 0);
+  return 0;
 }
 
-/* What the flow says, where it is TC's to do. */
-static __always_inline int execute_flow(struct shunt_packet* packet, const struct shunt_segments* segments,
-                                        const struct shunt_flow* flow, const struct shunt_plain* plain) {
-  const struct shunt_action* action = &flow->actions[0];
-  int single = flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT;
+/* One edit of the tags, of which the kernel keeps the outer one beside the frame. 0, or < 0. */
+__noinline int shunt_edit_tag(struct __sk_buff* skb, const struct shunt_action* action) {
+  __u16 tpid, tci, mask;
 
-  if (!single && (flow->head.action_count != 1 || action->type != SHUNT_ACT_OUTPUT_GROUP))
-    return to_lane(packet, SHUNT_ORDER_BUCKETS);
-  if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key))
-    return to_lane_in_order(packet, segments);
-  count_lookup(packet, 1);
-  if (plain->valid) microflow_remember(plain, flow, packet->in_port);
-  if (single)
-    return send_to_port(packet, segments, flow->head.slot, flow->head.output, packet->scratch->headers.vlan_count);
-  return send_to_group(packet, segments, flow->head.slot, action->arg);
+  if (!action) return -1;
+  tci = SHUNT_BE16(shunt_load16(action->value + 2));
+  if (action->type == SHUNT_ACT_PUSH_VLAN)
+    return (int)bpf_skb_vlan_push(skb, shunt_load16(action->value), tci & (__u16)~SHUNT_VLAN_PRESENT);
+  if (!skb->vlan_present) return 0;
+  if (action->type == SHUNT_ACT_POP_VLAN) return (int)bpf_skb_vlan_pop(skb);
+  mask = SHUNT_BE16(shunt_load16(action->mask)) & (__u16)~SHUNT_VLAN_PRESENT;
+  tpid = (__u16)skb->vlan_proto;
+  tci = (__u16)((skb->vlan_tci & ~mask) | (SHUNT_BE16(shunt_load16(action->value)) & mask));
+  return bpf_skb_vlan_pop(skb) < 0 ? -1 : (int)bpf_skb_vlan_push(skb, tpid, tci);
+}
+
+/* Pads as XDP does, and counts what edits and padding have changed. False: it could not be done. */
+static __always_inline int finish(struct shunt_packet* packet, struct shunt_segments* segments, __u32 slot) {
+  struct __sk_buff* skb = packet->ctx;
+  __u32 len, tag;
+
+  tag = skb->vlan_present ? 4 : 0;
+  len = skb->len + tag;
+  if (len < SHUNT_MIN_FRAME) {
+    if (bpf_skb_change_tail(skb, SHUNT_MIN_FRAME - tag, 0) < 0) return 0;
+    len = SHUNT_MIN_FRAME;
+  }
+  if (len == packet->len) return 1;
+  segments->longest += len - packet->len;
+  count_change(slot, ((__s64)len - packet->len) * segments->count, 0);
+  return 1;
+}
+
+/* What a flow says that TC can run (SHUNT_FLOW_TC). */
+__noinline int shunt_execute_skb(struct __sk_buff* skb, __u32 slot, __u32 in_port, __u32 len) {
+  struct shunt_packet packet = {.ctx = skb, .in_port = in_port, .len = len, .stats = stats_of(in_port)};
+  struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
+  struct shunt_segments segments;
+  __u32 i;
+
+  if (!packet.stats || !flow || !segments_of(skb, len, &segments)) return TC_ACT_SHOT;
+  count(&packet, &segments, slot);
+  SHUNT_NO_UNROLL
+  for (i = 0; i < SHUNT_MAX_ACTIONS; i++) {
+    const struct shunt_action* action = &flow->actions[i];
+
+    if (action->type != SHUNT_ACT_OUTPUT && action->type != SHUNT_ACT_OUTPUT_GROUP) {
+      if (shunt_edit_tag(skb, action) < 0) break;
+      continue;
+    }
+    if (!finish(&packet, &segments, slot)) break;
+    if (action->type == SHUNT_ACT_OUTPUT) return send_to_port(&packet, &segments, slot, action->arg, skb->vlan_present);
+    if (shunt_flood(skb, action->arg) < 0) return drop_counted(&packet, &segments, slot, SHUNT_DROP_NO_OUTPUT_PORT);
+    return TC_ACT_SHOT; /* the copies are on their way */
+  }
+  return drop_counted(&packet, &segments, slot, SHUNT_DROP_BAD_ACTION);
 }
 
 static __always_inline int forward_by_key(struct shunt_packet* packet, const struct shunt_segments* segments,
@@ -177,10 +207,16 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, const str
   if (shunt_parse(packet->ctx, packet->ctx->len, packet->in_port, shunt_config.features, &packet->scratch->key,
                   &packet->scratch->headers) != SHUNT_DROP_NONE ||
       (packet->scratch->headers.flags & SHUNT_HEADERS_CUT))
-    return to_lane(packet, SHUNT_ORDER_BUCKETS);
+    return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
   hash_key(&packet->scratch->key);
   flow = lookup_megaflow(packet);
-  return flow ? execute_flow(packet, segments, flow, plain) : to_lane_in_order(packet, segments);
+  if (!flow) return to_lane_in_order(packet, segments);
+  if (!(flow->head.flags & SHUNT_FLOW_TC)) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
+  if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key))
+    return to_lane_in_order(packet, segments);
+  count_lookup(packet, 1);
+  if (plain->valid) microflow_remember(plain, flow, packet->in_port);
+  return shunt_execute_skb(packet->ctx, flow->head.slot, packet->in_port, packet->len);
 }
 
 SEC("tc")
@@ -195,10 +231,11 @@ int shunt_tc(struct __sk_buff* skb) {
   packet.len = skb->len + (skb->vlan_present ? 4 : 0);
   if ((shunt_config.features & SHUNT_FEATURE_CAPTURE) || packet.len > SHUNT_LONGEST_SKB ||
       !segments_of(skb, packet.len, &segments))
-    return to_lane(&packet, SHUNT_ORDER_BUCKETS);
+    return shunt_to_lane(skb, packet.in_port, SHUNT_ORDER_BUCKETS);
   output = lookup_microflow(&packet, &plain, &slot);
   if (output < 0) return forward_by_key(&packet, &segments, &plain);
   packet.stats->exact_hits++;
+  count(&packet, &segments, slot);
   return send_to_port(&packet, &segments, slot, (__u32)output, plain.tags);
 }
 

@@ -12,7 +12,7 @@
 enum shunt_action_type {
 	SHUNT_ACT_NONE,
 	SHUNT_ACT_OUTPUT,       /* arg: datapath port; userspace honours field == 1: also back out of the input port */
-	SHUNT_ACT_OUTPUT_GROUP, /* arg: output group (flood_groups); never back out of the ingress interface */
+	SHUNT_ACT_OUTPUT_GROUP, /* arg: output group (flood_groups), which the input port is no member of */
 	SHUNT_ACT_SET_FIELD,    /* field: enum shunt_field; value under mask */
 	SHUNT_ACT_PUSH_VLAN,    /* value[0..1]: TPID, value[2..3]: TCI (network order, the PRESENT bit ignored) */
 	SHUNT_ACT_POP_VLAN,     /* the outer tag; no tag: the frame stays as it is */

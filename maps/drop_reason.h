@@ -50,8 +50,7 @@
 	X(CHECKSUM, "checksum", "a local stack left a checksum that the kernel side cannot complete")      \
 	X(CONTROLLER, "controller", "a rule sends it to the controller")                                   \
 	X(PACKET, "packet", "rules look at what no flow key holds (its length, headers below a label)")    \
-	X(SAMPLE, "sample", "a rule's sample action picked it")                                            \
-	X(LANE_FLOOD, "lane-flood", "a flood of what came in by TC and had to be changed first")
+	X(SAMPLE, "sample", "a rule's sample action picked it")
 
 #define SHUNT_ENUM_DROP(name, text, help) SHUNT_DROP_##name,
 #define SHUNT_ENUM_UPCALL(name, text, help) SHUNT_UPCALL_##name,

@@ -13,7 +13,6 @@ enum {
 	SHUNT_PORT_HINTS = 1 << 1,       /* the exact-match level pays here (enough masks) */
 	SHUNT_PORT_EXACT = 1 << 2,       /* some flows are cached exactly: SHUNT_MASK_EXACT is asked last */
 	SHUNT_PORT_NO_FRAGS = 1 << 3,    /* its driver sends no frame of several buffers */
-	SHUNT_PORT_TC = 1 << 4,          /* its packets come in by TC, and by the lane what TC leaves to XDP */
 };
 
 /*
@@ -87,7 +86,7 @@ struct shunt_lane_header {
 	__u32 magic;   /* SHUNT_LANE_MAGIC */
 	__u16 in_port; /* datapath port */
 	__u8 tagged;
-	__u8 zero;
+	__u8 padding; /* bytes at the frame's end that are none of it: XDP has no room to pad it otherwise */
 	__u32 order; /* index in upcall_order that was counted; SHUNT_ORDER_BUCKETS: none was */
 };
 SHUNT_MAP_TYPE(struct shunt_lane_header, 12);

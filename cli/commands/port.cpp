@@ -158,10 +158,8 @@ void show_ports(const Json& ports) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& port : ports)
     rows.push_back({cell(port.at("bridge")), cell(port.at("name")), ofport_text(port), cell(port.at("kind")),
-                    cell(port.at("state")),
-                    mode_text(port),
-                    cell(port.at("queues")), cell(port.at("mtu")), vlan_text(port), cell(port.at("rx_packets")),
-                    cell(port.at("tx_packets")), cell(port.at("drops"))});
+                    cell(port.at("state")), mode_text(port), cell(port.at("queues")), cell(port.at("mtu")),
+                    vlan_text(port), cell(port.at("rx_packets")), cell(port.at("tx_packets")), cell(port.at("drops"))});
   show_table({"BRIDGE", "PORT", ">OFPORT", "KIND", "STATE", "MODE", ">QUEUES", ">MTU", "VLAN", ">RX", ">TX", ">DROPS"},
              rows);
 }
@@ -175,8 +173,8 @@ void show_port(const Json& port) {
   line("kind", cell(port.at("kind")));
   line("mac", cell(port.at("mac")));
   line("state", cell(port.at("state")));
-  line("mode", fmt::format("{} ({})", mode_text(port),
-                           port.at("mode_wanted") == "auto" ? "what suits it" : "as asked for"));
+  line("mode",
+       fmt::format("{} ({})", mode_text(port), port.at("mode_wanted") == "auto" ? "what suits it" : "as asked for"));
   line("queues", cell(port.at("queues")));
   line("mtu", cell(port.at("mtu")));
   line("output",

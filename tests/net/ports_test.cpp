@@ -412,7 +412,7 @@ TEST_SUITE("LOCAL ports") {
   TEST_CASE("LOCAL is an interface named as the bridge, and goes with it") {
     MacAddr mac;
     {
-      const PortDevice device = PortDevice::prepare_local("t", "br0");
+      const PortDevice device = PortDevice::prepare_local("t", "br0", PortMode::kNative);
       CHECK(device.kind() == DeviceKind::kLocal);
       CHECK(device.has_local_stack());
       CHECK(device.xdp_transmit());
@@ -426,18 +426,18 @@ TEST_SUITE("LOCAL ports") {
       CHECK_FALSE(feature("br0", "tx-vlan-hw-insert").active);
     }
     CHECK_FALSE(exists("br0"));
-    const PortDevice again = PortDevice::prepare_local("t", "br0");
+    const PortDevice again = PortDevice::prepare_local("t", "br0", PortMode::kNative);
     CHECK(link_of("br0").mac == mac);
-    const PortDevice another = PortDevice::prepare_local("t", "br1");
+    const PortDevice another = PortDevice::prepare_local("t", "br1", PortMode::kNative);
     CHECK(link_of("br1").mac != mac);
   }
 
   TEST_CASE("a name that is taken is refused, also by another instance's bridge") {
     VethPair pair{"br0", "v1"};
-    CHECK_THROWS_AS(static_cast<void>(PortDevice::prepare_local("t", "br0")), Error);
+    CHECK_THROWS_AS(static_cast<void>(PortDevice::prepare_local("t", "br0", PortMode::kNative)), Error);
     CHECK(exists("v1"));
-    const PortDevice device = PortDevice::prepare_local("t", "br1");
-    CHECK_THROWS_AS(static_cast<void>(PortDevice::prepare_local("u", "br1")), Error);
+    const PortDevice device = PortDevice::prepare_local("t", "br1", PortMode::kNative);
+    CHECK_THROWS_AS(static_cast<void>(PortDevice::prepare_local("u", "br1", PortMode::kNative)), Error);
     CHECK_THROWS_WITH_AS(static_cast<void>(PortDevice::prepare({"br1", std::nullopt, false})),
                          "'br1' cannot be a port: it is the LOCAL interface of a Shunt bridge (t/br1)", Error);
     CHECK_THROWS_AS(static_cast<void>(PortDevice::prepare({device.link().name, std::nullopt, false})), Error);
@@ -447,7 +447,7 @@ TEST_SUITE("LOCAL ports") {
     const pid_t killed = ::fork();
     REQUIRE(killed >= 0);
     if (killed == 0) {
-      const PortDevice device = PortDevice::prepare_local("t", "br0");
+      const PortDevice device = PortDevice::prepare_local("t", "br0", PortMode::kNative);
       ::_exit(0);  // no destructor runs, as under kill -9
     }
     int status = 0;
@@ -456,7 +456,7 @@ TEST_SUITE("LOCAL ports") {
     const Link left = link_of("br0");
     run("ip addr add 192.0.2.1/24 dev br0");
     {
-      const PortDevice device = PortDevice::prepare_local("t", "br0");
+      const PortDevice device = PortDevice::prepare_local("t", "br0", PortMode::kNative);
       CHECK(link_of("br0").index == left.index);
       CHECK(device.ifindex() == left.peer);
       run("ip addr show dev br0 | grep -q 192.0.2.1");

@@ -28,6 +28,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kSchema = "/usr/share/openvswitch/vswitch.ovsschema";
 constexpr auto kPatience = 20s;  // of every wait
+constexpr std::chrono::minutes kBulkPatience{10};  // for a batch, where each frame looks at thousands of masks
 // The daemon takes at most this many requests of a connection before it looks at its ports again.
 constexpr int kRequestsARound = 10;
 
@@ -344,7 +345,7 @@ void OpenVswitch::send_only(PortNo in_port, std::span<const Bytes> frames) {
     write_all(control_.get(), text);
     for (std::size_t i = 0; i < part.size(); ++i) reply();
     received += part.size();
-    for (const auto end = std::chrono::steady_clock::now() + kPatience; received_packets() != received;)
+    for (const auto end = std::chrono::steady_clock::now() + kBulkPatience; received_packets() != received;)
       if (std::chrono::steady_clock::now() > end) throw Error("Open vSwitch has not taken all frames");
   }
   settle();

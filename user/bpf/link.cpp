@@ -50,7 +50,8 @@ std::string free_pin_path(const std::string& directory, const std::string& name,
 
 }  // namespace
 
-PinnedLink::PinnedLink(int program_fd, Ifindex ifindex, const std::string& name, PortMode mode, const std::string& directory)
+PinnedLink::PinnedLink(int program_fd, Ifindex ifindex, const std::string& name, PortMode mode,
+                       const std::string& directory)
     : path_{free_pin_path(directory, name, ifindex)} {
   const int fd = create_link(program_fd, ifindex, mode);
   // The kernel says EINVAL of an interface that is not there, as of much else.
@@ -97,9 +98,9 @@ bool PinnedLink::runs(std::uint32_t program_id) const { return info().prog_id ==
 std::string explain_attach_error(int error, const std::string& name, PortMode mode, unsigned mtu,
                                  const AttachedProgram& other) {
   if (mode == PortMode::kTcx)
-    return fmt::format("interface '{}': attach the TC program: {}", name,
-                       error == ENODEV ? "no such interface in this network namespace"
-                                       : std::generic_category().message(error));
+    return fmt::format(
+        "interface '{}': attach the TC program: {}", name,
+        error == ENODEV ? "no such interface in this network namespace" : std::generic_category().message(error));
   const bool native = mode == PortMode::kNative;
   const bool refused = error == ERANGE || error == EINVAL || error == EOPNOTSUPP;
   const std::string what = fmt::format("interface '{}': ", name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A program on an interface, XDP or TC's (TCX, Linux 6.6), by a pinned BPF link: it stays when the daemon dies, and when
-// this object goes.
+// A program on an interface, XDP or TC's (TCX, Linux 6.6), by a pinned BPF link: it stays when the daemon dies, and
+// when this object goes.
 //
 // Threads: control. Interfaces are looked up in the thread's network namespace.
 #pragma once

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lane, joined to the datapath: what ports in mode tcx leave to XDP comes in at its exit, and what XDP does not know
-// goes up there, for whichever port, by the lane's AF_XDP sockets. Made with the first such port, and there as long as the
-// instance.
+// The lane, joined to the datapath: what ports in mode tcx leave to XDP comes in at its exit, and what XDP does not
+// know goes up there, for whichever port, by the lane's AF_XDP sockets. Made with the first such port, and there as
+// long as the instance.
 //
 // Threads: control.
 #pragma once

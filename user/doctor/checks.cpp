@@ -243,7 +243,9 @@ void check_mtus(const Facts& facts, Findings& findings) {
 
 void check_queues(const Facts& facts, Findings& findings) {
   each_port(facts, [&](const PortFacts& port) {
-    if (!port.receive_queues || port.state == "gone" || port.mode == PortMode::kTcx || *port.receive_queues <= port.queues) return;
+    if (!port.receive_queues || port.state == "gone" || port.mode == PortMode::kTcx ||
+        *port.receive_queues <= port.queues)
+      return;
     add(findings, Severity::kError, port.name,
         fmt::format("{} receive queues, and AF_XDP sockets on {} of them", *port.receive_queues, port.queues),
         "packets of the other queues that need userspace are dropped (upcall-no-socket)",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lane: a veth pair of an instance's own, on which TC hands to XDP what it leaves to it (bpf/lane.bpf.h). What goes in
-// at the entry comes out at the exit as a wire would have carried it, because the entry has no offloads: the kernel cuts
-// what is too long into segments (the exit's XDP program sees to that), completes checksums, and puts tags into frames.
+// The lane: a veth pair of an instance's own, on which TC hands to XDP what it leaves to it (bpf/lane.bpf.h). What goes
+// in at the entry comes out at the exit as a wire would have carried it, because the entry has no offloads: the kernel
+// cuts what is too long into segments (the exit's XDP program sees to that), completes checksums, and puts tags into
+// frames.
 //
 // Threads: control.
 #pragma once

@@ -151,7 +151,8 @@ void PortDevice::choose_queues(std::optional<unsigned> wanted) {
     throw Error("{} queues: a port has 1 to {}", *wanted, SHUNT_MAX_QUEUES);
   }
   if (mode_ == PortMode::kTcx) {
-    if (wanted) throw Error("'{}': queues are XDP's, and mode tcx has none: give --mode native, or no --queues", link_.name);
+    if (wanted)
+      throw Error("'{}': queues are XDP's, and mode tcx has none: give --mode native, or no --queues", link_.name);
     queues_ = 1;  // to send on
     return;
   }

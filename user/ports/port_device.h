@@ -43,10 +43,10 @@ enum class DeviceKind { kVeth, kPhysical, kTap, kLocal };
 
 struct DeviceRequest {
   std::string interface;
-  std::optional<unsigned> queues;  // receive queues at most; none: all, up to SHUNT_MAX_QUEUES
-  bool create_tap = false;         // makes a persistent TAP of that name; restore() removes it
+  std::optional<unsigned> queues;     // receive queues at most; none: all, up to SHUNT_MAX_QUEUES
+  bool create_tap = false;            // makes a persistent TAP of that name; restore() removes it
   PortMode mode = PortMode::kNative;  // that it will be attached in
-  Changes changed{};               // what an earlier daemon changed, and did not live to restore
+  Changes changed{};                  // what an earlier daemon changed, and did not live to restore
 };
 
 class PortDevice {
@@ -67,8 +67,9 @@ class PortDevice {
   PortDevice& operator=(const PortDevice&) = delete;
   ~PortDevice();  // restores
 
-  // What mode suits an interface when nobody asks for one: TC where the packets of a local stack come in, for which they
-  // stay as long as it made them; XDP elsewhere, and where a program at a veth's other end sends frames of its own.
+  // What mode suits an interface when nobody asks for one: TC where the packets of a local stack come in, for which
+  // they stay as long as it made them; XDP elsewhere, and where a program at a veth's other end sends frames of its
+  // own.
   [[nodiscard]] static PortMode suitable_mode(const std::string& interface);
 
   // As the kernel described it at the last prepare() or recheck(). Of LOCAL it is the switch's end.

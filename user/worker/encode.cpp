@@ -148,6 +148,16 @@ bool runs_in_kernel(const Edits& edits) {
   return true;
 }
 
+bool edits_tags(const shunt_action& action) {
+  return action.type == SHUNT_ACT_PUSH_VLAN || action.type == SHUNT_ACT_POP_VLAN ||
+         (action.type == SHUNT_ACT_SET_FIELD && action.field == SHUNT_FIELD_VLAN_TCI);
+}
+
+// To other ports than the one that the packet came in on.
+bool sends_away(const shunt_action& last) {
+  return last.type == SHUNT_ACT_OUTPUT_GROUP || (last.type == SHUNT_ACT_OUTPUT && last.field == 0);
+}
+
 Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, const shunt_action& last,
                GroupPorts group) {
   // Each meter counts the packet, once: those behind the last output too, and those of a clone apart.
@@ -161,6 +171,8 @@ Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, c
   if (std::any_of(edits.begin(), edits.end(), is_edit)) encoded.flags |= SHUNT_FLOW_EDITS;
   if (truncate != 0) encoded.actions.push_back(make_action(SHUNT_ACT_TRUNCATE, 0, truncate));
   encoded.actions.push_back(last);
+  if (std::all_of(encoded.actions.begin(), encoded.actions.end() - 1, edits_tags) && sends_away(last))
+    encoded.flags |= SHUNT_FLOW_TC;
   if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   encoded.group = std::move(group);
   if (encoded.actions.size() == 1 && last.type == SHUNT_ACT_OUTPUT && last.field == 0) {

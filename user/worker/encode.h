@@ -34,7 +34,7 @@ using GroupPorts = std::vector<DpPort>;  // of an output group: ascending, each 
 
 struct Encoded {
   std::vector<shunt_action> actions;  // 1..SHUNT_MAX_ACTIONS; an OUTPUT_GROUP's arg is the table's to fill in
-  std::uint8_t flags = 0;             // SHUNT_FLOW_SINGLE_OUTPUT, SHUNT_FLOW_EDITS
+  std::uint8_t flags = 0;             // SHUNT_FLOW_SINGLE_OUTPUT, SHUNT_FLOW_EDITS, SHUNT_FLOW_TC
   DpPort output;                      // SINGLE_OUTPUT
   GroupPorts group;                   // members where actions end in OUTPUT_GROUP
   bool in_kernel = true;              // false: one USERSPACE action, for `reason`

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ports in mode tcx against XDP: the same frames, under the same flows, once through the XDP program by a test run and
+// once over a veth through TC, and the lane where TC leaves them to XDP. Equal bytes come out, and equal counters.
+// SHUNT_SEED repeats a run, SHUNT_ROUNDS lengthens it.
+#include <doctest/doctest.h>
+#include <linux/bpf.h>
+
+#include <array>
+#include <bit>
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "bpf/datapath/mask.h"
+#include "tests/bpf/random_frames.h"
+#include "tests/bpf/switch_fixture.h"
+#include "tests/bpf/wire.h"
+#include "user/ports/lane_device.h"
+
+namespace shunt::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What a packet socket sends on an interface with an MTU of 1500.
+constexpr std::size_t kLongestFrame = 1514;
+
+// Port 1 is in mode tcx; 2 and 3 are where frames go.
+struct TcSwitch {
+  Switch sw{SHUNT_FEATURE_ALL, 1024};
+  LaneDevice lane{sw.instance, 1};
+  Wire in, out[2];
+
+  TcSwitch() : in{sw.peer(1)}, out{Wire{sw.peer(2)}, Wire{sw.peer(3)}} {
+    sw.datapath.require_tc();
+    sw.datapath.attach_lane(lane.exit().index, lane.exit().name);
+    sw.datapath.set_lane(lane.entry().index, lane.queues());
+    sw.datapath.detach(sw.ifindex(1));
+    sw.datapath.attach(sw.ifindex(1), sw.interface(1), PortMode::kTcx);
+    const Ifindex members[]{sw.ifindex(2), sw.ifindex(3)};
+    REQUIRE(sw.datapath.set_group(1, members) == 0);
+  }
+  ~TcSwitch() {
+    (void)sw.datapath.set_group(1, {});
+    sw.datapath.set_lane(Ifindex{0}, 0);
+    sw.datapath.detach(lane.exit().index);
+  }
+
+  struct Seen {
+    shunt_port_stats stats;
+    shunt_flow_counters flow;
+    shunt_flow_delta delta;
+  };
+  [[nodiscard]] Seen seen(std::uint32_t slot) const {
+    return {sw.datapath.port_stats(DpPort{1}), sw.counted(slot), sw.delta(slot)};
+  }
+  void forget_counts() {
+    for (auto& counters : sw.datapath.counters.span()) counters = shunt_flow_counters{};
+    for (auto& delta : sw.datapath.deltas.span()) delta = shunt_flow_delta{};
+    sw.datapath.reset_port_stats(DpPort{1});
+  }
+  // The lane's frames come a moment later.
+  void wait_for(std::uint64_t packets) const {
+    const auto end = std::chrono::steady_clock::now() + 5s;
+    while (sw.datapath.port_stats(DpPort{1}).rx_packets < packets && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(100us);
+  }
+};
+
+// Counters, as a failed check can show them: those that are not 0, by their place.
+template <typename Counters>
+std::string words_of(const Counters& counters) {
+  const auto words = std::bit_cast<std::array<std::uint64_t, sizeof(Counters) / 8>>(counters);
+  std::string text;
+  for (std::size_t i = 0; i < words.size(); ++i)
+    if (words[i] != 0) text += fmt::format("[{}] {} ", i, static_cast<std::int64_t>(words[i]));
+  return text;
+}
+
+std::string text_of(const Bytes& frame) {
+  std::string text;
+  for (const std::byte byte : frame) text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+  return text;
+}
+
+// At most two tags, and whole ones. The kernel drops a frame that ends within its outer tag before TC sees it, and
+// takes none off above half a tag; behind a third tag no flow is made without looking at the packet itself.
+bool has_sound_tags(const Bytes& frame) {
+  std::size_t at = 12;
+  for (unsigned tags = 0; at + 2 <= frame.size(); ++tags, at += 4) {
+    const unsigned type = std::to_integer<unsigned>(frame[at]) << 8 | std::to_integer<unsigned>(frame[at + 1]);
+    if (type != 0x8100 && type != 0x88a8) return tags == 0 || at + 4 <= frame.size();
+    if (tags == 2) return false;
+  }
+  return false;
+}
+
+// A list whose edits are of tags, which TC runs by itself.
+std::vector<shunt_action> random_tag_actions(Random& random) {
+  std::vector<shunt_action> actions;
+  for (std::size_t i = random() % 4; i > 0; --i) {
+    const std::uint8_t value[]{static_cast<std::uint8_t>(random()), static_cast<std::uint8_t>(random())};
+    const std::uint8_t mask[]{static_cast<std::uint8_t>(random() & 0xef), static_cast<std::uint8_t>(random())};
+    const auto kind = random() % 3;
+    if (kind == 0)
+      actions.push_back(push_vlan(random() % 2 ? 0x8100 : 0x88a8, static_cast<std::uint16_t>(random())));
+    else if (kind == 1)
+      actions.push_back(simple_action(SHUNT_ACT_POP_VLAN));
+    else
+      actions.push_back(set_field(SHUNT_FIELD_VLAN_TCI, value, mask));
+  }
+  actions.push_back(random() % 4 == 0 ? group_output(1) : output_to(2 + random() % 2));
+  return actions;
+}
+
+// Two packets of the frame each way; the second may be the exact-match cache's.
+void compare(TcSwitch& tc, const Bytes& frame, std::uint32_t slot, const std::vector<shunt_action>& actions,
+             std::uint32_t fields) {
+  constexpr int kPackets = 2;
+  tc.sw.use_microflows(1, fields);
+  Result expected;
+  for (int i = 0; i < kPackets; ++i) expected = tc.sw.run(frame);
+  const TcSwitch::Seen by_xdp = tc.seen(slot);
+  tc.forget_counts();
+  tc.sw.use_microflows(1, fields);
+  for (int i = 0; i < kPackets; ++i) {
+    tc.in.send(frame);
+    tc.wait_for(static_cast<std::uint64_t>(i) + 1);
+  }
+  const shunt_action& last = actions.back();
+  for (unsigned port = 2; port <= 3; ++port) {
+    const bool goes_there = expected.verdict == XDP_REDIRECT && (last.type == SHUNT_ACT_OUTPUT_GROUP ||
+                                                                 (last.type == SHUNT_ACT_OUTPUT && last.arg == port));
+    CAPTURE(port);
+    for (int i = 0; goes_there && i < kPackets; ++i) {
+      const auto got = tc.out[port - 2].receive(2s);
+      CHECK(text_of(got.value_or(Bytes{})) == text_of(expected.frame));
+    }
+    CHECK(!tc.out[port - 2].receive(0ms));
+  }
+  const TcSwitch::Seen by_tc = tc.seen(slot);
+  CHECK(words_of(by_tc.stats) == words_of(by_xdp.stats));
+  CHECK(words_of(by_tc.flow) == words_of(by_xdp.flow));
+  CHECK(words_of(by_tc.delta) == words_of(by_xdp.delta));
+}
+
+}  // namespace
+
+TEST_SUITE("tc") {
+  TEST_CASE(
+      "random frames end alike by TC and by XDP, under flows that TC runs and under those that it leaves to XDP") {
+    TcSwitch tc;
+    const auto seed = from_environment("SHUNT_SEED", std::random_device{}());
+    const auto rounds = from_environment("SHUNT_ROUNDS", 1500);
+    CAPTURE(seed);
+    Random random{seed};
+    for (std::uint64_t round = 0; round < rounds; ++round) {
+      CAPTURE(round);
+      const Bytes frame = random_frame(random);
+      const bool by_tags = random() % 3 != 0;
+      auto actions = by_tags ? random_tag_actions(random) : random_actions(random);
+      if (actions.empty()) actions.push_back(drop_for(SHUNT_DROP_RULE));
+      // How long a flood's frame may be each port decides, behind the program.
+      const std::size_t longest = actions.back().type == SHUNT_ACT_OUTPUT_GROUP ? kLongestFrame - 100 : kLongestFrame;
+      if (frame.size() > longest || !has_sound_tags(frame)) continue;
+      tc.sw.reset();
+      tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT;
+      const bool exact = random() % 2 == 0;
+      const auto slot = tc.sw.publish(tc.sw.whole_key(frame), exact ? exact_mask() : port_mask(), actions,
+                                      by_tags ? SHUNT_FLOW_TC : 0);
+      const auto fields =
+          static_cast<std::uint32_t>(random()) & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IPV4);
+      compare(tc, frame, slot, actions, random() % 2 ? fields : 0);
+    }
+  }
+}
+
+}  // namespace shunt::test
