@@ -232,6 +232,8 @@ struct shunt_scratch {
   struct shunt_flow_key key;
   struct shunt_headers headers;
   struct shunt_megaflow_key masked; /* the key under one mask, for `megaflows` */
+  __u32 lane_order; /* shunt_lane_header.order of the packet that came by the lane */
+  __u32 zero;
   /* What became of the packet, for captures: SHUNT_OUTCOME_*, and the reason, port or group. */
   __u32 outcome;
   __u32 outcome_arg;

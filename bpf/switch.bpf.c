@@ -72,21 +72,11 @@ static __always_inline int receive(struct shunt_packet* packet) {
 SEC("xdp.frags")
 int shunt_switch(struct xdp_md* ctx) {
   struct shunt_packet packet = {.ctx = ctx};
-
-  return find_port(&packet, ctx->ingress_ifindex) ? receive(&packet) : drop_stray();
-}
-
-/* What TC leaves to XDP comes in here, by the lane (lane.bpf.h). */
-SEC("xdp.frags")
-int shunt_lane(struct xdp_md* ctx) {
-  struct shunt_packet packet = {.ctx = ctx};
-  struct shunt_lane_header header;
   int verdict;
 
-  if (!leave_lane(ctx, &header) || !enter_port(&packet, header.in_port) || packet.port->ifindex == 0)
-    return drop_stray();
+  if (!find_port(&packet, ctx->ingress_ifindex) && !leave_lane(&packet)) return drop_stray();
   verdict = receive(&packet);
-  finish_lane(&header);
+  if (packet.port->flags & SHUNT_PORT_TC) finish_lane();
   return verdict;
 }
 

@@ -13,6 +13,7 @@ enum {
 	SHUNT_PORT_HINTS = 1 << 1,       /* the exact-match level pays here (enough masks) */
 	SHUNT_PORT_EXACT = 1 << 2,       /* some flows are cached exactly: SHUNT_MASK_EXACT is asked last */
 	SHUNT_PORT_NO_FRAGS = 1 << 3,    /* its driver sends no frame of several buffers */
+	SHUNT_PORT_TC = 1 << 4,          /* its packets come in by TC; XDP has from the lane what TC leaves to it */
 };
 
 /*

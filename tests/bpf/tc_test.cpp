@@ -33,7 +33,7 @@ struct TcSwitch {
 
   TcSwitch() : in{sw.peer(1)}, out{Wire{sw.peer(2)}, Wire{sw.peer(3)}} {
     sw.datapath.require_tc();
-    sw.datapath.attach_lane(lane.exit().index, lane.exit().name);
+    sw.datapath.attach(lane.exit().index, lane.exit().name, PortMode::kNative);
     sw.datapath.set_lane(lane.entry().index, lane.queues());
     sw.datapath.detach(sw.ifindex(1));
     sw.datapath.attach(sw.ifindex(1), sw.interface(1), PortMode::kTcx);
@@ -164,7 +164,7 @@ TEST_SUITE("tc") {
       const std::size_t longest = actions.back().type == SHUNT_ACT_OUTPUT_GROUP ? kLongestFrame - 100 : kLongestFrame;
       if (frame.size() > longest || !has_sound_tags(frame)) continue;
       tc.sw.reset();
-      tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT;
+      tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT | SHUNT_PORT_TC;
       const bool exact = random() % 2 == 0;
       const auto slot = tc.sw.publish(tc.sw.whole_key(frame), exact ? exact_mask() : port_mask(), actions,
                                       by_tags ? SHUNT_FLOW_TC : 0);

@@ -211,14 +211,7 @@ BpfMap<shunt_megaflow_key, shunt_megaflow> Datapath::megaflows() const {
 }
 
 void Datapath::attach(Ifindex ifindex, const std::string& name, PortMode mode) {
-  attach_program(mode == PortMode::kTcx ? Program::kTc : Program::kSwitch, ifindex, name, mode);
-}
-
-void Datapath::attach_lane(Ifindex ifindex, const std::string& name) {
-  attach_program(Program::kLane, ifindex, name, PortMode::kNative);
-}
-
-void Datapath::attach_program(Program program, Ifindex ifindex, const std::string& name, PortMode mode) {
+  const Program program = mode == PortMode::kTcx ? Program::kTc : Program::kSwitch;
   if (impl_->links.contains(ifindex)) throw Error("interface '{}': it has the program of this instance already", name);
   std::unique_ptr<PinnedLink> link;
   if (auto inherited = impl_->inherited_links.extract(ifindex); !inherited.empty()) {

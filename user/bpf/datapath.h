@@ -79,8 +79,7 @@ class Datapath {
   // is the same; else the program is swapped, atomically. attach() throws where the kernel refuses: the text names the
   // MTU that would work (ERANGE), or the mode (EOPNOTSUPP: --mode generic). kTcx: require_tc() before.
   void attach(Ifindex ifindex, const std::string& name, PortMode mode);
-  void attach_lane(Ifindex ifindex, const std::string& name);  // XDP's end of it
-  // The other end, to which TC sends; `queues` that XDP's end has. ifindex 0: there is no lane (any more).
+  // The lane's entry, to which TC sends; `queues` that its exit has, where the program is attached as at a port. ifindex 0: there is no lane (any more).
   void set_lane(Ifindex ifindex, unsigned queues);
   void detach(Ifindex ifindex) noexcept;                        // also when the interface is gone
   [[nodiscard]] static AttachedProgram query(Ifindex ifindex);  // id 0: none
@@ -117,7 +116,6 @@ class Datapath {
   [[nodiscard]] int program_fd(Program program = Program::kSwitch) const;
 
  private:
-  void attach_program(Program program, Ifindex ifindex, const std::string& name, PortMode mode);
   [[nodiscard]] bool take_over(PinnedLink& link, Program program, Ifindex ifindex, PortMode mode) const;
 
   struct Impl;

@@ -10,7 +10,9 @@
 #include <bit>
 #include <cstdarg>
 #include <cstdio>
+#include <future>
 #include <string_view>
+#include <utility>
 
 #include "maps/map_names.h"
 #include "switch.skel.h"
@@ -99,7 +101,6 @@ LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log
 
 SwitchObject::SwitchObject(const shunt_config& config) : object_{open_object()} {
   try {
-    bpf_program__set_autoload(object_->progs.shunt_lane, false);
     set_sizes(*object_, config);
     load(config);
   } catch (...) {
@@ -110,11 +111,14 @@ SwitchObject::SwitchObject(const shunt_config& config) : object_{open_object()} 
 
 SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject& maps_of, bool tc) : object_{open_object()} {
   try {
-    bpf_program__set_autoload(object_->progs.shunt_lane, tc);
     reuse_maps(object_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
+    // The verifier takes a good part of a second for each.
+    std::future<void> other;
+    if (tc) other = std::async(std::launch::async, [this, &config, &maps_of] { load_tc(config, maps_of); });
     load(config);
-    if (tc) load_tc(config);
+    if (tc) other.get();
   } catch (...) {
+    tc_bpf__destroy(tc_);
     switch_bpf__destroy(object_);
     throw;
   }
@@ -123,7 +127,6 @@ SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject& maps_
 SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps, UniqueFd program)
     : object_{open_object()}, adopted_{std::move(program)} {
   try {
-    bpf_program__set_autoload(object_->progs.shunt_lane, false);
     if (adopted_) bpf_program__set_autoload(object_->progs.shunt_switch, false);
     set_sizes(*object_, config);
     reuse_maps(object_->obj, [&maps](const char* name) {
@@ -144,16 +147,16 @@ void SwitchObject::load(const shunt_config& config) {
   if (const int error = switch_bpf__load(object_); error != 0) throw explain(-error, config, log);
 }
 
-void SwitchObject::load_tc(const shunt_config& config) {
+void SwitchObject::load_tc(const shunt_config& config, const SwitchObject& maps_of) {
   tc_ = tc_bpf__open();
   if (tc_ == nullptr) throw_errno(errno, "open the built-in TC program");
   try {
-    reuse_maps(tc_->obj, [this](const char* name) { return map_fd(name); });
+    reuse_maps(tc_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
     std::memcpy(const_cast<void*>(static_cast<const void*>(&tc_->rodata->shunt_config)), &config, sizeof config);
     CaptureLog log;
     if (const int error = tc_bpf__load(tc_); error != 0) throw explain(-error, config, log);
   } catch (...) {
-    tc_bpf__destroy(tc_);
+    tc_bpf__destroy(std::exchange(tc_, nullptr));
     throw;
   }
 }
@@ -184,14 +187,7 @@ SwitchObject::~SwitchObject() {
 }
 
 int SwitchObject::program_fd(Program program) const {
-  switch (program) {
-    case Program::kLane:
-      return bpf_program__fd(object_->progs.shunt_lane);
-    case Program::kTc:
-      return tc_ == nullptr ? -1 : bpf_program__fd(tc_->progs.shunt_tc);
-    case Program::kSwitch:
-      break;
-  }
+  if (program == Program::kTc) return tc_ == nullptr ? -1 : bpf_program__fd(tc_->progs.shunt_tc);
   return adopted_ ? adopted_.get() : bpf_program__fd(object_->progs.shunt_switch);
 }
 

@@ -42,7 +42,7 @@ class SwitchObject {
  public:
   // With maps of its own, for config.flow_limit flows; kSwitch only.
   explicit SwitchObject(const shunt_config& config);
-  // Shares the maps of an earlier copy, which must stay alive. `tc`: with kLane and kTc.
+  // Shares the maps of an earlier copy, which must stay alive. `tc`: with kTc.
   SwitchObject(const shunt_config& config, const SwitchObject& maps_of, bool tc);
   // Over maps that are there, all of them, for which differs_from() said nothing. With a `program`, which is of this
   // build and configuration, the kernel has none to verify.
@@ -67,7 +67,7 @@ class SwitchObject {
 
  private:
   void load(const shunt_config& config);
-  void load_tc(const shunt_config& config);
+  void load_tc(const shunt_config& config, const SwitchObject& maps_of);
 
   switch_bpf* object_;
   tc_bpf* tc_ = nullptr;

@@ -9,8 +9,8 @@
 
 namespace shunt {
 
-// By what they are attached to: ports by XDP, XDP's end of the lane, ports by TC.
-enum class Program { kSwitch, kLane, kTc };
+// By what they are attached to: ports and the lane's exit by XDP, ports by TC.
+enum class Program { kSwitch, kTc };
 
 // How a port's packets come in: by XDP, of the driver or generic; by TC (TCX, Linux 6.6), as socket buffers.
 enum class PortMode { kNative, kGeneric, kTcx };

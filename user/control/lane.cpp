@@ -32,7 +32,7 @@ Lane::Lane(const std::string& instance, Datapath& datapath, Umem& umem, WorkerPo
     : datapath_{with_tc(datapath)}, workers_{workers}, device_{instance, queue_count()} {
   open_sockets(umem, busy_poll);
   try {
-    datapath_.attach_lane(device_.exit().index, device_.exit().name);
+    datapath_.attach(device_.exit().index, device_.exit().name, PortMode::kNative);
     datapath_.set_lane(device_.entry().index, device_.queues());
   } catch (...) {
     workers_.remove_port(DpPort{SHUNT_LANE});

@@ -37,6 +37,7 @@ PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice dev
     // What comes in by TC has its checksum completed by the kernel, where anybody looks at it.
     const bool open_checksums = device_.has_local_stack() && mode_ != PortMode::kTcx;
     set_flag(entry, SHUNT_PORT_LOCAL_STACK, open_checksums);
+    set_flag(entry, SHUNT_PORT_TC, mode_ == PortMode::kTcx);
     entry.queue_count = static_cast<__u16>(device_.queues());
     entry.upcall_rate = context_.upcall_rate;
     entry.upcall_burst = context_.upcall_burst;
