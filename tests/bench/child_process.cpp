@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdlib>
@@ -23,6 +24,8 @@ namespace shunt::bench {
 namespace {
 
 using namespace std::chrono_literals;
+
+volatile std::sig_atomic_t asked_to_end = 0;
 
 [[noreturn]] void exec(const std::vector<std::string>& arguments) {
   std::vector<char*> pointers;
@@ -71,6 +74,20 @@ void bind_to_core(unsigned core) noexcept {
   CPU_ZERO(&cores);
   CPU_SET(core, &cores);
   pthread_setaffinity_np(pthread_self(), sizeof cores, &cores);
+}
+
+void end_in_order_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { asked_to_end = 1; };
+  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+}
+
+void pause_for(std::chrono::milliseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  for (auto now = end - time; now < end; now = std::chrono::steady_clock::now()) {
+    if (asked_to_end != 0) throw EndedBySignal{};
+    std::this_thread::sleep_for(std::min<std::chrono::steady_clock::duration>(end - now, 50ms));
+  }
 }
 
 std::string run(const std::vector<std::string>& arguments) {

@@ -21,6 +21,12 @@ constexpr unsigned kGeneratorCore = 0;
 [[nodiscard]] unsigned switch_core();
 void bind_to_core(unsigned core) noexcept;  // this thread
 
+// From now on SIGINT and SIGTERM end the benchmark in order: soon after one of them pause_for() throws EndedBySignal,
+// which only main() catches.
+struct EndedBySignal {};
+void end_in_order_on_signals();
+void pause_for(std::chrono::milliseconds time);
+
 // Runs a program to its end; throws Error with its output where it fails. Returns what it wrote.
 std::string run(const std::vector<std::string>& arguments);
 

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace shunt::bench {
 namespace {
 
@@ -29,15 +31,22 @@ class Shunt : public Contestant {
   void set_rules(const std::string& rules) override {
     daemon_.shunt({"flow", "del", bridge_});
     daemon_.add_rules(bridge_, rules);
+    daemon_.shunt({"cache", "flush"});
   }
   std::optional<std::uint64_t> misses() override { return stats().at("misses").get<std::uint64_t>(); }
   std::string cache_size() override {
     const nlohmann::json now = stats();
-    return fmt::format("{} flows, {} masks", now.at("flows").get<std::uint64_t>(),
-                       now.at("masks").get<std::uint64_t>());
+    const auto [exact, all] = hits(now);
+    return fmt::format("{} flows, {} masks; {:.1f} % of hits by exact match or hint",
+                       now.at("flows").get<std::uint64_t>(), now.at("masks").get<std::uint64_t>(),
+                       100.0 * static_cast<double>(exact - hits_before_.first) /
+                           static_cast<double>(std::max<std::uint64_t>(all - hits_before_.second, 1)));
   }
   void halt() override { daemon_.process().halt(); }
-  void resume() override { daemon_.process().resume(); }
+  void resume() override {
+    daemon_.process().resume();
+    hits_before_ = hits(stats());
+  }
   std::chrono::nanoseconds cpu_time() const override { return daemon_.process().cpu_time(); }
   std::string last_words() const override { return daemon_.process().last_words(); }
 
@@ -45,6 +54,13 @@ class Shunt : public Contestant {
   std::string bridge_;
   Daemon daemon_;
 
+  std::pair<std::uint64_t, std::uint64_t> hits_before_;  // when its turn began
+
+  // Those that the exact-match cache answered, and all.
+  static std::pair<std::uint64_t, std::uint64_t> hits(const nlohmann::json& stats) {
+    const auto exact = stats.at("exact_hits").get<std::uint64_t>();
+    return {exact, exact + stats.at("megaflow_hits").get<std::uint64_t>()};
+  }
   nlohmann::json stats() { return daemon_.shunt_json({"cache", "stats"}); }
 };
 

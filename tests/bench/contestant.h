@@ -24,7 +24,7 @@ inline constexpr auto kOneRule = "priority=1,in_port=1,actions=output:2\n";
 // The generator's frames go from the one to the other; switches are told both, so that none floods.
 inline constexpr auto kDestinationMac = "02:00:00:00:00:02";
 
-// Cached flows and misses that this cache is to hold.
+// As many flows as each may cache: of no contestant the default is to be what is measured.
 inline constexpr std::uint32_t kFlowLimit = 2'000'000;
 
 class Contestant {
@@ -37,7 +37,7 @@ class Contestant {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const Lane& lane() const { return lane_; }
 
-  // Forwards by these rules from now on. Those that have no rules forward all in any case.
+  // Forwards by these rules from now on, with empty caches. Those that have no rules forward all in any case.
   virtual void set_rules(const std::string& rules) = 0;
   // Packets that its caches could not answer, up to now; nullopt where it has none that fill with use.
   [[nodiscard]] virtual std::optional<std::uint64_t> misses() { return std::nullopt; }

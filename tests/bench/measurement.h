@@ -15,7 +15,7 @@ struct Spread {
 [[nodiscard]] Spread spread_of(std::vector<double> values);  // of one value at least
 
 struct Window {
-  std::chrono::milliseconds settle{150}, length{500};  // what is sent before counts, and what counts
+  std::chrono::milliseconds settle{100}, length{400};  // what is sent before counts, and what counts
 };
 
 // Rates in millions a second, CPU time in microseconds.

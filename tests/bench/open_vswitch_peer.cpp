@@ -70,6 +70,7 @@ class OpenVswitchPeer : public Contestant {
     std::ofstream{file("rules")} << rules;
     ofctl({"del-flows"});
     ofctl({"--bundle", "add-flows"}, {file("rules")});
+    appctl({"revalidator/purge"});
     appctl({"fdb/add", kBridge, lane().out, "0", kDestinationMac});
   }
 
