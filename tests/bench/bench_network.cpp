@@ -4,14 +4,11 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <pthread.h>
-#include <sched.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,8 +27,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr unsigned kGeneratorCore = 0;
-
 void write_setting(const std::string& path, const std::string& value) {
   std::ofstream file{path};
   file << value;
@@ -42,24 +37,6 @@ unsigned interface_number(const std::string& name) {
   if (number == 0) throw_errno(errno, "interface " + name);
   if (number >= BENCH_MAX_IFINDEX) throw Error("interface {}: number {} is above the sink's table", name, number);
   return number;
-}
-
-void bind_to_core(unsigned core) {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  CPU_SET(core, &cores);
-  pthread_setaffinity_np(pthread_self(), sizeof cores, &cores);
-}
-
-// A machine with one core runs all on it.
-unsigned daemon_core() { return std::thread::hardware_concurrency() > 1 ? 1 : 0; }
-
-[[noreturn]] void exec(const std::vector<std::string>& arguments) {
-  std::vector<char*> pointers;
-  for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
-  pointers.push_back(nullptr);
-  ::execvp(pointers[0], pointers.data());
-  _exit(127);
 }
 
 std::string program(const char* variable, const char* name) {
@@ -75,28 +52,6 @@ std::uint32_t step_over(std::uint32_t flows) {
 }
 
 }  // namespace
-
-std::string run(const std::vector<std::string>& arguments) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno(errno, "pipe");
-  UniqueFd reading{ends[0]}, writing{ends[1]};
-  const pid_t child = ::fork();
-  if (child < 0) throw_errno(errno, "fork");
-  if (child == 0) {
-    ::dup2(writing.get(), STDOUT_FILENO);
-    ::dup2(writing.get(), STDERR_FILENO);
-    exec(arguments);
-  }
-  writing.reset();
-  std::string output;
-  std::array<char, 4096> chunk{};
-  for (ssize_t got; (got = ::read(reading.get(), chunk.data(), chunk.size())) > 0;)
-    output.append(chunk.data(), static_cast<std::size_t>(got));
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) throw Error("failed: {}: {}", fmt::join(arguments, " "), output);
-  return output;
-}
 
 std::vector<Lane> make_lanes(unsigned count) {
   if (::unshare(CLONE_NEWNET) != 0) throw_errno(errno, "a network namespace of its own (root is needed)");
@@ -120,9 +75,11 @@ std::vector<Lane> make_lanes(unsigned count) {
   return lanes;
 }
 
-Traffic::Traffic(const std::vector<Lane>& lanes)
-    : programs_{traffic_bpf__open_and_load()}, cpus_{libbpf_num_possible_cpus()} {
-  if (programs_ == nullptr) throw_errno(errno, "benchmark programs: load");
+Traffic::Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit)
+    : programs_{traffic_bpf__open()}, sequence_limit_{sequence_limit}, cpus_{libbpf_num_possible_cpus()} {
+  if (programs_ == nullptr) throw_errno(errno, "benchmark programs: open");
+  bpf_map__set_max_entries(programs_->maps.sequence, std::max(sequence_limit, 1u));
+  if (const int error = traffic_bpf__load(programs_); error != 0) throw_errno(-error, "benchmark programs: load");
   constexpr std::array<std::uint8_t, 6> kTo{2, 0, 0, 0, 0, 2}, kFrom{2, 0, 0, 0, 0, 1};
   std::ranges::copy(kTo, programs_->bss->generator.eth_dst);
   std::ranges::copy(kFrom, programs_->bss->generator.eth_src);
@@ -142,46 +99,65 @@ Traffic::~Traffic() {
 }
 
 void Traffic::attach_redirect(const Lane& lane) {
-  const std::uint32_t slot = BENCH_TARGET_REDIRECT, out = lane.out_ifindex;
-  if (int error = bpf_map_update_elem(bpf_map__fd(programs_->maps.out_port), &slot, &out, BPF_ANY); error != 0)
-    throw_errno(-error, "baseline's DEVMAP");
-  const int ifindex = static_cast<int>(lane.in_ifindex);
-  const int error =
-      bpf_xdp_attach(ifindex, bpf_program__fd(programs_->progs.bench_redirect), XDP_FLAGS_DRV_MODE, nullptr);
-  if (error != 0) throw_errno(-error, "baseline: attach to " + lane.in);
-  attached_.push_back(ifindex);
+  attach_baseline(lane, BENCH_TARGET_REDIRECT, programs_->progs.bench_redirect);
 }
 
 void Traffic::attach_lookup(const Lane& lane) {
-  const std::uint32_t slot = BENCH_TARGET_LOOKUP, out = lane.out_ifindex;
+  attach_baseline(lane, BENCH_TARGET_LOOKUP, programs_->progs.bench_lookup);
+}
+
+void Traffic::attach_baseline(const Lane& lane, std::uint32_t slot, const bpf_program* forwarding) {
+  const std::uint32_t out = lane.out_ifindex;
   if (int error = bpf_map_update_elem(bpf_map__fd(programs_->maps.out_port), &slot, &out, BPF_ANY); error != 0)
     throw_errno(-error, "baseline's DEVMAP");
   const int ifindex = static_cast<int>(lane.in_ifindex);
-  const int error =
-      bpf_xdp_attach(ifindex, bpf_program__fd(programs_->progs.bench_lookup), XDP_FLAGS_DRV_MODE, nullptr);
+  const int error = bpf_xdp_attach(ifindex, bpf_program__fd(forwarding), XDP_FLAGS_DRV_MODE, nullptr);
   if (error != 0) throw_errno(-error, "baseline: attach to " + lane.in);
   attached_.push_back(ifindex);
 }
 
-void Traffic::fill_lookup_table(std::uint32_t flows) {
-  std::vector<five_tuple> keys(flows);
-  std::vector<std::uint64_t> values(flows, 0);
-  for (std::uint32_t flow = 0; flow < flows; flow++) {
-    five_tuple& key = keys[flow];
-    key = {};
-    key.source = htonl(0x0a010000u + BENCH_SOURCE(flow));
-    key.destination = htonl(0x0a020001u);
-    key.source_port = htons(BENCH_SOURCE_PORT(flow));
-    key.destination_port = htons(9);
-    key.protocol = IPPROTO_UDP;
-  }
-  std::uint32_t count = flows;
-  const int error =
-      bpf_map_update_batch(bpf_map__fd(programs_->maps.table), keys.data(), values.data(), &count, nullptr);
-  if (error != 0) throw_errno(-error, "baseline's table");
+void Traffic::fill_lookup_table(std::uint32_t flows) { fill_lookup_table(numbered_flows(flows)); }
+
+void Traffic::fill_lookup_table(std::span<const sequence_entry> flows) {
+  const int table = bpf_map__fd(programs_->maps.table);
+  auto count = static_cast<std::uint32_t>(table_keys_.size());
+  if (count != 0 && bpf_map_delete_batch(table, table_keys_.data(), &count, nullptr) != 0)
+    throw_errno(errno, "baseline's table: empty it");
+  table_keys_.clear();
+  for (const sequence_entry& flow : flows)
+    table_keys_.push_back(
+        {flow.source, flow.destination, flow.source_port, flow.destination_port, flow.protocol, {0, 0, 0}});
+  const std::vector<std::uint64_t> values(table_keys_.size(), 0);
+  count = static_cast<std::uint32_t>(table_keys_.size());
+  if (bpf_map_update_batch(table, table_keys_.data(), values.data(), &count, nullptr) != 0)
+    throw_errno(errno, "baseline's table");
+}
+
+void Traffic::set_sequence(std::span<const sequence_entry> entries) {
+  if (entries.size() > sequence_limit_) throw Error("a sequence of {} frames: too long", entries.size());
+  pause();
+  const int map = bpf_map__fd(programs_->maps.sequence);
+  const std::size_t size = sequence_limit_ * sizeof(sequence_entry);
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+  if (memory == MAP_FAILED) throw_errno(errno, "sequence");
+  std::ranges::copy(entries, static_cast<sequence_entry*>(memory));
+  ::munmap(memory, size);
+}
+
+void Traffic::set_frame_size(std::uint32_t size) {
+  pause();  // a test run has the size that it began with
+  frame_size_ = size - BENCH_FRAME_CHECK;
 }
 
 void Traffic::send_to(const Lane& lane, std::uint32_t flows, std::uint64_t rate) {
+  send(lane, {0, flows}, step_over(flows), false, rate);
+}
+
+void Traffic::send_sequence(const Lane& lane, SequencePart part, std::uint64_t rate) {
+  send(lane, part, 1, true, rate);
+}
+
+void Traffic::send(const Lane& lane, SequencePart part, std::uint32_t step, bool by_sequence, std::uint64_t rate) {
   volatile generator& settings = programs_->bss->generator;
   settings.ifindex = 0;
   std::this_thread::sleep_for(1ms);  // the frame that was just being made is out
@@ -189,15 +165,20 @@ void Traffic::send_to(const Lane& lane, std::uint32_t flows, std::uint64_t rate)
   settings.started = 0;
   settings.allowed = 0;
   settings.rate = rate;
-  settings.flows = flows;
-  settings.step = step_over(flows);
+  settings.flows = part.count;
+  settings.step = step;
   settings.next = 0;
+  settings.by_sequence = by_sequence;
+  settings.first = part.first;
+  settings.size = frame_size_;
   settings.ifindex = lane.generator_ifindex;
   if (!thread_.joinable()) {
     stop_ = false;
     thread_ = std::thread{[this] { generate(); }};
   }
 }
+
+void Traffic::stop_sending() { programs_->bss->generator.ifindex = 0; }
 
 void Traffic::pause() {
   if (!thread_.joinable()) return;
@@ -219,16 +200,19 @@ std::uint64_t Traffic::received(const Lane& lane) const {
   return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
 }
 
+std::chrono::nanoseconds Traffic::cpu_time() const { return cpu_time_of_thread(thread_number_); }
+
 // One test run for as long as possible, ended by a signal: taking a run's pages down sleeps for tens of milliseconds.
 void Traffic::generate() noexcept {
   bind_to_core(kGeneratorCore);
   struct sigaction action {};
   action.sa_handler = [](int) {};  // no SA_RESTART: the call returns
   sigaction(SIGUSR1, &action, nullptr);
-  std::array<std::uint8_t, 60> frame{};
+  thread_number_ = ::gettid();
+  const std::vector<std::uint8_t> frame(frame_size_, 0);
   while (!stop_) {
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_size_in = frame.size(), .repeat = 0x7fffffff,
-                .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = 64);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_size_in = static_cast<__u32>(frame.size()),
+                .repeat = 0x7fffffff, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = 64);
     if (bpf_prog_test_run_opts(bpf_program__fd(programs_->progs.bench_generate), &options) != 0 && errno != EINTR) {
       fmt::print(stderr, "generator: {}\n", std::strerror(errno));
       return;
@@ -237,41 +221,31 @@ void Traffic::generate() noexcept {
 }
 
 Daemon::Daemon(const std::vector<std::string>& options) : command_{program("SHUNT", "shunt")} {
-  std::string directory = "/tmp/shunt-bench-XXXXXX";
-  if (::mkdtemp(directory.data()) == nullptr) throw_errno(errno, "temporary directory");
-  directory_ = directory;
-  instance_ = fmt::format("bench{}", ::getpid());
-  std::vector<std::string> arguments{
-      program("SHUNTD", "shuntd"),   "--rundir",    directory_, "--instance", instance_, "--cores",
-      std::to_string(daemon_core()), "--log-level", "warn",     "--no-state"};
+  static int number = 0;
+  instance_ = fmt::format("bench{}-{}", ::getpid(), number++);
+  std::vector<std::string> arguments{program("SHUNTD", "shuntd"),
+                                     "--rundir",
+                                     directory_.path(),
+                                     "--instance",
+                                     instance_,
+                                     "--cores",
+                                     std::to_string(switch_core()),
+                                     "--log-level",
+                                     "warn",
+                                     "--no-state"};
   arguments.insert(arguments.end(), options.begin(), options.end());
-  pid_ = ::fork();
-  if (pid_ < 0) throw_errno(errno, "fork");
-  if (pid_ == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // a benchmark that is killed leaves no daemon behind
-    bind_to_core(daemon_core());         // all of its threads: "on one core" means the whole daemon
-    exec(arguments);
-  }
+  process_.emplace(arguments, directory_.path() + "/log");
   wait_until_ready();
 }
 
-Daemon::~Daemon() {
-  ::kill(pid_, SIGTERM);
-  for (int i = 0; i < 100 && ::waitpid(pid_, nullptr, WNOHANG) == 0; i++) {
-    if (i == 99) ::kill(pid_, SIGKILL);
-    std::this_thread::sleep_for(100ms);
-  }
-  run({"rm", "-rf", directory_});
-}
-
 std::string Daemon::shunt(const std::vector<std::string>& arguments) const {
-  std::vector<std::string> all{command_, "--rundir", directory_, "--instance", instance_};
+  std::vector<std::string> all{command_, "--rundir", directory_.path(), "--instance", instance_};
   all.insert(all.end(), arguments.begin(), arguments.end());
   return run(all);
 }
 
 void Daemon::add_rules(const std::string& bridge, const std::string& rules) const {
-  const std::string path = directory_ + "/rules";
+  const std::string path = directory_.path() + "/rules";
   std::ofstream{path} << rules;
   shunt({"flow", "add", bridge, "--file", path});
 }
@@ -281,9 +255,9 @@ nlohmann::json Daemon::shunt_json(std::vector<std::string> arguments) const {
   return nlohmann::json::parse(shunt(arguments));
 }
 
-void Daemon::wait_until_ready() const {
+void Daemon::wait_until_ready() {
   for (int i = 0; i < 200; i++) {
-    if (::waitpid(pid_, nullptr, WNOHANG) != 0) throw Error("shuntd ended at start");
+    if (!process_->alive()) throw Error("shuntd ended at start: {}", process_->last_words());
     try {
       shunt({"bridge", "list"});
       return;

@@ -13,19 +13,19 @@
 #include <chrono>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "tests/bench/traffic.h"
-#include "user/base/unique_fd.h"
+#include "tests/bench/child_process.h"
+#include "tests/bench/flow_mix.h"
 
+struct bpf_program;
 struct traffic_bpf;
 
 namespace shunt::bench {
-
-// Runs a program to its end; throws Error with its output where it fails. Returns its standard output.
-std::string run(const std::vector<std::string>& arguments);
 
 // One way from the generator to the sink.
 struct Lane {
@@ -39,7 +39,8 @@ std::vector<Lane> make_lanes(unsigned count);
 // The programs of traffic.bpf.c, loaded; the sinks attached.
 class Traffic {
  public:
-  explicit Traffic(const std::vector<Lane>& lanes);
+  // A sequence, where one is wanted, has at most so many frames.
+  explicit Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit = 0);
   ~Traffic();
   Traffic(const Traffic&) = delete;
   Traffic& operator=(const Traffic&) = delete;
@@ -47,20 +48,32 @@ class Traffic {
   void attach_redirect(const Lane& lane);  // baseline A
   void attach_lookup(const Lane& lane);    // baseline B
   void fill_lookup_table(std::uint32_t flows);
+  void fill_lookup_table(std::span<const sequence_entry> flows);
+  void set_sequence(std::span<const sequence_entry> entries);
+  void set_frame_size(std::uint32_t size);  // with the FCS, so at least 64
 
   // Sends to a lane from now on: `flows` different 5-tuples in turn, at most `rate` a second (0: as fast as it goes).
   void send_to(const Lane& lane, std::uint32_t flows, std::uint64_t rate = 0);
-  void pause();  // the generator's thread ends; send_to() starts it again
+  // Likewise, what a part of the sequence says, over and over.
+  void send_sequence(const Lane& lane, SequencePart part, std::uint64_t rate = 0);
+  void stop_sending();  // the generator idles on its core
+  void pause();         // the generator's thread ends; send_to() starts it again
   [[nodiscard]] std::uint64_t sent() const;
   [[nodiscard]] std::uint64_t received(const Lane& lane) const;
+  [[nodiscard]] std::chrono::nanoseconds cpu_time() const;  // of the generator's thread, and what runs within it
 
  private:
+  void attach_baseline(const Lane& lane, std::uint32_t slot, const bpf_program* forwarding);
+  void send(const Lane& lane, SequencePart part, std::uint32_t step, bool by_sequence, std::uint64_t rate);
   void generate() noexcept;  // the thread
 
   traffic_bpf* programs_;
+  std::uint32_t sequence_limit_, frame_size_ = BENCH_MIN_FRAME;
+  std::vector<five_tuple> table_keys_;
   std::vector<int> attached_;  // interfaces
   std::thread thread_;
   std::atomic<bool> stop_{false};
+  std::atomic<pid_t> thread_number_{0};
   int cpus_;
 };
 
@@ -68,19 +81,21 @@ class Traffic {
 class Daemon {
  public:
   explicit Daemon(const std::vector<std::string>& options);
-  ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
   std::string shunt(const std::vector<std::string>& arguments) const;
   void add_rules(const std::string& bridge, const std::string& rules) const;
   [[nodiscard]] nlohmann::json shunt_json(std::vector<std::string> arguments) const;
+  [[nodiscard]] ChildProcess& process() { return *process_; }
+  [[nodiscard]] const ChildProcess& process() const { return *process_; }
 
  private:
-  void wait_until_ready() const;
+  void wait_until_ready();
 
-  std::string directory_, instance_, command_;
-  pid_t pid_ = -1;
+  TemporaryDirectory directory_;
+  std::string instance_, command_;
+  std::optional<ChildProcess> process_;
 };
 
 }  // namespace shunt::bench

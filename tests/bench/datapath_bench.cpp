@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tests/bench/bench_network.h"
+#include "tests/bench/measurement.h"
 #include "user/base/error.h"
 
 namespace shunt::bench {
@@ -64,15 +65,6 @@ std::uint64_t warm_up(Traffic& traffic, const Daemon& daemon, const Subject& sub
     misses_before = misses;
   }
   throw Error("{}: {} flows were not cached after 120 s", subject.name, flows);
-}
-
-struct Spread {
-  double min, median, max;
-};
-
-Spread spread_of(std::vector<double> values) {
-  std::ranges::sort(values);
-  return {values.front(), values[values.size() / 2], values.back()};
 }
 
 // Of the hits since this was made, those that the exact-match cache answered.
@@ -155,8 +147,8 @@ void measure_setups(Traffic& traffic, const Daemon& daemon, const Subject& subje
 // A bridge over a lane. MACs are static: no flood, no ageing.
 void make_bridge(const Daemon& daemon, const std::string& name, const Lane& lane) {
   daemon.shunt({"bridge", "add", name});
-  daemon.shunt({"port", "attach", name, lane.in});
-  daemon.shunt({"port", "attach", name, lane.out});
+  daemon.shunt({"port", "attach", name, lane.in, "--mode", "native"});
+  daemon.shunt({"port", "attach", name, lane.out, "--mode", "native"});
   daemon.shunt({"fdb", "add", name, "02:00:00:00:00:02", lane.out});
   daemon.shunt({"fdb", "add", name, "02:00:00:00:00:01", lane.in});
 }

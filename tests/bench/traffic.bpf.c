@@ -41,6 +41,14 @@ struct {
   __type(value, __u64);
 } table SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1); /* as many as the runner asks for */
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct sequence_entry);
+} sequence SEC(".maps");
+
 struct frame {
   __u8 eth_dst[6];
   __u8 eth_src[6];
@@ -50,7 +58,17 @@ struct frame {
   __u8 ttl, protocol;
   __be16 checksum;
   __be16 source[2], destination[2]; /* addresses, in halves */
-  __be16 source_port, destination_port, udp_length, udp_checksum;
+  __be16 source_port, destination_port;
+  union {
+    struct {
+      __be16 udp_length, udp_checksum;
+    };
+    struct {
+      __be16 tcp_sequence[2], tcp_acknowledged[2];
+      __u8 tcp_offset, tcp_flags;
+      __be16 tcp_window, tcp_checksum, tcp_urgent;
+    };
+  };
 } __attribute__((packed, aligned(2)));
 
 static __always_inline struct frame* frame_of(struct xdp_md* ctx) {
@@ -69,40 +87,68 @@ static __always_inline int may_send(void) {
   return generator.sent < generator.allowed;
 }
 
+/* The frame that is next; 0 where there is none. */
+static __always_inline int next_frame(struct sequence_entry* next) {
+  __u32 number = generator.next;
+  generator.next =
+      number + generator.step >= generator.flows ? number + generator.step - generator.flows : number + generator.step;
+  if (generator.by_sequence) {
+    number += generator.first;
+    struct sequence_entry* entry = bpf_map_lookup_elem(&sequence, &number);
+    if (entry) *next = *entry;
+    return entry != 0;
+  }
+  next->source = bpf_htonl(0x0a010000u + BENCH_SOURCE(number));
+  next->destination = bpf_htonl(0x0a020001u);
+  next->source_port = bpf_htons(BENCH_SOURCE_PORT(number));
+  next->destination_port = bpf_htons(9);
+  next->protocol = 17;
+  next->source_mac = BENCH_SOURCE_MAC(number);
+  return 1;
+}
+
+static __always_inline __u32 halves(__be32 address) { return (address & 0xffff) + (address >> 16); }
+
 SEC("xdp") int bench_generate(struct xdp_md* ctx) {
   struct frame* frame = frame_of(ctx);
   __u32 out = generator.ifindex;
-  if (!frame || out == 0 || !may_send()) return XDP_DROP;
-
-  __u32 flow = generator.next;
-  generator.next = flow + generator.step >= generator.flows ? flow + generator.step - generator.flows
-                                                            : flow + generator.step;
+  struct sequence_entry next = {};
+  if (!frame || out == 0 || !may_send() || !next_frame(&next)) return XDP_DROP;
   generator.sent++;
 
+  __u16 length = (__u16)(generator.size - 14);
   __builtin_memcpy(frame->eth_dst, (const void*)generator.eth_dst, 6);
   __builtin_memcpy(frame->eth_src, (const void*)generator.eth_src, 6);
-  frame->eth_src[5] = BENCH_SOURCE_MAC(flow);
+  frame->eth_src[5] = next.source_mac;
   frame->eth_type = bpf_htons(0x0800);
-  __u16 source = BENCH_SOURCE(flow);
-  __u32 sum = 0x4500 + 46 + 0x4000 + 0x4011 + 0x0a01 + source + 0x0a02 + 1; /* all constants but `source` */
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
   frame->version_ihl = 0x45;
   frame->tos = 0;
-  frame->length = bpf_htons(46);
-  frame->id = 0;
+  frame->length = bpf_htons(length);
+  frame->id = bpf_htons(BENCH_IP_ID);
   frame->fragment = bpf_htons(0x4000);
   frame->ttl = 64;
-  frame->protocol = 17;
-  frame->checksum = bpf_htons((__u16)~sum);
-  frame->source[0] = bpf_htons(0x0a01);
-  frame->source[1] = bpf_htons(source);
-  frame->destination[0] = bpf_htons(0x0a02);
-  frame->destination[1] = bpf_htons(1);
-  frame->source_port = bpf_htons(BENCH_SOURCE_PORT(flow));
-  frame->destination_port = bpf_htons(9);
-  frame->udp_length = bpf_htons(26);
-  frame->udp_checksum = 0;
+  frame->protocol = next.protocol;
+  __builtin_memcpy(frame->source, &next.source, 4);
+  __builtin_memcpy(frame->destination, &next.destination, 4);
+  /* The sum of 16-bit words is the same in either byte order, but for its own. */
+  __u32 sum = bpf_htons(0x4500) + bpf_htons(length) + bpf_htons(BENCH_IP_ID) + bpf_htons(0x4000) +
+              bpf_htons((__u16)(0x4000 + next.protocol)) + halves(next.source) + halves(next.destination);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  frame->checksum = (__be16)~sum;
+  frame->source_port = next.source_port;
+  frame->destination_port = next.destination_port;
+  if (next.protocol == 6) {
+    frame->tcp_sequence[0] = frame->tcp_sequence[1] = 0;
+    frame->tcp_acknowledged[0] = frame->tcp_acknowledged[1] = 0;
+    frame->tcp_offset = 0x50;
+    frame->tcp_flags = 0x10; /* ACK */
+    frame->tcp_window = 0xffff;
+    frame->tcp_checksum = frame->tcp_urgent = 0;
+  } else {
+    frame->udp_length = bpf_htons((__u16)(length - 20));
+    frame->udp_checksum = 0;
+  }
   return bpf_redirect(out, 0);
 }
 
@@ -110,8 +156,7 @@ SEC("xdp") int bench_sink(struct xdp_md* ctx) {
   __u32 ifindex = ctx->ingress_ifindex;
   __u64* count = bpf_map_lookup_elem(&received, &ifindex);
   struct frame* frame = frame_of(ctx);
-  /* Only the generator's own frames count: destination port 9 (discard). */
-  if (count && frame && frame->destination_port == bpf_htons(9)) (*count)++;
+  if (count && frame && frame->id == bpf_htons(BENCH_IP_ID)) (*count)++;
   return XDP_DROP;
 }
 

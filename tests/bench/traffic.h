@@ -10,6 +10,9 @@
 
 #define BENCH_MAX_IFINDEX 256   /* the namespace is fresh, so its interface numbers are small */
 #define BENCH_MAX_FLOWS 1100000 /* of the baseline's table */
+#define BENCH_IP_ID 0x5348      /* tells the generator's frames from others */
+#define BENCH_FRAME_CHECK 4     /* octets of the FCS: a "64-byte frame" has 60 in memory */
+#define BENCH_MIN_FRAME 60
 
 enum { BENCH_TARGET_REDIRECT, BENCH_TARGET_LOOKUP, BENCH_TARGETS };
 
@@ -30,9 +33,13 @@ struct generator {
   __u64 started; /* when this rate began: ns, set by the generator; the runner zeroes it with `sent` */
   __u64 allowed;
   __u32 ifindex; /* where frames go; 0: nowhere, the generator idles */
-  __u32 flows;   /* so many different 5-tuples, each as often as the others */
+  __u32 flows;   /* so many different 5-tuples, each as often as the others; or entries of the sequence */
   __u32 step;    /* from one to the next, modulo their number, with which it has no divisor in common */
   __u32 next;
+  __u32 by_sequence; /* frames are those of the sequence, one entry after another; 0: those of the flow numbers */
+  __u32 first;       /* where in the sequence */
+  __u32 size;        /* of a frame, without FCS */
+  __u32 zero;
   __u8 eth_dst[6];
   __u8 eth_src[6];
 };
@@ -41,6 +48,15 @@ struct five_tuple {
   __be32 source, destination;
   __be16 source_port, destination_port;
   __u8 protocol, zero[3];
+};
+
+/* A frame of the sequence: what a runner made beforehand, in the order in which it is sent. */
+struct sequence_entry {
+  __be32 source, destination;
+  __be16 source_port, destination_port;
+  __u8 protocol;   /* TCP or UDP */
+  __u8 source_mac; /* its last octet */
+  __u16 zero;
 };
 
 #endif
