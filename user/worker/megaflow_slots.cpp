@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "user/worker/megaflow_table_impl.h"
+#include "user/worker/plain_fields.h"
 
 namespace shunt {
 namespace {
@@ -66,6 +67,10 @@ std::uint32_t MegaflowTable::Impl::find(const FlowKey& key, std::uint16_t mask, 
   return kNoSlot;
 }
 
+std::uint16_t MegaflowTable::Impl::fields_of(const Flow& flow) const {
+  return flow.mask == SHUNT_MASK_EXACT ? plain_fields(flow.translation->mask) : masks.fields(flow.mask);
+}
+
 std::uint32_t MegaflowTable::Impl::take_slot() {
   if (free.empty()) {
     flows.emplace_back();
@@ -87,7 +92,7 @@ void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, con
   fresh.head.output = static_cast<__u16>(verdict.encoded.output.value);
   fresh.head.action_count = static_cast<__u8>(verdict.encoded.actions.size());
   fresh.head.flags = static_cast<__u8>(verdict.encoded.flags | (is_young ? SHUNT_FLOW_YOUNG : 0));
-  fresh.head.fields = masks.fields(flow.mask);
+  fresh.head.fields = fields_of(flow);
   shunt_pack_key(&key, &masks.layout(flow.mask), fresh.key);
   std::copy(verdict.encoded.actions.begin(), verdict.encoded.actions.end(), fresh.actions);
   element = fresh;
@@ -223,6 +228,11 @@ void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation
   Flow& flow = flows[slot];
   collect(slot);  // what was counted so far is the old rules'
   const TranslationRef before = std::exchange(flow.translation, std::move(translation));
+  if (const std::uint16_t fields = fields_of(flow); fields != maps.flows[slot].head.fields) {
+    store(maps.flows[slot].head.fields, fields);
+    ports.keep_fields(DpPort{flow.port}, fields);
+    ports.forget_microflows(DpPort{flow.port});
+  }
   if (same_dependencies(before->fdb_dependencies, flow.translation->fdb_dependencies)) return;
   link_dependencies(slot);  // under a new birth: what the older one is entered for counts as dead from here on
   unlink_dependencies(*before);

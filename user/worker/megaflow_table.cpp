@@ -65,7 +65,7 @@ MegaflowTable::Publish MegaflowTable::publish(const FlowKey& key, TranslationRef
   flow.young = true;
   flow.state = Flow::State::kLive;
   ++t.live;
-  t.ports.add_flow(port, *mask, t.masks.fields(*mask));
+  t.ports.add_flow(port, *mask, t.fields_of(flow));
   t.link_dependencies(slot);
   t.chain(slot);
   t.write_slot(slot, key, verdict, true);

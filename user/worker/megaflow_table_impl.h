@@ -47,6 +47,10 @@ struct MegaflowTable::Impl {
   bool has_features(const FlowMask& mask, const Encoded& encoded);
   std::uint32_t find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const;
 
+  // What a packet must have alike with the flow's for the exact-match cache to answer it (SHUNT_PLAIN_*): what the mask
+  // looks at; of flows that are cached exactly for want of room what their translation looked at, which is all that matters.
+  [[nodiscard]] std::uint16_t fields_of(const Flow& flow) const;
+
   std::uint32_t take_slot();
   void write_slot(std::uint32_t slot, const FlowKey& key, const Verdict& verdict, bool young);
   int write_megaflow(std::uint32_t slot);

@@ -7,7 +7,6 @@
 namespace shunt {
 namespace {
 
-
 template <typename T>
 void store(T& at, T value) noexcept {
   std::atomic_ref<T>{at}.store(value, std::memory_order_release);
@@ -18,7 +17,7 @@ void store(T& at, T value) noexcept {
 void PortMasks::add_port(DpPort port) {
   List& list = lists_[port.value];
   list.exists = true;
-  list.exact_flows = 0;
+  list.exact_flows = list.exact_fields = 0;
   list.masks.clear();
   list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
   list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> SHUNT_MICROFLOWS_SHIFT);
@@ -90,6 +89,7 @@ void PortMasks::add_flow(DpPort port, std::uint16_t mask, std::uint16_t fields) 
   List& list = lists_[port.value];
   if (mask == SHUNT_MASK_EXACT) {
     if (list.exact_flows++ == 0) set_flags(port);
+    keep_fields(port, fields);
     return;
   }
   for (Listed& listed : list.masks) {
@@ -105,13 +105,22 @@ void PortMasks::add_flow(DpPort port, std::uint16_t mask, std::uint16_t fields) 
 void PortMasks::remove_flow(DpPort port, std::uint16_t mask) {
   List& list = lists_[port.value];
   if (mask == SHUNT_MASK_EXACT) {
-    if (--list.exact_flows == 0) set_flags(port);
+    if (--list.exact_flows != 0) return;
+    list.exact_fields = 0;
+    publish(port);
     return;
   }
   const auto listed =
       std::find_if(list.masks.begin(), list.masks.end(), [&](const Listed& entry) { return entry.mask == mask; });
   if (listed == list.masks.end() || --listed->flows > 0) return;
   list.masks.erase(listed);
+  publish(port);
+}
+
+void PortMasks::keep_fields(DpPort port, std::uint16_t fields) {
+  std::uint16_t& kept = lists_[port.value].exact_fields;
+  if ((fields & SHUNT_PLAIN_OTHER) != 0 || (fields & ~kept) == 0) return;
+  kept = static_cast<std::uint16_t>(kept | fields);
   publish(port);
 }
 
@@ -144,7 +153,7 @@ void PortMasks::publish(DpPort port) {
   store(element.mask_count, static_cast<__u16>(masks.size()));
   set_flags(port);
   // What flows look at that the exact-match cache can keep: a key that holds less than one of them is never given to it.
-  list.fields = SHUNT_PLAIN_ON;
+  list.fields = std::uint64_t{SHUNT_PLAIN_ON} | list.exact_fields;
   for (const Listed& listed : masks)
     if ((listed.fields & SHUNT_PLAIN_OTHER) == 0) list.fields |= listed.fields;
   forget_microflows(port);

@@ -40,10 +40,11 @@ class PortMasks {
   [[nodiscard]] bool listed(DpPort port, std::uint16_t mask) const;
   [[nodiscard]] std::uint32_t flow_count(DpPort port) const;
   [[nodiscard]] bool has_room(DpPort port) const { return lists_[port.value].masks.size() < SHUNT_PORT_MASKS; }
-  // Flows by mask (SHUNT_MASK_EXACT: exact ones). The first one lists the mask, the last one takes it off. `fields`:
-  // plain_fields() of the mask.
+  // Flows by mask (SHUNT_MASK_EXACT: exact ones). The first one lists the mask, the last one takes it off. `fields`: what
+  // the exact-match cache's keys have to hold for it to answer the flow's packets.
   void add_flow(DpPort port, std::uint16_t mask, std::uint16_t fields);
   void remove_flow(DpPort port, std::uint16_t mask);
+  void keep_fields(DpPort port, std::uint16_t fields);  // likewise, of a flow that is cached exactly
 
   // A flow of the port goes, or gets other actions: what the kernel's exact-match cache holds for the port is void.
   void forget_microflows(DpPort port);
@@ -68,6 +69,7 @@ class PortMasks {
     bool exists = false;
     std::uint32_t generation = 0;
     std::uint32_t exact_flows = 0;
+    std::uint16_t exact_fields = 0;  // that any of them has needed
     std::uint64_t microflows = 0;  // in shunt_port.microflows: the number, and what flows look at
     std::uint64_t fields = SHUNT_PLAIN_ON;
     std::vector<Listed> masks;

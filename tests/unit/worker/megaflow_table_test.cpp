@@ -166,6 +166,43 @@ TEST_SUITE("megaflow table") {
     }
   }
 
+  TEST_CASE("the exact-match cache answers an exact flow's packets by what its translation looked at") {
+    Fixture f;
+    const auto fields = [&] { return f.maps.flows[f.table.find(key_of(0x8000))].head.fields; };
+    const auto of_port = [&] { return SHUNT_MICROFLOWS_FIELDS(f.maps.ports[1].microflows); };
+    for (unsigned i = 0; i < SHUNT_PORT_MASKS; ++i) {
+      FlowMask mask = mask_of(0);
+      mask.eth_dst[0] = static_cast<std::uint8_t>(i + 1);
+      REQUIRE(f.publish(key_of(0), mask, {output_to(2)}) == Publish::kPublished);
+    }
+    CHECK(of_port() == (SHUNT_PLAIN_ON | SHUNT_PLAIN_DST));
+    REQUIRE(f.publish(key_of(0x8000), mask_of(0x8000), {output_to(3)}) == Publish::kPublished);
+    CHECK(f.maps.flows[f.table.find(key_of(0x8000))].head.mask == SHUNT_MASK_EXACT);
+    CHECK(fields() == SHUNT_PLAIN_PORTS);
+    CHECK(of_port() == (SHUNT_PLAIN_ON | SHUNT_PLAIN_DST | SHUNT_PLAIN_PORTS));
+
+    const auto number = f.maps.ports[1].microflows;
+    SUBCASE("the same actions because of another field: the cache is told, and what it held is void") {
+      FlowMask mask = mask_of(0);
+      mask.nw_proto = 0xff;
+      REQUIRE(f.publish(key_of(0x8000), mask, {output_to(3)}) == Publish::kExists);
+      CHECK(fields() == SHUNT_PLAIN_PROTO);
+      CHECK((of_port() & SHUNT_PLAIN_PROTO) != 0);
+      CHECK(f.maps.ports[1].microflows != number);
+    }
+    SUBCASE("... of a field that no key of the cache holds: it answers such packets no more") {
+      FlowMask mask = mask_of(0x8000);
+      mask.nw_ttl = 0xff;
+      REQUIRE(f.publish(key_of(0x8000), mask, {output_to(3)}) == Publish::kExists);
+      CHECK((fields() & SHUNT_PLAIN_OTHER) != 0);
+      CHECK(f.maps.ports[1].microflows != number);
+    }
+    SUBCASE("with the last exact flow its fields go") {
+      f.table.retire(f.table.find(key_of(0x8000)));
+      CHECK(of_port() == (SHUNT_PLAIN_ON | SHUNT_PLAIN_DST));
+    }
+  }
+
   TEST_CASE("a mask leaves the list with its last flow, and its number is given away after a grace period") {
     Fixture f;
     f.publish(key_of(80), mask_of(0xff), {output_to(2)});
