@@ -152,7 +152,8 @@ void PortMasks::publish(DpPort port) {
   for (std::size_t i = 0; i < masks.size(); ++i) store(element.masks[i], masks[i].mask);
   store(element.mask_count, static_cast<__u16>(masks.size()));
   set_flags(port);
-  // What flows look at that the exact-match cache can keep: a key that holds less than one of them is never given to it.
+  // What flows look at that the exact-match cache can keep: a key that holds less than one of them is never given to
+  // it.
   list.fields = std::uint64_t{SHUNT_PLAIN_ON} | list.exact_fields;
   for (const Listed& listed : masks)
     if ((listed.fields & SHUNT_PLAIN_OTHER) == 0) list.fields |= listed.fields;

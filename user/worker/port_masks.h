@@ -4,8 +4,8 @@
 // however many there are. Ranking by decayed hits cannot be gamed by a burst, and newcomers cannot push the others
 // back.
 //
-// Also the port's generation, its flags HINTS and EXACT, and what its exact-match cache looks at (maps/flow.h); the rest
-// of `ports` is control's.
+// Also the port's generation, its flags HINTS and EXACT, and what its exact-match cache looks at (maps/flow.h); the
+// rest of `ports` is control's.
 //
 // A program that walks a list while it is sorted may miss a mask: that packet goes up, and nothing else happens.
 // Threads: the revalidator.
@@ -40,8 +40,8 @@ class PortMasks {
   [[nodiscard]] bool listed(DpPort port, std::uint16_t mask) const;
   [[nodiscard]] std::uint32_t flow_count(DpPort port) const;
   [[nodiscard]] bool has_room(DpPort port) const { return lists_[port.value].masks.size() < SHUNT_PORT_MASKS; }
-  // Flows by mask (SHUNT_MASK_EXACT: exact ones). The first one lists the mask, the last one takes it off. `fields`: what
-  // the exact-match cache's keys have to hold for it to answer the flow's packets.
+  // Flows by mask (SHUNT_MASK_EXACT: exact ones). The first one lists the mask, the last one takes it off. `fields`:
+  // what the exact-match cache's keys have to hold for it to answer the flow's packets.
   void add_flow(DpPort port, std::uint16_t mask, std::uint16_t fields);
   void remove_flow(DpPort port, std::uint16_t mask);
   void keep_fields(DpPort port, std::uint16_t fields);  // likewise, of a flow that is cached exactly
@@ -70,7 +70,7 @@ class PortMasks {
     std::uint32_t generation = 0;
     std::uint32_t exact_flows = 0;
     std::uint16_t exact_fields = 0;  // that any of them has needed
-    std::uint64_t microflows = 0;  // in shunt_port.microflows: the number, and what flows look at
+    std::uint64_t microflows = 0;    // in shunt_port.microflows: the number, and what flows look at
     std::uint64_t fields = SHUNT_PLAIN_ON;
     std::vector<Listed> masks;
   };

@@ -94,7 +94,7 @@ class RandomFile {
     for (const std::string& port : ports) {
       out += fmt::format("[bridge.{}.port.{}]\n", name, port);
       if (below(3) == 0) out += fmt::format("tag = {}\n", 1 + below(2));
-      if (below(4) == 0) out += "mode = \"generic\"\n";
+      if (below(4) == 0) out += fmt::format("mode = \"{}\"\n", kPortModes[below(kPortModes.size())]);
       if (below(4) == 0) out += "protected = true\n";
     }
     out += fmt::format("[bridge.{}.table]\n", name);
@@ -144,7 +144,7 @@ TEST_SUITE("configuration files") {
           "2:14 bridge.br0.mac-ageing: is a text, and must be a whole number from 1 to 1000000");
     CHECK(refusal("[bridge.br0.port.e0]\ntag = 5000\n") == "2:7 bridge.br0.port.e0.tag: 5000: must be from 0 to 4094");
     CHECK(refusal("[bridge.br0.port.e0]\nmode = \"nativ\"\n") ==
-          "2:8 bridge.br0.port.e0.mode: 'nativ': must be one of native, generic");
+          "2:8 bridge.br0.port.e0.mode: 'nativ': must be one of native, generic, tcx");
     CHECK(refusal("[bridge.br0.port.e0]\nvlan-mode = \"access\"\n") ==
           "1:1 bridge.br0.port.e0: vlan mode access needs a 'tag'");
     CHECK(refusal("[bridge.br0]\nport = 3\n") == "2:8 bridge.br0.port: is a whole number, and must be a table");

@@ -74,7 +74,8 @@ class FakeInstance : public InstanceApi {
     port.up = true;
     port.vlan = request.vlan;
     port.flags = request.flags;
-    port.mode = request.mode;
+    port.mode = request.mode.value_or(PortMode::kNative);
+    port.mode_wanted = request.mode;
     port.queues_wanted = request.queues;
     port.makes_tap = request.create_tap;
     at(bridge).ports.push_back(port);

@@ -172,6 +172,21 @@ TEST_SUITE("doctor") {
     CHECK(with(1, 2) == 0);
   }
 
+  TEST_CASE("a port in mode tcx has its program at TC, and keeps the peer's tags beside the frame") {
+    Facts facts = healthy();
+    PortFacts& port = facts.on->ports[0];
+    port.mode = PortMode::kTcx;
+    port.program = "";
+    port.tc_program = true;
+    port.peer->vlan_insert = true;
+    CHECK(examine(facts).empty());
+    port.tc_program = false;
+    REQUIRE(examine(facts).size() == 1);
+    CHECK(has(examine(facts)[0].what, "no TC program"));
+    port.program = "cilium";
+    CHECK(has(examine(facts)[0].what, "cilium"));
+  }
+
   TEST_CASE("ports") {
     const auto port = [](auto change) { return finding([&](Facts& x) { change(x.on->ports[0]); }); };
     CHECK(port([](PortFacts& p) { p.state = "gone"; }).severity == Severity::kError);

@@ -40,9 +40,22 @@ TEST_SUITE("encode") {
   TEST_CASE("one output and nothing else takes the path without a loop") {
     const Encoded encoded = encode_actions({output_to(2)});
     CHECK(encoded.in_kernel);
-    CHECK(encoded.flags == SHUNT_FLOW_SINGLE_OUTPUT);
+    CHECK(encoded.flags == (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_TC));
     CHECK(encoded.output == DpPort{2});
     REQUIRE(encoded.actions.size() == 1);
+  }
+
+  TEST_CASE("TC runs edits of tags before one output or one flood, and nothing else") {
+    const shunt_action pop = simple(SHUNT_ACT_POP_VLAN), dec = simple(SHUNT_ACT_DEC_TTL);
+    shunt_action set_tci = simple(SHUNT_ACT_SET_FIELD);
+    set_tci.field = SHUNT_FIELD_VLAN_TCI;
+    const auto by_tc = [](const DpActions& actions) { return (encode_actions(actions).flags & SHUNT_FLOW_TC) != 0; };
+    CHECK(by_tc({pop, push_vlan(3), set_tci, output_to(2)}));
+    CHECK(by_tc({push_vlan(3), output_to(2), output_to(3)}));
+    CHECK_FALSE(by_tc({push_vlan(3), dec, output_to(2)}));
+    CHECK_FALSE(by_tc({simple(SHUNT_ACT_TRUNCATE, 100), output_to(2)}));
+    CHECK_FALSE(by_tc({output_to(1, true)}));
+    CHECK_FALSE(by_tc({push_vlan(3)}));
   }
 
   TEST_CASE("edits keep their order before the output, and edits behind the last output are left out") {
@@ -202,7 +215,7 @@ TEST_SUITE("encode") {
     }
     SUBCASE("one that leads nowhere does not count") {
       const Encoded encoded = encode_actions({save, set_eth_dst(1), output_to(1), restore, output_to(3)});
-      CHECK(encoded.flags == SHUNT_FLOW_SINGLE_OUTPUT);
+      CHECK(encoded.flags == (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_TC));
     }
     SUBCASE("different bytes go up") {
       check_userspace(encode_actions({save, set_eth_dst(1), output_to(2), restore, output_to(3)}));
@@ -263,7 +276,8 @@ TEST_SUITE("encode") {
   }
 
   TEST_CASE("queues change nothing: ports have one") {
-    CHECK(encode_actions({simple(SHUNT_ACT_SET_QUEUE, 5), output_to(2)}).flags == SHUNT_FLOW_SINGLE_OUTPUT);
+    CHECK(encode_actions({simple(SHUNT_ACT_SET_QUEUE, 5), output_to(2)}).flags ==
+          (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_TC));
   }
 
   TEST_CASE("label stacks are the kernel's, as far as it knows what it edits") {
