@@ -92,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   test::FakeInstance instance;
   instance.add_bridge("br0");
-  instance.attach_port("br0", {.interface = "eth1", .number = {}, .vlan = {}, .queues = {}, .flags = {}});
+  instance.attach_port("br0", {.interface = "eth1", .number = {}, .vlan = {}, .mode = {}, .queues = {}, .flags = {}});
   Commands commands{instance, {"fuzz", "0", 1, Clock::now()}};
   LineFramer framer{1 << 16};
   for (const std::string_view part : {stream.substr(0, cut), stream.substr(cut)}) {

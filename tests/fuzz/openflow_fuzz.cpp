@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   test::FakeInstance instance;
   instance.add_bridge("br0");
-  instance.attach_port("br0", {.interface = "eth1", .number = {}, .vlan = {}, .queues = {}, .flags = {}});
+  instance.attach_port("br0", {.interface = "eth1", .number = {}, .vlan = {}, .mode = {}, .queues = {}, .flags = {}});
   BridgeAgent agent{instance, BridgeId{1}, "br0"};
   Session session{agent, Session::Kind::kController};
   Writer hello;
