@@ -21,7 +21,7 @@ programs() { host ip -d link show dev a | grep -o 'prog/xdp id [0-9]*'; }
 start_at_once() {
   python3 -c 'import time; print(time.monotonic_ns())' >>"$RUNDIR/starts"
   (exec nsenter --net="/run/netns/$TAG-host" -- "$SHUNTD" --rundir "$RUNDIR" --instance "$INSTANCE" \
-    --statedir "$RUNDIR/state" 2>>"$RUNDIR/shuntd.log") &
+    --statedir "$RUNDIR/state" --port-mode "${PORT_MODE:-native}" 2>>"$RUNDIR/shuntd.log") &
   DAEMON=$!
 }
 
