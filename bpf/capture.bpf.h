@@ -9,6 +9,7 @@
 #define SHUNT_BPF_CAPTURE_H
 
 #include "bpf/datapath/filter.h"
+#include "bpf/port.bpf.h"
 #include "bpf/upcall.bpf.h"
 
 /* One record in the making, and the filter that runs over its bytes. Per CPU: XDP programs do not nest. */
@@ -136,19 +137,8 @@ __noinline int shunt_tap(struct xdp_md* ctx, __u32 port, __u32 stage, __u32 reas
   return 0;
 }
 
-/* The port that an interface is; 0: none. */
-__noinline __u32 shunt_port_of(__u32 ifindex) {
-  __u32 i;
-
-  SHUNT_NO_UNROLL
-  for (i = 0; i < SHUNT_IFINDEX_PROBES; i++) {
-    __u32 at = (ifindex + i) & (SHUNT_IFINDEX_SLOTS - 1);
-    const struct shunt_ifindex_slot* slot = bpf_map_lookup_elem(&port_by_ifindex, &at);
-
-    if (slot && slot->ifindex == ifindex) return slot->port;
-  }
-  return 0;
-}
+/* A function of its own: the verifier walks its loop once. */
+__noinline __u32 shunt_port_of(__u32 ifindex) { return port_of(ifindex); }
 
 struct shunt_group_walk {
   struct xdp_md* ctx;
@@ -156,14 +146,11 @@ struct shunt_group_walk {
 };
 
 static long tap_member(__u32 i, struct shunt_group_walk* walk) {
-  void* devmap = bpf_map_lookup_elem(&flood_groups, &walk->group);
-  const struct bpf_devmap_val* member;
+  __u32 ifindex = group_member(walk->group, i);
   __u32 port;
 
-  if (!devmap) return 1;
-  member = bpf_map_lookup_elem(devmap, &i);
-  if (!member) return 1;
-  port = shunt_port_of(member->ifindex);
+  if (ifindex == 0) return 1;
+  port = shunt_port_of(ifindex);
   if (port != 0 && port != walk->in_port) shunt_tap(walk->ctx, port, SHUNT_STAGE_AFTER, 0);
   return 0;
 }

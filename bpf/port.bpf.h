@@ -16,8 +16,8 @@ static __always_inline int enter_port(struct shunt_packet* packet, __u32 number)
   return packet->port && packet->stats;
 }
 
-/* ... on the port that this interface is. */
-static __always_inline int find_port(struct shunt_packet* packet, __u32 ifindex) {
+/* The port that an interface is; 0: none. */
+static __always_inline __u32 port_of(__u32 ifindex) {
   __u32 i;
 
   SHUNT_NO_UNROLL
@@ -25,9 +25,24 @@ static __always_inline int find_port(struct shunt_packet* packet, __u32 ifindex)
     __u32 at = (ifindex + i) & (SHUNT_IFINDEX_SLOTS - 1);
     const struct shunt_ifindex_slot* slot = bpf_map_lookup_elem(&port_by_ifindex, &at);
 
-    if (slot && slot->ifindex == ifindex) return enter_port(packet, slot->port);
+    if (slot && slot->ifindex == ifindex) return slot->port;
   }
   return 0;
+}
+
+/* ... on the port that this interface is. */
+static __always_inline int find_port(struct shunt_packet* packet, __u32 ifindex) {
+  __u32 number = port_of(ifindex);
+
+  return number != 0 && enter_port(packet, number);
+}
+
+/* The i-th interface of a flood group; 0: none, or it has vanished. */
+static __always_inline __u32 group_member(__u32 group, __u32 i) {
+  void* devmap = bpf_map_lookup_elem(&flood_groups, &group);
+  const struct bpf_devmap_val* member = devmap ? bpf_map_lookup_elem(devmap, &i) : 0;
+
+  return member ? member->ifindex : 0;
 }
 
 /* What the kernel lets a device send beyond its MTU: the Ethernet header and one tag. */

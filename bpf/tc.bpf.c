@@ -120,13 +120,10 @@ struct shunt_flood_walk {
 };
 
 static long flood_member(__u32 i, struct shunt_flood_walk* walk) {
-  void* devmap = bpf_map_lookup_elem(&flood_groups, &walk->group);
-  const struct bpf_devmap_val* member;
+  __u32 ifindex = group_member(walk->group, i);
 
-  if (!devmap) return 1;
-  member = bpf_map_lookup_elem(devmap, &i);
-  if (!member) return ++walk->holes > SHUNT_GROUP_HOLES;
-  bpf_clone_redirect(walk->skb, member->ifindex, 0);
+  if (ifindex == 0) return ++walk->holes > SHUNT_GROUP_HOLES;
+  bpf_clone_redirect(walk->skb, ifindex, 0);
   return 0;
 }
 

@@ -7,8 +7,8 @@
  *   shunt_frame                              the frame
  *   __u8 *shunt_frame_data(f), *_end(f)      its first buffer: all of it in userspace
  *   __u32 shunt_frame_len(f)                 bytes in all buffers
- *   int shunt_frame_tag(f, *tpid, *tci)      a tag that the carrier keeps beside the frame, host order; 0: there is
- * none int shunt_frame_adjust_head(f, delta)    bytes taken off the front; negative: added there. 0, or < 0: no room
+ *   int shunt_frame_tag(f, *tpid, *tci)      a tag kept beside the frame, in host order. 0: there is none
+ *   int shunt_frame_adjust_head(f, delta)    bytes taken off the front; negative: added there. 0, or < 0: no room
  *   int shunt_frame_adjust_tail(f, delta)    zero bytes added at the end; negative: bytes taken off. 0, or < 0
  *   int shunt_frame_sum(f, off, len, *sum)   ones' complement sum of a byte range, folded to 16 bits, raw. 0, or < 0
  *   int shunt_frame_crc32c(f, off, len, *crc)  CRC32c of a byte range whose 4 bytes at 8 count as zero. 0, or < 0

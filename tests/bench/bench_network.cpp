@@ -235,7 +235,16 @@ Daemon::Daemon(const std::vector<std::string>& options) : command_{program("SHUN
                                      "--no-state"};
   arguments.insert(arguments.end(), options.begin(), options.end());
   process_.emplace(arguments, directory_.path() + "/log");
-  wait_until_ready();
+  wait_until_ready(*process_, 20s, [this] { return answers(); });
+}
+
+bool Daemon::answers() const {
+  try {
+    shunt({"bridge", "list"});
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::string Daemon::shunt(const std::vector<std::string>& arguments) const {
@@ -253,19 +262,6 @@ void Daemon::add_rules(const std::string& bridge, const std::string& rules) cons
 nlohmann::json Daemon::shunt_json(std::vector<std::string> arguments) const {
   arguments.emplace_back("--json");
   return nlohmann::json::parse(shunt(arguments));
-}
-
-void Daemon::wait_until_ready() {
-  for (int i = 0; i < 200; i++) {
-    if (!process_->alive()) throw Error("shuntd ended at start: {}", process_->last_words());
-    try {
-      shunt({"bridge", "list"});
-      return;
-    } catch (const Error&) {
-      std::this_thread::sleep_for(100ms);
-    }
-  }
-  throw Error("shuntd was not ready after 20 s");
 }
 
 }  // namespace shunt::bench

@@ -91,7 +91,7 @@ class Daemon {
   [[nodiscard]] const ChildProcess& process() const { return *process_; }
 
  private:
-  void wait_until_ready();
+  [[nodiscard]] bool answers() const;
 
   TemporaryDirectory directory_;
   std::string instance_, command_;

@@ -195,6 +195,16 @@ std::string ChildProcess::last_words() const {
   return all.size() > kMost ? "..." + all.substr(all.size() - kMost) : all;
 }
 
+void wait_until_ready(ChildProcess& process, std::chrono::seconds patience, const std::function<bool()>& ready) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!ready()) {
+    if (!process.alive()) throw Error("{} ended at start: {}", process.name(), process.last_words());
+    if (std::chrono::steady_clock::now() > end)
+      throw Error("{} was not ready after {} s: {}", process.name(), patience.count(), process.last_words());
+    std::this_thread::sleep_for(100ms);
+  }
+}
+
 TemporaryDirectory::TemporaryDirectory() : path_{"/tmp/shunt-bench-XXXXXX"} {
   if (::mkdtemp(path_.data()) == nullptr) throw_errno(errno, "temporary directory");
 }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -58,6 +59,7 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
+  [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] bool alive();
   void take_interface(const std::string& interface);  // into its own network, and up; goes with it
   void halt();                                        // it gets no CPU time until
@@ -70,6 +72,9 @@ class ChildProcess {
   UniqueFd input_;  // its standard input: open as long as this, as some programs end with it
   pid_t pid_ = -1;
 };
+
+// Returns once `ready()`; throws Error where the process ends before, or is not ready within the time.
+void wait_until_ready(ChildProcess& process, std::chrono::seconds patience, const std::function<bool()>& ready);
 
 // A directory under /tmp that goes with its object.
 class TemporaryDirectory {

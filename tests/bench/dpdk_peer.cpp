@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <thread>
 
 #include "tests/bench/contestant.h"
 #include "user/base/error.h"
@@ -34,11 +33,8 @@ class Testpmd : public Contestant {
                   "net_af_xdp1,iface=" + lane.out, "--", "--forward-mode=io", "--auto-start", "--nb-cores=1",
                   "--total-num-mbufs=32768"},
                  directory_.path() + "/log"} {
-    for (int tenths = 0; process_.last_words().find("Press enter to exit") == std::string::npos; tenths++) {
-      if (!process_.alive()) throw Error("testpmd ended at start: {}", process_.last_words());
-      if (tenths == 300) throw Error("testpmd was not ready after 30 s: {}", process_.last_words());
-      std::this_thread::sleep_for(100ms);
-    }
+    wait_until_ready(process_, 30s,
+                     [&] { return process_.last_words().find("Press enter to exit") != std::string::npos; });
   }
   void set_rules(const std::string&) override {}
   void halt() override { process_.halt(); }

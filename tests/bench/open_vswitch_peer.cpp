@@ -8,7 +8,6 @@
 #include <fstream>
 #include <map>
 #include <string_view>
-#include <thread>
 
 #include "tests/bench/contestant.h"
 #include "user/base/error.h"
@@ -33,11 +32,7 @@ std::uint64_t sum_of(std::string_view name, const std::string& text) {
 }
 
 void wait_for(const std::string& socket, ChildProcess& process) {
-  for (int tenths = 0; ::access(socket.c_str(), F_OK) != 0; tenths++) {
-    if (!process.alive()) throw Error("ended at start: {}", process.last_words());
-    if (tenths == 300) throw Error("not ready after 30 s: {}", process.last_words());
-    std::this_thread::sleep_for(100ms);
-  }
+  wait_until_ready(process, 30s, [&] { return ::access(socket.c_str(), F_OK) == 0; });
 }
 
 class OpenVswitchPeer : public Contestant {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/rule_traffic.h"
 
-#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <random>
 #include <set>
 
 #include "tests/support/class_bench.h"
-#include "user/base/error.h"
 #include "user/pipeline/rule_text.h"
 
 namespace shunt::bench {
@@ -27,23 +25,15 @@ sequence_entry flow_of(const PipelineKey& key) {
   return flow;
 }
 
-const RuleMix& mix_of(const std::string& kind) {
-  const auto found = std::ranges::find_if(rule_mixes(), [&](const RuleMix& mix) { return kind == mix.name; });
-  if (found == rule_mixes().end()) throw Error("'{}': no kind of rule set", kind);
-  return *found;
-}
-
 }  // namespace
 
 RuleTraffic make_rule_traffic(const std::string& kind, std::size_t rule_count, std::uint32_t flow_count,
                               std::uint64_t seed) {
   std::mt19937_64 random{seed};
-  const std::vector<RuleRef> rules = rules_of(mix_of(kind), rule_count, random);
+  const std::vector<RuleRef> rules = rules_of(rule_mix(kind), rule_count, random);
   RuleTraffic traffic;
   for (const RuleRef& rule : rules) {
-    FlowMod mod;
-    mod.match = rule->match;
-    mod.priority = rule->priority;
+    FlowMod mod = flow_mod_of(*rule);
     mod.actions = {OutputAction{PortNo{2}}};
     traffic.rules += format_flow_spec(mod) + "\n";
   }

@@ -251,18 +251,13 @@ TEST_SUITE("differential") {
 
   TEST_CASE("random frames under random actions end alike in the kernel and in the daemon") {
     Bench bench;
-    const auto seed = from_environment("SHUNT_SEED", std::random_device{}());
-    const auto rounds = from_environment("SHUNT_ROUNDS", 6000);
-    CAPTURE(seed);
-    Random random{seed};
-    for (std::uint64_t round = 0; round < rounds; ++round) {
-      CAPTURE(round);
+    for_rounds(6000, [&](Random& random) {
       const Bytes frame = random_frame(random);
       const auto actions = random_actions(random);
       CAPTURE(frame.size());
       CAPTURE(actions.size());
       bench.compare(frame, actions, random() % 2 == 0);
-    }
+    });
   }
 }
 

@@ -158,13 +158,8 @@ TEST_SUITE("exact-match cache") {
 
   TEST_CASE("random frames end as they do without the cache") {
     Switch& sw = shared_switch();
-    const auto seed = from_environment("SHUNT_SEED", std::random_device{}());
-    const auto rounds = from_environment("SHUNT_ROUNDS", 3000);
-    CAPTURE(seed);
-    Random random{seed};
     std::uint64_t answered = 0;
-    for (std::uint64_t round = 0; round < rounds; ++round) {
-      CAPTURE(round);
+    const auto rounds = for_rounds(3000, [&](Random& random) {
       const Bytes frame = random() % 2 == 0 ? random_frame(random) : ipv4_packet().udp(1000, 2000).payload(30).build();
       const shunt_flow_key mask = random_mask(random);
       sw.reset();
@@ -184,7 +179,7 @@ TEST_SUITE("exact-match cache") {
         REQUIRE(with.frame == without[i].frame);
       }
       answered += exact_hits(sw);
-    }
+    });
     CHECK(answered > rounds);
   }
 }

@@ -2,6 +2,8 @@
 // Frames and action lists by a seeded generator, well-formed and not, for the differential test.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -15,6 +17,21 @@ using Random = std::mt19937_64;
 
 // A number that the environment sets, such as SHUNT_SEED.
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
+
+// Runs `body(random)` SHUNT_ROUNDS times, or as often as usual, and returns how often; a failed check says by which
+// SHUNT_SEED, in which round.
+template <typename Body>
+std::uint64_t for_rounds(std::uint64_t usual, Body body) {
+  const auto seed = from_environment("SHUNT_SEED", std::random_device{}());
+  const auto rounds = from_environment("SHUNT_ROUNDS", usual);
+  CAPTURE(seed);
+  Random random{seed};
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    CAPTURE(round);
+    body(random);
+  }
+  return rounds;
+}
 
 // A frame of at least an Ethernet header: any protocol the parser knows, sometimes cut short or with bytes changed.
 Bytes random_frame(Random& random);

@@ -150,19 +150,14 @@ TEST_SUITE("tc") {
   TEST_CASE(
       "random frames end alike by TC and by XDP, under flows that TC runs and under those that it leaves to XDP") {
     TcSwitch tc;
-    const auto seed = from_environment("SHUNT_SEED", std::random_device{}());
-    const auto rounds = from_environment("SHUNT_ROUNDS", 1500);
-    CAPTURE(seed);
-    Random random{seed};
-    for (std::uint64_t round = 0; round < rounds; ++round) {
-      CAPTURE(round);
+    for_rounds(1500, [&](Random& random) {
       const Bytes frame = random_frame(random);
       const bool by_tags = random() % 3 != 0;
       auto actions = by_tags ? random_tag_actions(random) : random_actions(random);
       if (actions.empty()) actions.push_back(drop_for(SHUNT_DROP_RULE));
       // How long a flood's frame may be each port decides, behind the program.
       const std::size_t longest = actions.back().type == SHUNT_ACT_OUTPUT_GROUP ? kLongestFrame - 100 : kLongestFrame;
-      if (frame.size() > longest || !has_sound_tags(frame)) continue;
+      if (frame.size() > longest || !has_sound_tags(frame)) return;
       tc.sw.reset();
       tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT | SHUNT_PORT_TC;
       const bool exact = random() % 2 == 0;
@@ -171,7 +166,7 @@ TEST_SUITE("tc") {
       const auto fields =
           static_cast<std::uint32_t>(random()) & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IPV4);
       compare(tc, frame, slot, actions, random() % 2 ? fields : 0);
-    }
+    });
   }
 }
 

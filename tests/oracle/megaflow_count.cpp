@@ -12,6 +12,7 @@
 #include <cstring>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -171,15 +172,12 @@ int run(const Options& options) {
   fmt::print("{:>8} {:>5} {:>8} | {:>10} {:>6} | {:>10} {:>6}\n", "rules", "kind", "flows", "megaflows", "masks", "OVS",
              "masks");
   for (const std::size_t size : options.rules) {
-    for (const RuleMix& mix : rule_mixes()) {
-      if (!options.kind.empty() && options.kind != mix.name) continue;
+    for (const RuleMix& mix : options.kind.empty() ? rule_mixes() : std::span{&rule_mix(options.kind), 1}) {
       std::mt19937_64 random{options.seed};
       const std::vector<RuleRef> made = rules_of(mix, size, random);
       std::vector<FlowMod> rules;
       for (const RuleRef& rule : made) {
-        FlowMod mod;
-        mod.match = rule->match;
-        mod.priority = rule->priority;
+        FlowMod mod = flow_mod_of(*rule);
         mod.actions = {OutputAction{PortNo{2}}};
         rules.push_back(std::move(mod));
       }

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "user/base/error.h"
+
 namespace shunt {
 
 namespace {
@@ -58,6 +60,12 @@ std::span<const RuleMix> rule_mixes() {
       {"ipc", {0, 32, 32, 24, 20, 30, 16}, {0, 32, 32, 24, 26, 16, 31}, 80, 40, 25},
   };
   return mixes;
+}
+
+const RuleMix& rule_mix(std::string_view name) {
+  for (const RuleMix& mix : rule_mixes())
+    if (name == mix.name) return mix;
+  throw Error("'{}': no kind of rule set; there are acl, fw and ipc", name);
 }
 
 std::vector<RuleRef> rules_of(const RuleMix& mix, std::size_t count, Random& random) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <random>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "user/flow/flow_key.h"
@@ -22,6 +23,7 @@ struct RuleMix {
   unsigned port_range;                             // percent of the other ports that are prefixes
 };
 std::span<const RuleMix> rule_mixes();  // acl, fw, ipc
+const RuleMix& rule_mix(std::string_view name);  // throws Error where there is none of that name
 
 // `count` rules of which no two have one match, with random priorities from 1 to 60,000.
 std::vector<RuleRef> rules_of(const RuleMix& mix, std::size_t count, std::mt19937_64& random);

@@ -97,68 +97,51 @@ LoadFailure explain(int error, const shunt_config& config, const CaptureLog& log
   return failure;
 }
 
+template <typename Skeleton>
+void load_skeleton(Skeleton* object, int (*load)(Skeleton*), const shunt_config& config) {
+  // Through memcpy: bpftool declares the section's variable const.
+  std::memcpy(const_cast<void*>(static_cast<const void*>(&object->rodata->shunt_config)), &config, sizeof config);
+  CaptureLog log;
+  if (const int error = load(object); error != 0) throw explain(-error, config, log);
+}
+
 }  // namespace
 
 SwitchObject::SwitchObject(const shunt_config& config) : object_{open_object()} {
-  try {
-    set_sizes(*object_, config);
-    load(config);
-  } catch (...) {
-    switch_bpf__destroy(object_);
-    throw;
-  }
+  set_sizes(*object_, config);
+  load(config);
 }
 
 SwitchObject::SwitchObject(const shunt_config& config, const SwitchObject& maps_of, bool tc) : object_{open_object()} {
-  try {
-    reuse_maps(object_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
-    // The verifier takes a good part of a second for each.
-    std::future<void> other;
-    if (tc) other = std::async(std::launch::async, [this, &config, &maps_of] { load_tc(config, maps_of); });
-    load(config);
-    if (tc) other.get();
-  } catch (...) {
-    tc_bpf__destroy(tc_);
-    switch_bpf__destroy(object_);
-    throw;
-  }
+  reuse_maps(object_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
+  // The verifier takes a good part of a second for each.
+  std::future<void> other;
+  if (tc) other = std::async(std::launch::async, [this, &config, &maps_of] { load_tc(config, maps_of); });
+  load(config);
+  if (tc) other.get();
 }
 
 SwitchObject::SwitchObject(const shunt_config& config, const MapFds& maps, UniqueFd program)
     : object_{open_object()}, adopted_{std::move(program)} {
-  try {
-    if (adopted_) bpf_program__set_autoload(object_->progs.shunt_switch, false);
-    set_sizes(*object_, config);
-    reuse_maps(object_->obj, [&maps](const char* name) {
-      const auto found = maps.find(name);
-      return found == maps.end() ? -1 : found->second.get();
-    });
-    load(config);
-  } catch (...) {
-    switch_bpf__destroy(object_);
-    throw;
-  }
+  if (adopted_) bpf_program__set_autoload(object_->progs.shunt_switch, false);
+  set_sizes(*object_, config);
+  reuse_maps(object_->obj, [&maps](const char* name) {
+    const auto found = maps.find(name);
+    return found == maps.end() ? -1 : found->second.get();
+  });
+  load(config);
 }
 
-void SwitchObject::load(const shunt_config& config) {
-  // Through memcpy: bpftool declares the section's variable const.
-  std::memcpy(const_cast<void*>(static_cast<const void*>(&object_->rodata->shunt_config)), &config, sizeof config);
-  CaptureLog log;
-  if (const int error = switch_bpf__load(object_); error != 0) throw explain(-error, config, log);
-}
+void SwitchObject::Destroy::operator()(switch_bpf* object) const noexcept { switch_bpf__destroy(object); }
+void SwitchObject::Destroy::operator()(tc_bpf* object) const noexcept { tc_bpf__destroy(object); }
+
+void SwitchObject::load(const shunt_config& config) { load_skeleton(object_.get(), switch_bpf__load, config); }
 
 void SwitchObject::load_tc(const shunt_config& config, const SwitchObject& maps_of) {
-  tc_ = tc_bpf__open();
-  if (tc_ == nullptr) throw_errno(errno, "open the built-in TC program");
-  try {
-    reuse_maps(tc_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
-    std::memcpy(const_cast<void*>(static_cast<const void*>(&tc_->rodata->shunt_config)), &config, sizeof config);
-    CaptureLog log;
-    if (const int error = tc_bpf__load(tc_); error != 0) throw explain(-error, config, log);
-  } catch (...) {
-    tc_bpf__destroy(std::exchange(tc_, nullptr));
-    throw;
-  }
+  tc_.reset(tc_bpf__open());
+  if (!tc_) throw_errno(errno, "open the built-in TC program");
+  reuse_maps(tc_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
+  load_skeleton(tc_.get(), tc_bpf__load, config);
 }
 
 std::string SwitchObject::differs_from(const shunt_config& config, const MapFds& maps) {
@@ -181,13 +164,8 @@ std::string SwitchObject::differs_from(const shunt_config& config, const MapFds&
   return {};
 }
 
-SwitchObject::~SwitchObject() {
-  tc_bpf__destroy(tc_);
-  switch_bpf__destroy(object_);
-}
-
 int SwitchObject::program_fd(Program program) const {
-  if (program == Program::kTc) return tc_ == nullptr ? -1 : bpf_program__fd(tc_->progs.shunt_tc);
+  if (program == Program::kTc) return !tc_ ? -1 : bpf_program__fd(tc_->progs.shunt_tc);
   return adopted_ ? adopted_.get() : bpf_program__fd(object_->progs.shunt_switch);
 }
 

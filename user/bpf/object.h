@@ -47,7 +47,6 @@ class SwitchObject {
   // Over maps that are there, all of them, for which differs_from() said nothing. With a `program`, which is of this
   // build and configuration, the kernel has none to verify.
   SwitchObject(const shunt_config& config, const MapFds& maps, UniqueFd program = {});
-  ~SwitchObject();
   SwitchObject(const SwitchObject&) = delete;
   SwitchObject& operator=(const SwitchObject&) = delete;
 
@@ -69,8 +68,15 @@ class SwitchObject {
   void load(const shunt_config& config);
   void load_tc(const shunt_config& config, const SwitchObject& maps_of);
 
-  switch_bpf* object_;
-  tc_bpf* tc_ = nullptr;
+  struct Destroy {
+    void operator()(switch_bpf* object) const noexcept;
+    void operator()(tc_bpf* object) const noexcept;
+  };
+  template <typename Skeleton>
+  using Owned = std::unique_ptr<Skeleton, Destroy>;
+
+  Owned<switch_bpf> object_;
+  Owned<tc_bpf> tc_;
   UniqueFd adopted_;
 };
 

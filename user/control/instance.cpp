@@ -181,7 +181,7 @@ void Instance::add_bridge(const std::string& name) {
     request.interface = name;
     const PortMode mode = impl_->choose_mode(request, /*is_local=*/true);
     impl_->add_port(impl_->bridge(name), kPortLocal, request,
-                    PortDevice::prepare_local(impl_->options.name, name, mode), mode);
+                    PortDevice::prepare_local(impl_->options.name, name, mode));
   } catch (...) {
     impl_->commit(impl_->sw.del_bridge(name));
     throw;

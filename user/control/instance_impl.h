@@ -94,7 +94,7 @@ struct Instance::Impl {
     return {datapath,          umem,    revalidator, workers, options.upcall_rate, options.upcall_burst,
             options.busy_poll, lane.get()};
   }
-  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device, PortMode mode);
+  Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device);
   void remove_port(Port& port);
   // A port that is known to the switch, without an interface yet: it can have one by join(), or wait for it.
   Port& add_waiting_port(BridgeId id, PortNo number, DpPort dp, const PortRequest& request);
@@ -111,12 +111,12 @@ struct Instance::Impl {
   void update(Port& port, const BridgePort& config);
   static void set_admin(const Port& port, bool up);
   void tell(InstanceListener::PortEvent event, const Port& port);  // whoever follows ports
-  void join(Port& port, PortDevice device, PortMode mode);         // the interface that the port has from now on
+  void join(Port& port, PortDevice device);                        // the interface that the port has from now on
 
   // What is kept over a restart; without a state directory these do nothing.
   void restore();          // all but the ports' interfaces
   void attach_restored();  // then those that are there; the others wait for theirs
-  [[nodiscard]] PortDevice prepare_restored(const Port& port, const StoredPort& stored, PortMode mode) const;
+  [[nodiscard]] PortDevice prepare_restored(const Port& port, const StoredPort& stored);
   void store_port(const Port& port);
   void change_fdb(BridgeId id, std::function<std::vector<FdbKey>(Fdb&)> change);
   void store_macs();      // of bridges whose FDB has changed

@@ -84,8 +84,8 @@ PortMode Instance::Impl::choose_mode(const PortRequest& request, bool is_local) 
   }
 }
 
-Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device,
-                               PortMode mode) {
+Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const PortRequest& request,
+                               PortDevice device) {
   const DpPort dp = free_dp();
   datapath.reset_port_stats(dp);
   workers.reset_counters(dp);
@@ -100,7 +100,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     if (number == kPortLocal) port.config.name = bridge.name;
     port.makes_tap = request.create_tap;
     port.request.create_tap = port.request.force = false;  // for when the interface comes back
-    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), mode, request.force);
+    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), request.force);
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
     revalidator.set_features(datapath.features());
@@ -252,17 +252,16 @@ void Instance::Impl::vanish(Port& port) {
 void Instance::Impl::come_back(Port& port, const Link& link) {
   const bool is_local = port.config.number == kPortLocal;
   const PortMode mode = choose_mode(port.request, is_local);
-  join(port,
-       is_local ? PortDevice::prepare_local(options.name, port.bridge_name, mode)
-                : PortDevice::prepare(
-                      {.interface = link.name, .queues = port.request.queues, .create_tap = false, .mode = mode}),
-       mode);
+  join(port, is_local ? PortDevice::prepare_local(options.name, port.bridge_name, mode)
+                      : PortDevice::prepare({.interface = link.name,
+                                             .queues = port.request.queues,
+                                             .create_tap = false,
+                                             .mode = mode}));
   spdlog::info("port '{}' of bridge '{}': its interface is back", port.config.name, port.bridge_name);
 }
 
-void Instance::Impl::join(Port& port, PortDevice device, PortMode mode) {
-  port.attachment =
-      std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), mode, /*force=*/false);
+void Instance::Impl::join(Port& port, PortDevice device) {
+  port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), /*force=*/false);
   port.failure.clear();
   const Link now = port.attachment->device().link();
   watcher.adopt(port.config.dp, now);
@@ -284,13 +283,14 @@ PortStatus Instance::Impl::status(const Port& port) const {
   s.vlan = port.config.vlan;
   s.flags = flags_of(port.config);
   s.mode_wanted = port.request.mode;
+  s.mode = port.request.mode.value_or(PortMode::kNative);
   s.queues_wanted = port.request.queues;
   s.makes_tap = port.makes_tap;
   if (port.attachment) {
     const PortDevice& device = port.attachment->device();
     s.ifindex = device.ifindex();
     s.kind = to_string(device.kind());
-    s.mode = port.attachment->mode();
+    s.mode = device.mode();
     s.mac = format_mac(device.link().mac);
     s.zero_copy = port.attachment->zero_copy();
     s.queues = device.queues();
@@ -329,7 +329,7 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
   const PortMode mode = impl_->choose_mode(request, /*is_local=*/false);
   PortDevice device = PortDevice::prepare(
       {.interface = request.interface, .queues = request.queues, .create_tap = request.create_tap, .mode = mode});
-  const Port& port = impl_->add_port(state, number, request, std::move(device), mode);
+  const Port& port = impl_->add_port(state, number, request, std::move(device));
   spdlog::info("port '{}' attached to bridge '{}' as {}", request.interface, bridge, number.value);
   return impl_->status(port);
 }

@@ -187,8 +187,7 @@ void Instance::Impl::attach_restored() {
   for (const auto& [dp, stored] : std::exchange(restored_ports, {})) {
     Port& port = ports.at(dp);
     try {
-      const PortMode mode = choose_mode(port.request, port.config.number == kPortLocal);
-      join(port, prepare_restored(port, stored, mode), mode);
+      join(port, prepare_restored(port, stored));
     } catch (const std::exception& error) {
       spdlog::warn("port '{}' of bridge '{}': {}; it waits for an interface of that name", port.config.name,
                    port.bridge_name, error.what());
@@ -204,8 +203,9 @@ void Instance::Impl::attach_restored() {
 
 // What a daemon that was killed changed of this very interface is remembered, so that detach restores it. In another
 // boot or namespace the same number is another interface, which is left alone.
-PortDevice Instance::Impl::prepare_restored(const Port& port, const StoredPort& stored, PortMode mode) const {
+PortDevice Instance::Impl::prepare_restored(const Port& port, const StoredPort& stored) {
   const bool local = port.config.number == kPortLocal;
+  const PortMode mode = choose_mode(port.request, local);
   const auto link = Netlink{}.find(port.config.name);
   const bool is_same = link && store->clock().same_boot() && stored.netns == current_namespace().id.inode &&
                        (local ? link->peer : link->index) == stored.ifindex;

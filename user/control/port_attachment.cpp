@@ -28,16 +28,16 @@ void set_flag(shunt_port& entry, __u32 flag, bool on) {
 
 }  // namespace
 
-PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice device, PortMode mode, bool force)
-    : context_{context}, dp_{dp}, device_{std::move(device)}, ifindex_{device_.ifindex()}, mode_{mode} {
+PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice device, bool force)
+    : context_{context}, dp_{dp}, device_{std::move(device)}, ifindex_{device_.ifindex()} {
   refuse_foreign_program(force);
   try {
     Datapath& datapath = context_.datapath;
     shunt_port& entry = datapath.ports[dp_.value];
     // What comes in by TC has its checksum completed by the kernel, where anybody looks at it.
-    const bool open_checksums = device_.has_local_stack() && mode_ != PortMode::kTcx;
+    const bool open_checksums = device_.has_local_stack() && device_.mode() != PortMode::kTcx;
     set_flag(entry, SHUNT_PORT_LOCAL_STACK, open_checksums);
-    set_flag(entry, SHUNT_PORT_TC, mode_ == PortMode::kTcx);
+    set_flag(entry, SHUNT_PORT_TC, device_.mode() == PortMode::kTcx);
     entry.queue_count = static_cast<__u16>(device_.queues());
     entry.upcall_rate = context_.upcall_rate;
     entry.upcall_burst = context_.upcall_burst;
@@ -47,7 +47,7 @@ PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice dev
     open_sockets();
     datapath.set_ifindex(ifindex_, dp_);
     datapath.set_tx_port(dp_, ifindex_);
-    datapath.attach(ifindex_, device_.link().name, mode_);
+    datapath.attach(ifindex_, device_.link().name, device_.mode());
     attached_ = true;
     device_.recheck();  // some drivers tell only now whether XDP can redirect to them
     set_flag(entry, SHUNT_PORT_NO_FRAGS, !device_.takes_frags());
@@ -83,10 +83,10 @@ void PortAttachment::open_sockets() {
     options.queue = QueueId{queue};
     // The kernel redirects no more than the first buffer of what came in by zero copy.
     options.try_zero_copy =
-        device_.kind() == DeviceKind::kPhysical && mode_ == PortMode::kNative && link.mtu + 18 <= kSingleChunk;
+        device_.kind() == DeviceKind::kPhysical && device_.mode() == PortMode::kNative && link.mtu + 18 <= kSingleChunk;
     options.busy_poll = context_.busy_poll;
     options.can_send = queue < transmit_queues;
-    if (mode_ == PortMode::kTcx) options.fill_target = 0;  // what comes in comes by the lane
+    if (device_.mode() == PortMode::kTcx) options.fill_target = 0;  // what comes in comes by the lane
     sockets.push_back(std::make_unique<XskSocket>(context_.umem, options));
     zero_copy_ = sockets.back()->zero_copy();
     if (!sockets.back()->multi_buffer() && link.mtu + 18 > kSingleChunk)
@@ -95,7 +95,7 @@ void PortAttachment::open_sockets() {
           "MTU of {} or less (ip link set {} mtu {})",
           link.name, link.mtu, 3498, link.name, 3498);
   }
-  if (mode_ == PortMode::kTcx)
+  if (device_.mode() == PortMode::kTcx)
     context_.lane->serve(dp_);
   else
     for (const auto& socket : sockets) context_.datapath.set_xsk(dp_, socket->queue(), socket->fd());
@@ -115,8 +115,10 @@ void PortAttachment::leave() noexcept {
     if (attached_) datapath.detach(ifindex_);
     datapath.set_tx_port(dp_, Ifindex{0});
     datapath.set_ifindex(ifindex_, DpPort{0});
-    if (mode_ == PortMode::kTcx) context_.lane->forget(dp_);
-    for (std::uint32_t queue = 0; queue < device_.queues(); ++queue) datapath.set_xsk(dp_, QueueId{queue}, -1);
+    if (device_.mode() == PortMode::kTcx)
+      context_.lane->forget(dp_);
+    else
+      for (std::uint32_t queue = 0; queue < device_.queues(); ++queue) datapath.set_xsk(dp_, QueueId{queue}, -1);
     if (at_workers_) context_.workers.remove_port(dp_);
   } catch (const std::exception& e) {
     spdlog::error("port '{}': detach: {}", device_.link().name, e.what());

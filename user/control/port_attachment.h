@@ -35,14 +35,13 @@ class PortAttachment {
 
   // Joins the device as datapath port `dp`, which the revalidator knows already (Revalidator::add_port). Throws Error
   // and leaves nothing behind.
-  PortAttachment(const Context& context, DpPort dp, PortDevice device, PortMode mode, bool force);
+  PortAttachment(const Context& context, DpPort dp, PortDevice device, bool force);
   ~PortAttachment();
   PortAttachment(const PortAttachment&) = delete;
   PortAttachment& operator=(const PortAttachment&) = delete;
 
   [[nodiscard]] const PortDevice& device() const { return device_; }
   [[nodiscard]] bool zero_copy() const { return zero_copy_; }
-  [[nodiscard]] PortMode mode() const { return mode_; }
   [[nodiscard]] PortOutput output() const { return {device_.ifindex(), device_.xdp_transmit()}; }
 
   // The interface, or what is behind it, changed: looks again. True where what depends on the port must follow.
@@ -60,7 +59,6 @@ class PortAttachment {
   DpPort dp_;
   PortDevice device_;
   Ifindex ifindex_;
-  PortMode mode_;
   bool zero_copy_ = false;
   bool at_workers_ = false;
   bool attached_ = false;

@@ -76,6 +76,7 @@ class PortDevice {
   [[nodiscard]] const Link& link() const { return link_; }
   [[nodiscard]] Ifindex ifindex() const { return link_.index; }
   [[nodiscard]] DeviceKind kind() const { return kind_; }
+  [[nodiscard]] PortMode mode() const { return mode_; }
   // A local stack is behind it, whose partial checksums must be completed: SHUNT_PORT_LOCAL_STACK.
   [[nodiscard]] bool has_local_stack() const { return kind_ != DeviceKind::kPhysical; }
   [[nodiscard]] unsigned queues() const { return queues_; }
