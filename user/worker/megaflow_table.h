@@ -108,6 +108,8 @@ class MegaflowTable {
   void commit();
   // Fetches into the processor's cache what staging these will touch. At most kStage.
   void prefetch(std::span<const FlowRequest> requests) const;
+  // Likewise for a walk over all slots that looks at each flow's translation and key: what it will meet soon.
+  void prefetch_ahead(std::uint32_t slot) const;
   // The flow is answered by `translation` from now on: in place where the actions are the same, by a new slot where
   // they differ; retires it where the new mask looks at more than the flow's. True: the kernel had to be changed.
   bool update(std::uint32_t slot, TranslationRef translation, TimePoint now);

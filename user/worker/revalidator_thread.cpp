@@ -239,8 +239,10 @@ bool Revalidator::Impl::revalidate(const Change& change) {
   bool changed = false;
   for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
     // Flows that update() moves to another slot are right already, wherever that is.
-    for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot)
+    for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
+      table.prefetch_ahead(slot);
       if (table.flow(slot) != nullptr && affects(change, slot)) changed = retranslate(slot) || changed;
+    }
     serve_requests();
   }
   stats.changes.record(Clock::now() - started);
