@@ -58,6 +58,7 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
+  [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] bool alive();
   void take_interface(const std::string& interface);  // into its own network, and up; goes with it
   void halt();                                        // it gets no CPU time until
