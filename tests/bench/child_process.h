@@ -60,6 +60,7 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] bool alive();
   void take_interface(const std::string& interface);  // into its own network, and up; goes with it
   void halt();                                        // it gets no CPU time until

@@ -33,6 +33,15 @@ class BpfMap {
   [[nodiscard]] int try_update(const Key& key, const Value& value) const noexcept {
     return bpf_map_update_elem(fd_, &key, &value, BPF_ANY);
   }
+  // How many of the elements are in the map now, from the first one on: all, or the next one was refused. None where
+  // the kernel has no batches.
+  [[nodiscard]] std::size_t try_update(std::span<const Key> keys, std::span<const Value> values) const noexcept {
+    auto count = static_cast<__u32>(keys.size());
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    const int error = bpf_map_update_batch(fd_, keys.data(), values.data(), &count, &options);
+    if (error == 0) return keys.size();
+    return error == -EFAULT || count >= keys.size() ? 0 : count;  // the kernel may have left it as it was
+  }
   int erase(const Key& key) const noexcept { return bpf_map_delete_elem(fd_, &key); }
   [[nodiscard]] std::optional<Value> find(const Key& key) const {
     Value value;

@@ -17,10 +17,15 @@ namespace shunt {
   if (change.all || (change.tags & dependencies.tags) != 0) return true;
   if (change.rules.empty()) return false;
   // What actions wrote before a look-up, the packet's own bits say nothing about; nor do they about registers.
-  const FlowMask filter = without(mask, dependencies.rewritten);
-  const Match flow{to_pipeline(key & filter), to_pipeline(filter)};
+  const KeyWords filter = to_words(without(mask, dependencies.rewritten)), flow = to_words(key);
+  const auto overlaps = [&](const Match& match) {
+    const KeyWords value = to_words(flow_part(match.value)), bits = to_words(flow_part(match.mask));
+    std::uint64_t differ = 0;
+    for (std::size_t i = 0; i < filter.size(); ++i) differ |= (value[i] ^ flow[i]) & bits[i] & filter[i];
+    return differ == 0;
+  };
   for (const Change::Rules& rule : change.rules)
-    if (dependencies.tables.test(rule.table) && rule.match.overlaps(flow)) return true;
+    if (dependencies.tables.test(rule.table) && overlaps(rule.match)) return true;
   return false;
 }
 

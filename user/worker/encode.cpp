@@ -158,6 +158,15 @@ bool sends_away(const shunt_action& last) {
   return last.type == SHUNT_ACT_OUTPUT_GROUP || (last.type == SHUNT_ACT_OUTPUT && last.field == 0);
 }
 
+// What most flows are: one output, which leads somewhere, and nothing else. Null: another one.
+const shunt_action* only_output(const Translation& translation, DpPort in_port, const PortOutputs& ports) {
+  if (translation.actions.size() != 1) return nullptr;
+  const shunt_action& action = translation.actions.front();
+  const DpPort port{action.arg};
+  if (action.type != SHUNT_ACT_OUTPUT || !has_interface(port, ports) || !ports[port.value].xdp_transmit) return nullptr;
+  return port != in_port || action.field == 1 ? &action : nullptr;
+}
+
 Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, const shunt_action& last,
                GroupPorts group) {
   // Each meter counts the packet, once: those behind the last output too, and those of a clone apart.
@@ -274,6 +283,10 @@ Encoded encode_userspace(shunt_upcall_reason reason) {
 
 Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs& ports) {
   if (translation.needs_packet) return encode_userspace(SHUNT_UPCALL_PACKET);
+  if (const shunt_action* only = only_output(translation, in_port, ports)) {
+    const bool back = only->field == 1 && DpPort{only->arg} == in_port;
+    return finish({}, {}, 0, make_action(SHUNT_ACT_OUTPUT, back ? 1 : 0, only->arg), {});
+  }
   Parts parts = take_apart(translation.actions);
   if (parts.last_word && parts.last_word->type == SHUNT_ACT_USERSPACE)
     return encode_userspace(static_cast<shunt_upcall_reason>(parts.last_word->field));

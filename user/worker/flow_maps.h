@@ -30,6 +30,9 @@ class FlowMaps {
 
   // 0 or -errno.
   [[nodiscard]] virtual int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept = 0;
+  // Several at once: sets errors[i] to 0 or -errno.
+  virtual void update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
+                                std::span<int> errors) noexcept;
   virtual void erase_megaflow(const shunt_megaflow_key& key) noexcept = 0;
   [[nodiscard]] virtual int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept = 0;
   // What an earlier daemon put there.
@@ -45,6 +48,8 @@ class DatapathMaps final : public FlowMaps {
   explicit DatapathMaps(Datapath& datapath);  // borrows
 
   int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override;
+  void update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
+                        std::span<int> errors) noexcept override;
   void erase_megaflow(const shunt_megaflow_key& key) noexcept override;
   int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept override;
   void for_each_megaflow(

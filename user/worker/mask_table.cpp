@@ -67,10 +67,12 @@ std::optional<std::uint16_t> MaskTable::acquire(const FlowMask& mask) {
 }
 
 std::optional<std::uint16_t> MaskTable::find(const FlowMask& mask) const {
+  if (has_number(found_) && equal(mask, entries_[found_].bits)) return found_;
   if (equal(mask, entries_[SHUNT_MASK_EXACT].bits)) return SHUNT_MASK_EXACT;
   const auto known = numbers_.find(to_words(mask));
   if (known == numbers_.end()) return std::nullopt;
-  return known->second;
+  found_ = known->second;
+  return found_;
 }
 
 void MaskTable::release(std::uint16_t number, std::uint64_t epoch) {

@@ -65,6 +65,7 @@ class MaskTable {
   EpochQueue<std::uint16_t> retired_;
   FlowMask union_{};
   std::uint32_t count_ = 0;
+  mutable std::uint16_t found_ = SHUNT_MASK_EXACT;  // by find(), last: most flows have the mask of the one before
 };
 
 }  // namespace shunt

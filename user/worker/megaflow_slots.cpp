@@ -48,10 +48,10 @@ bool MegaflowTable::Impl::has_features(const FlowMask& mask, const Encoded& enco
 
 // Takes a reference to the mask that the flow gets: its own where the port's list has room, else exact. Nothing when
 // the program does not parse what the mask looks at.
-std::optional<std::uint16_t> MegaflowTable::Impl::choose_mask(const Translation& translation, DpPort port,
+std::optional<std::uint16_t> MegaflowTable::Impl::choose_mask(const Translation& translation,
+                                                              std::optional<std::uint16_t> known, DpPort port,
                                                               const Encoded& encoded) {
   if (!has_features(translation.mask, encoded)) return std::nullopt;
-  const auto known = masks.find(translation.mask);
   if ((known && ports.listed(port, *known)) || ports.has_room(port))
     if (const auto number = masks.acquire(translation.mask)) return number;
   if (!has_features(masks.bits(SHUNT_MASK_EXACT), encoded)) return std::nullopt;
@@ -104,14 +104,19 @@ void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, con
 }
 
 int MegaflowTable::Impl::write_megaflow(std::uint32_t slot) {
+  const auto& [key, value] = megaflow_of(slot);
+  return maps.update_megaflow(key, value);
+}
+
+std::pair<shunt_megaflow_key, shunt_megaflow> MegaflowTable::Impl::megaflow_of(std::uint32_t slot) const {
   const shunt_flow& element = maps.flows[slot];
-  shunt_megaflow_key key{};
+  std::pair<shunt_megaflow_key, shunt_megaflow> megaflow{};
+  auto& [key, value] = megaflow;
   key.key = key_of(slot);
   key.mask = flows[slot].mask;
-  shunt_megaflow value{};
   value.head = element.head;
   std::copy(std::begin(element.actions), std::end(element.actions), value.actions);
-  return maps.update_megaflow(key, value);
+  return megaflow;
 }
 
 void MegaflowTable::Impl::index_flow(std::uint32_t slot) {

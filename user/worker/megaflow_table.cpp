@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/worker/megaflow_table.h"
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstring>
 
 #include "user/worker/megaflow_table_impl.h"
@@ -16,6 +18,7 @@ void MegaflowTable::set_credit(Credit credit) { impl_->credit = std::move(credit
 void MegaflowTable::add_port(DpPort port) { impl_->ports.add_port(port); }
 
 void MegaflowTable::remove_port(DpPort port) {
+  commit();
   impl_->ports.raise_generation(port);
   for (std::uint32_t slot = 0; slot < slot_end(); ++slot)
     if (const Flow* flow = this->flow(slot); flow != nullptr && flow->port == port.value) retire(slot);
@@ -30,21 +33,31 @@ void MegaflowTable::update_output(DpPort port, const PortOutput& output) {
 const PortOutputs& MegaflowTable::outputs() const { return impl_->outputs; }
 
 MegaflowTable::Publish MegaflowTable::publish(const FlowKey& key, TranslationRef translation, TimePoint now) {
+  commit();
+  const std::uint64_t refused = impl_->stats.refused;
+  const Publish result = stage(key, std::move(translation), now);
+  commit();
+  return impl_->stats.refused != refused ? Publish::kError : result;
+}
+
+MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef translation, TimePoint now) {
   Impl& t = *impl_;
+  if (t.staged.size() == kStage) commit();
   const DpPort port{key.in_port};
   if (!t.ports.exists(port)) return Publish::kNoPort;
   // A flow that is there already, under its own mask or exactly, needs no new number, group or slot.
-  for (const auto known : {t.masks.find(translation->mask), std::optional<std::uint16_t>{SHUNT_MASK_EXACT}}) {
-    if (!known) continue;
-    if (const std::uint32_t slot = t.find(key, *known, t.hash_of(key, *known)); slot != kNoSlot) {
-      update(slot, std::move(translation), now);
-      return Publish::kExists;
-    }
+  const std::optional<std::uint16_t> known = t.masks.find(translation->mask);
+  std::uint32_t there = known ? t.find(key, *known, t.hash_of(key, *known)) : kNoSlot;
+  if (there == kNoSlot && known != SHUNT_MASK_EXACT && t.ports.has_exact_flows(port))
+    there = t.find(key, SHUNT_MASK_EXACT, t.hash_of(key, SHUNT_MASK_EXACT));
+  if (there != kNoSlot) {
+    update(there, std::move(translation), now);
+    return Publish::kExists;
   }
   if (t.free_slots() == 0) return Publish::kFull;
 
   Impl::Verdict verdict = t.decide(*translation, port);
-  const auto mask = t.choose_mask(*translation, port, verdict.encoded);
+  const auto mask = t.choose_mask(*translation, known, port, verdict.encoded);
   if (!mask) {
     if (verdict.group != 0) t.groups.release(verdict.group, t.epoch);
     return Publish::kFeatures;
@@ -69,19 +82,76 @@ MegaflowTable::Publish MegaflowTable::publish(const FlowKey& key, TranslationRef
   t.link_dependencies(slot);
   t.chain(slot);
   t.write_slot(slot, key, verdict, true);
-  const int error = t.write_megaflow(slot);
-  t.index_flow(slot);
-  if (error != 0) {
-    // The slot is whole and right; only the table that a restart would adopt lacks it. Take it back.
-    retire(slot);
-    return Publish::kError;
-  }
-  t.young.push_back({slot, now});
-  ++t.stats.published;
+  t.staged.push_back(slot);
   return Publish::kPublished;
 }
 
+void MegaflowTable::commit() {
+  Impl& t = *impl_;
+  if (t.staged.empty()) return;
+  t.staged_keys.clear();
+  t.staged_values.clear();
+  for (const std::uint32_t slot : t.staged) {
+    const auto& [key, value] = t.megaflow_of(slot);
+    t.staged_keys.push_back(key);
+    t.staged_values.push_back(value);
+  }
+  std::array<int, kStage> errors{};
+  t.maps.update_megaflows(t.staged_keys, t.staged_values, std::span{errors}.first(t.staged.size()));
+  for (std::size_t i = 0; i < t.staged.size(); ++i) {
+    const std::uint32_t slot = t.staged[i];
+    t.index_flow(slot);
+    if (errors[i] != 0) {
+      // The slot is whole and right; only the table that a restart would adopt lacks it. Take it back.
+      t.retire(slot);
+      ++t.stats.refused;
+      continue;
+    }
+    t.young.push_back({slot, t.flows[slot].published});
+    ++t.stats.published;
+  }
+  t.staged.clear();
+}
+
+// Each pass asks for what the next one, or stage(), reads.
+void MegaflowTable::prefetch(std::span<const FlowRequest> requests) const {
+  constexpr int kWrite = 1;
+  const Impl& t = *impl_;
+  std::array<std::uint32_t, kStage> buckets;
+  std::size_t count = 0;
+  for (const FlowRequest& request : requests) {
+    const auto mask = t.masks.find(request.translation->mask);
+    if (!mask) continue;
+    const std::uint32_t bucket = t.bucket_of(t.hash_of(request.key, *mask));
+    __builtin_prefetch(&t.heads[bucket], kWrite);
+    __builtin_prefetch(&t.maps.index[bucket], kWrite);
+    buckets[count++] = bucket;
+  }
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const std::uint32_t slot = t.upcoming_slot(i);
+    if (slot == kNoSlot) break;
+    const auto* element = reinterpret_cast<const std::byte*>(&t.maps.flows[slot]);
+    for (std::size_t at = 0; at < sizeof(shunt_flow); at += 64) __builtin_prefetch(element + at, kWrite);
+  }
+  for (std::size_t i = 0; i < count; ++i)
+    if (const std::uint32_t slot = t.heads[buckets[i]]; slot != kNoSlot) __builtin_prefetch(&t.flows[slot].hash);
+}
+
+// A flow's own lines lie in a row, so that the processor comes by itself; what they lead to does not.
+void MegaflowTable::prefetch_ahead(std::uint32_t slot) const {
+  constexpr std::uint32_t kAhead = 12;
+  if (slot + kAhead >= slot_end()) return;
+  const auto* translation = reinterpret_cast<const std::byte*>(impl_->flows[slot + kAhead].translation.get());
+  if (translation == nullptr) return;
+  // Its version; its bridge and dependencies.
+  __builtin_prefetch(translation);
+  for (std::size_t at = offsetof(Translation, bridge); at < offsetof(Translation, learned); at += 64)
+    __builtin_prefetch(translation + at);
+  __builtin_prefetch(&impl_->maps.flows[slot + kAhead]);
+}
+
 bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimePoint now) {
+  commit();
   Impl& t = *impl_;
   const Flow& flow = t.flows[slot];
   const DpPort port{flow.port};
@@ -106,9 +176,13 @@ bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimeP
   return true;
 }
 
-void MegaflowTable::retire(std::uint32_t slot) { impl_->retire(slot); }
+void MegaflowTable::retire(std::uint32_t slot) {
+  commit();
+  impl_->retire(slot);
+}
 
 void MegaflowTable::flush() {
+  commit();
   for (std::uint32_t port = 0; port < SHUNT_MAX_PORTS; ++port)
     if (impl_->ports.exists(DpPort{port})) impl_->ports.raise_generation(DpPort{port});
   for (std::uint32_t slot = 0; slot < slot_end(); ++slot)

@@ -58,7 +58,7 @@ class MegaflowTable {
   };
 
   struct Stats {
-    std::uint64_t published = 0, exact_fallback = 0, evicted = 0, replaced = 0, retired = 0;
+    std::uint64_t published = 0, refused = 0, exact_fallback = 0, evicted = 0, replaced = 0, retired = 0;
     std::uint32_t flows = 0, masks = 0, groups = 0, overflow = 0;
   };
 
@@ -101,6 +101,15 @@ class MegaflowTable {
 
   // Publishes the flow of a packet with `key`.
   Publish publish(const FlowKey& key, TranslationRef translation, TimePoint now);
+  // The same of many flows: those that stage() says to be published are so when commit() has returned, but for those
+  // that a map refuses then (Stats::refused). At most kStage wait; whatever changes flows commits them first.
+  static constexpr std::size_t kStage = 64;
+  Publish stage(const FlowKey& key, TranslationRef translation, TimePoint now);
+  void commit();
+  // Fetches into the processor's cache what staging these will touch. At most kStage.
+  void prefetch(std::span<const FlowRequest> requests) const;
+  // Likewise for a walk over all slots that looks at each flow's translation and key: what it will meet soon.
+  void prefetch_ahead(std::uint32_t slot) const;
   // The flow is answered by `translation` from now on: in place where the actions are the same, by a new slot where
   // they differ; retires it where the new mask looks at more than the flow's. True: the kernel had to be changed.
   bool update(std::uint32_t slot, TranslationRef translation, TimePoint now);

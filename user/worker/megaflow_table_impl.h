@@ -10,6 +10,7 @@
 #include <deque>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "bpf/datapath/mask.h"
@@ -43,17 +44,21 @@ struct MegaflowTable::Impl {
   };
 
   Verdict decide(const Translation& translation, DpPort port);
-  std::optional<std::uint16_t> choose_mask(const Translation& translation, DpPort port, const Encoded& encoded);
+  // `known`: the number of the translation's mask, where it has one.
+  std::optional<std::uint16_t> choose_mask(const Translation& translation, std::optional<std::uint16_t> known,
+                                           DpPort port, const Encoded& encoded);
   bool has_features(const FlowMask& mask, const Encoded& encoded);
   std::uint32_t find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const;
 
   // What a packet must have alike with the flow's for the exact-match cache to answer it (SHUNT_PLAIN_*): what the mask
-  // looks at; of flows that are cached exactly for want of room what their translation looked at, which is all that matters.
+  // looks at; of flows that are cached exactly for want of room what their translation looked at, which is all that
+  // matters.
   [[nodiscard]] std::uint16_t fields_of(const Flow& flow) const;
 
   std::uint32_t take_slot();
   void write_slot(std::uint32_t slot, const FlowKey& key, const Verdict& verdict, bool young);
   int write_megaflow(std::uint32_t slot);
+  [[nodiscard]] std::pair<shunt_megaflow_key, shunt_megaflow> megaflow_of(std::uint32_t slot) const;
   void index_flow(std::uint32_t slot);
   void unindex_flow(std::uint32_t slot);
   void promote_overflow(std::uint32_t bucket);
@@ -90,6 +95,11 @@ struct MegaflowTable::Impl {
   [[nodiscard]] std::span<const shunt_action> actions_of(std::uint32_t slot) const {
     return {maps.flows[slot].actions, maps.flows[slot].head.action_count};
   }
+  // The i-th that take_slot() will give from now on, unless more come back; kNoSlot: not known.
+  [[nodiscard]] std::uint32_t upcoming_slot(std::size_t i) const {
+    if (i < free.size()) return free[free.size() - 1 - i];
+    return free.empty() && flows.size() + i < limit ? static_cast<std::uint32_t>(flows.size() + i) : kNoSlot;
+  }
   [[nodiscard]] std::uint32_t free_slots() const {
     return static_cast<std::uint32_t>(free.size()) + limit - static_cast<std::uint32_t>(flows.size());
   }
@@ -109,6 +119,9 @@ struct MegaflowTable::Impl {
     TimePoint published;
   };
   std::deque<Young> young;
+  std::vector<std::uint32_t> staged;  // live, and nothing leads to them yet
+  std::vector<shunt_megaflow_key> staged_keys;
+  std::vector<shunt_megaflow> staged_values;
   EpochQueue<std::uint32_t> retired;
   std::uint64_t epoch = 1;
   std::uint32_t births = 0, live = 0, overflow = 0;

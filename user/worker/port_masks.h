@@ -38,6 +38,7 @@ class PortMasks {
 
   [[nodiscard]] std::vector<std::uint16_t> masks(DpPort port) const;  // in order, without the exact one
   [[nodiscard]] bool listed(DpPort port, std::uint16_t mask) const;
+  [[nodiscard]] bool has_exact_flows(DpPort port) const { return lists_[port.value].exact_flows > 0; }
   [[nodiscard]] std::uint32_t flow_count(DpPort port) const;
   [[nodiscard]] bool has_room(DpPort port) const { return lists_[port.value].masks.size() < SHUNT_PORT_MASKS; }
   // Flows by mask (SHUNT_MASK_EXACT: exact ones). The first one lists the mask, the last one takes it off. `fields`:

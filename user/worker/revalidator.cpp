@@ -181,6 +181,7 @@ RevalidatorStats Revalidator::stats() {
     stats.groups = table.groups;
     stats.indexed_overflow = table.overflow;
     stats.published = table.published;
+    stats.rejected_full += table.refused;
     stats.evicted = table.evicted;
     stats.exact_fallback = table.exact_fallback;
     stats.requests_waiting = std::max(impl->waiting, impl->waited);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <span>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -50,7 +51,8 @@ struct Revalidator::Impl {
   void run();
   void rest();
   std::size_t serve_requests();
-  void serve(FlowRequest&& request);
+  void serve(std::span<FlowRequest> requests);
+  void serve(FlowRequest& request);
   void sweep(bool decay);
   void expire_macs();
   void housekeeping();
@@ -69,7 +71,7 @@ struct Revalidator::Impl {
   // A flow may have been retired on the way to the command, by a request or a timer: programs that run may still hold
   // it.
   [[nodiscard]] bool needs_grace_period(bool changed) const { return changed || table.awaits_grace_period(); }
-  bool learn(const Translation& translation);
+  bool learn(const Translation& translation);  // which the caller keeps alive
   bool mac_changed(const BridgeState& bridge, FdbKey key, MacChange change, std::optional<PortNo> old_port = {});
   bool retranslate(std::uint32_t slot);
   bool affects(const Change& change, std::uint32_t slot) const;
@@ -99,6 +101,7 @@ struct Revalidator::Impl {
     Translation::Learn learn;
   };
   std::vector<Seen> seen;
+  std::vector<FlowRequest> taken;  // from a ring, to be served
   RevalidatorStats stats;
   std::uint32_t waiting = 0, waited = 0;  // requests in a ring: the most of this second, of the one before
   std::atomic<std::uint32_t> wanted{0};

@@ -58,10 +58,30 @@ std::size_t Revalidator::Impl::serve_requests() {
   std::size_t served = 0;
   for (const auto& queue : queues) {
     waiting = std::max(waiting, static_cast<std::uint32_t>(queue->size()));
-    FlowRequest request;
-    for (std::size_t i = 0; i < kRequestBatch && queue->pop(request); ++i, ++served) serve(std::move(request));
+    for (std::size_t left = kRequestBatch; left > 0; left -= taken.size()) {
+      taken.clear();
+      FlowRequest request;
+      while (taken.size() < std::min(left, MegaflowTable::kStage) && queue->pop(request))
+        taken.push_back(std::move(request));
+      if (taken.empty()) break;
+      serve(taken);
+      served += taken.size();
+    }
   }
+  taken.clear();  // and with it the translations that nobody else wants
   return served;
+}
+
+// Several at once: their memory is fetched together, and the hash map is written once.
+void Revalidator::Impl::serve(std::span<FlowRequest> requests) {
+  table.prefetch(requests);
+  for (FlowRequest& request : requests) serve(request);
+  table.commit();
+  const TimePoint published = Clock::now();
+  for (const FlowRequest& request : requests)
+    if (request.received != TimePoint{}) stats.publish.record(published - request.received);
+  table.evict(now);
+  free_retired();
 }
 
 // Control loads what flows asked for and the program lacks: told once for each feature.
@@ -71,9 +91,10 @@ void Revalidator::Impl::tell_wanted_features() {
   if ((now_wanted & ~before & ~loaded) != 0 && options.on_features_wanted) options.on_features_wanted();
 }
 
-void Revalidator::Impl::serve(FlowRequest&& request) {
+// The request keeps its time where its flow has been staged.
+void Revalidator::Impl::serve(FlowRequest& request) {
   refresh_state();
-  const TimePoint received = request.received;
+  const TimePoint received = std::exchange(request.received, TimePoint{});
   TranslationRef translation = std::move(request.translation);
   if (is_stale(*translation)) {
     ++stats.rejected_stale;
@@ -81,20 +102,17 @@ void Revalidator::Impl::serve(FlowRequest&& request) {
   }
   // What is learned may change what was decided: then it is decided again.
   if (learn(*translation) && is_stale(*translation)) translation = translate_now(request.key);
-  switch (table.publish(request.key, std::move(translation), now)) {
+  switch (table.stage(request.key, std::move(translation), now)) {
     case MegaflowTable::Publish::kPublished:
       last_published = now;
-      if (received != TimePoint{}) stats.publish.record(Clock::now() - received);
+      request.received = received;
       break;
     case MegaflowTable::Publish::kFull:
-    case MegaflowTable::Publish::kError:
       ++stats.rejected_full;
       break;
     default:
       break;
   }
-  table.evict(now);
-  free_retired();
 }
 
 // Every second: counters, ages, order.
@@ -158,9 +176,7 @@ bool Revalidator::Impl::learn(const Translation& translation) {
   const BridgeState* bridge = bridge_of(translation);
   if (bridge == nullptr) return false;
   bool changed = false;
-  // A copy: the flow may be translated again for what is learned from it.
-  const std::vector<Translation::Learn> learns = translation.learns;
-  for (const Translation::Learn& learn : learns) {
+  for (const Translation::Learn& learn : translation.learns) {
     const Fdb::LearnResult result = bridge->fdb->learn(learn.key, learn.port, now);
     if (result.evicted) {
       mac_changed(*bridge, *result.evicted, MacChange::kEvicted);
@@ -223,8 +239,10 @@ bool Revalidator::Impl::revalidate(const Change& change) {
   bool changed = false;
   for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
     // Flows that update() moves to another slot are right already, wherever that is.
-    for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot)
+    for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
+      table.prefetch_ahead(slot);
       if (table.flow(slot) != nullptr && affects(change, slot)) changed = retranslate(slot) || changed;
+    }
     serve_requests();
   }
   stats.changes.record(Clock::now() - started);

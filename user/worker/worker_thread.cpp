@@ -191,6 +191,11 @@ std::size_t WorkerThread::serve(const Served& served) noexcept {
   const std::uint32_t count = served.socket->receive(descriptors);
   if (count == 0) return 0;
   received_ = Clock::now();
+  // Another core wrote the frames: the lines with the metadata, and with the headers behind them.
+  for (const XskDescriptor& part : std::span{descriptors}.first(count)) {
+    __builtin_prefetch(umem_.data(part.address) - sizeof(shunt_upcall_meta));
+    __builtin_prefetch(umem_.data(part.address));
+  }
   std::size_t packets = 0;
   for (std::size_t begin = 0, end = 0; begin < count; begin = end, ++packets) {
     while ((descriptors[end++].options & kContinued) != 0) {

@@ -405,6 +405,40 @@ TEST_SUITE("megaflow table") {
     CHECK(f.answer(key_of(80)) == 2);
   }
 
+  TEST_CASE("staged flows answer when they are committed, all of them") {
+    Fixture f;
+    for (std::uint16_t port = 0; port < MegaflowTable::kStage; ++port)
+      REQUIRE(f.table.stage(key_of(port), translation(full_ports(), {output_to(2)}), f.now) == Publish::kPublished);
+    CHECK(f.answer(key_of(7)) == 0);
+    CHECK(f.maps.table.empty());
+    SUBCASE("by commit()") { f.table.commit(); }
+    SUBCASE("by a change to one of them") {
+      CHECK(f.table.update(7, translation(full_ports(), {output_to(3)}), f.now));
+      CHECK(f.answer(key_of(7)) == 3);
+      CHECK(f.table.update(f.table.find(key_of(7)), translation(full_ports(), {output_to(2)}), f.now));
+    }
+    SUBCASE("by one more of the same") {
+      CHECK(f.table.stage(key_of(7), translation(full_ports(), {output_to(2)}), f.now) == Publish::kExists);
+    }
+    for (std::uint16_t port = 0; port < MegaflowTable::kStage; ++port) CHECK(f.answer(key_of(port)) == 2);
+    CHECK(f.maps.table.size() == MegaflowTable::kStage);
+    CHECK(f.table.stats().published == MegaflowTable::kStage);
+  }
+
+  TEST_CASE("of staged flows those that a map refuses are taken back, and no others") {
+    Fixture f;
+    f.maps.refused = 1;
+    for (std::uint16_t port = 80; port < 83; ++port)
+      REQUIRE(f.table.stage(key_of(port), translation(full_ports(), {output_to(2)}), f.now) == Publish::kPublished);
+    f.table.commit();
+    CHECK(f.answer(key_of(80)) == 2);
+    CHECK(f.answer(key_of(81)) == 0);
+    CHECK(f.answer(key_of(82)) == 2);
+    CHECK(f.table.size() == 2);
+    CHECK(f.table.stats().refused == 1);
+    CHECK(f.table.stats().published == 2);
+  }
+
   TEST_CASE("a flow that needs more than the loaded program parses is asked for and not published") {
     Fixture f;
     f.table.set_features(SHUNT_FEATURE_L3);

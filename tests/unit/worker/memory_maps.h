@@ -41,7 +41,7 @@ class MemoryMaps final : public FlowMaps {
   }
 
   int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override {
-    if (fail_updates) return -ENOMEM;
+    if (fail_updates || (refused && (*refused)-- == 0)) return -ENOMEM;
     table[key_bytes(key)] = value;
     return 0;
   }
@@ -103,6 +103,7 @@ class MemoryMaps final : public FlowMaps {
   std::atomic<int> grace_periods{0};
   std::atomic<bool> hold_grace_periods{false};  // a program runs for so long
   bool fail_updates = false, fail_groups = false;
+  std::optional<std::size_t> refused;  // so many updates succeed, then one fails
 
  private:
   static KeyBytes key_bytes(const shunt_megaflow_key& key) {
