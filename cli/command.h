@@ -84,6 +84,7 @@ std::span<const Command> stats_commands();
 std::span<const Command> table_commands();
 std::span<const Command> top_commands();
 std::span<const Command> trace_commands();
+std::span<const Command> worker_commands();
 
 // Columns as wide as their widest cell; those whose header begins with '>' are aligned to the right.
 void show_table(const std::vector<std::string>& headers, const std::vector<std::vector<std::string>>& rows);

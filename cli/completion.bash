@@ -40,7 +40,7 @@ _shunt() {
         ((i++))
         ;;
       --timeout | --ofport | --tag | --trunks | --cvlans | --vlan-mode | --qinq-ethtype | --priority-tags | --flood | \
-        --receive | --forward | --packet-in | --protected | --mode | --queues | --file | --limit | --vlan | --port | \
+        --receive | --forward | --packet-in | --protected | --queue-workers | --mode | --queues | --file | --limit | --vlan | --port | \
         --ageing | --interval | --flood-vlans | --datapath-id | --fail-mode | --max-rules | --evict | --miss | --name | --pcap | --in-port | --bridge | \
         --sort | --write | --filter | --count | --seconds | --snaplen | --rate | --buffer | --auxiliary)
         ((i++))
@@ -52,7 +52,7 @@ _shunt() {
 
   local verb="${words[0]-} ${words[1]-}" options="--help"
   local settings="--vlan-mode --tag --trunks --cvlans --qinq-ethtype --priority-tags --flood --receive --forward \
-    --packet-in --protected"
+    --packet-in --protected --queue-workers"
   case $verb in
     'port attach') options+=" $settings --ofport --mode --queues --create-tap --force --json" ;;
     'port set') options+=" $settings --all-vlans --json" ;;
@@ -87,12 +87,13 @@ _shunt() {
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
-    --mode) _shunt_reply "native generic" "$current"; return ;;
+    --mode) _shunt_reply "auto native generic tcx" "$current"; return ;;
     --vlan-mode)
       _shunt_reply "trunk access native-tagged native-untagged dot1q-tunnel" "$current"
       return
       ;;
     --qinq-ethtype) _shunt_reply "802.1ad 802.1q" "$current"; return ;;
+    --queue-workers) _shunt_reply "auto" "$current"; return ;;
     --priority-tags) _shunt_reply "no if-nonzero always" "$current"; return ;;
     --flood | --receive | --forward | --packet-in | --protected | --evict) _shunt_reply "on off" "$current"; return ;;
     --fail-mode) _shunt_reply "standalone secure" "$current"; return ;;
@@ -113,7 +114,7 @@ _shunt() {
   fi
 
   case ${#words[@]} in
-    0) _shunt_reply "bridge controller port flow group meter table config trace cache fdb drops stats top version packet-in capture captures \
+    0) _shunt_reply "bridge controller port flow group meter table config trace cache fdb worker drops stats top version packet-in capture captures \
       monitor doctor" "$current" ;;
     1)
       case ${words[0]} in
@@ -127,6 +128,7 @@ _shunt() {
         config) _shunt_reply "show diff load undo" "$current" ;;
         cache) _shunt_reply "list stats flush why" "$current" ;;
         fdb) _shunt_reply "list add del flush set" "$current" ;;
+        worker) _shunt_reply "list" "$current" ;;
         monitor) _shunt_reply "ports macs flows controllers" "$current" ;;
         drops | trace | packet-in | capture) _shunt_reply "$(_shunt_bridges)" "$current" ;;
       esac

@@ -26,11 +26,11 @@ struct Globals {
   bool json = false, help = false, version = false;
 };
 
-std::array<std::span<const Command>, 17> all_commands() {
+std::array<std::span<const Command>, 18> all_commands() {
   return {bridge_commands(),  port_commands(),   flow_commands(),       group_commands(),     meter_commands(),
           table_commands(),   config_commands(), controller_commands(), trace_commands(),     cache_commands(),
           fdb_commands(),     stats_commands(),  top_commands(),        packet_in_commands(), capture_commands(),
-          monitor_commands(), doctor_commands()};
+          monitor_commands(), worker_commands(), doctor_commands()};
 }
 
 po::options_description global_options() {

@@ -38,6 +38,21 @@ std::string ratio(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? "-" : fmt::format("{:.2f}", static_cast<double>(part) / static_cast<double>(whole));
 }
 
+// What the loaded XDP program can do and why, and what was left out of it.
+template <typename Line>
+void show_program(const Json& program, const Line& line) {
+  std::string size = cell(program.at("instructions")) + " instructions";
+  if (!program.at("compiled_instructions").is_null())
+    size += fmt::format(", of {} that were compiled", cell(program.at("compiled_instructions")));
+  line("program", size + (program.at("refused").get<bool>() ? "; the verifier refused a smaller one (see the log)" : ""));
+  for (const Json& feature : program.at("features"))
+    line("  has " + cell(feature.at("name")), cell(feature.at("because")));
+  if (program.at("left_out").empty()) return;
+  std::string names;
+  for (const Json& name : program.at("left_out")) names += (names.empty() ? "" : " ") + cell(name);
+  line("  left out", names);
+}
+
 void show_stats(const Json& answer) {
   const auto count = [&](const char* name) { return answer.at(name).get<std::uint64_t>(); };
   const auto line = [](std::string_view name, const std::string& value) {
@@ -68,10 +83,7 @@ void show_stats(const Json& answer) {
   if (count("packet_ins_lost") != 0)
     line("packet-ins lost", fmt::format("{}: nobody had read them in time", count("packet_ins_lost")));
   line("frames", fmt::format("{} free of {}", count("umem_free"), count("umem_frames")));
-  std::string features;
-  for (const Json& feature : answer.at("features"))
-    features += fmt::format("{}{}", features.empty() ? "" : " ", cell(feature));
-  line("program", features.empty() ? "forwards by Ethernet alone" : "built for " + features);
+  show_program(answer.at("program"), line);
 }
 
 int stats(const Invocation& invocation) { return invocation.show("cache.stats", Json::object(), show_stats); }

@@ -77,6 +77,9 @@ constexpr SettingOption kSettings[] = {
     {{"protected", "on|off", "nothing is forwarded between two protected ports (default off)"},
      "protected",
      Kind::kSwitch},
+    {{"queue-workers", "PLACES", "which worker serves which receive queue: 0:1,1:0, or auto (default): by load"},
+     "queue_workers",
+     Kind::kWord},
 };
 
 std::vector<Option> with_settings(std::vector<Option> options) {
@@ -176,6 +179,7 @@ void show_port(const Json& port) {
   line("mode",
        fmt::format("{} ({})", mode_text(port), port.at("mode_wanted") == "auto" ? "what suits it" : "as asked for"));
   line("queues", cell(port.at("queues")));
+  if (port.at("queue_workers") != "auto") line("workers", cell(port.at("queue_workers")));
   line("mtu", cell(port.at("mtu")));
   line("output",
        port.at("xdp_transmit").get<bool>() ? "by the kernel" : "by userspace: the kernel cannot redirect to it");

@@ -34,7 +34,7 @@ fields() { # NAME FIELD…
 count() { tshark -r "$RUNDIR/$1.pcapng" ${2:+-Y "$2"} 2>/dev/null | wc -l; }
 lost() { sed -n 's/.* packets captured, \([0-9]*\) lost.*/\1/p' "$RUNDIR/$1.err"; }
 captured() { sed -n 's/^\([0-9]*\) packets captured.*/\1/p' "$RUNDIR/$1.err"; }
-tap_is_loaded() { json '"capture" in d["features"]' cache stats; }
+tap_is_loaded() { json '"capture" in [f["name"] for f in d["program"]["features"]]' cache stats; }
 
 note "hits that never leave XDP, while iperf runs: each ping twice before and twice after, and nothing lost"
 expect_ping a 10.0.0.2

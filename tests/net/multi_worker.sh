@@ -78,6 +78,36 @@ for who in c d; do
   equal "frames out of order at $who" 0 "$(result $who 'd["inversions"]')"
 done
 
+note "queues move while they work: nothing is lost, and flows keep their order"
+worker_of() { json "[w['worker'] for w in d['workers'] for q in w['queues'] if q['port'] == '$1' and q['queue'] == $2][0]" worker list; }
+for to in c d; do shunt flow add br0 "priority=50,dl_dst=$(mac_of $to),actions=output:$to,output:$to"; done
+listen c moved_c --dport 5004
+listen d moved_d --dport 5004
+# What goes to one port twice is for userspace to forward.
+background a python3 "$FRAMES" send eth0 --dst "$(mac_of c)" --dport 5004 --rate 2000 --count 8000 >/dev/null
+first=$CHILD
+background b python3 "$FRAMES" send eth0 --dst "$(mac_of d)" --dport 5004 --rate 2000 --count 8000 >/dev/null
+second=$CHILD
+for i in $(seq 20); do
+  bit=0
+  for port in a b c d; do
+    worker=$((i >> bit++ & 1))
+    shunt port set br0 $port --queue-workers "0:$worker" >/dev/null
+    equal "worker of $port's first queue" $worker "$(worker_of $port 0)"
+  done
+done
+wait "$first" "$second"
+heard moved_c moved_d
+for who in moved_c moved_d; do
+  equal "frames at $who" 16000 "$(result $who 'd["frames"]')"
+  equal "frames out of order at $who" 0 "$(result $who 'd["inversions"]')"
+done
+equal "where d's queue is wanted" "0:$worker" "$(json '[p["queue_workers"] for p in d["ports"] if p["name"] == "d"][0]' port list br0)"
+refused 1 "there is no worker 2" shunt port set br0 c --queue-workers 0:2
+for port in a b c d; do shunt port set br0 $port --queue-workers auto >/dev/null; done
+shunt flow del br0
+shunt flow add br0 "priority=0,actions=normal"
+
 note "every frame comes back"
 # Nothing but what the kernel holds to receive into: the same before and after, port for port.
 census() { json 'd["umem_frames"] - d["umem_free"]' cache stats; }

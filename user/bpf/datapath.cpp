@@ -155,6 +155,7 @@ struct Datapath::Impl {
 
   shunt_config config;
   std::string refusal;  // the verifier's log of the last program that it refused
+  std::map<std::uint32_t, std::string> reasons;  // by feature: who needed it first
   PinDirectory pins;
   std::optional<Inheritance> inherited;
   std::unique_ptr<SwitchObject> maps;         // the first copy: owns the maps
@@ -383,8 +384,29 @@ void Datapath::reset_port_stats(DpPort port) {
   check_libbpf(bpf_map_update_elem(fd, &port.value, cpus.data(), BPF_ANY), fmt::format("port_stats[{}]", port.value));
 }
 
-void Datapath::require_features(std::uint32_t features) {
-  impl_->use(impl_->config.features | (features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE)), impl_->tc, layout[0]);
+void Datapath::require_features(std::uint32_t features, const std::string& because) {
+  const std::uint32_t wanted = features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE);
+  const std::uint32_t before = impl_->config.features;
+  impl_->use(before | wanted, impl_->tc, layout[0]);
+  for (std::uint32_t bit = 1; bit != 0; bit <<= 1)
+    if ((wanted & ~before & bit) != 0) impl_->reasons[bit] = because;
+}
+
+ProgramStatus Datapath::program_status() const {
+  ProgramStatus status;
+  status.refused = !impl_->refusal.empty();
+  const char* unknown = status.refused ? "the verifier refused a smaller program" : "an earlier daemon needed it";
+  for (std::uint32_t bit = 1; bit != 0; bit <<= 1) {
+    if ((impl_->config.features & bit) == 0) continue;
+    const auto reason = impl_->reasons.find(bit);
+    status.features.push_back({bit, reason == impl_->reasons.end() ? unknown : reason->second});
+  }
+  bpf_prog_info info{};
+  __u32 length = sizeof info;
+  check_libbpf(bpf_obj_get_info_by_fd(program_fd(), &info, &length), "look at the XDP program");
+  status.instructions = info.xlated_prog_len / sizeof(bpf_insn);
+  status.compiled_instructions = impl_->current().compiled_instructions();
+  return status;
 }
 
 void Datapath::release_features(std::uint32_t features) {

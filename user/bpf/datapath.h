@@ -35,6 +35,19 @@ struct AttachedProgram {
   bool generic = false;
 };
 
+// What the loaded programs are specialised to.
+struct ProgramStatus {
+  struct Feature {
+    std::uint32_t bit;    // SHUNT_FEATURE_*
+    std::string because;  // who needed it first: "rule 'tcp,actions=drop'"
+  };
+  std::vector<Feature> features;
+  // Of the XDP program: as it runs, and as it was compiled, before the verifier took out what no feature reaches
+  // (0: not known, for an earlier daemon loaded it).
+  std::size_t instructions = 0, compiled_instructions = 0;
+  bool refused = false;  // the verifier refused one that was specialised: this one can do everything
+};
+
 class Datapath {
  public:
   struct Options {
@@ -98,8 +111,10 @@ class Datapath {
   [[nodiscard]] shunt_port_stats port_stats(DpPort port) const;  // summed over CPUs
   void reset_port_stats(DpPort port);
 
-  void require_features(std::uint32_t features);  // those too; nothing happens where they are loaded
+  // Those too, `because` of what; nothing happens where they are loaded.
+  void require_features(std::uint32_t features, const std::string& because = {});
   void release_features(std::uint32_t features);  // those no more: nothing may need them
+  [[nodiscard]] ProgramStatus program_status() const;
   [[nodiscard]] std::uint32_t features() const;
   // Loads the programs of mode kTcx; nothing happens where they are loaded. Throws where the kernel refuses.
   void require_tc();

@@ -169,6 +169,10 @@ int SwitchObject::program_fd(Program program) const {
   return adopted_ ? adopted_.get() : bpf_program__fd(object_->progs.shunt_switch);
 }
 
+std::size_t SwitchObject::compiled_instructions() const {
+  return adopted_ ? 0 : bpf_program__insn_cnt(object_->progs.shunt_switch);
+}
+
 std::uint64_t SwitchObject::build() {
   std::size_t size = 0;
   const void* bytes = switch_bpf__elf_bytes(&size);

@@ -51,6 +51,8 @@ class SwitchObject {
   SwitchObject& operator=(const SwitchObject&) = delete;
 
   [[nodiscard]] int program_fd(Program program = Program::kSwitch) const;
+  // Of the XDP program; 0: it was not compiled here, but an earlier daemon's.
+  [[nodiscard]] std::size_t compiled_instructions() const;
   [[nodiscard]] int map_fd(const char* name) const;
   void pin_maps(const std::string& directory) const;
 

@@ -25,10 +25,14 @@ BridgeConfig running_bridge(InstanceApi& instance, const std::string& name) {
   for (const PortStatus& port : instance.ports(name)) {
     names[port.number] = port.name;
     if (port.number == kPortLocal)
-      bridge.own_port = {port.vlan, port.flags};
+      bridge.own_port = {port.vlan, port.flags, port.queue_workers};
     else
-      bridge.ports[port.name] = {port.number, port.mode_wanted, port.queues_wanted, port.makes_tap, {port.vlan, port.flags},
-                                 {}};
+      bridge.ports[port.name] = {.number = port.number,
+                                 .mode = port.mode_wanted,
+                                 .queues = port.queues_wanted,
+                                 .create_tap = port.makes_tap,
+                                 .settings = {port.vlan, port.flags, port.queue_workers},
+                                 .place = {}};
   }
   bridge.flood_vlans = instance.flood_vlans(name);
   const FdbSettings fdb = instance.fdb_settings(name);

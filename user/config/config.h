@@ -42,6 +42,7 @@ struct ConfigList {
 struct PortSettings {
   VlanConfig vlan;
   PortFlags flags;
+  QueueWorkers queue_workers{};
   friend bool operator==(const PortSettings&, const PortSettings&) = default;
 };
 

@@ -81,6 +81,7 @@ void write_settings(Writer& out, const PortSettings& settings) {
   if (flags.forward != defaults.flags.forward) out.flag("forward", flags.forward);
   if (flags.packet_in != defaults.flags.packet_in) out.flag("packet-in", flags.packet_in);
   if (flags.protected_port != defaults.flags.protected_port) out.flag("protected", flags.protected_port);
+  if (!settings.queue_workers.empty()) out.text("queue-workers", format_queue_workers(settings.queue_workers));
 }
 
 // A meter's text has a line for each band; TOML wants one.

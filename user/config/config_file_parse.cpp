@@ -52,6 +52,13 @@ PortSettings read_settings(const TomlReader& reader) {
   flags.forward = reader.flag("forward").value_or(flags.forward);
   flags.packet_in = reader.flag("packet-in").value_or(flags.packet_in);
   flags.protected_port = reader.flag("protected").value_or(flags.protected_port);
+  if (const auto places = reader.text("queue-workers")) {
+    try {
+      settings.queue_workers = parse_queue_workers(*places);
+    } catch (const Error& error) {
+      reader.fail("queue-workers", "{}", error.what());
+    }
+  }
   return settings;
 }
 
@@ -66,7 +73,7 @@ void check_name(const TomlReader& parent, std::string_view name) {
 
 PortConfig read_port(const TomlReader& reader) {
   reader.only({"ofport", "mode", "queues", "create-tap", "vlan-mode", "tag", "trunks", "cvlans", "qinq-ethtype",
-               "priority-tags", "flood", "receive", "forward", "packet-in", "protected"});
+               "priority-tags", "flood", "receive", "forward", "packet-in", "protected", "queue-workers"});
   PortConfig port;
   port.place = reader.place();
   port.number = PortNo{static_cast<std::uint32_t>(reader.integer("ofport", 1, kMaxOfport).value_or(0))};
@@ -85,7 +92,7 @@ void read_ports(const TomlReader& ports, const std::string& bridge_name, BridgeC
     const TomlReader reader{*ports.table(name), ports.path_of(name)};
     if (name == bridge_name) {
       reader.only({"vlan-mode", "tag", "trunks", "cvlans", "qinq-ethtype", "priority-tags", "flood", "receive",
-                   "forward", "packet-in", "protected"});
+                   "forward", "packet-in", "protected", "queue-workers"});
       bridge.own_port = read_settings(reader);
     } else {
       bridge.ports[name] = read_port(reader);

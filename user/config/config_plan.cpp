@@ -42,7 +42,8 @@ Settings settings_of(const PortSettings& port) {
           {"receive", on_off(port.flags.receive)},
           {"forward", on_off(port.flags.forward)},
           {"packet-in", on_off(port.flags.packet_in)},
-          {"protected", on_off(port.flags.protected_port)}};
+          {"protected", on_off(port.flags.protected_port)},
+          {"queue-workers", format_queue_workers(port.queue_workers)}};
 }
 
 Settings attachment_of(const PortConfig& port) {
@@ -172,12 +173,22 @@ class Planner {
     return bridge;
   }
 
+  void set_port(const std::string& bridge, const std::string& port, const PortSettings& before,
+                const PortSettings& after) {
+    if (before.queue_workers != after.queue_workers)
+      step([bridge, port, places = after.queue_workers](InstanceApi& instance) {
+        instance.place_queues(bridge, port, places);
+      });
+    if (before.vlan != after.vlan || before.flags != after.flags)
+      batched_step([bridge, port, after](InstanceApi& instance) {
+        instance.set_port(bridge, port, after.vlan, after.flags);
+      });
+  }
+
   void make_ports(const std::string& name, const BridgeConfig& before, const BridgeConfig& after) {
     if (const std::string text = difference(settings_of(before.own_port), settings_of(after.own_port)); !text.empty()) {
       say("~ port {} of {}: {}", name, name, text);
-      batched_step([name, settings = after.own_port](InstanceApi& instance) {
-        instance.set_port(name, name, settings.vlan, settings.flags);
-      });
+      set_port(name, name, before.own_port, after.own_port);
     }
     for (const auto& [port, config] : after.ports) {
       const auto old = before.ports.find(port);
@@ -185,9 +196,7 @@ class Planner {
         const std::string text = difference(settings_of(old->second.settings), settings_of(config.settings));
         if (text.empty()) continue;
         say("~ port {} of {}: {}", port, name, text);
-        batched_step([name, port = port, settings = config.settings](InstanceApi& instance) {
-          instance.set_port(name, port, settings.vlan, settings.flags);
-        });
+        set_port(name, port, old->second.settings, config.settings);
         continue;
       }
       if (old == before.ports.end())
@@ -202,6 +211,7 @@ class Planner {
       request.flags = config.settings.flags;
       request.mode = config.mode;
       request.queues = config.queues;
+      request.queue_workers = config.settings.queue_workers;
       request.create_tap = config.create_tap;
       request.may_wait = true;
       step([name, request](InstanceApi& instance) { (void)instance.attach_port(name, request); });

@@ -97,6 +97,7 @@ void take_back(PortSettings& now, const PortSettings& before, const PortSettings
   for (bool PortFlags::*flag :
        {&PortFlags::flood, &PortFlags::receive, &PortFlags::forward, &PortFlags::packet_in, &PortFlags::protected_port})
     take_back(now.flags.*flag, before.flags.*flag, after.flags.*flag);
+  take_back(now.queue_workers, before.queue_workers, after.queue_workers);
 }
 
 void take_back(PortConfig& now, const PortConfig& before, const PortConfig& after) {

@@ -39,7 +39,7 @@ StartedCapture Captures::start(CaptureRequest request, const std::vector<Capture
     worker->writers.push_back(std::make_shared<RecordWriter>(started.worker_rings.get(), i, kWorkerRingBytes));
 
   // The tap first: what cannot be loaded leaves everything as it was.
-  datapath_.require_features(SHUNT_FEATURE_CAPTURE);
+  datapath_.require_features(SHUNT_FEATURE_CAPTURE, "a capture runs");
   const std::uint64_t id = next_id_++;
   Running& running = running_.emplace(id, Running{index, std::move(request), std::move(worker)}).first->second;
   try {

@@ -61,6 +61,7 @@ std::span<const Method> stats_methods();
 std::span<const Method> table_methods();
 std::span<const Method> top_methods();
 std::span<const Method> trace_methods();
+std::span<const Method> worker_methods();
 
 class Commands {
  public:
@@ -80,7 +81,7 @@ class Commands {
   DaemonInfo daemon_;
   StatsSource figures_;
   ControllerApi* controllers_;
-  std::array<std::span<const Method>, 16> methods_;
+  std::array<std::span<const Method>, 17> methods_;
 };
 
 }  // namespace shunt

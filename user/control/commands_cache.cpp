@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cache.list, cache.stats, cache.flush, cache.why
+#include <algorithm>
 #include <string_view>
 
 #include "user/control/commands.h"
@@ -24,6 +25,25 @@ constexpr struct {
     {SHUNT_FEATURE_CAPTURE, "capture"},
 };
 
+// Features that it has, with who needed each first, and what was left out.
+Json program_json(const ProgramStatus& program) {
+  Json features = Json::array(), left_out = Json::array();
+  for (const auto& [bit, name] : kFeatures) {
+    const auto found = std::ranges::find(program.features, bit, &ProgramStatus::Feature::bit);
+    if (found == program.features.end())
+      left_out.push_back(name);
+    else
+      features.push_back({{"name", name}, {"because", found->because}});
+  }
+  Json json = {{"features", std::move(features)},
+               {"left_out", std::move(left_out)},
+               {"instructions", program.instructions},
+               {"compiled_instructions", nullptr},
+               {"refused", program.refused}};
+  if (program.compiled_instructions != 0) json["compiled_instructions"] = program.compiled_instructions;
+  return json;
+}
+
 Json list(const CommandContext& context, const Arguments& arguments) {
   const PortPlaces places = port_places(context.instance);
   Json flows = Json::array();
@@ -34,9 +54,6 @@ Json list(const CommandContext& context, const Arguments& arguments) {
 
 Json stats(const CommandContext& context, const Arguments&) {
   const CacheStats stats = context.instance.cache_stats();
-  Json features = Json::array();
-  for (const auto& feature : kFeatures)
-    if ((stats.features & feature.bit) != 0) features.push_back(feature.name);
   Json upcalls = Json::object();
   for (const auto& [reason, count] : stats.upcalls) upcalls[reason] = count;
   return {
@@ -62,7 +79,7 @@ Json stats(const CommandContext& context, const Arguments&) {
       {"umem_free", stats.umem_free},
       {"events_lost", stats.events_lost},
       {"packet_ins_lost", stats.packet_ins_lost},
-      {"features", std::move(features)},
+      {"program", program_json(stats.program)},
   };
 }
 

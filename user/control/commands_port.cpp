@@ -29,6 +29,7 @@ const std::vector<ParamSpec> kSettings{
     {.name = "forward", .type = ParamType::kFlag},
     {.name = "packet_in", .type = ParamType::kFlag},
     {.name = "protected", .type = ParamType::kFlag},
+    {.name = "queue_workers", .type = ParamType::kText},
 };
 
 std::vector<ParamSpec> with_settings(std::vector<ParamSpec> specs) {
@@ -65,6 +66,16 @@ PortFlags changed_flags(PortFlags flags, const Arguments& arguments) {
   return flags;
 }
 
+QueueWorkers changed_places(const QueueWorkers& places, const Arguments& arguments) {
+  const auto text = arguments.optional_text("queue_workers");
+  if (!text) return places;
+  try {
+    return parse_queue_workers(*text);
+  } catch (const Error& error) {
+    throw RpcError(RpcCode::kInvalidParams, "'queue_workers': {}", error.what());
+  }
+}
+
 PortStatus find_port(InstanceApi& instance, const std::string& bridge, const std::string& name) {
   const std::vector<PortStatus> ports = instance.ports(bridge);
   const auto found =
@@ -81,6 +92,7 @@ Json attach(const CommandContext& context, const Arguments& arguments) {
   request.flags = changed_flags({}, arguments);
   if (const auto mode = arguments.optional_text("mode")) request.mode = port_mode_from(*mode);
   if (const auto queues = arguments.integer("queues")) request.queues = static_cast<unsigned>(*queues);
+  request.queue_workers = changed_places({}, arguments);
   request.create_tap = arguments.flag("create_tap");
   request.force = arguments.flag("force");
   return port_json(context.instance.attach_port(arguments.text("bridge"), request));
@@ -111,7 +123,11 @@ Json set(const CommandContext& context, const Arguments& arguments) {
   const std::string& bridge = arguments.text("bridge");
   const std::string& port = arguments.text("port");
   const PortStatus now = find_port(context.instance, bridge, port);
-  context.instance.set_port(bridge, port, changed_vlans(now.vlan, arguments), changed_flags(now.flags, arguments));
+  const VlanConfig vlan = changed_vlans(now.vlan, arguments);
+  const PortFlags flags = changed_flags(now.flags, arguments);
+  const QueueWorkers places = changed_places(now.queue_workers, arguments);
+  if (places != now.queue_workers) context.instance.place_queues(bridge, port, places);
+  if (vlan != now.vlan || flags != now.flags) context.instance.set_port(bridge, port, vlan, flags);
   return port_json(find_port(context.instance, bridge, port));
 }
 

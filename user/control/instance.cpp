@@ -16,6 +16,7 @@
 #include "user/base/reasons.h"
 #include "user/control/instance_impl.h"
 #include "user/control/rule_features.h"
+#include "user/pipeline/rule_text.h"
 #include "user/pipeline/rule_walk.h"
 
 namespace shunt {
@@ -151,17 +152,22 @@ void merge(Change& into, Change&& more) {
                       std::make_move_iterator(more.removed.end()));
 }
 
-void Instance::Impl::load_features(std::uint32_t wanted) {
-  wanted |= datapath.features();
-  if (wanted == datapath.features()) return;
-  datapath.require_features(wanted);
+void Instance::Impl::load_features(std::uint32_t wanted, const std::string& because) {
+  if ((wanted & ~datapath.features()) == 0) return;
+  datapath.require_features(wanted, because);
   revalidator.set_features(datapath.features());
 }
 
 void Instance::Impl::load_rule_features(std::span<const FlowMod> rules) {
   std::uint32_t wanted = 0;
-  for (const FlowMod& rule : rules) wanted |= features_of(rule);
-  load_features(wanted);
+  std::string because;
+  for (const FlowMod& rule : rules) {
+    const std::uint32_t its = features_of(rule);
+    if (because.empty() && (its & ~datapath.features()) != 0)
+      because = fmt::format("rule '{}'", format_flow_spec(rule));
+    wanted |= its;
+  }
+  load_features(wanted, because);
 }
 
 const BridgeState& Instance::Impl::bridge(const std::string& name) const {
@@ -321,7 +327,7 @@ void Instance::handle_events() {
   eventfd_t ignored = 0;
   if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0) {
     try {
-      impl_->load_features(impl_->revalidator.wanted_features());
+      impl_->load_features(impl_->revalidator.wanted_features(), "a flow that packets made");
     } catch (const std::exception& e) {  // nobody asked who could be answered; the flows go on through userspace
       spdlog::error("no larger XDP program: {}", e.what());
     }

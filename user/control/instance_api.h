@@ -49,6 +49,7 @@ struct PortRequest {
   VlanConfig vlan;
   std::optional<PortMode> mode;    // none: what suits the interface
   std::optional<unsigned> queues;  // AF_XDP sockets; none: one for each receive queue
+  QueueWorkers queue_workers{};    // where the user wants them served
   bool create_tap = false;         // makes the interface, a TAP; detach removes it
   bool force = false;              // removes somebody else's XDP program
   bool may_wait = false;           // where there is no such interface, the port waits for it
@@ -69,6 +70,7 @@ struct PortStatus {
   bool zero_copy = false;
   unsigned queues = 0;
   std::optional<unsigned> queues_wanted;  // as in PortRequest
+  QueueWorkers queue_workers;             // likewise
   bool makes_tap = false;                 // attach made the interface
   std::uint32_t mtu = 0;
   bool xdp_transmit = true;  // false: the kernel cannot redirect to it; output goes through userspace
@@ -89,7 +91,7 @@ struct CacheStats : RevalidatorStats {
   std::uint64_t upcalls_handled = 0, upcall_nanoseconds = 0;
   std::uint32_t umem_frames = 0, umem_free = 0;
   std::map<std::string, std::uint64_t> upcalls;  // by reason
-  std::uint32_t features = 0;                    // SHUNT_FEATURE_*: what the loaded program is specialised to
+  ProgramStatus program;
   std::uint64_t events_lost = 0;                 // packet-ins, rules to learn, samples: control was behind
   std::uint64_t packet_ins_lost = 0;             // nobody read them in time
   std::uint32_t events_waiting = 0;              // of the last second, the most that were taken at once
@@ -107,6 +109,19 @@ struct BridgeStats {
   std::size_t macs = 0, mac_limit = 0;
   std::optional<PortNo> fullest_port;  // by MACs
   std::vector<LimitedTable> limited_tables;
+};
+
+// A worker, what it has to do lately (1: all of its time), and the queues that it serves.
+struct WorkerStatus {
+  std::optional<unsigned> core;  // that it is pinned on
+  double load = 0;
+  struct Queue {
+    std::string bridge, port;  // empty: the lane of mode tcx
+    QueueId queue;
+    double load = 0;
+    bool wanted = false;  // it is there because the user wants it so
+  };
+  std::vector<Queue> queues;
 };
 
 // All that is counted, read at one time.
@@ -191,6 +206,9 @@ class InstanceApi {
   virtual void detach_port(const std::string& bridge, const std::string& interface) = 0;
   virtual void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
                         const PortFlags& flags) = 0;
+  // Which workers serve the port's queues from now on; queues that are not named move by load. Nothing is lost by it.
+  virtual void place_queues(const std::string& bridge, const std::string& interface, const QueueWorkers& places) = 0;
+  [[nodiscard]] virtual std::vector<WorkerStatus> workers() const = 0;
   [[nodiscard]] virtual std::vector<PortStatus> ports(const std::string& bridge) const = 0;  // ascending by number
   // The same, with counters as they were last brought up to date: for who looks at none, since that is a walk over all
   // cached flows.

@@ -74,7 +74,8 @@ struct Instance::Impl {
   void restore_counters();
   [[nodiscard]] bool is_inherited(DpPort dp) const;
 
-  void load_features(std::uint32_t wanted);  // those too
+  void load_features(std::uint32_t wanted, const std::string& because);  // those too
+  void check_places(const QueueWorkers& places) const;  // throws Error
   void load_rule_features(std::span<const FlowMod> rules);
   void arm_expiry();    // wakes up when the next rule may end
   void expire_rules();  // those whose time has come

@@ -100,11 +100,12 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     if (number == kPortLocal) port.config.name = bridge.name;
     port.makes_tap = request.create_tap;
     port.request.create_tap = port.request.force = false;  // for when the interface comes back
-    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), request.force);
+    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), request.queue_workers,
+                                                       request.force);
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
     revalidator.set_features(datapath.features());
-    load_features(features_of(request.vlan));
+    load_features(features_of(request.vlan), fmt::format("VLANs of port {}", request.interface));
     const Change change = sw.add_port(bridge.id, port.config);
     Port& added = ports.emplace(dp, std::move(port)).first->second;
     settle(revalidator.update_port(dp, added.attachment->output()));
@@ -158,12 +159,20 @@ void Instance::Impl::remove_port(Port& port) {
 }
 
 void Instance::Impl::update(Port& port, const BridgePort& config) {
-  load_features(features_of(config.vlan));
+  load_features(features_of(config.vlan), fmt::format("VLANs of port {}", config.name));
   const Change change = sw.update_port(port.bridge, config);
   port.config = config;
   commit(change);
   store_port(port);
   tell(InstanceListener::PortEvent::kChanged, port);
+}
+
+void Instance::Impl::check_places(const QueueWorkers& places) const {
+  const std::size_t count = workers.stats().size();
+  for (const auto& [queue, worker] : places)
+    if (worker >= count)
+      throw Error("there is no worker {} for queue {}: they are 0 to {}, one a core (shuntd --cores)", worker, queue,
+                  count - 1);
 }
 
 // What the kernel tells of it then makes the port up, or down.
@@ -261,7 +270,8 @@ void Instance::Impl::come_back(Port& port, const Link& link) {
 }
 
 void Instance::Impl::join(Port& port, PortDevice device) {
-  port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device), /*force=*/false);
+  port.attachment = std::make_unique<PortAttachment>(context(), port.config.dp, std::move(device),
+                                                     port.request.queue_workers, /*force=*/false);
   port.failure.clear();
   const Link now = port.attachment->device().link();
   watcher.adopt(port.config.dp, now);
@@ -285,6 +295,7 @@ PortStatus Instance::Impl::status(const Port& port) const {
   s.mode_wanted = port.request.mode;
   s.mode = port.request.mode.value_or(PortMode::kNative);
   s.queues_wanted = port.request.queues;
+  s.queue_workers = port.request.queue_workers;
   s.makes_tap = port.makes_tap;
   if (port.attachment) {
     const PortDevice& device = port.attachment->device();
@@ -317,6 +328,7 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
     if (port.config.name == request.interface)
       throw Error("'{}' is already a port of bridge '{}'; detach it there first (shunt port detach {} {})",
                   request.interface, port.bridge_name, port.bridge_name, request.interface);
+  impl_->check_places(request.queue_workers);
   const PortNo number = impl_->choose_number(state, request.number);
   if (request.may_wait && !request.create_tap && !Netlink{}.find(request.interface)) {
     const Port& port = impl_->add_waiting_port(state.id, number, impl_->free_dp(), request);
@@ -340,6 +352,14 @@ void Instance::detach_port(const std::string& bridge, const std::string& interfa
     throw Error("'{}' is the bridge's own port; it goes with the bridge (shunt bridge del {})", interface, bridge);
   impl_->remove_port(port);
   spdlog::info("port '{}' detached from bridge '{}'", interface, bridge);
+}
+
+void Instance::place_queues(const std::string& bridge, const std::string& interface, const QueueWorkers& places) {
+  Port& port = impl_->port(bridge, interface);
+  impl_->check_places(places);
+  if (port.attachment) impl_->workers.place(port.config.dp, places);
+  port.request.queue_workers = places;
+  impl_->store_port(port);
 }
 
 void Instance::set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,

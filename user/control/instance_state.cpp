@@ -16,6 +16,7 @@
 namespace shunt {
 namespace {
 
+constexpr unsigned kBalanceSeconds = 10;
 constexpr unsigned kRetrySeconds = 5;  // until what failed is tried again: storing everything, attaching a port
 constexpr std::size_t kUndoLevels = 8;
 constexpr unsigned kHeartbeatSeconds = 60;  // a daemon that changes nothing says that it is alive
@@ -174,7 +175,7 @@ void Instance::Impl::restore() {
   sw.observe_rules(recorder.get());
   if (sw.state()->bridges.empty()) return;
   try {
-    load_features(features);
+    load_features(features, "the stored configuration");
   } catch (const std::exception& error) {
     spdlog::error("no larger XDP program: {}", error.what());
   }
@@ -305,6 +306,8 @@ void Instance::Impl::store_everything() {
 void Instance::Impl::on_tick() {
   ++ticks;
   events.next_second();
+  workers.measure();
+  if (ticks % kBalanceSeconds == 0) workers.balance();
   if (Clock::now() >= next_save) save_counters();
   if (ticks % kRetrySeconds == 0) retry_waiting_ports();
   if (!store) return;

@@ -35,7 +35,7 @@ CacheStats Instance::Impl::cache_stats() {
   }
   s.umem_frames = umem.frame_count();
   s.umem_free = umem.census().pool;
-  s.features = datapath.features();
+  s.program = datapath.program_status();
   s.events_lost = events.lost();
   s.events_waiting = events.waiting();
   s.packet_ins_lost = packet_ins_lost;
@@ -55,6 +55,26 @@ CacheStats Instance::Impl::cache_stats() {
 }
 
 CacheStats Instance::cache_stats() { return impl_->cache_stats(); }
+
+std::vector<WorkerStatus> Instance::workers() const {
+  constexpr double kSecond = 1e9;
+  std::vector<WorkerStatus> all;
+  for (const WorkerStats& worker : impl_->workers.stats())
+    all.push_back({.core = worker.core, .load = static_cast<double>(worker.load) / kSecond, .queues = {}});
+  for (const ServedQueue& queue : impl_->workers.queues()) {
+    WorkerStatus::Queue served{.bridge = {},
+                               .port = {},
+                               .queue = queue.queue,
+                               .load = static_cast<double>(queue.place.load) / kSecond,
+                               .wanted = queue.place.wanted == queue.place.worker};
+    if (const auto port = impl_->ports.find(queue.port); port != impl_->ports.end()) {
+      served.bridge = port->second.bridge_name;
+      served.port = port->second.config.name;
+    }
+    all[queue.place.worker].queues.push_back(std::move(served));
+  }
+  return all;
+}
 
 InstanceStats Instance::stats() {
   InstanceStats all;

@@ -28,7 +28,8 @@ void set_flag(shunt_port& entry, __u32 flag, bool on) {
 
 }  // namespace
 
-PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice device, bool force)
+PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice device, const QueueWorkers& places,
+                               bool force)
     : context_{context}, dp_{dp}, device_{std::move(device)}, ifindex_{device_.ifindex()} {
   refuse_foreign_program(force);
   try {
@@ -43,8 +44,10 @@ PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice dev
     entry.upcall_burst = context_.upcall_burst;
     entry.mtu = device_.link().mtu;
     entry.ifindex = ifindex_.value;
-    if (open_checksums) datapath.require_features(datapath.features() | SHUNT_FEATURE_CHECKSUM);
-    open_sockets();
+    if (open_checksums) 
+      datapath.require_features(SHUNT_FEATURE_CHECKSUM,
+                                fmt::format("port {} has a local stack behind it", device_.link().name));
+    open_sockets(places);
     datapath.set_ifindex(ifindex_, dp_);
     datapath.set_tx_port(dp_, ifindex_);
     datapath.attach(ifindex_, device_.link().name, device_.mode());
@@ -72,7 +75,7 @@ void PortAttachment::refuse_foreign_program(bool force) const {
   Datapath::remove_foreign(ifindex_);
 }
 
-void PortAttachment::open_sockets() {
+void PortAttachment::open_sockets(const QueueWorkers& places) {
   const Link& link = device_.link();
   const unsigned transmit_queues = device_.transmit_queues();
   std::vector<std::unique_ptr<XskSocket>> sockets;
@@ -100,7 +103,7 @@ void PortAttachment::open_sockets() {
   else
     for (const auto& socket : sockets) context_.datapath.set_xsk(dp_, socket->queue(), socket->fd());
   at_workers_ = true;
-  context_.workers.add_port(dp_, std::move(sockets));
+  context_.workers.add_port(dp_, std::move(sockets), places);
 }
 
 void PortAttachment::keep() noexcept {

@@ -35,7 +35,7 @@ class PortAttachment {
 
   // Joins the device as datapath port `dp`, which the revalidator knows already (Revalidator::add_port). Throws Error
   // and leaves nothing behind.
-  PortAttachment(const Context& context, DpPort dp, PortDevice device, bool force);
+  PortAttachment(const Context& context, DpPort dp, PortDevice device, const QueueWorkers& places, bool force);
   ~PortAttachment();
   PortAttachment(const PortAttachment&) = delete;
   PortAttachment& operator=(const PortAttachment&) = delete;
@@ -52,7 +52,7 @@ class PortAttachment {
 
  private:
   void refuse_foreign_program(bool force) const;
-  void open_sockets();
+  void open_sockets(const QueueWorkers& places);
   void leave() noexcept;
 
   Context context_;

@@ -24,6 +24,7 @@ Json port_json(const PortStatus& port) {
       {"mode_wanted", port.mode_wanted ? name_of(*port.mode_wanted) : "auto"},
       {"zero_copy", port.zero_copy},
       {"queues", port.queues},
+      {"queue_workers", format_queue_workers(port.queue_workers)},
       {"mtu", port.mtu},
       {"xdp_transmit", port.xdp_transmit},
       {"vlan_mode", name_of(port.vlan.mode)},

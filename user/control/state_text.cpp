@@ -98,6 +98,7 @@ std::string format_stored(const StoredPort& port) {
                {"ofport", request.number.value_or(PortNo{}).value},
                {"mode", request.mode ? name_of(*request.mode) : "auto"},
                {"queues", nullptr},
+               {"queue_workers", format_queue_workers(request.queue_workers)},
                {"create_tap", request.create_tap},
                {"vlan_mode", name_of(request.vlan.mode)},
                {"tag", nullptr},
@@ -128,6 +129,7 @@ StoredPort parse_stored_port(std::string_view text) {
     request.mode = port_mode_from(json.value("mode", std::string{}));
     if (const auto queues = json.find("queues"); queues != json.end() && !queues->is_null())
       request.queues = queues->get<unsigned>();
+    request.queue_workers = parse_queue_workers(json.value("queue_workers", std::string{"auto"}));
     take(json, "create_tap", request.create_tap);
     request.vlan = vlan_of(json);
     take(json, "flood", request.flags.flood);

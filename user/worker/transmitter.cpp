@@ -29,7 +29,13 @@ Transmitter::Transmitter(unsigned self, Umem& umem, FrameCache& frames, Counters
   finished_.reserve(kFinished + kOutgoing);
 }
 
-void Transmitter::set_route(DpPort port, XskSocket* socket, unsigned owner) { routes_[port.value] = {socket, owner}; }
+void Transmitter::set_route(DpPort port, XskSocket* socket, unsigned owner) {
+  clear_route(port);
+  routes_[port.value] = {socket, owner};
+  if (socket == nullptr || socket->in_flight() == 0) return;
+  dirty_.push_back(socket);
+  unsent_ = true;
+}
 
 void Transmitter::clear_route(DpPort port) {
   std::erase(dirty_, routes_[port.value].socket);

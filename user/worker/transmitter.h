@@ -49,7 +49,8 @@ class Transmitter final : public FrameSink {
   Transmitter(unsigned self, Umem& umem, FrameCache& frames, Counters& counters, OrderGate& gate,
               std::vector<Inbox*> inboxes);  // by worker
 
-  // Routes, between two rounds. A null socket: the port's packets go to worker `owner`.
+  // Routes, between two rounds. A null socket: the port's packets go to worker `owner`. What another worker has queued
+  // in the socket leaves with the next flush().
   void set_route(DpPort port, XskSocket* socket, unsigned owner);
   void clear_route(DpPort port);
 

@@ -2,6 +2,11 @@
 #include "user/worker/worker.h"
 
 #include <algorithm>
+#include <chrono>
+#include <latch>
+#include <map>
+#include <semaphore>
+#include <utility>
 
 #include "user/base/error.h"
 #include "user/worker/worker_thread.h"
@@ -22,6 +27,7 @@ struct WorkerPool::Impl {
       if (!options.cores.empty()) worker.core = options.cores[i];
       workers.push_back(std::make_unique<WorkerThread>(worker, context, *doorbells[i], all));
     }
+    busy.resize(count);
   }
 
   // Runs `work(worker)` in each worker's thread, one after the other.
@@ -30,26 +36,106 @@ struct WorkerPool::Impl {
     for (const auto& worker : workers) worker->mailbox().run([&worker = *worker, work] { work(worker); });
   }
 
-  unsigned least_loaded() const {
-    const auto less = [](const auto& a, const auto& b) { return a->socket_count() < b->socket_count(); };
-    return static_cast<unsigned>(std::min_element(workers.begin(), workers.end(), less) - workers.begin());
+  // Where a new queue goes: what it will cost is not known yet.
+  unsigned emptiest() const {
+    std::vector<std::size_t> sockets(workers.size());
+    for (const auto& [queue, served] : queues) ++sockets[served.place.worker];
+    return static_cast<unsigned>(std::min_element(sockets.begin(), sockets.end()) - sockets.begin());
   }
 
   // Gives each socket to a worker; returns the first one's.
-  unsigned spread(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets) {
-    unsigned owner = 0;
-    for (std::size_t i = 0; i < sockets.size(); ++i) {
-      const unsigned number = least_loaded();
-      if (i == 0) owner = number;
-      WorkerThread& worker = *workers[number];
+  unsigned spread(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets, const QueueWorkers& wanted) {
+    for (auto& socket : sockets) {
+      const QueueId queue = socket->queue();
+      Queue served{.place = {.worker = emptiest(), .wanted = wish(wanted, queue)}};
+      if (served.place.wanted && *served.place.wanted < workers.size()) served.place.worker = *served.place.wanted;
+      WorkerThread& worker = *workers[served.place.worker];
       // std::function wants what can be copied.
-      auto box = std::make_shared<std::unique_ptr<XskSocket>>(std::move(sockets[i]));
-      worker.mailbox().run([&worker, port, box] { worker.adopt(port, std::move(*box)); });
+      auto box = std::make_shared<std::unique_ptr<XskSocket>>(std::move(socket));
+      worker.mailbox().run([&worker, port, box, spent = served.spent] { worker.adopt(port, std::move(*box), spent); });
+      queues.emplace(std::pair{port, queue}, std::move(served));
     }
-    return owner;
+    return owner_of(port);
   }
 
+  // Of the port's first socket, which can send.
+  unsigned owner_of(DpPort port) const { return queues.lower_bound({port, QueueId{0}})->second.place.worker; }
+
+  static std::optional<unsigned> wish(const QueueWorkers& wanted, QueueId queue) {
+    const auto found = wanted.find(queue.value);
+    return found == wanted.end() ? std::nullopt : std::optional{found->second};
+  }
+
+  // Runs `work` in this thread while every worker waits between two rounds. What they handed to each other is sent.
+  template <typename Work>
+  void while_all_wait(Work work) {
+    struct Pause {
+      std::counting_semaphore<> waiting{0};
+      std::latch over{1};
+    };
+    const auto pause = std::make_shared<Pause>();
+    struct End {
+      Pause& pause;
+      ~End() { pause.over.count_down(); }
+    } const end{*pause};
+    if (running)
+      for (const auto& worker : workers)
+        worker->mailbox().post([pause] {
+          pause->waiting.release();
+          pause->over.wait();
+        });
+    for (std::size_t i = 0; running && i < workers.size(); ++i)
+      if (!pause->waiting.try_acquire_for(kPatience)) throw Error("a worker does not answer: see its log");
+    for (const auto& worker : workers) worker->serve_inbox();
+    work();
+  }
+
+  // Gives queues to the workers that they are placed at.
+  void move(std::span<const std::pair<std::pair<DpPort, QueueId>, unsigned>> moves) {
+    if (moves.empty()) return;
+    while_all_wait([&] {
+      for (const auto& [queue, to] : moves) {
+        Queue& served = queues.at(queue);
+        auto socket = workers[served.place.worker]->give_up(queue.first, queue.second);
+        served.place.worker = to;
+        workers[to]->adopt(queue.first, std::move(socket), served.spent);
+        if (queue.first.value == SHUNT_LANE) continue;
+        for (const auto& worker : workers) worker->set_route(queue.first, owner_of(queue.first));
+      }
+    });
+  }
+
+  void balance() {
+    std::vector<QueueLoad> loads;
+    for (const auto& [queue, served] : queues) loads.push_back(served.place);
+    const std::vector<unsigned> places = place_queues(loads, static_cast<unsigned>(workers.size()));
+    std::vector<std::pair<std::pair<DpPort, QueueId>, unsigned>> moves;
+    std::size_t i = 0;
+    for (const auto& [queue, served] : queues)
+      if (const unsigned to = places[i++]; to != served.place.worker) moves.push_back({queue, to});
+    move(moves);
+  }
+
+  static constexpr std::chrono::seconds kPatience{10};
+
+  // A counter of nanoseconds, and how many a second they are lately.
+  static void measure(std::uint64_t now, std::uint64_t& seen, std::uint64_t& load) {
+    constexpr std::uint64_t kSeconds = 4;
+    load = (load * (kSeconds - 1) + (now - std::exchange(seen, now))) / kSeconds;
+  }
+  struct Queue {
+    QueueLoad place;
+    std::shared_ptr<Counter> spent = std::make_shared<Counter>();
+    std::uint64_t seen = 0;  // of `spent`
+  };
+  struct Busy {
+    std::uint64_t seen = 0, load = 0;
+  };
+
   const Context context;
+  bool running = false;
+  std::map<std::pair<DpPort, QueueId>, Queue> queues;
+  std::vector<Busy> busy;  // by worker
   std::vector<std::unique_ptr<Doorbell>> doorbells;
   std::vector<std::unique_ptr<Inbox>> inboxes;
   std::vector<std::unique_ptr<WorkerThread>> workers;
@@ -66,24 +152,27 @@ WorkerPool::~WorkerPool() { stop(); }
 
 void WorkerPool::start() {
   for (const auto& worker : impl_->workers) worker->start();
+  impl_->running = true;
 }
 
 void WorkerPool::stop() {
   for (const auto& worker : impl_->workers) worker->stop();
+  impl_->running = false;
   // No thread runs any more: this one may do what was theirs.
   for (const auto& worker : impl_->workers) worker->serve_inbox();
   for (const auto& worker : impl_->workers) worker->close_sockets();
+  impl_->queues.clear();
 }
 
-void WorkerPool::add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets) {
+void WorkerPool::add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets, const QueueWorkers& wanted) {
   if (port.value == 0 || port.value >= SHUNT_MAX_PORTS) throw Error("datapath port {} is out of range", port.value);
   if (sockets.empty()) throw Error("datapath port {} has no AF_XDP socket", port.value);
-  const unsigned owner = impl_->spread(port, std::move(sockets));
+  const unsigned owner = impl_->spread(port, std::move(sockets), wanted);
   impl_->in_each([port, owner](WorkerThread& worker) { worker.set_route(port, owner); });
 }
 
 void WorkerPool::add_lane(std::vector<std::unique_ptr<XskSocket>> sockets) {
-  (void)impl_->spread(DpPort{SHUNT_LANE}, std::move(sockets));
+  (void)impl_->spread(DpPort{SHUNT_LANE}, std::move(sockets), {});
 }
 
 void WorkerPool::remove_port(DpPort port) {
@@ -95,6 +184,33 @@ void WorkerPool::remove_port(DpPort port) {
     for (auto& socket : worker.give_up(port)) sockets->push_back(std::move(socket));
   });
   sockets->clear();  // closes them here, for that may wait
+  std::erase_if(impl_->queues, [port](const auto& queue) { return queue.first.first == port; });
+}
+
+void WorkerPool::place(DpPort port, const QueueWorkers& wanted) {
+  std::vector<std::pair<std::pair<DpPort, QueueId>, unsigned>> moves;
+  for (auto& [queue, served] : impl_->queues) {
+    if (queue.first != port) continue;
+    QueueLoad& place = served.place;
+    place.wanted = Impl::wish(wanted, queue.second);
+    if (place.wanted && *place.wanted < impl_->workers.size() && *place.wanted != place.worker)
+      moves.push_back({queue, *place.wanted});
+  }
+  impl_->move(moves);
+}
+
+void WorkerPool::measure() {
+  for (auto& [queue, served] : impl_->queues) Impl::measure(served.spent->get(), served.seen, served.place.load);
+  for (std::size_t i = 0; i < impl_->workers.size(); ++i)
+    Impl::measure(impl_->workers[i]->counters().busy_nanoseconds.get(), impl_->busy[i].seen, impl_->busy[i].load);
+}
+
+void WorkerPool::balance() { impl_->balance(); }
+
+std::vector<ServedQueue> WorkerPool::queues() const {
+  std::vector<ServedQueue> all;
+  for (const auto& [queue, served] : impl_->queues) all.push_back({queue.first, queue.second, served.place});
+  return all;
 }
 
 void WorkerPool::quiesce() {
@@ -137,6 +253,7 @@ std::vector<WorkerStats> WorkerPool::stats() const {
   std::vector<WorkerStats> all;
   for (const auto& worker : impl_->workers) {
     const Counters& counters = worker->counters();
+    const std::uint64_t load = impl_->busy[all.size()].load;
     all.push_back({.upcalls = counters.upcalls.get(),
                    .nanoseconds = counters.nanoseconds.get(),
                    .translations = counters.translations.get(),
@@ -144,6 +261,7 @@ std::vector<WorkerStats> WorkerPool::stats() const {
                    .requests_refused = counters.requests_refused.get(),
                    .core = worker->core(),
                    .busy_nanoseconds = counters.busy_nanoseconds.get(),
+                   .load = load,
                    .wait = counters.wait.read(),
                    .translate = counters.translate.read(),
                    .send = counters.send.read()});

@@ -31,6 +31,7 @@
 #include "user/pipeline/translate.h"
 #include "user/worker/capture_tap.h"
 #include "user/worker/executor.h"
+#include "user/worker/placement.h"
 #include "user/worker/upcall.h"
 
 namespace shunt {
@@ -61,9 +62,17 @@ struct WorkerStats {
   std::uint64_t requests = 0, requests_refused = 0;  // flows asked for; refused: the revalidator was behind
   std::optional<unsigned> core;                      // that it is pinned on
   std::uint64_t busy_nanoseconds = 0;                // at work, and not waiting for it
+  std::uint64_t load = 0;                            // the same lately, nanoseconds a second
   // A packet's way: from the kernel handing it up to a worker taking it; its translation, where none was at hand; from
   // the taking until the batch has been sent.
   Latencies wait, translate, send;
+};
+
+// A socket, and who serves it.
+struct ServedQueue {
+  DpPort port;  // SHUNT_LANE: packets of all ports of mode tcx
+  QueueId queue;
+  QueueLoad place;
 };
 
 class WorkerPool {
@@ -94,14 +103,22 @@ class WorkerPool {
   void start();
   void stop();  // sockets are closed, frames come back
 
-  // Takes a port's sockets, one a queue, of which the first can send, and spreads them over the workers; returns when
-  // every worker can send to the port. Take the sockets' fds for the XSKMAP before.
-  void add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets);
+  // Takes a port's sockets, one a queue, of which the first can send, and spreads them over the workers, those that
+  // `wanted` places apart; returns when every worker can send to the port. Take the sockets' fds for the XSKMAP before.
+  void add_port(DpPort port, std::vector<std::unique_ptr<XskSocket>> sockets, const QueueWorkers& wanted = {});
   // The sockets of the lane: what comes there is of many ports, as its metadata say, and nothing is sent there. It goes
   // by remove_port(SHUNT_LANE).
   void add_lane(std::vector<std::unique_ptr<XskSocket>> sockets);
   // Packets in flight to the port are dropped (no-output-port) and its frames come back. Clear the XSKMAP before.
   void remove_port(DpPort port);
+  // Where the user wants a port's queues from now on; moves what is elsewhere. Nothing is lost by a move, and flows keep
+  // their order: all workers wait meanwhile.
+  void place(DpPort port, const QueueWorkers& wanted);
+  // Brings the loads up to date; to be called each second.
+  void measure();
+  // Moves queues from workers that have much to do to others (place_queues()).
+  void balance();
+  [[nodiscard]] std::vector<ServedQueue> queues() const;  // by port and queue; control
   // Returns when every worker has finished, and sent, what it did under an older SwitchState and has the newest.
   void quiesce();
   // Returns at once; a quiesce() after it returns when the packet has been sent.
@@ -112,7 +129,7 @@ class WorkerPool {
 
   [[nodiscard]] PortCounters counters(DpPort port) const;  // any thread
   void reset_counters(DpPort port);                        // of a port number that is used anew
-  [[nodiscard]] std::vector<WorkerStats> stats() const;    // any thread; by worker
+  [[nodiscard]] std::vector<WorkerStats> stats() const;    // control; by worker
   [[nodiscard]] XskStatistics socket_statistics(DpPort port);
 
  private:

@@ -76,23 +76,29 @@ void WorkerThread::stop() {
   mailbox_.close();
 }
 
-void WorkerThread::adopt(DpPort port, std::unique_ptr<XskSocket> socket) {
+void WorkerThread::adopt(DpPort port, std::unique_ptr<XskSocket> socket, std::shared_ptr<Counter> spent) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = socket->fd();
   check(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket->fd(), &event), "worker: epoll");
   socket->refill(frames_);
-  served_.push_back({port, std::move(socket), std::chrono::nanoseconds{0}});
+  served_.push_back({port, std::move(socket), std::move(spent), std::chrono::nanoseconds{0}});
+}
+
+std::unique_ptr<XskSocket> WorkerThread::give_up(DpPort port, QueueId queue) {
+  const auto found = std::ranges::find_if(
+      served_, [&](const Served& served) { return served.port == port && served.socket->queue() == queue; });
+  if (found == served_.end()) return nullptr;
+  (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->socket->fd(), nullptr);
+  auto socket = std::move(found->socket);
+  served_.erase(found);
+  return socket;
 }
 
 std::vector<std::unique_ptr<XskSocket>> WorkerThread::give_up(DpPort port) {
   std::vector<std::unique_ptr<XskSocket>> sockets;
-  for (Served& served : served_) {
-    if (served.port != port) continue;
-    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, served.socket->fd(), nullptr);
-    sockets.push_back(std::move(served.socket));
-  }
-  std::erase_if(served_, [](const Served& served) { return served.socket == nullptr; });
+  for (std::uint32_t queue = 0; queue < SHUNT_MAX_QUEUES; ++queue)
+    if (auto socket = give_up(port, QueueId{queue})) sockets.push_back(std::move(socket));
   return sockets;
 }
 
@@ -177,9 +183,11 @@ bool WorkerThread::serve_sockets() noexcept {
     }
     busy = true;
     const TimePoint end = Clock::now();
+    const auto spent = static_cast<std::uint64_t>((end - begin).count());
     served.credit -= end - begin;
+    served.spent->add(spent);
     counters_.upcalls.add(packets);
-    counters_.nanoseconds.add(static_cast<std::uint64_t>((end - begin).count()));
+    counters_.nanoseconds.add(spent);
     begin = now_ = end;
   }
   return busy;

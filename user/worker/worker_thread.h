@@ -50,8 +50,10 @@ class WorkerThread {
   [[nodiscard]] std::optional<unsigned> core() const noexcept { return options_.core; }
 
   // In the worker's thread, by mailbox().
-  void adopt(DpPort port, std::unique_ptr<XskSocket> socket);
+  // What is spent on the socket goes into `spent`, too: nanoseconds.
+  void adopt(DpPort port, std::unique_ptr<XskSocket> socket, std::shared_ptr<Counter> spent);
   [[nodiscard]] std::vector<std::unique_ptr<XskSocket>> give_up(DpPort port);
+  [[nodiscard]] std::unique_ptr<XskSocket> give_up(DpPort port, QueueId queue);  // null: it has none of that queue
   void set_route(DpPort port, unsigned owner);  // to this worker's own socket where it has one
   void clear_route(DpPort port);
   void refresh_state();
@@ -59,7 +61,6 @@ class WorkerThread {
   void serve_inbox();  // sends what was handed over so far; what has no route any more is dropped
   void close_sockets() { served_.clear(); }
   void set_captures(std::shared_ptr<const WorkerCaptures> captures) { tap_.set(std::move(captures)); }
-  [[nodiscard]] std::size_t socket_count() const noexcept { return served_.size(); }
   void add_statistics(DpPort port, XskStatistics& sum) const;
 
  private:
@@ -69,6 +70,7 @@ class WorkerThread {
   struct Served {
     DpPort port;
     std::unique_ptr<XskSocket> socket;
+    std::shared_ptr<Counter> spent;
     std::chrono::nanoseconds credit{0};  // of time; below zero it waits for its turn
   };
   // A translation of one exact key, good for one version of the switch and of its FDB; where it needed the packet, for

@@ -52,6 +52,10 @@ class ModelInstance : public FakeInstance {
     change();
     FakeInstance::set_port(bridge, interface, vlan, flags);
   }
+  void place_queues(const std::string& bridge, const std::string& interface, const QueueWorkers& places) override {
+    change();
+    FakeInstance::place_queues(bridge, interface, places);
+  }
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override {
     change();
     (void)switch_.apply(id(bridge), mods, Clock::now());

@@ -400,6 +400,21 @@ TEST_SUITE("shunt") {
     CHECK(session.instance.last_mods.size() == 100'000);
   }
 
+  TEST_CASE("queues are placed, and workers listed") {
+    Session session;
+    session.with_ports();
+    CHECK(has(session.run({"port", "set", "br0", "eth2", "--queue-workers", "1:0,0:1"}).out, "0:1,1:0"));
+    CHECK(session.run({"port", "set", "br0", "eth2", "--flood", "off"}).status == 0);
+    CHECK(session.instance.at("br0").ports[1].queue_workers == QueueWorkers{{0, 1}, {1, 0}});
+    CHECK(has(session.run({"port", "set", "br0", "eth2", "--queue-workers", "0-1"}).err, "QUEUE:WORKER"));
+    CHECK(session.run({"port", "set", "br0", "eth2", "--queue-workers", "auto"}).status == 0);
+    CHECK(session.instance.at("br0").ports[1].queue_workers.empty());
+    session.instance.worker_list = {{.core = 3, .load = 0.5, .queues = {{"br0", "eth2", QueueId{1}, 0.25, true}}},
+                                    {.core = {}, .load = 0, .queues = {{"", "", QueueId{0}, 0, false}}}};
+    const std::string list = session.run({"worker", "list"}).out;
+    for (const char* text : {"50.0 %", "eth2", "25.0 %", "as set", "(lane)", "any"}) CHECK(has(list, text));
+  }
+
   TEST_CASE("static MACs, drops, cache and rates have their tables") {
     Session session;
     session.with_ports();

@@ -287,11 +287,18 @@ TEST_SUITE("cache commands") {
     Daemon daemon;
     daemon.instance.cache_counters.exact_hits = 5;
     daemon.instance.cache_counters.upcalls["miss"] = 2;
-    daemon.instance.cache_counters.features = SHUNT_FEATURE_L3 | SHUNT_FEATURE_HINTS;
+    daemon.instance.cache_counters.program = {
+        .features = {{SHUNT_FEATURE_L3, "a rule"}, {SHUNT_FEATURE_HINTS, "a flow"}}, .instructions = 3000};
     const Json stats = daemon.result("cache.stats");
     CHECK(stats.at("exact_hits") == 5);
     CHECK(stats.at("upcalls").at("miss") == 2);
-    CHECK(stats.at("features") == Json::array({"l3", "hints"}));
+    const Json& program = stats.at("program");
+    REQUIRE(program.at("features").size() == 2);
+    CHECK(program.at("features")[0] == Json{{"name", "l3"}, {"because", "a rule"}});
+    CHECK(program.at("features")[1].at("name") == "hints");
+    CHECK(program.at("left_out").size() == 11);
+    CHECK(program.at("instructions") == 3000);
+    CHECK(program.at("compiled_instructions").is_null());
   }
 }
 

@@ -77,6 +77,7 @@ class FakeInstance : public InstanceApi {
     port.mode = request.mode.value_or(PortMode::kNative);
     port.mode_wanted = request.mode;
     port.queues_wanted = request.queues;
+    port.queue_workers = request.queue_workers;
     port.makes_tap = request.create_tap;
     at(bridge).ports.push_back(port);
     return port;
@@ -95,6 +96,12 @@ class FakeInstance : public InstanceApi {
       }
     throw Error("bridge '{}' has no port '{}'", bridge, interface);
   }
+  void place_queues(const std::string& bridge, const std::string& interface, const QueueWorkers& places) override {
+    for (PortStatus& port : at(bridge).ports)
+      if (port.name == interface) port.queue_workers = places;
+  }
+  std::vector<WorkerStatus> workers() const override { return worker_list; }
+  std::vector<WorkerStatus> worker_list;
   std::vector<PortStatus> ports(const std::string& bridge) const override { return at(bridge).ports; }
   std::vector<PortStatus> port_settings(const std::string& bridge) const override { return at(bridge).ports; }
   shunt_port_stats stray_stats() const override { return stray; }
