@@ -44,7 +44,8 @@ void show_program(const Json& program, const Line& line) {
   std::string size = cell(program.at("instructions")) + " instructions";
   if (!program.at("compiled_instructions").is_null())
     size += fmt::format(", of {} that were compiled", cell(program.at("compiled_instructions")));
-  line("program", size + (program.at("refused").get<bool>() ? "; the verifier refused a smaller one (see the log)" : ""));
+  line("program",
+       size + (program.at("refused").get<bool>() ? "; the verifier refused a smaller one (see the log)" : ""));
   for (const Json& feature : program.at("features"))
     line("  has " + cell(feature.at("name")), cell(feature.at("because")));
   if (program.at("left_out").empty()) return;

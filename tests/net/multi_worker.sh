@@ -105,6 +105,14 @@ done
 equal "where d's queue is wanted" "0:$worker" "$(json '[p["queue_workers"] for p in d["ports"] if p["name"] == "d"][0]' port list br0)"
 refused 1 "there is no worker 2" shunt port set br0 c --queue-workers 0:2
 for port in a b c d; do shunt port set br0 $port --queue-workers auto >/dev/null; done
+
+note "two busy queues of one worker part"
+shunt port set br0 a --queue-workers 0:0,1:0 >/dev/null
+shunt port set br0 a --queue-workers auto >/dev/null
+background a python3 "$FRAMES" send eth0 --dst "$(mac_of c)" --dport 5005 --flows 16 --rate 20000 --count 600000 >/dev/null
+parted() { [ "$(worker_of a 0)" != "$(worker_of a 1)" ]; }
+wait_until 30 "a's queues are served by two workers" parted
+kill "$CHILD"
 shunt flow del br0
 shunt flow add br0 "priority=0,actions=normal"
 

@@ -180,9 +180,8 @@ class Planner {
         instance.place_queues(bridge, port, places);
       });
     if (before.vlan != after.vlan || before.flags != after.flags)
-      batched_step([bridge, port, after](InstanceApi& instance) {
-        instance.set_port(bridge, port, after.vlan, after.flags);
-      });
+      batched_step(
+          [bridge, port, after](InstanceApi& instance) { instance.set_port(bridge, port, after.vlan, after.flags); });
   }
 
   void make_ports(const std::string& name, const BridgeConfig& before, const BridgeConfig& after) {
@@ -201,8 +200,7 @@ class Planner {
       }
       if (old == before.ports.end())
         say("+ port {} of {}: ofport {}{}{}", port, name, config.number.value,
-            peculiarities(attachment_of(PortConfig{config.number, {}, {}, false, {}, {}}),
-                          attachment_of(config)),
+            peculiarities(attachment_of(PortConfig{config.number, {}, {}, false, {}, {}}), attachment_of(config)),
             peculiarities(settings_of(PortSettings{}), settings_of(config.settings)));
       PortRequest request;
       request.interface = port;

@@ -15,11 +15,10 @@ namespace shunt {
 namespace {
 
 std::array<std::span<const Method>, 17> all_methods() {
-  return {bridge_methods(),     port_methods(),  flow_methods(),      group_methods(),
-          meter_methods(),      table_methods(), trace_methods(),     cache_methods(),
-          fdb_methods(),        stats_methods(), packet_in_methods(), config_methods(),
-          controller_methods(), top_methods(),   capture_methods(),   monitor_methods(),
-          worker_methods()};
+  return {bridge_methods(),    port_methods(),   flow_methods(),       group_methods(), meter_methods(),
+          table_methods(),     trace_methods(),  cache_methods(),      fdb_methods(),   stats_methods(),
+          packet_in_methods(), config_methods(), controller_methods(), top_methods(),   capture_methods(),
+          monitor_methods(),   worker_methods()};
 }
 
 }  // namespace

@@ -23,8 +23,7 @@ Json list(const CommandContext& context, const Arguments&) {
   for (const WorkerStatus& worker : context.instance.workers()) {
     Json queues = Json::array();
     for (const WorkerStatus::Queue& queue : worker.queues) queues.push_back(queue_json(queue));
-    Json json = {
-        {"worker", workers.size()}, {"core", nullptr}, {"load", worker.load}, {"queues", std::move(queues)}};
+    Json json = {{"worker", workers.size()}, {"core", nullptr}, {"load", worker.load}, {"queues", std::move(queues)}};
     if (worker.core) json["core"] = *worker.core;
     workers.push_back(std::move(json));
   }

@@ -75,7 +75,7 @@ struct Instance::Impl {
   [[nodiscard]] bool is_inherited(DpPort dp) const;
 
   void load_features(std::uint32_t wanted, const std::string& because);  // those too
-  void check_places(const QueueWorkers& places) const;  // throws Error
+  void check_places(const QueueWorkers& places) const;                   // throws Error
   void load_rule_features(std::span<const FlowMod> rules);
   void arm_expiry();    // wakes up when the next rule may end
   void expire_rules();  // those whose time has come
@@ -92,7 +92,7 @@ struct Instance::Impl {
   [[nodiscard]] DpPort free_dp() const;
   [[nodiscard]] PortNo choose_number(const BridgeState& bridge, std::optional<PortNo> wanted) const;
   [[nodiscard]] PortAttachment::Context context() {
-    return {datapath,          umem,    revalidator, workers, options.upcall_rate, options.upcall_burst,
+    return {datapath,          umem,      revalidator, workers, options.upcall_rate, options.upcall_burst,
             options.busy_poll, lane.get()};
   }
   Port& add_port(const BridgeState& bridge, PortNo number, const PortRequest& request, PortDevice device);

@@ -100,8 +100,8 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     if (number == kPortLocal) port.config.name = bridge.name;
     port.makes_tap = request.create_tap;
     port.request.create_tap = port.request.force = false;  // for when the interface comes back
-    port.attachment = std::make_unique<PortAttachment>(context(), dp, std::move(device), request.queue_workers,
-                                                       request.force);
+    port.attachment =
+        std::make_unique<PortAttachment>(context(), dp, std::move(device), request.queue_workers, request.force);
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
     revalidator.set_features(datapath.features());
@@ -261,11 +261,10 @@ void Instance::Impl::vanish(Port& port) {
 void Instance::Impl::come_back(Port& port, const Link& link) {
   const bool is_local = port.config.number == kPortLocal;
   const PortMode mode = choose_mode(port.request, is_local);
-  join(port, is_local ? PortDevice::prepare_local(options.name, port.bridge_name, mode)
-                      : PortDevice::prepare({.interface = link.name,
-                                             .queues = port.request.queues,
-                                             .create_tap = false,
-                                             .mode = mode}));
+  join(port, is_local
+                 ? PortDevice::prepare_local(options.name, port.bridge_name, mode)
+                 : PortDevice::prepare(
+                       {.interface = link.name, .queues = port.request.queues, .create_tap = false, .mode = mode}));
   spdlog::info("port '{}' of bridge '{}': its interface is back", port.config.name, port.bridge_name);
 }
 

@@ -44,7 +44,7 @@ PortAttachment::PortAttachment(const Context& context, DpPort dp, PortDevice dev
     entry.upcall_burst = context_.upcall_burst;
     entry.mtu = device_.link().mtu;
     entry.ifindex = ifindex_.value;
-    if (open_checksums) 
+    if (open_checksums)
       datapath.require_features(SHUNT_FEATURE_CHECKSUM,
                                 fmt::format("port {} has a local stack behind it", device_.link().name));
     open_sockets(places);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr unsigned kMostWorkers = 1024;
 constexpr std::string_view kNone = "auto";
-constexpr std::uint64_t kLittle = 50'000'000;  // ns a second: a worker with less to do needs no help
+constexpr std::uint64_t kLittle = 20'000'000;  // ns a second: a worker with less to do needs no help
 
 unsigned parse_number(std::string_view word, unsigned limit, const char* what) {
   unsigned number = 0;
@@ -51,8 +51,7 @@ QueueWorkers parse_queue_workers(std::string_view text) {
 
 std::string format_queue_workers(const QueueWorkers& places) {
   std::string text;
-  for (const auto& [queue, worker] : places)
-    text += fmt::format("{}{}:{}", text.empty() ? "" : ",", queue, worker);
+  for (const auto& [queue, worker] : places) text += fmt::format("{}{}:{}", text.empty() ? "" : ",", queue, worker);
   return text.empty() ? std::string{kNone} : text;
 }
 

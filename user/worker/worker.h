@@ -111,8 +111,8 @@ class WorkerPool {
   void add_lane(std::vector<std::unique_ptr<XskSocket>> sockets);
   // Packets in flight to the port are dropped (no-output-port) and its frames come back. Clear the XSKMAP before.
   void remove_port(DpPort port);
-  // Where the user wants a port's queues from now on; moves what is elsewhere. Nothing is lost by a move, and flows keep
-  // their order: all workers wait meanwhile.
+  // Where the user wants a port's queues from now on; moves what is elsewhere. Nothing is lost by a move, and flows
+  // keep their order: all workers wait meanwhile.
   void place(DpPort port, const QueueWorkers& wanted);
   // Brings the loads up to date; to be called each second.
   void measure();
