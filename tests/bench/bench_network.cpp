@@ -75,8 +75,11 @@ std::vector<Lane> make_lanes(unsigned count) {
   return lanes;
 }
 
-Traffic::Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit)
-    : programs_{traffic_bpf__open()}, sequence_limit_{sequence_limit}, cpus_{libbpf_num_possible_cpus()} {
+Traffic::Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit, unsigned core)
+    : programs_{traffic_bpf__open()},
+      core_{core},
+      sequence_limit_{sequence_limit},
+      cpus_{libbpf_num_possible_cpus()} {
   if (programs_ == nullptr) throw_errno(errno, "benchmark programs: open");
   bpf_map__set_max_entries(programs_->maps.sequence, std::max(sequence_limit, 1u));
   if (const int error = traffic_bpf__load(programs_); error != 0) throw_errno(-error, "benchmark programs: load");
@@ -204,7 +207,7 @@ std::chrono::nanoseconds Traffic::cpu_time() const { return cpu_time_of_thread(t
 
 // One test run for as long as possible, ended by a signal: taking a run's pages down sleeps for tens of milliseconds.
 void Traffic::generate() noexcept {
-  bind_to_core(kGeneratorCore);
+  bind_to_core(core_);
   struct sigaction action {};
   action.sa_handler = [](int) {};  // no SA_RESTART: the call returns
   sigaction(SIGUSR1, &action, nullptr);

@@ -39,8 +39,8 @@ std::vector<Lane> make_lanes(unsigned count);
 // The programs of traffic.bpf.c, loaded; the sinks attached.
 class Traffic {
  public:
-  // A sequence, where one is wanted, has at most so many frames.
-  explicit Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit = 0);
+  // A sequence, where one is wanted, has at most so many frames. `core`: the generator's.
+  explicit Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit = 0, unsigned core = kGeneratorCore);
   ~Traffic();
   Traffic(const Traffic&) = delete;
   Traffic& operator=(const Traffic&) = delete;
@@ -68,6 +68,7 @@ class Traffic {
   void generate() noexcept;  // the thread
 
   traffic_bpf* programs_;
+  const unsigned core_;
   std::uint32_t sequence_limit_, frame_size_ = BENCH_MIN_FRAME;
   std::vector<five_tuple> table_keys_;
   std::vector<int> attached_;  // interfaces

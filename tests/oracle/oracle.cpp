@@ -245,6 +245,10 @@ std::string Oracle::compare_frame(const Scenario& scenario, const Input& input, 
       fault += fmt::format("{}the outputs differ", fault.empty() ? "" : "\n    ");
     }
   }
+  if (result.met.fin_timeout_of_nd) {
+    rules_agree_ = false;
+    if (count) ++known_["Open vSwitch takes the type of an ND option for TCP flags: the first one's for FIN"];
+  }
   if (fault.empty()) return {};
   return fmt::format("in_port={} {}\n    {}\n    {}\n    Shunt sends\n{}    Open vSwitch sends\n{}", input.in_port,
                      head(input.frame), fault, result.explanation, describe(result.outputs), describe(theirs));

@@ -111,6 +111,11 @@ class ShuntSwitch::Watcher final : public TranslationObserver {
   void before(const FinTimeoutAction&, const PipelineKey& key) {
     constexpr std::uint16_t kFinOrRst = 0x005;
     met.fin_timeouts += !met.expired && (key.tcp_flags.host() & kFinOrRst) != 0 ? 1 : 0;
+    constexpr std::uint8_t kIcmpv6 = 58;
+    constexpr std::uint16_t kSolicitation = 135, kAdvertisement = 136;
+    met.fin_timeout_of_nd =
+        met.fin_timeout_of_nd ||
+        (key.nw_proto == kIcmpv6 && (key.tp_src.host() == kSolicitation || key.tp_src.host() == kAdvertisement));
   }
   void before(const WriteActionsAction&, const PipelineKey&) { set_holds_ = true; }
   void before(const ExitAction&, const PipelineKey&) { met.exit_before_set = met.exit_before_set || set_holds_; }

@@ -44,6 +44,7 @@ class ShuntSwitch {
     // further.
     bool expired = false;
     std::size_t normals = 0, learn_actions = 0, fin_timeouts = 0;
+    bool fin_timeout_of_nd = false;  // the packet is of neighbour discovery
   };
   struct Result {
     Outputs outputs;
