@@ -62,6 +62,8 @@ class Headers {
   [[nodiscard]] bool has_bad_version() const {
     return (is_ipv4 && byte(l3) >> 4 != 4) || (is_ipv6 && byte(l3) >> 4 != 6);
   }
+  // None that can be read, or 0.
+  [[nodiscard]] bool has_unusual_ttl() const { return has_ttl_0() || is_cut() || has_bad_version(); }
   [[nodiscard]] bool is_later_fragment() const { return fragment() == Fragment::kLater; }
   // SCTP's ports are there, but not all that its checksum covers.
   [[nodiscard]] bool is_first_fragment_of_sctp() const {
@@ -301,7 +303,7 @@ const char* why_frames_differ(const Layout& layout, PortNo to, const Headers& in
     yours = without_dei(std::move(yours));
     if (mine == yours) return "Open vSwitch loses the DEI of a tag that it takes off and puts on again";
   }
-  if (met.push_mpls && (input.has_ttl_0() || input.is_cut() || Headers{mine}.has_label_ttl_0()) &&
+  if (met.push_mpls && (input.has_unusual_ttl() || Headers{mine}.has_label_ttl_0()) &&
       Headers{mine}.labels() == Headers{yours}.labels()) {
     mine = without_label_ttls(std::move(mine));
     yours = without_label_ttls(std::move(yours));
@@ -387,8 +389,7 @@ std::optional<std::string> known_difference(const Scenario& scenario, const Inpu
       if (is_part_of(yours, mine)) continue;
       mine.resize(yours.size());
     }
-    if (met.push_mpls && met.dec_mpls_ttl && (headers.is_cut() || headers.has_ttl_0()) &&
-        mine.size() < yours.size()) {
+    if (met.push_mpls && met.dec_mpls_ttl && headers.has_unusual_ttl() && mine.size() < yours.size()) {
       reason = kLabelTtl;  // 0 has expired
       continue;
     }
