@@ -20,7 +20,7 @@ Json queue_json(const WorkerStatus::Queue& queue) {
 
 Json list(const CommandContext& context, const Arguments&) {
   Json workers = Json::array();
-  for (const WorkerStatus& worker : context.instance.workers()) {
+  for (const WorkerStatus& worker : context.instance.worker_list()) {
     Json queues = Json::array();
     for (const WorkerStatus::Queue& queue : worker.queues) queues.push_back(queue_json(queue));
     Json json = {{"worker", workers.size()}, {"core", nullptr}, {"load", worker.load}, {"queues", std::move(queues)}};

@@ -64,7 +64,7 @@ class Instance final : public InstanceApi {
   void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
                 const PortFlags& flags) override;
   void place_queues(const std::string& bridge, const std::string& interface, const QueueWorkers& places) override;
-  [[nodiscard]] std::vector<WorkerStatus> workers() const override;
+  [[nodiscard]] std::vector<WorkerStatus> worker_list() const override;
   [[nodiscard]] std::vector<PortStatus> ports(const std::string& bridge) const override;
   [[nodiscard]] std::vector<PortStatus> port_settings(const std::string& bridge) const override;
   [[nodiscard]] shunt_port_stats stray_stats() const override;

@@ -208,7 +208,7 @@ class InstanceApi {
                         const PortFlags& flags) = 0;
   // Which workers serve the port's queues from now on; queues that are not named move by load. Nothing is lost by it.
   virtual void place_queues(const std::string& bridge, const std::string& interface, const QueueWorkers& places) = 0;
-  [[nodiscard]] virtual std::vector<WorkerStatus> workers() const = 0;
+  [[nodiscard]] virtual std::vector<WorkerStatus> worker_list() const = 0;
   [[nodiscard]] virtual std::vector<PortStatus> ports(const std::string& bridge) const = 0;  // ascending by number
   // The same, with counters as they were last brought up to date: for who looks at none, since that is a walk over all
   // cached flows.

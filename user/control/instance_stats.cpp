@@ -56,7 +56,7 @@ CacheStats Instance::Impl::cache_stats() {
 
 CacheStats Instance::cache_stats() { return impl_->cache_stats(); }
 
-std::vector<WorkerStatus> Instance::workers() const {
+std::vector<WorkerStatus> Instance::worker_list() const {
   constexpr double kSecond = 1e9;
   std::vector<WorkerStatus> all;
   for (const WorkerStats& worker : impl_->workers.stats())

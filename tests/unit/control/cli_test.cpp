@@ -409,7 +409,7 @@ TEST_SUITE("shunt") {
     CHECK(has(session.run({"port", "set", "br0", "eth2", "--queue-workers", "0-1"}).err, "QUEUE:WORKER"));
     CHECK(session.run({"port", "set", "br0", "eth2", "--queue-workers", "auto"}).status == 0);
     CHECK(session.instance.at("br0").ports[1].queue_workers.empty());
-    session.instance.worker_list = {{.core = 3, .load = 0.5, .queues = {{"br0", "eth2", QueueId{1}, 0.25, true}}},
+    session.instance.worker_places = {{.core = 3, .load = 0.5, .queues = {{"br0", "eth2", QueueId{1}, 0.25, true}}},
                                     {.core = {}, .load = 0, .queues = {{"", "", QueueId{0}, 0, false}}}};
     const std::string list = session.run({"worker", "list"}).out;
     for (const char* text : {"50.0 %", "eth2", "25.0 %", "as set", "(lane)", "any"}) CHECK(has(list, text));

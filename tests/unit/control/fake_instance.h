@@ -100,8 +100,8 @@ class FakeInstance : public InstanceApi {
     for (PortStatus& port : at(bridge).ports)
       if (port.name == interface) port.queue_workers = places;
   }
-  std::vector<WorkerStatus> workers() const override { return worker_list; }
-  std::vector<WorkerStatus> worker_list;
+  std::vector<WorkerStatus> worker_list() const override { return worker_places; }
+  std::vector<WorkerStatus> worker_places;
   std::vector<PortStatus> ports(const std::string& bridge) const override { return at(bridge).ports; }
   std::vector<PortStatus> port_settings(const std::string& bridge) const override { return at(bridge).ports; }
   shunt_port_stats stray_stats() const override { return stray; }
