@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <cstring>
 
 #include "user/worker/megaflow_table_impl.h"
 
@@ -59,7 +58,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   Impl::Verdict verdict = t.decide(*translation, port);
   const auto mask = t.choose_mask(*translation, known, port, verdict.encoded);
   if (!mask) {
-    if (verdict.group != 0) t.groups.release(verdict.group, t.epoch);
+    t.undo(verdict);
     return Publish::kFeatures;
   }
   if (*mask == SHUNT_MASK_EXACT && !equal(translation->mask, t.masks.bits(SHUNT_MASK_EXACT))) ++t.stats.exact_fallback;
@@ -72,6 +71,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   flow.mask = *mask;
   flow.port = static_cast<std::uint16_t>(port.value);
   flow.group = verdict.group;
+  flow.list = verdict.list;
   flow.hash = t.hash_of(key, *mask);
   flow.in_kernel = verdict.encoded.in_kernel;
   flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
@@ -158,12 +158,9 @@ bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimeP
   Impl::Verdict verdict = t.decide(*translation, port);
   const bool fits =
       is_subset(translation->mask, t.masks.bits(flow.mask)) && t.has_features(t.masks.bits(flow.mask), verdict.encoded);
-  const std::span<const shunt_action> before = t.actions_of(slot);
-  const std::vector<shunt_action>& after = verdict.encoded.actions;
-  const bool same =
-      fits && before.size() == after.size() && std::memcmp(before.data(), after.data(), before.size_bytes()) == 0;
+  const bool same = fits && flow.list == verdict.list && t.maps.flows[slot].head.output == verdict.encoded.output.value;
   if (same || !fits || t.free_slots() == 0) {
-    if (verdict.group != 0) t.groups.release(verdict.group, t.epoch);
+    t.undo(verdict);
     if (same) {
       t.refresh(slot, std::move(translation));
       return false;
@@ -200,7 +197,16 @@ FlowKey MegaflowTable::key(std::uint32_t slot) const { return impl_->key_of(slot
 
 const FlowMask& MegaflowTable::mask(std::uint32_t slot) const { return impl_->masks.bits(impl_->flows[slot].mask); }
 
-std::span<const shunt_action> MegaflowTable::actions(std::uint32_t slot) const { return impl_->actions_of(slot); }
+std::vector<shunt_action> MegaflowTable::actions(std::uint32_t slot) const {
+  if (const std::uint32_t list = impl_->flows[slot].list; list != kNoList) {
+    const std::span<const shunt_action> actions = impl_->lists.actions(list);
+    return {actions.begin(), actions.end()};
+  }
+  shunt_action output{};
+  output.type = SHUNT_ACT_OUTPUT;
+  output.arg = impl_->maps.flows[slot].head.output;
+  return {output};
+}
 
 // As the kernel does: by the masks of the port, then exactly. (It also asks whether the slot is still live.)
 std::uint32_t MegaflowTable::find(const FlowKey& key) const {
@@ -276,7 +282,9 @@ bool MegaflowTable::awaits_grace_period() const { return !impl_->retired.empty()
 
 std::optional<std::uint64_t> MegaflowTable::close_epoch() {
   Impl& t = *impl_;
-  if (!t.retired.has(t.epoch) && !t.masks.has_retired(t.epoch) && !t.groups.has_retired(t.epoch)) return std::nullopt;
+  if (!t.retired.has(t.epoch) && !t.masks.has_retired(t.epoch) && !t.groups.has_retired(t.epoch) &&
+      !t.lists.has_retired(t.epoch))
+    return std::nullopt;
   return t.epoch++;
 }
 
@@ -289,6 +297,7 @@ void MegaflowTable::reclaim(std::uint64_t epoch) {
   });
   t.masks.reclaim(epoch);
   t.groups.reclaim(epoch);
+  t.lists.reclaim(epoch);
 }
 
 void MegaflowTable::set_features(std::uint32_t loaded) { impl_->features = loaded; }

@@ -27,6 +27,7 @@ namespace shunt {
 class MegaflowTable {
  public:
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+  static constexpr std::uint32_t kNoList = ~std::uint32_t{0};
 
   enum class Publish {
     kPublished,
@@ -51,8 +52,9 @@ class MegaflowTable {
     std::uint32_t decayed = 0;     // hits, halved each second
     std::uint16_t mask = 0;
     std::uint16_t port = 0;
-    std::uint16_t group = 0;   // 0: none
-    std::uint16_t reason = 0;  // where userspace answers: enum shunt_upcall_reason
+    std::uint32_t list = kNoList;  // of actions; none: one output
+    std::uint16_t group = 0;       // 0: none
+    std::uint16_t reason = 0;      // where userspace answers: enum shunt_upcall_reason
     enum class State : std::uint8_t { kFree, kLive, kRetired } state = State::kFree;
     bool indexed = false, young = false, in_kernel = true;
   };
@@ -121,7 +123,7 @@ class MegaflowTable {
   [[nodiscard]] const Flow* flow(std::uint32_t slot) const;
   [[nodiscard]] FlowKey key(std::uint32_t slot) const;           // masked
   [[nodiscard]] const FlowMask& mask(std::uint32_t slot) const;  // that of the table: all ones where exact
-  [[nodiscard]] std::span<const shunt_action> actions(std::uint32_t slot) const;
+  [[nodiscard]] std::vector<shunt_action> actions(std::uint32_t slot) const;
   [[nodiscard]] std::uint32_t find(const FlowKey& key) const;  // a live flow of its port that matches, or kNoSlot
 
   // Flows whose decision depended on that MAC.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bpf/datapath/mask.h"
+#include "user/worker/action_lists.h"
 #include "user/worker/dependency_index.h"
 #include "user/worker/epoch_queue.h"
 #include "user/worker/group_table.h"
@@ -34,16 +35,20 @@ struct MegaflowTable::Impl {
         spare{std::max(1u, limit / kEvictShare)},
         masks{flow_maps.masks},
         groups{flow_maps},
+        lists{flow_maps.action_lists},
+        unsupported{lists.acquire(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions).value()},
         ports{flow_maps.ports},
         heads(flow_maps.index.size(), kNoSlot) {}
 
-  // What a flow becomes in the kernel: an encoding whose group has a number.
+  // What a flow becomes in the kernel: an encoding whose group has a number, and its actions a place.
   struct Verdict {
     Encoded encoded;
     std::uint16_t group = 0;
+    std::uint32_t list = kNoList;
   };
 
   Verdict decide(const Translation& translation, DpPort port);
+  void undo(const Verdict& verdict);  // which no flow got
   // `known`: the number of the translation's mask, where it has one.
   std::optional<std::uint16_t> choose_mask(const Translation& translation, std::optional<std::uint16_t> known,
                                            DpPort port, const Encoded& encoded);
@@ -92,9 +97,6 @@ struct MegaflowTable::Impl {
     for (std::size_t i = 0; i < layout.word_count; ++i) words[layout.word[i]] = maps.flows[slot].key[i];
     return from_words(words);
   }
-  [[nodiscard]] std::span<const shunt_action> actions_of(std::uint32_t slot) const {
-    return {maps.flows[slot].actions, maps.flows[slot].head.action_count};
-  }
   // The i-th that take_slot() will give from now on, unless more come back; kNoSlot: not known.
   [[nodiscard]] std::uint32_t upcoming_slot(std::size_t i) const {
     if (i < free.size()) return free[free.size() - 1 - i];
@@ -108,6 +110,8 @@ struct MegaflowTable::Impl {
   const std::uint32_t limit, spare;
   MaskTable masks;
   GroupTable groups;
+  ActionLists lists;
+  const std::uint32_t unsupported;  // the list that is left where there is room for no other
   PortMasks ports;
   PortOutputs outputs{};
   std::deque<Flow> flows;            // by slot; grows to the limit
