@@ -38,7 +38,9 @@ struct MegaflowTable::Impl {
         lists{flow_maps.action_lists},
         unsupported{lists.acquire(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions).value()},
         ports{flow_maps.ports},
-        heads(flow_maps.index.size(), kNoSlot) {}
+        heads(flow_maps.index.size(), kNoSlot) {
+    flows.reserve(limit);
+  }
 
   // What a flow becomes in the kernel: an encoding whose group has a number, and its actions a place.
   struct Verdict {
@@ -114,7 +116,7 @@ struct MegaflowTable::Impl {
   const std::uint32_t unsupported;  // the list that is left where there is room for no other
   PortMasks ports;
   PortOutputs outputs{};
-  std::deque<Flow> flows;            // by slot; grows to the limit
+  std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves
   std::vector<std::uint32_t> heads;  // by index bucket: chain of its live flows, indexed or overflowed
   std::vector<std::uint32_t> free;
   DependencyIndex dependencies;
