@@ -71,10 +71,12 @@ std::optional<std::uint16_t> MegaflowTable::Impl::choose_mask(const Translation&
   return masks.acquire(masks.bits(SHUNT_MASK_EXACT));
 }
 
-std::uint32_t MegaflowTable::Impl::find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const {
+std::uint32_t MegaflowTable::Impl::find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash,
+                                        Flow::State state) const {
   for (std::uint32_t slot = heads[bucket_of(hash)]; slot != kNoSlot; slot = flows[slot].next) {
     const Flow& flow = flows[slot];
-    if (flow.hash == hash && flow.mask == mask && shunt_packed_equal(&key, &masks.layout(mask), maps.flows[slot].key))
+    if (flow.hash == hash && flow.mask == mask && flow.state == state &&
+        shunt_packed_equal(&key, &masks.layout(mask), maps.flows[slot].key))
       return slot;
   }
   return kNoSlot;
@@ -187,24 +189,30 @@ void MegaflowTable::Impl::unchain(std::uint32_t slot) {
 }
 
 void MegaflowTable::Impl::retire(std::uint32_t slot) {
-  Flow& flow = flows[slot];
+  const Flow& flow = flows[slot];
+  take_out(slot);
+  ports.remove_flow(DpPort{flow.port}, flow.mask);
+  retire_slot(slot);
+  --live;
+  ports.forget_microflows(DpPort{flow.port});
+}
+
+// Nothing leads to the slot any more.
+void MegaflowTable::Impl::take_out(std::uint32_t slot) {
+  const Flow& flow = flows[slot];
   unchain(slot);  // first: a freed index entry must not go to this flow
   unindex_flow(slot);
   shunt_megaflow_key key{};
   key.key = key_of(slot);
   key.mask = flow.mask;
   maps.erase_megaflow(key);
-  ports.remove_flow(DpPort{flow.port}, flow.mask);
   masks.release(flow.mask, epoch);
-  retire_slot(slot);
-  --live;
   ++stats.retired;
 }
 
 void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   Flow& flow = flows[slot];
   store(maps.flows[slot].head.generation, __u32{0});
-  ports.forget_microflows(DpPort{flow.port});
   flow.state = Flow::State::kRetired;
   collect(slot);
   unlink_dependencies(*flow.translation);
@@ -243,6 +251,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   }
   young.push_back({fresh, now});
   retire_slot(slot);
+  ports.forget_microflows(DpPort{flow.port});
   if (!written) retire(fresh);
 }
 

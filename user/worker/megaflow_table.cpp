@@ -63,6 +63,13 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   }
   if (*mask == SHUNT_MASK_EXACT && !equal(translation->mask, t.masks.bits(SHUNT_MASK_EXACT))) ++t.stats.exact_fallback;
 
+  const std::uint64_t hash = t.hash_of(key, *mask);
+  // The hash map has one entry for both.
+  if (const std::uint32_t gone = t.voided.empty() ? kNoSlot : t.find(key, *mask, hash, Flow::State::kVoid);
+      gone != kNoSlot) {
+    commit();
+    t.retire_void(gone);
+  }
   const std::uint32_t slot = t.take_slot();
   Flow& flow = t.flows[slot];
   flow = Flow{};
@@ -72,7 +79,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   flow.port = static_cast<std::uint16_t>(port.value);
   flow.group = verdict.group;
   flow.list = verdict.list;
-  flow.hash = t.hash_of(key, *mask);
+  flow.hash = hash;
   flow.in_kernel = verdict.encoded.in_kernel;
   flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
   flow.young = true;
@@ -243,6 +250,8 @@ void MegaflowTable::collect(std::uint32_t begin, std::uint32_t end, TimePoint no
 
 void MegaflowTable::collect_retired() {
   impl_->retired.for_each([this](std::uint32_t slot) { impl_->collect(slot); });
+  for (const std::uint32_t slot : impl_->voided)
+    if (impl_->flows[slot].state == Flow::State::kVoid) impl_->collect(slot);
 }
 
 void MegaflowTable::mature(TimePoint before) {
@@ -270,7 +279,7 @@ void MegaflowTable::rank() {
 bool MegaflowTable::evict(TimePoint now) {
   Impl& t = *impl_;
   // Slots on their way back count: they are here after the next grace period.
-  if (t.free_slots() + t.retired.size() >= t.spare) return false;
+  if (t.free_slots() + t.retired.size() + t.voided.size() >= t.spare) return false;
   collect(0, slot_end(), now, false);
   const std::vector<std::uint32_t> victims = t.least_used(t.spare);
   for (const std::uint32_t slot : victims) retire(slot);
@@ -278,7 +287,7 @@ bool MegaflowTable::evict(TimePoint now) {
   return !victims.empty();
 }
 
-bool MegaflowTable::awaits_grace_period() const { return !impl_->retired.empty(); }
+bool MegaflowTable::awaits_grace_period() const { return !impl_->retired.empty() || !impl_->voided.empty(); }
 
 std::optional<std::uint64_t> MegaflowTable::close_epoch() {
   Impl& t = *impl_;

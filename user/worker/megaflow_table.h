@@ -55,7 +55,7 @@ class MegaflowTable {
     std::uint32_t list = kNoList;  // of actions; none: one output
     std::uint16_t group = 0;       // 0: none
     std::uint16_t reason = 0;      // where userspace answers: enum shunt_upcall_reason
-    enum class State : std::uint8_t { kFree, kLive, kRetired } state = State::kFree;
+    enum class State : std::uint8_t { kFree, kLive, kVoid, kRetired } state = State::kFree;
     bool indexed = false, young = false, in_kernel = true;
   };
 
@@ -117,6 +117,10 @@ class MegaflowTable {
   bool update(std::uint32_t slot, TranslationRef translation, TimePoint now);
   void retire(std::uint32_t slot);
   void flush();  // all flows, at once by their ports' generation
+  // All of a port's flows, of which no program finds any from here on; their packets ask for new ones. Slots, memory
+  // and entries in the hash map come back by clear_void(), which retires at most so many. False: there were none.
+  void void_flows(DpPort port);
+  bool clear_void(std::size_t most);
 
   // Slots run to slot_end(); `flow` is null for one that holds no live flow.
   [[nodiscard]] std::uint32_t slot_end() const;

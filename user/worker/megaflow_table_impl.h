@@ -55,7 +55,8 @@ struct MegaflowTable::Impl {
   std::optional<std::uint16_t> choose_mask(const Translation& translation, std::optional<std::uint16_t> known,
                                            DpPort port, const Encoded& encoded);
   bool has_features(const FlowMask& mask, const Encoded& encoded);
-  std::uint32_t find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const;
+  std::uint32_t find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash,
+                     Flow::State state = Flow::State::kLive) const;
 
   // What a packet must have alike with the flow's for the exact-match cache to answer it (SHUNT_PLAIN_*): what the mask
   // looks at; of flows that are cached exactly for want of room what their translation looked at, which is all that
@@ -73,6 +74,8 @@ struct MegaflowTable::Impl {
   void unchain(std::uint32_t slot);
   void retire_slot(std::uint32_t slot);  // what is left when nothing leads to it any more
   void retire(std::uint32_t slot);
+  void take_out(std::uint32_t slot);
+  void retire_void(std::uint32_t slot);
   void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh, TimePoint now);
   void refresh(std::uint32_t slot, TranslationRef translation);
   void link_dependencies(std::uint32_t slot);
@@ -129,6 +132,7 @@ struct MegaflowTable::Impl {
   std::vector<shunt_megaflow_key> staged_keys;
   std::vector<shunt_megaflow> staged_values;
   EpochQueue<std::uint32_t> retired;
+  std::vector<std::uint32_t> voided;  // slots; some were retired since, and may be in use again
   std::uint64_t epoch = 1;
   std::uint32_t births = 0, live = 0, overflow = 0;
   std::uint32_t features = SHUNT_FEATURE_ALL, wanted = 0;
