@@ -7,6 +7,7 @@
 #define SHUNT_BPF_EXECUTE_H
 
 #include "bpf/datapath/act.h"
+#include "bpf/megaflow.bpf.h"
 #include "bpf/meter.bpf.h"
 #include "bpf/redirect.bpf.h"
 #include "bpf/stats.bpf.h"
@@ -93,9 +94,9 @@ static __always_inline __u32 reason_to_go_up(struct xdp_md* ctx, const struct sh
 
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_MAX_ACTIONS; i++) {
-    const struct shunt_action* action = &flow->actions[i];
+    const struct shunt_action* action = action_of(flow, i);
 
-    if (i >= flow->head.action_count) break;
+    if (!action) break;
     if (action->type == SHUNT_ACT_USERSPACE) return action->field;
     if (shunt_frame_is_split(ctx, len) &&
         (action->type == SHUNT_ACT_OUTPUT_GROUP || (action->type == SHUNT_ACT_OUTPUT && !takes_frags(action->arg))))
@@ -181,10 +182,10 @@ static __always_inline int run_actions(struct xdp_md* ctx, struct shunt_port_sta
   *sent = 0;
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_MAX_ACTIONS; i++) {
-    const struct shunt_action* action = &flow->actions[i];
+    const struct shunt_action* action = action_of(flow, i);
     int verdict;
 
-    if (i >= flow->head.action_count) break;
+    if (!action) break;
     if (action->type == SHUNT_ACT_DROP) {
       *sent = len; /* none was to be sent */
       return drop(stats, action->field);
@@ -216,6 +217,7 @@ static __always_inline int run_actions(struct xdp_md* ctx, struct shunt_port_sta
 __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u32 len) {
   struct shunt_port_stats* stats = stats_of(in_port);
   struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
+  const struct shunt_action* first;
   struct shunt_scratch* mine;
   __u32 zero = 0, sent, reason;
   int verdict;
@@ -224,7 +226,8 @@ __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u3
   if (!stats || !flow || !mine) return XDP_DROP;
   reason = reason_to_go_up(ctx, &mine->headers, flow, len);
   if (reason != SHUNT_STAYS) {
-    if (flow->actions[0].type == SHUNT_ACT_USERSPACE) count_flow(slot, 1, len);
+    first = action_of(flow, 0);
+    if (first && first->type == SHUNT_ACT_USERSPACE) count_flow(slot, 1, len);
     return shunt_upcall(ctx, in_port, reason);
   }
   verdict = run_actions(ctx, stats, mine, flow, in_port, len, &sent);

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 
 #include "bpf/datapath/parse.h"
+#include "maps/actions.h"
 #include "maps/capture.h"
 #include "maps/flow.h"
 #include "maps/map_names.h"
@@ -44,6 +45,14 @@ struct {
   __type(key, __u32);
   __type(value, struct shunt_flow);
 } flows SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_action);
+} action_lists SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -35,6 +35,13 @@ static __always_inline int flow_answers(const struct shunt_flow* flow, const str
          shunt_packed_equal(key, mask, flow->key);
 }
 
+/* The i-th of a flow's list; 0 where it has no list that long. */
+static __always_inline const struct shunt_action* action_of(const struct shunt_flow* flow, __u32 i) {
+  __u32 at = flow->actions + i;
+
+  return i < flow->head.action_count ? bpf_map_lookup_elem(&action_lists, &at) : 0;
+}
+
 /* Asks the table itself: the bucket had no room for the flow, or two flows share bucket and tag. */
 static __noinline __u32 slot_in_table(struct shunt_scratch* scratch, __u32 mask_number) {
   const struct shunt_mask* mask = bpf_map_lookup_elem(&masks, &mask_number);

@@ -178,10 +178,15 @@ __noinline int shunt_execute_skb(struct __sk_buff* skb, __u32 slot, __u32 in_por
 
   if (!packet.stats || !flow || !segments_of(skb, len, &segments)) return TC_ACT_SHOT;
   count(&packet, &segments, slot);
+  if (flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT) {
+    if (!finish(&packet, &segments, slot)) return drop_counted(&packet, &segments, slot, SHUNT_DROP_BAD_ACTION);
+    return send_to_port(&packet, &segments, slot, flow->head.output, skb->vlan_present);
+  }
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_MAX_ACTIONS; i++) {
-    const struct shunt_action* action = &flow->actions[i];
+    const struct shunt_action* action = action_of(flow, i);
 
+    if (!action) break;
     if (action->type != SHUNT_ACT_OUTPUT && action->type != SHUNT_ACT_OUTPUT_GROUP) {
       if (shunt_edit_tag(skb, action) < 0) break;
       continue;

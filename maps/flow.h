@@ -4,6 +4,7 @@
  *
  *   megaflows     HASH    masked key -> verdict: the flow table, complete; what bpftool shows and a restart adopts
  *   flows         ARRAY   slot -> the same flow, laid out for one or two cache lines a hit
+ *   action_lists  ARRAY   the actions of flows that are more than one output; flows with equal lists share one
  *   flow_index    ARRAY   hash of a masked key -> slot, behind a 32-bit tag; derived from megaflows
  *   microflows    ARRAY   what a plain packet's headers say -> verdict: the exact-match cache, filled by the kernel
  *   flow_hints    ARRAY   hash of a full key -> slot, for packets that are not plain; filled by the kernel; a hint is verified
@@ -15,8 +16,8 @@
  * with the packet's. A bucket with no room left says so (overflow); then the hash map itself is asked. A flow
  * counts only while its generation equals its port's: raising that number invalidates all of the port's flows at once.
  *
- * Publishing: slot, then megaflows, then the index entry (one 64-bit store). Retiring: the index entry and megaflows first;
- * the slot is reused only after an RCU grace period.
+ * Publishing: actions, slot, then megaflows, then the index entry (one 64-bit store). Retiring: the index entry and
+ * megaflows first; the slot and its actions are reused only after an RCU grace period.
  */
 #ifndef SHUNT_MAPS_FLOW_H
 #define SHUNT_MAPS_FLOW_H
@@ -38,7 +39,7 @@ struct shunt_flow_head {
 	__u32 slot;       /* of `flows` and `flow_counters` */
 	__u16 mask;       /* number in `masks` */
 	__u16 output;     /* SINGLE_OUTPUT: datapath port */
-	__u8 action_count;
+	__u8 action_count; /* SINGLE_OUTPUT: 0 */
 	__u8 flags; /* SHUNT_FLOW_* */
 	__u16 fields; /* SHUNT_PLAIN_*: what the mask looks at */
 };
@@ -48,10 +49,10 @@ SHUNT_MAP_TYPE(struct shunt_flow_head, 16);
 struct shunt_flow {
 	struct shunt_flow_head head;
 	__u64 key[SHUNT_KEY_WORDS];
-	struct shunt_action actions[SHUNT_MAX_ACTIONS];
-	__u8 zero[48];
+	__u32 actions; /* action_count elements of action_lists, from this one on */
+	__u8 zero[44];
 };
-SHUNT_MAP_TYPE(struct shunt_flow, 448);
+SHUNT_MAP_TYPE(struct shunt_flow, 192);
 
 /* megaflows: key and value. */
 struct shunt_megaflow_key {
@@ -63,9 +64,10 @@ SHUNT_MAP_TYPE(struct shunt_megaflow_key, 136);
 
 struct shunt_megaflow {
 	struct shunt_flow_head head;
-	struct shunt_action actions[SHUNT_MAX_ACTIONS];
+	__u32 actions; /* as in `flows` */
+	__u32 zero;
 };
-SHUNT_MAP_TYPE(struct shunt_megaflow, 272);
+SHUNT_MAP_TYPE(struct shunt_megaflow, 24);
 
 /* masks: an element. Word i of a packed key is key.words[word[i]] & bits[i]. word_count 0: unused number. */
 struct shunt_mask {

@@ -14,6 +14,7 @@
 #define SHUNT_MAP_LAYOUT "layout"               /* ARRAY, mmap-able: one shunt_layout */
 #define SHUNT_MAP_MEGAFLOWS "megaflows"         /* HASH: shunt_megaflow_key -> shunt_megaflow */
 #define SHUNT_MAP_FLOWS "flows"                 /* ARRAY, mmap-able: slot -> shunt_flow */
+#define SHUNT_MAP_ACTION_LISTS "action_lists"   /* ARRAY, mmap-able: shunt_action; a list is a run of them */
 #define SHUNT_MAP_FLOW_INDEX "flow_index"       /* ARRAY, mmap-able: shunt_index_bucket */
 #define SHUNT_MAP_MICROFLOWS "microflows"       /* ARRAY: shunt_microflow */
 #define SHUNT_MAP_FLOW_HINTS "flow_hints"       /* ARRAY: shunt_hint_bucket */

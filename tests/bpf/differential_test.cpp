@@ -169,7 +169,11 @@ struct Bench {
     std::copy(model.meters.begin(), model.meters.end(), sw.datapath.meters.span().begin());
     REQUIRE(model.parse() == SHUNT_DROP_NONE);
     const auto slot = sw.publish(model.key, exact_mask(), actions);
-    if (!single) sw.datapath.flows[slot].head.flags &= static_cast<__u8>(~SHUNT_FLOW_SINGLE_OUTPUT);
+    if (!single) {
+      shunt_flow_head& head = sw.datapath.flows[slot].head;
+      head.flags &= static_cast<__u8>(~SHUNT_FLOW_SINGLE_OUTPUT);
+      head.action_count = static_cast<__u8>(actions.size());
+    }
     const bool cut = model.headers_cut();
     const Outcome expected = model.run(actions);
 

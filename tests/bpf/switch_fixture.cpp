@@ -72,7 +72,7 @@ void Switch::reset() {
   for (auto& delta : datapath.deltas.span()) delta = shunt_flow_delta{};
   for (auto& order : datapath.order.span()) order = shunt_order{};
   for (auto& meter : datapath.meters.span().first(kTestMeters)) meter = shunt_meter{};
-  next_slot_ = 0;
+  next_slot_ = next_action_ = 0;
   masks_.assign(SHUNT_MASK_FIRST, shunt_flow_key{});
   masks_[SHUNT_MASK_EXACT] = exact_mask();
   shunt_mask_from_bits(&masks_[SHUNT_MASK_EXACT], &datapath.masks[SHUNT_MASK_EXACT]);
@@ -142,15 +142,17 @@ std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key
   flow.head.generation = port.generation;
   flow.head.slot = slot;
   flow.head.mask = number;
-  flow.head.action_count = static_cast<std::uint8_t>(actions.size());
   flow.head.flags = flags;
   flow.head.fields = plain_fields(mask);
-  std::copy(actions.begin(), actions.end(), flow.actions);
   if (actions.size() == 1 && actions[0].type == SHUNT_ACT_OUTPUT && actions[0].field == 0 &&
       actions[0].arg != key.in_port) {
     flow.head.flags |= SHUNT_FLOW_SINGLE_OUTPUT;
     flow.head.output = actions[0].arg;
+  } else {
+    flow.head.action_count = static_cast<std::uint8_t>(actions.size());
   }
+  flow.actions = next_action_;
+  for (const shunt_action& action : actions) datapath.action_lists[next_action_++] = action;
   shunt_pack_key(&key, &packed_mask, flow.key);
   datapath.flows[slot] = flow;
 
@@ -159,7 +161,7 @@ std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key
   masked.mask = number;
   shunt_megaflow value{};
   value.head = flow.head;
-  std::copy(actions.begin(), actions.end(), value.actions);
+  value.actions = flow.actions;
   datapath.megaflows().update(masked, value);
   published_.push_back(masked);
 

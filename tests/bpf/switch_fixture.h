@@ -94,7 +94,7 @@ class Switch {
   std::vector<Ifindex> ifindexes_;
   std::vector<shunt_flow_key> masks_;  // by number
   std::vector<shunt_megaflow_key> published_;
-  std::uint32_t next_slot_ = 0;
+  std::uint32_t next_slot_ = 0, next_action_ = 0;
   std::uint64_t microflows_ = 0;  // the last number given to a port
 };
 

@@ -27,7 +27,7 @@
 namespace shunt {
 namespace {
 
-// 448 bytes a slot, twice: above this, a flow table is a mistake in the unit.
+// Half a kilobyte of the kernel's memory each: above this, a flow table is a mistake in the unit.
 constexpr std::uint32_t kMostFlows = 1U << 22;
 // flow_counters has a row of flow_limit elements a possible CPU: its index is 32 bits.
 constexpr std::uint64_t kMostCounters = 0xffff'ffff;
@@ -177,6 +177,7 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
     array = std::remove_reference_t<decltype(array)>{object.map_fd(name), count, name};
   };
   map_array(flows, SHUNT_MAP_FLOWS, c.flow_limit);
+  map_array(action_lists, SHUNT_MAP_ACTION_LISTS, action_elements(c.flow_limit));
   map_array(index, SHUNT_MAP_FLOW_INDEX, std::size_t{c.index_mask} + 1);
   map_array(counters, SHUNT_MAP_FLOW_COUNTERS, std::size_t{c.flow_limit} * c.cpu_count);
   map_array(deltas, SHUNT_MAP_FLOW_DELTAS, std::size_t{c.flow_limit} * c.cpu_count);

@@ -5,7 +5,7 @@
 // loads a larger one and swaps it on every link, atomically, before anything that needs it is published. If the
 // verifier refuses a specialised program, its log is kept and the generic one (all features) stays.
 //
-// Threads: the mapped arrays are written by the revalidator (flows, index, masks, ports' masks and generation) and
+// Threads: the mapped arrays are written by the revalidator (flows, action_lists, index, masks, ports' masks and generation) and
 // control (ports otherwise, and meters' configurations); everything else here belongs to the control thread, but for
 // set_group (revalidator).
 #pragma once
@@ -77,6 +77,7 @@ class Datapath {
   [[nodiscard]] bool keeps() const noexcept;
 
   MappedArray<shunt_flow> flows;
+  MappedArray<shunt_action> action_lists;
   MappedArray<shunt_index_bucket> index;
   MappedArray<shunt_flow_counters> counters;  // [cpu * flow_limit + slot]
   MappedArray<shunt_flow_delta> deltas;       // likewise

@@ -59,6 +59,7 @@ void set_sizes(const switch_bpf& object, const shunt_config& config) {
   };
   set(object.maps.megaflows, config.flow_limit);
   set(object.maps.flows, config.flow_limit);
+  set(object.maps.action_lists, action_elements(config.flow_limit));
   set(object.maps.flow_index, config.index_mask + 1);
   set(object.maps.microflows, config.microflow_mask + 1);
   set(object.maps.flow_counters, config.flow_limit * config.cpu_count);
@@ -192,11 +193,11 @@ void SwitchObject::pin_maps(const std::string& directory) const {
 
 const std::vector<const char*>& SwitchObject::map_names() {
   static const std::vector<const char*> names{
-      SHUNT_MAP_LAYOUT,        SHUNT_MAP_MEGAFLOWS,    SHUNT_MAP_FLOWS,         SHUNT_MAP_FLOW_INDEX,
-      SHUNT_MAP_MICROFLOWS,    SHUNT_MAP_FLOW_HINTS,   SHUNT_MAP_FLOW_COUNTERS, SHUNT_MAP_FLOW_DELTAS,
-      SHUNT_MAP_MASKS,         SHUNT_MAP_PORTS,        SHUNT_MAP_PORT_STATS,    SHUNT_MAP_PORT_BY_IFINDEX,
-      SHUNT_MAP_UPCALL_BUDGET, SHUNT_MAP_UPCALL_ORDER, SHUNT_MAP_TX_PORTS,      SHUNT_MAP_METERS,
-      SHUNT_MAP_XSKS,          SHUNT_MAP_FLOOD_GROUPS};
+      SHUNT_MAP_LAYOUT,          SHUNT_MAP_MEGAFLOWS,     SHUNT_MAP_FLOWS,        SHUNT_MAP_ACTION_LISTS,
+      SHUNT_MAP_FLOW_INDEX,      SHUNT_MAP_MICROFLOWS,    SHUNT_MAP_FLOW_HINTS,   SHUNT_MAP_FLOW_COUNTERS,
+      SHUNT_MAP_FLOW_DELTAS,     SHUNT_MAP_MASKS,         SHUNT_MAP_PORTS,        SHUNT_MAP_PORT_STATS,
+      SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_MAP_UPCALL_BUDGET, SHUNT_MAP_UPCALL_ORDER, SHUNT_MAP_TX_PORTS,
+      SHUNT_MAP_METERS,          SHUNT_MAP_XSKS,          SHUNT_MAP_FLOOD_GROUPS};
   return names;
 }
 
@@ -220,6 +221,8 @@ std::unique_ptr<SwitchObject> load_or_generic(
 std::uint32_t index_buckets(std::uint32_t flow_limit) {
   return std::bit_ceil(std::max(flow_limit / 3, std::uint32_t{1024}));
 }
+
+std::uint32_t action_elements(std::uint32_t flow_limit) { return std::max(flow_limit, std::uint32_t{4096}); }
 
 std::uint32_t microflow_elements(std::uint32_t flow_limit) {
   return std::bit_ceil(std::max(flow_limit, std::uint32_t{2048}) * 2);

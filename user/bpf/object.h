@@ -90,7 +90,9 @@ class SwitchObject {
 
 // Buckets of flow_index for a flow limit: a power of two.
 [[nodiscard]] std::uint32_t index_buckets(std::uint32_t flow_limit);
-// Elements of microflows, likewise: two a flow, 128 bytes.
+// Elements of action_lists: one a flow.
+[[nodiscard]] std::uint32_t action_elements(std::uint32_t flow_limit);
+// Elements of microflows, a power of two: two a flow, 128 bytes.
 [[nodiscard]] std::uint32_t microflow_elements(std::uint32_t flow_limit);
 
 // From now on libbpf speaks through our log.

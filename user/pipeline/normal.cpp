@@ -92,6 +92,7 @@ void Translator::learn(const BridgePort& ingress, VlanId vlan) {
     learns.push_back({src, ingress.number});
   else
     earlier->port = ingress.number;  // by an in_port that an action wrote: it was seen there last
+  result_.fdb_dependencies.reserve(2);  // and the destination
   result_.fdb_dependencies.push_back({bridge_->id, src});
 }
 

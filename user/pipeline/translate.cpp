@@ -238,6 +238,7 @@ void Translator::begin(const BridgeState& bridge, PortNo in_port) {
   bridge_ = &bridge;
   result_.bridge = bridge.id;
   result_.fdb_version = bridge.fdb->version();
+  result_.credits.reserve(2);  // a table's two counters: all that most have
   original_in_port_ = working_.in_port = in_port.value;
   write_field(field(FieldId::kActsetOutput), working_, kPortUnset.value);
   known_.in_port = ~std::uint32_t{0};

@@ -13,6 +13,7 @@ void FlowMaps::update_megaflows(std::span<const shunt_megaflow_key> keys, std::s
 DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_{datapath.megaflows()} {
   config = datapath.config();
   flows = datapath.flows.span();
+  action_lists = datapath.action_lists.span();
   index = datapath.index.span();
   counters = datapath.counters.span();
   deltas = datapath.deltas.span();

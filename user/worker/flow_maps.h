@@ -22,6 +22,7 @@ class FlowMaps {
 
   shunt_config config{};
   std::span<shunt_flow> flows;
+  std::span<shunt_action> action_lists;
   std::span<shunt_index_bucket> index;
   std::span<shunt_flow_counters> counters;
   std::span<shunt_flow_delta> deltas;

@@ -27,6 +27,7 @@ std::uint32_t MegaflowTable::inherit(const Seen& seen, TimePoint now) {
     if (!t.inherit(key, value.head.slot, seen, now)) strays.push_back(key);
   });
   for (const shunt_megaflow_key& key : strays) t.maps.erase_megaflow(key);
+  t.lists.found_all();
   t.inherit_index();
   for (std::uint32_t slot = 0; slot < slot_end(); ++slot) {
     if (flow(slot) != nullptr) continue;
@@ -52,13 +53,19 @@ bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t s
   const shunt_flow& element = maps.flows[slot];
   const auto mask = static_cast<std::uint16_t>(key.mask);
   if (element.head.generation != ports.generation(port) || element.head.mask != mask ||
-      element.head.action_count == 0 || element.head.action_count > SHUNT_MAX_ACTIONS ||
       !shunt_packed_equal(&key.key, &masks.layout(mask), element.key))
     return false;
   if (slot < flows.size() && flows[slot].state == Flow::State::kLive) return false;
-  const shunt_action& last = element.actions[element.head.action_count - 1];
-  const std::uint16_t group = last.type == SHUNT_ACT_OUTPUT_GROUP ? last.arg : std::uint16_t{0};
-  if (group != 0 && !groups.inherit(group, outputs)) return false;
+  const bool has_list = (element.head.flags & SHUNT_FLOW_SINGLE_OUTPUT) == 0;
+  if (has_list && !lists.inherit(element.actions, element.head.action_count)) return false;
+  const std::span<const shunt_action> actions =
+      has_list ? lists.actions(element.actions) : std::span<const shunt_action>{};
+  const std::uint16_t group =
+      has_list && actions.back().type == SHUNT_ACT_OUTPUT_GROUP ? actions.back().arg : std::uint16_t{0};
+  if (group != 0 && !groups.inherit(group, outputs)) {
+    lists.release(element.actions, epoch);
+    return false;
+  }
 
   if (flows.size() <= slot) flows.resize(slot + 1);
   Flow& flow = flows[slot];
@@ -67,8 +74,9 @@ bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t s
   flow.mask = mask;
   flow.port = static_cast<std::uint16_t>(port.value);
   flow.group = group;
-  flow.in_kernel = element.actions[0].type != SHUNT_ACT_USERSPACE;
-  flow.reason = flow.in_kernel ? std::uint16_t{0} : element.actions[0].field;
+  flow.list = has_list ? element.actions : kNoList;
+  flow.in_kernel = !has_list || actions.front().type != SHUNT_ACT_USERSPACE;
+  flow.reason = flow.in_kernel ? std::uint16_t{0} : actions.front().field;
   flow.young = (element.head.flags & SHUNT_FLOW_YOUNG) != 0;
   flow.state = Flow::State::kLive;
   if (flow.young) young.push_back({slot, now});

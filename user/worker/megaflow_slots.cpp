@@ -30,14 +30,27 @@ bool same_dependencies(const std::vector<FdbDependency>& a, const std::vector<Fd
 }  // namespace
 
 MegaflowTable::Impl::Verdict MegaflowTable::Impl::decide(const Translation& translation, DpPort port) {
-  Verdict verdict{encode(translation, port, outputs), 0};
-  if (verdict.encoded.group.empty()) return verdict;
-  verdict.group = groups.acquire(verdict.encoded.group, outputs);
-  if (verdict.group == 0)
-    verdict.encoded = encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
-  else
-    verdict.encoded.actions.back().arg = verdict.group;
-  return verdict;
+  Verdict verdict{encode(translation, port, outputs)};
+  Encoded& encoded = verdict.encoded;
+  if (!encoded.group.empty()) {
+    verdict.group = groups.acquire(encoded.group, outputs);
+    if (verdict.group == 0)
+      encoded = encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
+    else
+      encoded.actions.back().arg = verdict.group;
+  }
+  if ((encoded.flags & SHUNT_FLOW_SINGLE_OUTPUT) != 0) return verdict;
+  if (const auto list = lists.acquire(encoded.actions)) {
+    verdict.list = *list;
+    return verdict;
+  }
+  undo(verdict);
+  return {encode_userspace(SHUNT_UPCALL_UNSUPPORTED), 0, lists.share(unsupported)};
+}
+
+void MegaflowTable::Impl::undo(const Verdict& verdict) {
+  if (verdict.group != 0) groups.release(verdict.group, epoch);
+  if (verdict.list != kNoList) lists.release(verdict.list, epoch);
 }
 
 bool MegaflowTable::Impl::has_features(const FlowMask& mask, const Encoded& encoded) {
@@ -58,10 +71,12 @@ std::optional<std::uint16_t> MegaflowTable::Impl::choose_mask(const Translation&
   return masks.acquire(masks.bits(SHUNT_MASK_EXACT));
 }
 
-std::uint32_t MegaflowTable::Impl::find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const {
+std::uint32_t MegaflowTable::Impl::find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash,
+                                        Flow::State state) const {
   for (std::uint32_t slot = heads[bucket_of(hash)]; slot != kNoSlot; slot = flows[slot].next) {
     const Flow& flow = flows[slot];
-    if (flow.hash == hash && flow.mask == mask && shunt_packed_equal(&key, &masks.layout(mask), maps.flows[slot].key))
+    if (flow.hash == hash && flow.mask == mask && flow.state == state &&
+        shunt_packed_equal(&key, &masks.layout(mask), maps.flows[slot].key))
       return slot;
   }
   return kNoSlot;
@@ -90,11 +105,13 @@ void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, con
   fresh.head.slot = slot;
   fresh.head.mask = flow.mask;
   fresh.head.output = static_cast<__u16>(verdict.encoded.output.value);
-  fresh.head.action_count = static_cast<__u8>(verdict.encoded.actions.size());
+  if (verdict.list != kNoList) {
+    fresh.head.action_count = static_cast<__u8>(verdict.encoded.actions.size());
+    fresh.actions = verdict.list;
+  }
   fresh.head.flags = static_cast<__u8>(verdict.encoded.flags | (is_young ? SHUNT_FLOW_YOUNG : 0));
   fresh.head.fields = fields_of(flow);
   shunt_pack_key(&key, &masks.layout(flow.mask), fresh.key);
-  std::copy(verdict.encoded.actions.begin(), verdict.encoded.actions.end(), fresh.actions);
   element = fresh;
   for (std::size_t cpu = 0; cpu < maps.config.cpu_count; ++cpu) {
     maps.counters[cpu * limit + slot] = {};
@@ -115,7 +132,7 @@ std::pair<shunt_megaflow_key, shunt_megaflow> MegaflowTable::Impl::megaflow_of(s
   key.key = key_of(slot);
   key.mask = flows[slot].mask;
   value.head = element.head;
-  std::copy(std::begin(element.actions), std::end(element.actions), value.actions);
+  value.actions = element.actions;
   return megaflow;
 }
 
@@ -172,28 +189,35 @@ void MegaflowTable::Impl::unchain(std::uint32_t slot) {
 }
 
 void MegaflowTable::Impl::retire(std::uint32_t slot) {
-  Flow& flow = flows[slot];
+  const Flow& flow = flows[slot];
+  take_out(slot);
+  ports.remove_flow(DpPort{flow.port}, flow.mask);
+  retire_slot(slot);
+  --live;
+  ports.forget_microflows(DpPort{flow.port});
+}
+
+// Nothing leads to the slot any more.
+void MegaflowTable::Impl::take_out(std::uint32_t slot) {
+  const Flow& flow = flows[slot];
   unchain(slot);  // first: a freed index entry must not go to this flow
   unindex_flow(slot);
   shunt_megaflow_key key{};
   key.key = key_of(slot);
   key.mask = flow.mask;
   maps.erase_megaflow(key);
-  ports.remove_flow(DpPort{flow.port}, flow.mask);
   masks.release(flow.mask, epoch);
-  retire_slot(slot);
-  --live;
   ++stats.retired;
 }
 
 void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   Flow& flow = flows[slot];
   store(maps.flows[slot].head.generation, __u32{0});
-  ports.forget_microflows(DpPort{flow.port});
   flow.state = Flow::State::kRetired;
   collect(slot);
   unlink_dependencies(*flow.translation);
   if (flow.group != 0) groups.release(flow.group, epoch);
+  if (flow.list != kNoList) lists.release(flow.list, epoch);
   retired.add(epoch, slot);
 }
 
@@ -209,6 +233,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   flow.translation = std::move(translation);
   flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   flow.group = verdict.group;
+  flow.list = verdict.list;
   flow.young = true;  // the older actions may have sent packets up that are still on their way
   flow.published = now;
   flow.in_kernel = verdict.encoded.in_kernel;
@@ -226,6 +251,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   }
   young.push_back({fresh, now});
   retire_slot(slot);
+  ports.forget_microflows(DpPort{flow.port});
   if (!written) retire(fresh);
 }
 

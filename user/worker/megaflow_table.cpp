@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <cstring>
 
 #include "user/worker/megaflow_table_impl.h"
 
@@ -59,11 +58,18 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   Impl::Verdict verdict = t.decide(*translation, port);
   const auto mask = t.choose_mask(*translation, known, port, verdict.encoded);
   if (!mask) {
-    if (verdict.group != 0) t.groups.release(verdict.group, t.epoch);
+    t.undo(verdict);
     return Publish::kFeatures;
   }
   if (*mask == SHUNT_MASK_EXACT && !equal(translation->mask, t.masks.bits(SHUNT_MASK_EXACT))) ++t.stats.exact_fallback;
 
+  const std::uint64_t hash = t.hash_of(key, *mask);
+  // The hash map has one entry for both.
+  if (const std::uint32_t gone = t.voided.empty() ? kNoSlot : t.find(key, *mask, hash, Flow::State::kVoid);
+      gone != kNoSlot) {
+    commit();
+    t.retire_void(gone);
+  }
   const std::uint32_t slot = t.take_slot();
   Flow& flow = t.flows[slot];
   flow = Flow{};
@@ -72,7 +78,8 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   flow.mask = *mask;
   flow.port = static_cast<std::uint16_t>(port.value);
   flow.group = verdict.group;
-  flow.hash = t.hash_of(key, *mask);
+  flow.list = verdict.list;
+  flow.hash = hash;
   flow.in_kernel = verdict.encoded.in_kernel;
   flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
   flow.young = true;
@@ -158,12 +165,9 @@ bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimeP
   Impl::Verdict verdict = t.decide(*translation, port);
   const bool fits =
       is_subset(translation->mask, t.masks.bits(flow.mask)) && t.has_features(t.masks.bits(flow.mask), verdict.encoded);
-  const std::span<const shunt_action> before = t.actions_of(slot);
-  const std::vector<shunt_action>& after = verdict.encoded.actions;
-  const bool same =
-      fits && before.size() == after.size() && std::memcmp(before.data(), after.data(), before.size_bytes()) == 0;
+  const bool same = fits && flow.list == verdict.list && t.maps.flows[slot].head.output == verdict.encoded.output.value;
   if (same || !fits || t.free_slots() == 0) {
-    if (verdict.group != 0) t.groups.release(verdict.group, t.epoch);
+    t.undo(verdict);
     if (same) {
       t.refresh(slot, std::move(translation));
       return false;
@@ -200,7 +204,16 @@ FlowKey MegaflowTable::key(std::uint32_t slot) const { return impl_->key_of(slot
 
 const FlowMask& MegaflowTable::mask(std::uint32_t slot) const { return impl_->masks.bits(impl_->flows[slot].mask); }
 
-std::span<const shunt_action> MegaflowTable::actions(std::uint32_t slot) const { return impl_->actions_of(slot); }
+std::vector<shunt_action> MegaflowTable::actions(std::uint32_t slot) const {
+  if (const std::uint32_t list = impl_->flows[slot].list; list != kNoList) {
+    const std::span<const shunt_action> actions = impl_->lists.actions(list);
+    return {actions.begin(), actions.end()};
+  }
+  shunt_action output{};
+  output.type = SHUNT_ACT_OUTPUT;
+  output.arg = impl_->maps.flows[slot].head.output;
+  return {output};
+}
 
 // As the kernel does: by the masks of the port, then exactly. (It also asks whether the slot is still live.)
 std::uint32_t MegaflowTable::find(const FlowKey& key) const {
@@ -237,6 +250,8 @@ void MegaflowTable::collect(std::uint32_t begin, std::uint32_t end, TimePoint no
 
 void MegaflowTable::collect_retired() {
   impl_->retired.for_each([this](std::uint32_t slot) { impl_->collect(slot); });
+  for (const std::uint32_t slot : impl_->voided)
+    if (impl_->flows[slot].state == Flow::State::kVoid) impl_->collect(slot);
 }
 
 void MegaflowTable::mature(TimePoint before) {
@@ -264,7 +279,7 @@ void MegaflowTable::rank() {
 bool MegaflowTable::evict(TimePoint now) {
   Impl& t = *impl_;
   // Slots on their way back count: they are here after the next grace period.
-  if (t.free_slots() + t.retired.size() >= t.spare) return false;
+  if (t.free_slots() + t.retired.size() + t.voided.size() >= t.spare) return false;
   collect(0, slot_end(), now, false);
   const std::vector<std::uint32_t> victims = t.least_used(t.spare);
   for (const std::uint32_t slot : victims) retire(slot);
@@ -272,11 +287,13 @@ bool MegaflowTable::evict(TimePoint now) {
   return !victims.empty();
 }
 
-bool MegaflowTable::awaits_grace_period() const { return !impl_->retired.empty(); }
+bool MegaflowTable::awaits_grace_period() const { return !impl_->retired.empty() || !impl_->voided.empty(); }
 
 std::optional<std::uint64_t> MegaflowTable::close_epoch() {
   Impl& t = *impl_;
-  if (!t.retired.has(t.epoch) && !t.masks.has_retired(t.epoch) && !t.groups.has_retired(t.epoch)) return std::nullopt;
+  if (!t.retired.has(t.epoch) && !t.masks.has_retired(t.epoch) && !t.groups.has_retired(t.epoch) &&
+      !t.lists.has_retired(t.epoch))
+    return std::nullopt;
   return t.epoch++;
 }
 
@@ -289,6 +306,7 @@ void MegaflowTable::reclaim(std::uint64_t epoch) {
   });
   t.masks.reclaim(epoch);
   t.groups.reclaim(epoch);
+  t.lists.reclaim(epoch);
 }
 
 void MegaflowTable::set_features(std::uint32_t loaded) { impl_->features = loaded; }

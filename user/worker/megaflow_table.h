@@ -27,6 +27,7 @@ namespace shunt {
 class MegaflowTable {
  public:
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+  static constexpr std::uint32_t kNoList = ~std::uint32_t{0};
 
   enum class Publish {
     kPublished,
@@ -51,9 +52,10 @@ class MegaflowTable {
     std::uint32_t decayed = 0;     // hits, halved each second
     std::uint16_t mask = 0;
     std::uint16_t port = 0;
-    std::uint16_t group = 0;   // 0: none
-    std::uint16_t reason = 0;  // where userspace answers: enum shunt_upcall_reason
-    enum class State : std::uint8_t { kFree, kLive, kRetired } state = State::kFree;
+    std::uint32_t list = kNoList;  // of actions; none: one output
+    std::uint16_t group = 0;       // 0: none
+    std::uint16_t reason = 0;      // where userspace answers: enum shunt_upcall_reason
+    enum class State : std::uint8_t { kFree, kLive, kVoid, kRetired } state = State::kFree;
     bool indexed = false, young = false, in_kernel = true;
   };
 
@@ -115,13 +117,17 @@ class MegaflowTable {
   bool update(std::uint32_t slot, TranslationRef translation, TimePoint now);
   void retire(std::uint32_t slot);
   void flush();  // all flows, at once by their ports' generation
+  // All of a port's flows, of which no program finds any from here on; their packets ask for new ones. Slots, memory
+  // and entries in the hash map come back by clear_void(), which retires at most so many. False: there were none.
+  void void_flows(DpPort port);
+  bool clear_void(std::size_t most);
 
   // Slots run to slot_end(); `flow` is null for one that holds no live flow.
   [[nodiscard]] std::uint32_t slot_end() const;
   [[nodiscard]] const Flow* flow(std::uint32_t slot) const;
   [[nodiscard]] FlowKey key(std::uint32_t slot) const;           // masked
   [[nodiscard]] const FlowMask& mask(std::uint32_t slot) const;  // that of the table: all ones where exact
-  [[nodiscard]] std::span<const shunt_action> actions(std::uint32_t slot) const;
+  [[nodiscard]] std::vector<shunt_action> actions(std::uint32_t slot) const;
   [[nodiscard]] std::uint32_t find(const FlowKey& key) const;  // a live flow of its port that matches, or kNoSlot
 
   // Flows whose decision depended on that MAC.

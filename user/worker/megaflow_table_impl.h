@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bpf/datapath/mask.h"
+#include "user/worker/action_lists.h"
 #include "user/worker/dependency_index.h"
 #include "user/worker/epoch_queue.h"
 #include "user/worker/group_table.h"
@@ -34,21 +35,28 @@ struct MegaflowTable::Impl {
         spare{std::max(1u, limit / kEvictShare)},
         masks{flow_maps.masks},
         groups{flow_maps},
+        lists{flow_maps.action_lists},
+        unsupported{lists.acquire(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions).value()},
         ports{flow_maps.ports},
-        heads(flow_maps.index.size(), kNoSlot) {}
+        heads(flow_maps.index.size(), kNoSlot) {
+    flows.reserve(limit);
+  }
 
-  // What a flow becomes in the kernel: an encoding whose group has a number.
+  // What a flow becomes in the kernel: an encoding whose group has a number, and its actions a place.
   struct Verdict {
     Encoded encoded;
     std::uint16_t group = 0;
+    std::uint32_t list = kNoList;
   };
 
   Verdict decide(const Translation& translation, DpPort port);
+  void undo(const Verdict& verdict);  // which no flow got
   // `known`: the number of the translation's mask, where it has one.
   std::optional<std::uint16_t> choose_mask(const Translation& translation, std::optional<std::uint16_t> known,
                                            DpPort port, const Encoded& encoded);
   bool has_features(const FlowMask& mask, const Encoded& encoded);
-  std::uint32_t find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash) const;
+  std::uint32_t find(const FlowKey& key, std::uint16_t mask, std::uint64_t hash,
+                     Flow::State state = Flow::State::kLive) const;
 
   // What a packet must have alike with the flow's for the exact-match cache to answer it (SHUNT_PLAIN_*): what the mask
   // looks at; of flows that are cached exactly for want of room what their translation looked at, which is all that
@@ -66,6 +74,8 @@ struct MegaflowTable::Impl {
   void unchain(std::uint32_t slot);
   void retire_slot(std::uint32_t slot);  // what is left when nothing leads to it any more
   void retire(std::uint32_t slot);
+  void take_out(std::uint32_t slot);
+  void retire_void(std::uint32_t slot);
   void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh, TimePoint now);
   void refresh(std::uint32_t slot, TranslationRef translation);
   void link_dependencies(std::uint32_t slot);
@@ -92,9 +102,6 @@ struct MegaflowTable::Impl {
     for (std::size_t i = 0; i < layout.word_count; ++i) words[layout.word[i]] = maps.flows[slot].key[i];
     return from_words(words);
   }
-  [[nodiscard]] std::span<const shunt_action> actions_of(std::uint32_t slot) const {
-    return {maps.flows[slot].actions, maps.flows[slot].head.action_count};
-  }
   // The i-th that take_slot() will give from now on, unless more come back; kNoSlot: not known.
   [[nodiscard]] std::uint32_t upcoming_slot(std::size_t i) const {
     if (i < free.size()) return free[free.size() - 1 - i];
@@ -108,9 +115,11 @@ struct MegaflowTable::Impl {
   const std::uint32_t limit, spare;
   MaskTable masks;
   GroupTable groups;
+  ActionLists lists;
+  const std::uint32_t unsupported;  // the list that is left where there is room for no other
   PortMasks ports;
   PortOutputs outputs{};
-  std::deque<Flow> flows;            // by slot; grows to the limit
+  std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves
   std::vector<std::uint32_t> heads;  // by index bucket: chain of its live flows, indexed or overflowed
   std::vector<std::uint32_t> free;
   DependencyIndex dependencies;
@@ -123,6 +132,7 @@ struct MegaflowTable::Impl {
   std::vector<shunt_megaflow_key> staged_keys;
   std::vector<shunt_megaflow> staged_values;
   EpochQueue<std::uint32_t> retired;
+  std::vector<std::uint32_t> voided;  // slots; some were retired since, and may be in use again
   std::uint64_t epoch = 1;
   std::uint32_t births = 0, live = 0, overflow = 0;
   std::uint32_t features = SHUNT_FEATURE_ALL, wanted = 0;

@@ -99,6 +99,9 @@ struct Revalidator::Impl {
   struct Seen {
     BridgeId bridge;
     Translation::Learn learn;
+    friend bool operator==(const Seen& a, const Seen& b) {
+      return a.bridge == b.bridge && a.learn.key == b.learn.key && a.learn.port == b.learn.port;
+    }
   };
   std::vector<Seen> seen;
   std::vector<FlowRequest> taken;  // from a ring, to be served

@@ -15,6 +15,11 @@ using std::chrono::milliseconds;
 // Requests of a worker that are served in a row, and flows that a sweep looks at before requests are served again.
 constexpr std::size_t kRequestBatch = 256;
 constexpr std::uint32_t kSlice = 2048;
+// A walk that finds at least so many of a port's flows altered, and hardly any that is not, with so many more to go,
+// ends them all at once: their packets ask again, for new flows that are often fewer. Of void flows so many are cleared
+// before requests are served again.
+constexpr std::uint32_t kAlteredForVoid = 2048, kLeftForVoid = 32'768;
+constexpr std::size_t kVoidSlice = 256;
 // A packet handed up before its flow was published has long been sent then.
 constexpr milliseconds kYouth{50};
 constexpr milliseconds kSweepInterval{1000};
@@ -31,7 +36,8 @@ void Revalidator::Impl::run() {
     refresh_state();
     const std::size_t served = serve_requests();
     housekeeping();
-    if (commanded || served != 0) continue;
+    const bool clearing = table.clear_void(kVoidSlice);
+    if (commanded || served != 0 || clearing) continue;
     count_busy(awake, Clock::now());
     rest();
     awake = Clock::now();
@@ -221,8 +227,6 @@ bool Revalidator::Impl::retranslate(std::uint32_t slot) {
 
 bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const {
   const MegaflowTable::Flow& flow = *table.flow(slot);
-  // Translated since: by a packet of its own, or here, before it moved to this slot.
-  if (change.version != 0 && flow.translation->version >= change.version) return false;
   const BridgeState* found = state->bridge_of[flow.port];
   const std::optional<BridgeId> bridge = found != nullptr ? std::optional{found->id} : std::nullopt;
   // The port has left its bridge since, or come into one: a packet may be faster than the command that attaches it.
@@ -237,11 +241,28 @@ bool Revalidator::Impl::revalidate(const Change& change) {
   if (change.empty()) return false;
   const TimePoint started = Clock::now();
   bool changed = false;
+  struct Extent {
+    std::uint32_t met = 0, altered = 0;  // flows
+  };
+  std::vector<Extent> extents(SHUNT_MAX_PORTS);
   for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
     // Flows that update() moves to another slot are right already, wherever that is.
     for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
       table.prefetch_ahead(slot);
-      if (table.flow(slot) != nullptr && affects(change, slot)) changed = retranslate(slot) || changed;
+      const MegaflowTable::Flow* flow = table.flow(slot);
+      // Translated since: by a packet of its own, or here, before it moved to this slot.
+      if (flow == nullptr || (change.version != 0 && flow->translation->version >= change.version)) continue;
+      const DpPort port{flow->port};
+      Extent& extent = extents[port.value];
+      ++extent.met;
+      if (!affects(change, slot) || !retranslate(slot)) continue;
+      changed = true;
+      ++extent.altered;
+      if (extent.altered >= kAlteredForVoid && extent.met - extent.altered < extent.met / 16 &&
+          table.share(port).flows > extent.met + kLeftForVoid) {
+        table.void_flows(port);
+        refresh_macs();
+      }
     }
     serve_requests();
   }
@@ -292,7 +313,10 @@ Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> cr
 void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
   const Translation& translation = *flow.translation;
   if (counted.packets > 0 && translation.bridge)
-    for (const Translation::Learn& learn : translation.learns) seen.push_back({*translation.bridge, learn});
+    for (const Translation::Learn& learn : translation.learns) {
+      const Seen one{*translation.bridge, learn};
+      if (seen.empty() || !(seen.back() == one)) seen.push_back(one);
+    }
   if (!flow.in_kernel) return;
   count_sent(flow, counted);
   if (counted.packets == 0) return;

@@ -54,7 +54,8 @@ TranslationRef depending(std::uint16_t port, std::vector<FdbDependency> dependen
 }
 
 struct Fixture {
-  explicit Fixture(std::uint32_t limit = 256, std::uint32_t buckets = 64) : maps{limit, buckets}, table{maps} {
+  explicit Fixture(std::uint32_t limit = 256, std::uint32_t buckets = 64, std::uint32_t elements = 4096)
+      : maps{limit, buckets, elements}, table{maps} {
     table.set_credit([this](const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
       credited[flow.translation.get()] += counted.packets;
       credited_bytes += counted.bytes;
@@ -94,6 +95,33 @@ TEST_SUITE("megaflow table") {
     CHECK(f.answer(key_of(81)) == 0);
     CHECK(f.answer(key_of(80, 1, 2)) == 0);
     CHECK(f.maps.table.size() == 1);
+  }
+
+  TEST_CASE("flows with equal actions share a list, and one output needs none") {
+    Fixture f;
+    for (std::uint16_t i = 0; i < 9; ++i) {
+      REQUIRE(f.publish(key_of(i), full_ports(), {push_vlan(5), output_to(2)}) == Publish::kPublished);
+      REQUIRE(f.publish(key_of(100 + i), full_ports(), {output_to(2)}) == Publish::kPublished);
+    }
+    CHECK(f.maps.flows[0].head.action_count == 2);
+    CHECK(f.maps.flows[1].head.action_count == 0);
+    for (std::uint32_t slot = 2; slot < 18; slot += 2) CHECK(f.maps.flows[slot].actions == f.maps.flows[0].actions);
+  }
+
+  TEST_CASE("where there is no room for a list, userspace answers; and there is again, a grace period later") {
+    Fixture f{256, 64, 3};
+    REQUIRE(f.publish(key_of(80), full_ports(), {push_vlan(5), output_to(2)}) == Publish::kPublished);
+    REQUIRE(f.publish(key_of(81), full_ports(), {push_vlan(6), output_to(2)}) == Publish::kPublished);
+    CHECK(f.answer(key_of(80)) == 2);
+    CHECK(f.maps.lookup(key_of(81))->actions[0].type == SHUNT_ACT_USERSPACE);
+    CHECK_FALSE(f.table.flow(1)->in_kernel);
+    f.table.retire(0);
+    f.table.retire(1);
+    REQUIRE(f.publish(key_of(82), full_ports(), {push_vlan(6), output_to(2)}) == Publish::kPublished);
+    CHECK(f.maps.lookup(key_of(82))->actions[0].type == SHUNT_ACT_USERSPACE);
+    f.grace_period();
+    REQUIRE(f.publish(key_of(81), full_ports(), {push_vlan(6), output_to(2)}) == Publish::kPublished);
+    CHECK(f.answer(key_of(81)) == 2);
   }
 
   TEST_CASE("an equal flow is not published twice") {

@@ -20,8 +20,9 @@ namespace shunt::test {
 
 class MemoryMaps final : public FlowMaps {
  public:
-  explicit MemoryMaps(std::uint32_t flow_limit, std::uint32_t buckets = 64)
+  explicit MemoryMaps(std::uint32_t flow_limit, std::uint32_t buckets = 64, std::uint32_t elements = 4096)
       : flows_(flow_limit),
+        action_lists_(elements),
         index_(buckets),
         counters_(flow_limit * kCpus),
         deltas_(flow_limit * kCpus),
@@ -33,6 +34,7 @@ class MemoryMaps final : public FlowMaps {
     config.hash_seed = 0x1234567890abcdef;
     config.hash_multiplier = 0x9e3779b97f4a7c15;
     flows = flows_;
+    action_lists = action_lists_;
     index = index_;
     counters = counters_;
     deltas = deltas_;
@@ -137,10 +139,18 @@ class MemoryMaps final : public FlowMaps {
   }
   [[nodiscard]] Hit hit(std::uint32_t slot, unsigned lookups) const {
     const shunt_flow& flow = flows[slot];
-    return {slot, {flow.actions, flow.actions + flow.head.action_count}, flow.head.flags, lookups};
+    if ((flow.head.flags & SHUNT_FLOW_SINGLE_OUTPUT) != 0) {
+      shunt_action output{};
+      output.type = SHUNT_ACT_OUTPUT;
+      output.arg = flow.head.output;
+      return {slot, {output}, flow.head.flags, lookups};
+    }
+    const auto actions = action_lists.subspan(flow.actions, flow.head.action_count);
+    return {slot, {actions.begin(), actions.end()}, flow.head.flags, lookups};
   }
 
   std::vector<shunt_flow> flows_;
+  std::vector<shunt_action> action_lists_;
   std::vector<shunt_index_bucket> index_;
   std::vector<shunt_flow_counters> counters_;
   std::vector<shunt_flow_delta> deltas_;

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/worker/action_lists.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "tests/unit/worker/memory_maps.h"
+
+using namespace shunt;
+using namespace shunt::test;
+
+namespace {
+
+using Actions = std::vector<shunt_action>;
+
+// A list of `count` actions that no other `number` has.
+Actions list(std::size_t count, std::uint16_t number) {
+  Actions actions(count, simple(SHUNT_ACT_TRUNCATE, number));
+  actions.back() = output_to(number);
+  return actions;
+}
+
+bool equal(std::span<const shunt_action> a, const Actions& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+}  // namespace
+
+TEST_SUITE("action lists") {
+  TEST_CASE("equal lists are one, others do not overlap") {
+    Actions elements(64);
+    ActionLists lists{elements};
+    const auto first = lists.acquire(list(3, 1)), again = lists.acquire(list(3, 1)), other = lists.acquire(list(2, 2));
+    REQUIRE((first && again && other));
+    CHECK(*first == *again);
+    CHECK((*other >= *first + 3 || *other + 2 <= *first));
+    CHECK(equal(lists.actions(*first), list(3, 1)));
+    CHECK(equal(lists.actions(*other), list(2, 2)));
+    CHECK(lists.count() == 2);
+  }
+
+  TEST_CASE("what a program may still read is not written before its epoch is over") {
+    Actions elements(4);
+    ActionLists lists{elements};
+    const auto first = lists.acquire(list(4, 1));
+    REQUIRE(first);
+    lists.release(*first, 5);
+    CHECK(lists.has_retired(5));
+    CHECK_FALSE(lists.acquire(list(4, 2)));
+    lists.reclaim(4);
+    CHECK_FALSE(lists.acquire(list(4, 2)));
+    CHECK(equal(lists.actions(*first), list(4, 1)));
+    lists.reclaim(5);
+    CHECK(lists.acquire(list(4, 2)));
+    CHECK(lists.count() == 1);
+  }
+
+  TEST_CASE("a list that is wanted again before its epoch is over stays") {
+    Actions elements(4);
+    ActionLists lists{elements};
+    const auto first = lists.acquire(list(4, 1));
+    lists.release(first.value(), 5);
+    CHECK(lists.acquire(list(4, 1)) == first);
+    lists.reclaim(5);
+    CHECK(equal(lists.actions(*first), list(4, 1)));
+    lists.release(*first, 6);
+    lists.reclaim(5);
+    CHECK_FALSE(lists.acquire(list(1, 2)));
+    lists.reclaim(6);
+    CHECK(lists.acquire(list(1, 2)));
+  }
+
+  TEST_CASE("longer runs serve for shorter lists where nothing else is left") {
+    Actions elements(16);
+    ActionLists lists{elements};
+    lists.release(lists.acquire(list(16, 1)).value(), 1);
+    lists.reclaim(1);
+    for (std::uint16_t i = 0; i < 16; ++i) CHECK(lists.acquire(list(1, i)));
+    CHECK_FALSE(lists.acquire(list(1, 99)));
+  }
+
+  TEST_CASE("lists come and go at random: none is ever written while it is in use") {
+    std::mt19937 random{3};
+    Actions elements(256);
+    ActionLists lists{elements};
+    struct Use {
+      Actions actions;
+      std::uint32_t first;
+    };
+    std::vector<Use> uses;
+    std::uint64_t epoch = 1;
+    for (int i = 0; i < 20'000; ++i) {
+      if (random() % 2 == 0 || uses.empty()) {
+        Actions actions = list(1 + random() % SHUNT_MAX_ACTIONS, static_cast<std::uint16_t>(random() % 64));
+        if (const auto first = lists.acquire(actions)) uses.push_back({std::move(actions), *first});
+      } else {
+        std::swap(uses[random() % uses.size()], uses.back());
+        lists.release(uses.back().first, epoch);
+        uses.pop_back();
+      }
+      if (random() % 8 == 0) lists.reclaim(epoch++);
+      const Use* wrong = nullptr;
+      for (const Use& use : uses)
+        if (!equal(lists.actions(use.first), use.actions)) wrong = &use;
+      REQUIRE(wrong == nullptr);
+    }
+  }
+
+  TEST_CASE("an earlier daemon's lists are taken over, and what is between them is free") {
+    Actions elements(16);
+    const Actions kept = list(4, 7);
+    std::ranges::copy(kept, elements.begin() + 6);
+    ActionLists lists{elements};
+    CHECK(lists.inherit(6, 4));
+    CHECK(lists.inherit(6, 4));
+    CHECK_FALSE(lists.inherit(6, 3));  // the same, of another length
+    CHECK_FALSE(lists.inherit(8, 4));  // they overlap
+    CHECK_FALSE(lists.inherit(4, 3));
+    CHECK_FALSE(lists.inherit(14, 3));  // beyond the end
+    CHECK_FALSE(lists.inherit(0, 0));
+    CHECK_FALSE(lists.inherit(0, SHUNT_MAX_ACTIONS + 1));
+    lists.found_all();
+    CHECK(lists.acquire(kept) == 6);
+    for (std::uint16_t i = 0; i < 12; ++i) CHECK(lists.acquire(list(1, i)));
+    CHECK_FALSE(lists.acquire(list(1, 99)));
+    CHECK(equal(lists.actions(6), kept));
+    for (int i = 0; i < 3; ++i) lists.release(6, 1);
+    lists.reclaim(1);
+    CHECK(lists.acquire(list(4, 8)) == 6);
+  }
+}
