@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -27,6 +28,9 @@ namespace shunt {
 // in.
 inline constexpr std::uint32_t kEvictShare = 64;
 
+// What the FDB's answer hangs on beside the flow's mask, which has the VLAN.
+inline constexpr std::uint16_t kFdbFields = SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_VLAN;
+
 struct MegaflowTable::Impl {
   explicit Impl(FlowMaps& flow_maps)
       : maps{flow_maps},
@@ -35,6 +39,7 @@ struct MegaflowTable::Impl {
         masks{flow_maps.masks},
         groups{flow_maps},
         ports{flow_maps.ports},
+        bridges{flow_maps},
         heads(flow_maps.index.size(), kNoSlot) {}
 
   // What a flow becomes in the kernel: an encoding whose group has a number.
@@ -68,6 +73,7 @@ struct MegaflowTable::Impl {
   void retire(std::uint32_t slot);
   void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh, TimePoint now);
   void refresh(std::uint32_t slot, TranslationRef translation);
+  void forget_bridged();  // by the exact-match cache
   void link_dependencies(std::uint32_t slot);
   void unlink_dependencies(const Translation& translation);
   // What a slot counted since it was written, over all CPUs.
@@ -109,6 +115,8 @@ struct MegaflowTable::Impl {
   MaskTable masks;
   GroupTable groups;
   PortMasks ports;
+  BridgeTable bridges;
+  std::array<std::uint32_t, SHUNT_MAX_PORTS> bridged_flows{};  // by port
   PortOutputs outputs{};
   std::deque<Flow> flows;            // by slot; grows to the limit
   std::vector<std::uint32_t> heads;  // by index bucket: chain of its live flows, indexed or overflowed
