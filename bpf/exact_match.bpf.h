@@ -31,7 +31,7 @@ static __always_inline struct shunt_flow* exact_match_lookup(struct shunt_packet
   if (!flow) return 0;
   mask_number = flow->head.mask;
   mask = bpf_map_lookup_elem(&masks, &mask_number);
-  if (!mask || !flow_answers(flow, mask, mask_number, packet->port->generation, key)) return 0;
+  if (!mask || !flow_answers(flow, mask, mask_number, packet)) return 0;
   packet->hinted = 1;
   return flow;
 }

@@ -6,6 +6,7 @@
 #ifndef SHUNT_BPF_EXECUTE_H
 #define SHUNT_BPF_EXECUTE_H
 
+#include "bpf/bridge.bpf.h"
 #include "bpf/datapath/act.h"
 #include "bpf/megaflow.bpf.h"
 #include "bpf/meter.bpf.h"
@@ -241,7 +242,10 @@ __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u3
 static __always_inline int send_out(struct shunt_packet* packet, __u32 slot, __u32 output, __u32 tags) {
   int verdict = output_to_port(packet->stats, output, packet->len, tags);
 
-  if (SHUNT_UNLIKELY(verdict != XDP_REDIRECT)) count_delta(slot, packet->len, 0);
+  if (SHUNT_UNLIKELY(verdict != XDP_REDIRECT))
+    count_delta(slot, packet->len, 0);
+  else
+    count_bridged(packet, output, 1, packet->len);
   return verdict;
 }
 
@@ -255,7 +259,7 @@ static __always_inline int execute_output(struct shunt_packet* packet, const str
     count_delta(flow->head.slot, packet->len, SHUNT_MIN_FRAME);
     packet->len = SHUNT_MIN_FRAME;
   }
-  return send_out(packet, flow->head.slot, flow->head.output, packet->scratch->headers.vlan_count);
+  return send_out(packet, flow->head.slot, output_of(packet, flow), packet->scratch->headers.vlan_count);
 }
 
 /* What the exact-match cache answered. */
@@ -267,12 +271,12 @@ static __always_inline int execute_microflow(struct shunt_packet* packet, __u32 
 
 static __always_inline int execute(struct shunt_packet* packet, const struct shunt_flow* flow) {
   /* Where no daemon listens nothing is on its way, whatever one that died has left uncounted. */
-  if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key) &&
+  if (SHUNT_UNLIKELY(is_young(packet, flow)) && in_userspace(&packet->scratch->key) &&
       has_socket(packet->ctx, packet->in_port))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_ORDER);
-  if (!(flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT))
+  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE)))
     return shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
-  if (SHUNT_UNLIKELY(shunt_frame_is_split(packet->ctx, packet->len)) && !takes_frags(flow->head.output))
+  if (SHUNT_UNLIKELY(shunt_frame_is_split(packet->ctx, packet->len)) && !takes_frags(output_of(packet, flow)))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_JUMBO_FLOOD);
   count_flow(flow->head.slot, 1, packet->len);
   return execute_output(packet, flow);

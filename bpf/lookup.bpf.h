@@ -11,10 +11,12 @@
 #include "bpf/microflow.bpf.h"
 
 /* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
-static __always_inline int lookup_microflow(const struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
+static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
   int output = -1;
   __u32 way;
 
+  plain->valid = 0;
+  if (!microflows_pay(packet)) return -1;
   plain_key(packet, plain);
   if (!plain->valid) return -1;
 #pragma unroll
@@ -24,7 +26,10 @@ static __always_inline int lookup_microflow(const struct shunt_packet* packet, s
     if (m) output = microflow_answer(m, plain, packet->in_port, slot);
     if (output >= 0) break;
   }
-  return output;
+  if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
+  count_microflow(packet, 1);
+  if (output & SHUNT_MICROFLOW_BRIDGED) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGED;
+  return output & ~SHUNT_MICROFLOW_BRIDGED;
 }
 
 /* The flow of the key in the scratch; 0: there is none. To be counted by count_lookup(). */
@@ -34,12 +39,13 @@ static __always_inline struct shunt_flow* lookup_megaflow(struct shunt_packet* p
   __u32 position = 0;
   __u64 hash = 0;
 
-  if (hints) {
-    flow = exact_match_lookup(packet, &hash);
-    if (flow) return flow;
+  packet->scratch->bridged = 0;
+  flow = hints ? exact_match_lookup(packet, &hash) : 0;
+  if (!flow) {
+    flow = megaflow_lookup(packet, &position);
+    if (flow && hints && position >= SHUNT_HINT_POSITION) exact_match_remember(hash, flow->head.slot);
   }
-  flow = megaflow_lookup(packet, &position);
-  if (flow && hints && position >= SHUNT_HINT_POSITION) exact_match_remember(hash, flow->head.slot);
+  take_bridged(packet);
   return flow;
 }
 

@@ -12,6 +12,7 @@
 #include "bpf/datapath/parse.h"
 #include "maps/actions.h"
 #include "maps/capture.h"
+#include "maps/fdb.h"
 #include "maps/flow.h"
 #include "maps/map_names.h"
 #include "maps/meter.h"
@@ -139,6 +140,15 @@ struct {
   __type(value, struct shunt_order);
 } upcall_order SEC(".maps");
 
+/* What it does not know, userspace decides. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SHUNT_FDB_BUCKETS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct shunt_fdb_bucket);
+} fdb SEC(".maps");
+
 /* An element that is no meter (any more) lets everything pass. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -242,7 +252,7 @@ struct shunt_scratch {
   struct shunt_headers headers;
   struct shunt_megaflow_key masked; /* the key under one mask, for `megaflows` */
   __u32 lane_order; /* shunt_lane_header.order of the packet that came by the lane */
-  __u32 zero;
+  __u32 bridged;    /* shunt_bridge()'s answer for it; 0: its flow asked no FDB */
   /* What became of the packet, for captures: SHUNT_OUTCOME_*, and the reason, port or group. */
   __u32 outcome;
   __u32 outcome_arg;
@@ -254,5 +264,18 @@ struct {
   __type(key, __u32);
   __type(value, struct shunt_scratch);
 } scratch SEC(".maps");
+
+/* By ingress port: bridged packets of late that the exact-match cache was asked for in vain. See microflow.bpf.h. */
+struct shunt_patience {
+  __u32 in_vain;
+  __u32 turn;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, SHUNT_MAX_PORTS);
+  __type(key, __u32);
+  __type(value, struct shunt_patience);
+} microflow_patience SEC(".maps");
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef SHUNT_BPF_MEGAFLOW_H
 #define SHUNT_BPF_MEGAFLOW_H
 
+#include "bpf/bridge.bpf.h"
 #include "bpf/datapath/mask.h"
 #include "bpf/stats.bpf.h"
 
@@ -30,9 +31,9 @@ static __always_inline __u32 slot_of_tag(const __u64* entry, __u32 count, __u32 
 
 /* Whether the slot answers this packet: alive, of this mask, with the packet's key. */
 static __always_inline int flow_answers(const struct shunt_flow* flow, const struct shunt_mask* mask, __u32 mask_number,
-                                        __u32 generation, const struct shunt_flow_key* key) {
-  return flow->head.generation == generation && flow->head.mask == mask_number &&
-         shunt_packed_equal(key, mask, flow->key);
+                                        struct shunt_packet* packet) {
+  return flow->head.generation == packet->port->generation && flow->head.mask == mask_number &&
+         shunt_packed_equal(&packet->scratch->key, mask, flow->key) && flow_takes(packet, flow);
 }
 
 /* The i-th of a flow's list; 0 where it has no list that long. */
@@ -55,8 +56,8 @@ static __noinline __u32 slot_in_table(struct shunt_scratch* scratch, __u32 mask_
   return flow ? flow->head.slot : SHUNT_NO_SLOT;
 }
 
-static __always_inline struct shunt_flow* flow_under_mask(struct shunt_scratch* scratch, __u32 mask_number,
-                                                          __u32 generation) {
+static __always_inline struct shunt_flow* flow_under_mask(struct shunt_packet* packet, __u32 mask_number) {
+  struct shunt_scratch* scratch = packet->scratch;
   const struct shunt_mask* mask = bpf_map_lookup_elem(&masks, &mask_number);
   const struct shunt_index_bucket* bucket;
   struct shunt_flow* flow;
@@ -71,20 +72,19 @@ static __always_inline struct shunt_flow* flow_under_mask(struct shunt_scratch* 
   slot = slot_of_tag(bucket->entry, SHUNT_BUCKET_ENTRIES, shunt_hash_tag(hash));
   if (slot != SHUNT_NO_SLOT) {
     flow = bpf_map_lookup_elem(&flows, &slot);
-    if (flow && flow_answers(flow, mask, mask_number, generation, &scratch->key)) return flow;
+    if (flow && flow_answers(flow, mask, mask_number, packet)) return flow;
   } else if (!bucket->overflow) {
     return 0;
   }
   slot = slot_in_table(scratch, mask_number);
   flow = bpf_map_lookup_elem(&flows, &slot);
-  if (flow && flow_answers(flow, mask, mask_number, generation, &scratch->key)) return flow;
+  if (flow && flow_answers(flow, mask, mask_number, packet)) return flow;
   return 0;
 }
 
 /* The flow that answers, and at which position of the port's list of masks; 0: none does. */
 static __always_inline struct shunt_flow* megaflow_lookup(struct shunt_packet* packet, __u32* position) {
   const struct shunt_port* port = packet->port;
-  __u32 generation = port->generation;
   __u32 count = port->mask_count;
   struct shunt_flow* flow;
   __u32 i;
@@ -92,7 +92,7 @@ static __always_inline struct shunt_flow* megaflow_lookup(struct shunt_packet* p
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_PORT_MASKS; i++) {
     if (i >= count) break;
-    flow = flow_under_mask(packet->scratch, port->masks[i], generation);
+    flow = flow_under_mask(packet, port->masks[i]);
     if (flow) {
       *position = i;
       packet->lookups = i + 1;
@@ -102,7 +102,7 @@ static __always_inline struct shunt_flow* megaflow_lookup(struct shunt_packet* p
   packet->lookups = i;
   if (!(port->flags & SHUNT_PORT_EXACT)) return 0;
   packet->lookups++;
-  flow = flow_under_mask(packet->scratch, SHUNT_MASK_EXACT, generation);
+  flow = flow_under_mask(packet, SHUNT_MASK_EXACT);
   if (flow) *position = SHUNT_EXACT_POSITION;
   return flow;
 }

@@ -2,7 +2,7 @@
 /*
  * The exact-match cache: what a plain packet's headers say leads to the port it goes out of, in one line of memory, and
  * without a whole flow key. Asked before the parser. It holds flows with one output and nothing else that the megaflow
- * level has answered with; filled here.
+ * level has answered with, those by the FDB too; filled here.
  *
  * An element is right as long as its flow is there: what the flow's mask looks at is part of the element's key. When a
  * flow goes, userspace changes its port's number (shunt_port.microflows), and no element of the port is valid any more.
@@ -10,6 +10,7 @@
 #ifndef SHUNT_BPF_MICROFLOW_H
 #define SHUNT_BPF_MICROFLOW_H
 
+#include "bpf/bridge.bpf.h"
 #include "bpf/datapath/parse.h"
 #include "bpf/datapath/sum.h"
 #include "bpf/stats.bpf.h"
@@ -19,6 +20,13 @@
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 /* Elements where a packet's may be: a pair of lines, which processors fetch together. */
 #define SHUNT_MICROFLOW_WAYS 2
+/*
+ * Between very many MACs hardly a pair comes again before its element is another's, and each look in vain costs a line of
+ * memory. After so many, less what hits have made good, a port's packets ask one time in SHUNT_MICROFLOW_TURNS.
+ */
+#define SHUNT_MICROFLOW_PATIENCE 256
+#define SHUNT_MICROFLOW_TURNS 16
+#define SHUNT_MICROFLOW_HIT 8 /* what one hit is worth */
 /* Where a live element has to go for the packet's: one in so many. */
 #define SHUNT_MICROFLOW_LUCK 16
 
@@ -143,7 +151,7 @@ static __always_inline struct shunt_microflow* microflow_at(__u64 hash, __u32 wa
   return bpf_map_lookup_elem(&microflows, &at);
 }
 
-/* Where the packet goes by this element; < 0: it is not the packet's. */
+/* Where the packet goes by this element (shunt_microflow.output); < 0: it is not the packet's. */
 static __always_inline int microflow_answer(const struct shunt_microflow* m, const struct shunt_plain* plain,
                                             __u32 in_port, __u32* slot) {
   const volatile __u64* word = (const volatile __u64*)m;
@@ -157,6 +165,29 @@ static __always_inline int microflow_answer(const struct shunt_microflow* m, con
   return (int)(verdict >> 32 & 0xffff);
 }
 
+static __always_inline struct shunt_patience* patience_of(const struct shunt_packet* packet) {
+  __u32 port = packet->in_port;
+
+  return shunt_config.features & SHUNT_FEATURE_BRIDGE ? bpf_map_lookup_elem(&microflow_patience, &port) : 0;
+}
+
+/* Whether it pays to ask. */
+static __always_inline int microflows_pay(const struct shunt_packet* packet) {
+  struct shunt_patience* patience = patience_of(packet);
+
+  return !patience || patience->in_vain < SHUNT_MICROFLOW_PATIENCE || ++patience->turn % SHUNT_MICROFLOW_TURNS == 0;
+}
+
+static __always_inline void count_microflow(const struct shunt_packet* packet, int hit) {
+  struct shunt_patience* patience = patience_of(packet);
+
+  if (!patience) return;
+  if (!hit)
+    patience->in_vain += patience->in_vain < SHUNT_MICROFLOW_PATIENCE;
+  else if (patience->in_vain)
+    patience->in_vain -= patience->in_vain < SHUNT_MICROFLOW_HIT ? patience->in_vain : SHUNT_MICROFLOW_HIT;
+}
+
 /* Whether some port's packets still get an answer here. */
 static __always_inline int is_in_use(const struct shunt_microflow* m) {
   __u32 in_port = m->in_port;
@@ -166,15 +197,19 @@ static __always_inline int is_in_use(const struct shunt_microflow* m) {
 }
 
 /* Keeps what answered. A flood of new packets does not push out what others use, but for one in so many. */
-static __always_inline void microflow_remember(const struct shunt_plain* plain, const struct shunt_flow* flow,
-                                               __u32 in_port) {
+static __always_inline void microflow_remember(const struct shunt_packet* packet, const struct shunt_plain* plain,
+                                               const struct shunt_flow* flow) {
   struct shunt_microflow* m = microflow_at(plain->hash, 0);
+  __u32 output = output_of(packet, flow), i, luck;
   volatile __u64* word;
-  __u32 i, luck;
 
-  if ((flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_YOUNG)) != SHUNT_FLOW_SINGLE_OUTPUT ||
+  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE)) || is_young(packet, flow) ||
       (flow->head.fields & ~plain->fields) != 0 || !m)
     return;
+  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) {
+    count_microflow(packet, 0);
+    output |= SHUNT_MICROFLOW_BRIDGED;
+  }
   if (is_in_use(m)) {
     m = microflow_at(plain->hash, 1);
     if (!m) return;
@@ -189,8 +224,8 @@ static __always_inline void microflow_remember(const struct shunt_plain* plain, 
 #pragma unroll
   for (i = 0; i < SHUNT_PLAIN_WORDS; i++) word[i] = plain->key[i];
   word[4] = plain->valid;
-  word[5] = (__u64)in_port << 48 | (__u64)flow->head.output << 32 | flow->head.slot;
-  word[6] = microflow_check(plain->hash, plain->valid, flow->head.slot, flow->head.output);
+  word[5] = (__u64)packet->in_port << 48 | (__u64)output << 32 | flow->head.slot;
+  word[6] = microflow_check(plain->hash, plain->valid, flow->head.slot, output);
 }
 
 #endif

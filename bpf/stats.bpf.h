@@ -16,6 +16,8 @@ struct shunt_packet {
   __u32 len;     /* bytes in all buffers, as received */
   __u32 lookups; /* megaflow look-ups tried, found or not */
   __u32 hinted;  /* a hint led to the flow */
+  __u32 bridged; /* the port that the FDB named; 0: the flow itself says where to */
+  __u32 young;   /* ... by an entry that is young */
 };
 
 /* Leaves word for the tap at the packet's end; nothing where no capture runs. */

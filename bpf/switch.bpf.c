@@ -42,7 +42,7 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, const str
   flow = lookup_megaflow(packet);
   count_lookup(packet, flow != 0);
   if (flow) {
-    if (plain->valid) microflow_remember(plain, flow, packet->in_port);
+    if (plain->valid) microflow_remember(packet, plain, flow);
     return execute(packet, flow);
   }
   return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_MISS);

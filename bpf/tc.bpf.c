@@ -111,6 +111,7 @@ static __always_inline int send_to_port(struct shunt_packet* packet, const struc
   if (!port || port->ifindex == 0) return drop_counted(packet, segments, slot, SHUNT_DROP_NO_OUTPUT_PORT);
   if (segments->longest > longest_frame(port, tags))
     return drop_counted(packet, segments, slot, SHUNT_DROP_FRAME_TOO_LONG);
+  count_bridged(packet, output, segments->count, segments->bytes);
   return (int)bpf_redirect(port->ifindex, 0);
 }
 
@@ -165,6 +166,7 @@ static __always_inline int finish(struct shunt_packet* packet, struct shunt_segm
   }
   if (len == packet->len) return 1;
   segments->longest += len - packet->len;
+  segments->bytes += (len - packet->len) * segments->count;
   count_change(slot, ((__s64)len - packet->len) * segments->count, 0);
   return 1;
 }
@@ -199,7 +201,14 @@ __noinline int shunt_execute_skb(struct __sk_buff* skb, __u32 slot, __u32 in_por
   return drop_counted(&packet, &segments, slot, SHUNT_DROP_BAD_ACTION);
 }
 
-static __always_inline int forward_by_key(struct shunt_packet* packet, const struct shunt_segments* segments,
+/* Out of the port that the FDB named. */
+static __always_inline int send_bridged(struct shunt_packet* packet, struct shunt_segments* segments, __u32 slot) {
+  count(packet, segments, slot);
+  if (!finish(packet, segments, slot)) return drop_counted(packet, segments, slot, SHUNT_DROP_BAD_ACTION);
+  return send_to_port(packet, segments, slot, packet->bridged, packet->ctx->vlan_present);
+}
+
+static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_segments* segments,
                                           const struct shunt_plain* plain) {
   struct shunt_flow* flow;
   __u32 zero = 0;
@@ -214,10 +223,12 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, const str
   flow = lookup_megaflow(packet);
   if (!flow) return to_lane_in_order(packet, segments);
   if (!(flow->head.flags & SHUNT_FLOW_TC)) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
-  if (SHUNT_UNLIKELY(flow->head.flags & SHUNT_FLOW_YOUNG) && in_userspace(&packet->scratch->key))
+  if (SHUNT_UNLIKELY(is_young(packet, flow)) && in_userspace(&packet->scratch->key))
     return to_lane_in_order(packet, segments);
   count_lookup(packet, 1);
-  if (plain->valid) microflow_remember(plain, flow, packet->in_port);
+  if (plain->valid) microflow_remember(packet, plain, flow);
+  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged)
+    return send_bridged(packet, segments, flow->head.slot);
   return shunt_execute_skb(packet->ctx, flow->head.slot, packet->in_port, packet->len);
 }
 

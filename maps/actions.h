@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Datapath actions: small typed operations, run in order over a frame. The kernel runs at most SHUNT_MAX_ACTIONS of them,
- * with one OUTPUT or OUTPUT_GROUP, which is the last; userspace runs any list (a frame is copied for each
+ * with one OUTPUT or OUTPUT_GROUP, which is the last, or a BRIDGE alone; userspace runs any list (a frame is copied for each
  * output but the last). Between SAVE and RESTORE a METER that says drop ends only what is between them.
  */
 #ifndef SHUNT_MAPS_ACTIONS_H
@@ -35,6 +35,7 @@ enum shunt_action_type {
 	SHUNT_ACT_CONTROLLER,   /* arg: index in Translation::controllers. Userspace only */
 	SHUNT_ACT_SAVE,         /* the frame as it is now comes back at the matching RESTORE. They nest. Userspace only */
 	SHUNT_ACT_RESTORE,
+	SHUNT_ACT_BRIDGE, /* arg: number of an FDB (maps/fdb.h), which says where to. Kernel only */
 	SHUNT_ACT_COUNT,
 };
 

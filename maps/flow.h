@@ -31,6 +31,7 @@ enum {
 	SHUNT_FLOW_YOUNG = 1 << 1,         /* just published: forwards only when no earlier packet of it is in userspace */
 	SHUNT_FLOW_EDITS = 1 << 2,         /* changes the frame */
 	SHUNT_FLOW_TC = 1 << 3,            /* TC can run it: edits of VLAN tags, if any, then one output or one flood */
+	SHUNT_FLOW_BRIDGE = 1 << 4,        /* BRIDGE alone: `output` says by which FDB; answers what that knows */
 };
 
 /* What a hit reads first. 16 bytes. */
@@ -38,10 +39,10 @@ struct shunt_flow_head {
 	__u32 generation; /* valid while equal to shunt_port.generation of the key's in_port; 0: never */
 	__u32 slot;       /* of `flows` and `flow_counters` */
 	__u16 mask;       /* number in `masks` */
-	__u16 output;     /* SINGLE_OUTPUT: datapath port */
+	__u16 output;     /* SINGLE_OUTPUT: datapath port; BRIDGE: number of the FDB */
 	__u8 action_count; /* SINGLE_OUTPUT: 0 */
 	__u8 flags; /* SHUNT_FLOW_* */
-	__u16 fields; /* SHUNT_PLAIN_*: what the mask looks at */
+	__u16 fields; /* SHUNT_PLAIN_*: what the mask looks at, and the FDB */
 };
 SHUNT_MAP_TYPE(struct shunt_flow_head, 16);
 
@@ -140,12 +141,14 @@ struct shunt_microflow {
 	__u64 key[SHUNT_PLAIN_WORDS];
 	__u64 valid; /* shunt_port.microflows when it was written */
 	__u32 slot;
-	__u16 output; /* datapath port */
+	__u16 output; /* datapath port; SHUNT_MICROFLOW_BRIDGED: the FDB said so */
 	__u16 in_port;
 	__u64 check;
 	__u64 zero;
 };
 SHUNT_MAP_TYPE(struct shunt_microflow, 64);
+
+#define SHUNT_MICROFLOW_BRIDGED 0x8000
 
 struct shunt_flow_counters {
 	__u64 packets; /* run here, or handed up for good: what goes up from within a list of actions is userspace's to count */

@@ -27,6 +27,7 @@
 #define SHUNT_MAP_UPCALL_BUDGET "upcall_budget" /* ARRAY: shunt_budget */
 #define SHUNT_MAP_UPCALL_ORDER "upcall_order"   /* ARRAY, mmap-able: shunt_order */
 #define SHUNT_MAP_TX_PORTS "tx_ports"           /* DEVMAP: datapath port -> interface */
+#define SHUNT_MAP_FDB "fdb"                     /* ARRAY, mmap-able: shunt_fdb_bucket */
 #define SHUNT_MAP_METERS "meters"               /* ARRAY, mmap-able: meter slot -> shunt_meter */
 #define SHUNT_MAP_XSKS "xsks"                   /* XSKMAP: SHUNT_XSK_INDEX -> AF_XDP socket */
 #define SHUNT_MAP_FLOOD_GROUPS "flood_groups"   /* ARRAY_OF_MAPS: group -> DEVMAP of its ports, from index 0 on */

@@ -30,7 +30,7 @@ struct shunt_port {
 	__u32 upcall_burst; /* packets */
 	__u16 masks[SHUNT_PORT_MASKS]; /* by decayed hits, newcomers last */
 	__u32 mtu;          /* of the interface, bytes without the Ethernet header */
-	__u32 zero;
+	__u32 round;        /* goes up now and then: in which round an FDB entry was used last (maps/fdb.h) */
 	__u64 microflows; /* SHUNT_MICROFLOWS(): the exact-match cache's elements of this port are those with this number */
 	__u64 zeros[7];
 };
@@ -61,7 +61,8 @@ struct shunt_port_stats {
 	__u64 megaflow_hits; /* answered by a megaflow look-up */
 	__u64 misses;
 	__u64 lookups;  /* megaflow look-ups tried, found or not */
-	__u64 zero[2];
+	__u64 bridged_packets; /* sent out of this port by bridged flows, as they left */
+	__u64 bridged_bytes;
 	__u64 upcalls[SHUNT_UPCALL_COUNTERS]; /* by enum shunt_upcall_reason; handed to the socket */
 	__u64 drops[SHUNT_DROP_COUNTERS];     /* by enum shunt_drop_reason */
 };
@@ -109,7 +110,8 @@ enum {
 	SHUNT_FEATURE_HASH = 1 << 9,     /* select groups look at dp_hash */
 	SHUNT_FEATURE_METER = 1 << 10,   /* some flow is metered */
 	SHUNT_FEATURE_SAMPLE = 1 << 11,  /* some flow is sampled */
-	SHUNT_FEATURE_ALL = (1 << 12) - 1, /* what forwarding may need */
+	SHUNT_FEATURE_BRIDGE = 1 << 12,  /* some flow asks the FDB */
+	SHUNT_FEATURE_ALL = (1 << 13) - 1, /* what forwarding may need */
 	SHUNT_FEATURE_CAPTURE = 1 << 30,   /* some capture runs: loaded with the first, given back with the last */
 };
 

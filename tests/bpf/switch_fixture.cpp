@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "bpf/datapath/fdb.h"
 #include "bpf/datapath/hash.h"
 #include "bpf/datapath/mask.h"
 #include "bpf/datapath/parse.h"
@@ -66,6 +67,8 @@ Switch::~Switch() {
 void Switch::reset() {
   for (const auto& key : published_) datapath.megaflows().erase(key);
   published_.clear();
+  for (shunt_fdb_entry* entry : macs_) *entry = shunt_fdb_entry{};
+  macs_.clear();
   for (std::uint32_t slot = 0; slot < next_slot_; ++slot) datapath.flows[slot] = shunt_flow{};
   for (auto& bucket : datapath.index.span()) bucket = shunt_index_bucket{};
   for (auto& counters : datapath.counters.span()) counters = shunt_flow_counters{};
@@ -124,6 +127,41 @@ void Switch::set_union_mask(const shunt_flow_key& mask) {
 std::uint32_t Switch::publish(const shunt_flow_key& key, const shunt_flow_key& mask,
                               std::span<const shunt_action> actions, std::uint8_t flags) {
   return write_flow(key, mask, actions, flags, true);
+}
+
+std::uint32_t Switch::publish_bridged(unsigned port, std::span<const std::byte> frame, std::uint16_t number) {
+  shunt_flow_key mask = port_mask();
+  mask.vlan[0].tci = shunt_be16{SHUNT_VLAN_PRESENT | 0xfff};
+  const shunt_action bridge = simple_action(SHUNT_ACT_BRIDGE, number);
+  const std::uint32_t slot =
+      publish(whole_key(frame, port), mask, std::span{&bridge, 1}, SHUNT_FLOW_BRIDGE | SHUNT_FLOW_TC);
+  datapath.flows[slot].head.output = number;
+  datapath.flows[slot].head.fields |= SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC;
+  return slot;
+}
+
+shunt_fdb_entry& Switch::fdb_entry(std::uint64_t key) const {
+  const auto& config = datapath.config();
+  const std::uint32_t first = shunt_fdb_first(key, config.hash_seed, config.hash_multiplier);
+  for (std::uint32_t i = 0; i < SHUNT_FDB_PROBES; ++i)
+    for (shunt_fdb_entry& entry : datapath.fdb[(first + i) % SHUNT_FDB_BUCKETS].entry)
+      if (entry.number == 0 || std::memcmp(&entry, &key, sizeof key) == 0) return entry;
+  throw Error("the FDB's buckets are full");
+}
+
+void Switch::set_mac(std::uint16_t number, const std::uint8_t (&mac)[6], std::uint16_t port, std::uint16_t flags) {
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, mac, sizeof mac);
+  shunt_fdb_entry& entry = fdb_entry(SHUNT_FDB_KEY(bytes, number));
+  macs_.push_back(&entry);
+  entry = {{}, number, port, flags, 0};
+  std::memcpy(entry.mac, mac, sizeof mac);
+}
+
+shunt_fdb_entry Switch::mac(std::uint16_t number, const std::uint8_t (&mac)[6]) const {
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, mac, sizeof mac);
+  return fdb_entry(SHUNT_FDB_KEY(bytes, number));
 }
 
 std::uint32_t Switch::publish_overflowed(const shunt_flow_key& key, const shunt_flow_key& mask,

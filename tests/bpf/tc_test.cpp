@@ -147,6 +147,54 @@ void compare(TcSwitch& tc, const Bytes& frame, std::uint32_t slot, const std::ve
 }  // namespace
 
 TEST_SUITE("tc") {
+  TEST_CASE("bridged packets end alike by TC and by XDP") {
+    TcSwitch tc;
+    for_rounds(400, [&](Random& random) {
+      const bool tagged = random() % 2 == 0;
+      auto builder = packet().eth("02:00:00:00:00:0a", "02:00:00:00:00:0b");
+      if (tagged) builder.vlan(7);
+      const Bytes frame = builder.ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(random() % 60).build();
+      const std::uint8_t a[] = {2, 0, 0, 0, 0, 0x0a}, b[] = {2, 0, 0, 0, 0, 0x0b};
+      const auto flags = static_cast<std::uint16_t>(random() % 2 == 0 ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED);
+      const auto to = static_cast<std::uint16_t>(1 + random() % 3);
+      const auto prepare = [&] {
+        tc.sw.reset();
+        tc.sw.datapath.ports[1].flags = SHUNT_PORT_TC;
+        tc.sw.set_mac(3, a, 1, flags);
+        tc.sw.set_mac(3, b, to, flags);
+        // What the entries do not say.
+        const shunt_action otherwise = drop_for(SHUNT_DROP_RULE);
+        const auto slot = tc.sw.publish_bridged(1, frame, 3);
+        (void)tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), std::span{&otherwise, 1});
+        tc.sw.use_microflows(1, random() % 2 == 0 ? SHUNT_PLAIN_L2 : 0);
+        return slot;
+      };
+      constexpr unsigned kPackets = 2;
+      auto slot = prepare();
+      Result expected;
+      for (unsigned i = 0; i < kPackets; ++i) expected = tc.sw.run(frame);
+      const bool answered = to != 1 && flags == (tagged ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED);
+      REQUIRE((expected.verdict == XDP_REDIRECT) == answered);
+      const TcSwitch::Seen by_xdp = tc.seen(slot);
+      const auto sent_by_xdp = tc.sw.datapath.port_stats(DpPort{to}).bridged_bytes;
+      CHECK((sent_by_xdp != 0) == answered);
+
+      slot = prepare();
+      for (unsigned i = 0; i < kPackets; ++i) {
+        tc.in.send(frame);
+        tc.wait_for(i + 1);
+        if (!answered) continue;
+        const auto got = tc.out[to - 2].receive(2s);
+        CHECK(text_of(got.value_or(Bytes{})) == text_of(expected.frame));
+      }
+      CHECK(tc.sw.datapath.port_stats(DpPort{to}).bridged_bytes == sent_by_xdp);
+      CHECK(tc.sw.datapath.port_stats(DpPort{to}).bridged_packets == (answered ? kPackets : 0));
+      CHECK(words_of(tc.seen(slot).flow) == words_of(by_xdp.flow));
+      CHECK(words_of(tc.seen(slot).delta) == words_of(by_xdp.delta));
+      CHECK(tc.seen(slot).stats.rx_bytes == by_xdp.stats.rx_bytes);
+    });
+  }
+
   TEST_CASE(
       "random frames end alike by TC and by XDP, under flows that TC runs and under those that it leaves to XDP") {
     TcSwitch tc;

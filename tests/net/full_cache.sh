@@ -9,6 +9,7 @@ add_guest c 10.0.0.3/24
 add_guest d 10.0.0.4/24
 start_switch --flow-limit 64
 bridge_of a b c d
+shunt flow add br0 'priority=9,dl_src=06:00:00:00:ff:ff,actions=drop' # MACs matter to rules: no flow is for all of them
 mac=$(mac_of b)
 expect_ping c 10.0.0.4
 send b --src "$mac" --count 1 >/dev/null

@@ -185,6 +185,7 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(ports, SHUNT_MAP_PORTS, SHUNT_MAX_PORTS);
   map_array(port_by_ifindex, SHUNT_MAP_PORT_BY_IFINDEX, SHUNT_IFINDEX_SLOTS);
   map_array(order, SHUNT_MAP_UPCALL_ORDER, SHUNT_ORDER_BUCKETS);
+  map_array(fdb, SHUNT_MAP_FDB, SHUNT_FDB_BUCKETS);
   map_array(meters, SHUNT_MAP_METERS, SHUNT_MAX_METERS);
   map_array(layout, SHUNT_MAP_LAYOUT, 1);
   if (!inherited()) layout[0] = {SHUNT_LAYOUT_VERSION, 0, 0, c};

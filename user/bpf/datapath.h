@@ -5,7 +5,8 @@
 // loads a larger one and swaps it on every link, atomically, before anything that needs it is published. If the
 // verifier refuses a specialised program, its log is kept and the generic one (all features) stays.
 //
-// Threads: the mapped arrays are written by the revalidator (flows, action_lists, index, masks, ports' masks and generation) and
+// Threads: the mapped arrays are written by the revalidator (flows, action_lists, index, masks, fdb, ports' masks and
+// generation) and
 // control (ports otherwise, and meters' configurations); everything else here belongs to the control thread, but for
 // set_group (revalidator).
 #pragma once
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "maps/fdb.h"
 #include "maps/flow.h"
 #include "maps/map_names.h"
 #include "maps/meter.h"
@@ -85,6 +87,7 @@ class Datapath {
   MappedArray<shunt_port> ports;
   MappedArray<shunt_ifindex_slot> port_by_ifindex;
   MappedArray<shunt_order> order;
+  MappedArray<shunt_fdb_bucket> fdb;
   MappedArray<shunt_meter> meters;   // by Meter::slot; see user/worker/meters.h
   MappedArray<shunt_layout> layout;  // one
   [[nodiscard]] BpfMap<shunt_megaflow_key, shunt_megaflow> megaflows() const;

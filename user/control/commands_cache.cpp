@@ -22,7 +22,7 @@ constexpr struct {
     {SHUNT_FEATURE_MPLS, "mpls"},       {SHUNT_FEATURE_EDITS, "edits"},   {SHUNT_FEATURE_CHECKSUM, "checksum"},
     {SHUNT_FEATURE_HINTS, "hints"},     {SHUNT_FEATURE_EXTHDR, "exthdr"}, {SHUNT_FEATURE_PBB, "pbb"},
     {SHUNT_FEATURE_HASH, "hash"},       {SHUNT_FEATURE_METER, "meter"},   {SHUNT_FEATURE_SAMPLE, "sample"},
-    {SHUNT_FEATURE_CAPTURE, "capture"},
+    {SHUNT_FEATURE_BRIDGE, "bridge"},   {SHUNT_FEATURE_CAPTURE, "capture"},
 };
 
 // Features that it has, with who needed each first, and what was left out.

@@ -24,7 +24,8 @@ namespace shunt {
 namespace {
 
 Datapath::Options datapath_options(const InstanceOptions& o) {
-  return {.instance = o.name, .flow_limit = o.flow_limit, .features = 0};
+  // What a new bridge's rule, `normal`, needs.
+  return {.instance = o.name, .flow_limit = o.flow_limit, .features = SHUNT_FEATURE_BRIDGE};
 }
 
 unsigned worker_count(const InstanceOptions& o) { return WorkerPool::worker_count({o.cores, o.busy_poll}); }

@@ -314,8 +314,8 @@ PortStatus Instance::Impl::status(const Port& port) const {
   const PortCounters worker = worker_counters(s.dp);
   add_counters(s.stats, worker);
   const PortTraffic kernel = revalidator.transmitted(s.dp);
-  s.tx_packets = kernel.packets + worker.tx_packets;
-  s.tx_bytes = kernel.bytes + worker.tx_bytes;
+  s.tx_packets = kernel.packets + s.stats.bridged_packets + worker.tx_packets;
+  s.tx_bytes = kernel.bytes + s.stats.bridged_bytes + worker.tx_bytes;
   s.upcall_rate = options.upcall_rate;
   s.since = port.since;
   return s;

@@ -17,6 +17,7 @@ std::uint32_t looked_at(const FlowMask& mask) { return features_of(mask, Encoded
 std::uint32_t looked_at(const Field& f) { return is_pipeline_field(f) ? 0 : looked_at(flow_part(field_mask(f))); }
 std::uint32_t written(const Field& f) { return is_pipeline_field(f) ? 0 : kHeaderEdit | looked_at(f); }
 
+std::uint32_t of(const OutputAction& a) { return a.port == kPortNormal ? SHUNT_FEATURE_BRIDGE : 0; }
 std::uint32_t of(const OutputFieldAction& a) { return looked_at(*a.source.field); }
 std::uint32_t of(const MeterAction&) { return SHUNT_FEATURE_METER | SHUNT_FEATURE_L3; }  // a remark writes the DSCP
 std::uint32_t of(const SetFieldAction& a) { return written(*a.field); }

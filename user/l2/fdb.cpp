@@ -285,13 +285,18 @@ std::vector<FdbKey> Fdb::remove_port(PortNo port) {
   return impl_->erase_if([&](const Entry& entry) { return entry.port == port; });
 }
 
-std::vector<FdbKey> Fdb::expire(TimePoint now) {
+std::vector<FdbKey> Fdb::expire(TimePoint now, const std::function<bool(const FdbKey&)>& still_used) {
   std::vector<FdbKey> gone;
+  std::vector<FdbEntry> used;
   for (const auto& [port, ages] : impl_->learned)
     for (const Word key : ages) {
       if (impl_->entries.at(key).seen + impl_->ageing > now) break;
-      gone.push_back(unpack(key));
+      if (still_used && still_used(unpack(key)))
+        used.push_back({unpack(key), port});
+      else
+        gone.push_back(unpack(key));
     }
+  for (const FdbEntry& entry : used) (void)learn(entry.key, entry.port, now);
   for (const FdbKey& key : gone) impl_->erase(pack(key));
   if (!gone.empty()) impl_->changed();
   return gone;

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -72,7 +73,8 @@ class Fdb {
   bool remove(FdbKey key);                                // false: there was none
   std::vector<FdbKey> flush(std::optional<PortNo> port);  // learned entries (of a port); static ones stay
   std::vector<FdbKey> remove_port(PortNo port);           // all entries of a port that goes, static too
-  std::vector<FdbKey> expire(TimePoint now);
+  // Those that `still_used` says so of stay, as seen now.
+  std::vector<FdbKey> expire(TimePoint now, const std::function<bool(const FdbKey&)>& still_used = {});
   void set_ageing(std::chrono::seconds ageing);
   std::vector<FdbKey> set_limit(std::size_t limit);
   [[nodiscard]] std::chrono::seconds ageing() const;

@@ -97,4 +97,12 @@ TagForm form_on_egress(const VlanConfig& port, const BridgedFrame& frame) {
   return sends_untagged(port, frame.vlan) ? untagged_form(port, frame) : tagged_form(port, frame);
 }
 
+bool sends_unchanged(const VlanConfig& port, VlanId vlan, bool tagged) {
+  BridgedFrame frame;
+  frame.vlan = vlan;
+  if (tagged) frame.outer = {true, kTpid8021q, vlan.value, 0};
+  const TagsNeeded needed = tags_needed(port, frame);
+  return !needed.outer_priority && !needed.inner && may_egress(port, frame) && form_on_egress(port, frame) == TagForm{};
+}
+
 }  // namespace shunt

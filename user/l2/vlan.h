@@ -98,5 +98,8 @@ struct TagsNeeded {
 // True where frames of this VLAN, and of this customer VLAN, leave by the port.
 [[nodiscard]] bool may_egress(const VlanConfig& port, const BridgedFrame& frame);
 [[nodiscard]] TagForm form_on_egress(const VlanConfig& port, const BridgedFrame& frame);
+// Whether the port sends frames of the VLAN as they came, whatever priority and further tags they have: those without a
+// tag, or those with the VLAN's own.
+[[nodiscard]] bool sends_unchanged(const VlanConfig& port, VlanId vlan, bool tagged);
 
 }  // namespace shunt

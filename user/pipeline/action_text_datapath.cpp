@@ -166,6 +166,9 @@ void append_dp_action(std::string& out, const shunt_action& action, const std::f
     case SHUNT_ACT_OUTPUT_GROUP:
       fmt::format_to(std::back_inserter(out), "group({})", action.arg);
       break;
+    case SHUNT_ACT_BRIDGE:
+      out += "bridge";
+      break;
     case SHUNT_ACT_PUSH_VLAN:
       append_push_vlan(out, action);
       break;

@@ -24,6 +24,10 @@ bool is_reserved(MacAddr mac) {
   return mac == kReservedMac;
 }
 
+bool is_zero(std::span<const std::uint8_t> bytes) {
+  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
+}
+
 FrameTag frame_tag(const shunt_vlan& vlan) {
   const std::uint16_t tci = vlan.tci.host();
   if ((tci & SHUNT_VLAN_PRESENT) == 0) return {};
@@ -64,6 +68,9 @@ void Translator::normal(std::uint16_t max_len) {
     return fail(SHUNT_DROP_VLAN_NOT_ALLOWED);
   }
 
+  if (bridging_) return bridge(*ingress, *vlan, max_len);
+  const bool macs_matter = !is_zero(result_.mask.eth_dst) || !is_zero(result_.mask.eth_src);
+
   // Of links, not of bridges; but a controller that sends one, LLDP say, means it.
   if (ingress != &kController && is_reserved(MacAddr::from_wire(working_.eth_dst))) {
     FlowMask dst = eth_dst_mask();
@@ -79,7 +86,23 @@ void Translator::normal(std::uint16_t max_len) {
   if (ingress->vlan.mode == VlanMode::kDot1qTunnel) frame.service_tpid = ingress->vlan.qinq_ethtype;
   const bool knows_macs = !bridge_->flood_vlans.test(vlan->value);
   if (knows_macs && ingress != &kController) learn(*ingress, *vlan);
+  result_.may_be_bridged = knows_macs && !macs_matter && !ingress->protected_port;
   send_in_vlan(choose_outputs(*ingress, frame, knows_macs), frame, max_len);
+}
+
+// Nothing but the FDB, and what the entries say of their ports, may have a say in where the packet goes.
+void Translator::bridge(const BridgePort& ingress, VlanId vlan, std::uint16_t max_len) {
+  const FlowMask written = flow_part(known_);
+  const FrameTag outer = frame_tag(working_.vlan[0]);
+  const bool as_it_came = result_.actions.empty() && is_zero(written.eth_dst) && is_zero(written.eth_src) &&
+                          written.vlan[0].tci.raw() == 0 && tag_source_ == kOwnTags &&
+                          working_.in_port == original_in_port_ && is_zero(working_.skb_priority) && max_len == 0;
+  const bool by_fdb = ingress.number != kPortController && ingress.vlan.mode != VlanMode::kDot1qTunnel &&
+                      !ingress.protected_port && !bridge_->flood_vlans.test(vlan.value) &&
+                      (!outer.present || outer.vid == vlan.value);
+  if (!as_it_came || !by_fdb) return give_up(SHUNT_DROP_RULE);
+  result_.bridged = vlan;
+  emit(action_of(SHUNT_ACT_BRIDGE));
 }
 
 void Translator::learn(const BridgePort& ingress, VlanId vlan) {

@@ -17,6 +17,7 @@ constexpr std::size_t kNoPlace = ~std::size_t{0};
 bool is_effect(const shunt_action& action) {
   switch (action.type) {
     case SHUNT_ACT_OUTPUT:
+    case SHUNT_ACT_BRIDGE:
     case SHUNT_ACT_USERSPACE:
     case SHUNT_ACT_METER:
     case SHUNT_ACT_SAMPLE:
@@ -32,7 +33,9 @@ bool is_decrement(const shunt_action& action) {
   return action.type == SHUNT_ACT_DEC_TTL || action.type == SHUNT_ACT_DEC_MPLS_TTL;
 }
 
-bool is_output(const shunt_action& action) { return action.type == SHUNT_ACT_OUTPUT; }
+bool is_output(const shunt_action& action) {
+  return action.type == SHUNT_ACT_OUTPUT || action.type == SHUNT_ACT_BRIDGE;
+}
 
 // A decrement from `start` on, behind all that is sent: the kernel side would have run its list when it came to it.
 bool ends_in_decrement(const DpActions& actions, std::size_t start) {
@@ -121,6 +124,10 @@ Translation translate(const SwitchState& state, const FlowKey& key, const Packet
   return translate_with(state, key, packet, observer, [](Translator& translator) { return translator.run(); });
 }
 
+Translation translate_bridged(const SwitchState& state, const FlowKey& key) {
+  return Translator{state, key, nullptr, nullptr, false}.run_bridged();
+}
+
 Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
                               std::span<const Action> actions, const PacketView* packet, TranslationObserver* observer,
                               const PipelineFields& fields) {
@@ -188,6 +195,19 @@ Translation Translator::run() {
   enter_table(0, working_.in_port, true, true);
   run_action_set();
   return finish();
+}
+
+// What follows from a packet beside its output, a flow that no packet's MACs made cannot say.
+Translation Translator::run_bridged() {
+  bridging_ = true;
+  Translation result = run();
+  const bool alone = result.actions.size() == 1 && !result.needs_packet && result.controllers.empty() &&
+                     result.ttl_controllers.empty() && result.samples.empty() && result.learned.empty() &&
+                     result.fin_timeouts.empty() && !hides_ttl_;
+  FlowMask macs = eth_dst_mask();
+  add_mask(macs, eth_src_mask());
+  if (!alone || !is_zero(without(macs, without(macs, result.mask)))) result.bridged.reset();
+  return result;
 }
 
 Translation Translator::run(BridgeId id, PortNo in_port, std::span<const Action> actions,

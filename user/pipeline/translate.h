@@ -8,6 +8,9 @@
 // A decision may need what no flow key holds: the packet's length, or headers below a label or tag that was popped.
 // With the packet at hand it is made for this packet alone; without, translation stops. Either way `needs_packet` is
 // set: such a flow is cached as "to userspace", and each of its packets is translated.
+//
+// What `normal` sends to one port as it came needs no flow of its pair of MACs: translate_bridged() makes one for all
+// packets of a port and VLAN, and where they go the kernel finds by the two MACs (maps/fdb.h).
 #pragma once
 
 #include <bitset>
@@ -83,6 +86,10 @@ struct Translation {
   // The packet goes nowhere: neither to a port nor, unless its TTL runs out, to a controller.
   [[nodiscard]] bool is_drop() const { return drop != SHUNT_DROP_NONE && drop != SHUNT_DROP_CONTROLLER; }
   bool needs_packet = false;
+  // May be one of translate_bridged()'s flow: a hint, which saves asking where it cannot be.
+  bool may_be_bridged = false;
+  // translate_bridged() only: BRIDGE is the one action, by the FDB of this VLAN. The mask has no MACs.
+  std::optional<VlanId> bridged;
   std::vector<RuleRef> rules;  // met, in order: their counters rise with the flow's
   // What else counts with the flow: tables (look-ups and matches), groups, buckets. They point into objects kept alive.
   std::vector<std::shared_ptr<const FlowCounters>> credits;
@@ -144,6 +151,11 @@ class TranslationObserver {
 // `key.in_port` is a datapath port. Never fails: what cannot be translated is a drop with its reason.
 Translation translate(const SwitchState& state, const FlowKey& key, const PacketView* packet = nullptr,
                       TranslationObserver* observer = nullptr);
+
+// The same without a look at the packet's MACs: `bridged` is set where `normal` is all that decides about such packets,
+// and sends those between MACs that the FDB knows as they came, to a port that takes them so. Else nothing of the
+// result is of use. For the revalidator: its actions are the kernel's.
+Translation translate_bridged(const SwitchState& state, const FlowKey& key);
 
 // packet-out, and what a trace may begin with: runs a list of actions as if a rule held it. `in_port` may be a reserved
 // port (CONTROLLER, LOCAL) or a port of the bridge. Of `fields` metadata, registers, tun_id and pkt_mark are taken.

@@ -74,6 +74,7 @@ class Translator : private WorkingPacket {
   Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet, TranslationObserver* observer,
              bool looks_at_ttl);
   Translation run();
+  Translation run_bridged();
   Translation run(BridgeId bridge, PortNo in_port, std::span<const Action> actions, const PipelineFields& fields);
   Translation run(BridgeId bridge, PortNo in_port, const PipelineFields& fields, const Continuation& from);
   // Behind run(), without looks_at_ttl: a TTL that runs out would not be noticed by who runs these actions.
@@ -121,6 +122,7 @@ class Translator : private WorkingPacket {
   bool stop_ = false;                      // translation is over
   std::shared_ptr<Continuation> pausing_;  // lists that end here leave their rest in it; null: no pause
   bool hides_ttl_ = false;
+  bool bridging_ = false;  // run_bridged()
   bool in_action_set_ = false, in_group_ = false, in_packet_out_ = false;
   ActionSet action_set_;
   std::vector<StackEntry> stack_;
@@ -252,6 +254,7 @@ class Translator : private WorkingPacket {
 
   // --- normal.cpp: the learning switch.
   void normal(std::uint16_t max_len);
+  void bridge(const BridgePort& ingress, VlanId vlan, std::uint16_t max_len);
   void learn(const BridgePort& ingress, VlanId vlan);
   [[nodiscard]] shunt_drop_reason refusal(const BridgePort& ingress, const BridgePort& port, BridgedFrame& frame);
   std::vector<const BridgePort*> choose_outputs(const BridgePort& ingress, BridgedFrame& frame, bool knows_macs);

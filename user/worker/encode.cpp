@@ -240,6 +240,8 @@ std::uint32_t features_of(const shunt_action& action) {
       return SHUNT_FEATURE_METER | SHUNT_FEATURE_EDITS | SHUNT_FEATURE_L3;
     case SHUNT_ACT_SAMPLE:
       return SHUNT_FEATURE_SAMPLE;
+    case SHUNT_ACT_BRIDGE:
+      return SHUNT_FEATURE_BRIDGE;
     case SHUNT_ACT_PUSH_MPLS:
     case SHUNT_ACT_POP_MPLS:
     case SHUNT_ACT_DEC_MPLS_TTL:
@@ -283,6 +285,12 @@ Encoded encode_userspace(shunt_upcall_reason reason) {
 
 Encoded encode(const Translation& translation, DpPort in_port, const PortOutputs& ports) {
   if (translation.needs_packet) return encode_userspace(SHUNT_UPCALL_PACKET);
+  if (translation.bridged) {
+    Encoded encoded;
+    encoded.actions.push_back(make_action(SHUNT_ACT_BRIDGE, 0, 0));
+    encoded.flags = SHUNT_FLOW_BRIDGE | SHUNT_FLOW_TC;
+    return encoded;
+  }
   if (const shunt_action* only = only_output(translation, in_port, ports)) {
     const bool back = only->field == 1 && DpPort{only->arg} == in_port;
     return finish({}, {}, 0, make_action(SHUNT_ACT_OUTPUT, back ? 1 : 0, only->arg), {});

@@ -33,9 +33,9 @@ using PortOutputs = std::array<PortOutput, SHUNT_MAX_PORTS>;
 using GroupPorts = std::vector<DpPort>;  // of an output group: ascending, each once
 
 struct Encoded {
-  std::vector<shunt_action> actions;  // 1..SHUNT_MAX_ACTIONS; an OUTPUT_GROUP's arg is the table's to fill in
-  std::uint8_t flags = 0;             // SHUNT_FLOW_SINGLE_OUTPUT, SHUNT_FLOW_EDITS, SHUNT_FLOW_TC
-  DpPort output;                      // SINGLE_OUTPUT
+  std::vector<shunt_action> actions;  // 1..SHUNT_MAX_ACTIONS; the arg of OUTPUT_GROUP and BRIDGE is the table's
+  std::uint8_t flags = 0;             // SHUNT_FLOW_SINGLE_OUTPUT, SHUNT_FLOW_EDITS, SHUNT_FLOW_TC, SHUNT_FLOW_BRIDGE
+  DpPort output;                      // SINGLE_OUTPUT; BRIDGE: the FDB's number
   GroupPorts group;                   // members where actions end in OUTPUT_GROUP
   bool in_kernel = true;              // false: one USERSPACE action, for `reason`
   shunt_upcall_reason reason = SHUNT_UPCALL_MISS;

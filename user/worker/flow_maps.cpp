@@ -19,6 +19,7 @@ DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_
   deltas = datapath.deltas.span();
   masks = datapath.masks.span();
   ports = datapath.ports.span();
+  fdb = datapath.fdb.span();
 }
 
 int DatapathMaps::update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept {

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "maps/fdb.h"
 #include "maps/flow.h"
 #include "maps/port.h"
 #include "user/bpf/datapath.h"
@@ -28,6 +29,7 @@ class FlowMaps {
   std::span<shunt_flow_delta> deltas;
   std::span<shunt_mask> masks;
   std::span<shunt_port> ports;
+  std::span<shunt_fdb_bucket> fdb;  // SHUNT_FDB_BUCKETS
 
   // 0 or -errno.
   [[nodiscard]] virtual int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept = 0;

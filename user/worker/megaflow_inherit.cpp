@@ -78,14 +78,16 @@ bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t s
   flow.in_kernel = !has_list || actions.front().type != SHUNT_ACT_USERSPACE;
   flow.reason = flow.in_kernel ? std::uint16_t{0} : actions.front().field;
   flow.young = (element.head.flags & SHUNT_FLOW_YOUNG) != 0;
+  flow.bridged = (element.head.flags & SHUNT_FLOW_BRIDGE) != 0;
   flow.state = Flow::State::kLive;
+  if (flow.bridged) ++bridged_flows[flow.port];
   if (flow.young) young.push_back({slot, now});
   if (seen) seen(slot, flow);
   // Of an earlier user of the slot, under the same key.
   if (const Sums counted = sums(slot); flow.seen_packets > counted.packets || flow.seen_bytes > counted.bytes)
     flow.packets = flow.bytes = flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   (void)masks.acquire(masks.bits(mask));  // known, so it gets the same number
-  ports.add_flow(port, mask, masks.fields(mask));
+  ports.add_flow(port, mask, static_cast<std::uint16_t>(masks.fields(mask) | (flow.bridged ? kFdbFields : 0)));
   chain(slot);
   ++live;
   return true;

@@ -32,7 +32,11 @@ bool same_dependencies(const std::vector<FdbDependency>& a, const std::vector<Fd
 MegaflowTable::Impl::Verdict MegaflowTable::Impl::decide(const Translation& translation, DpPort port) {
   Verdict verdict{encode(translation, port, outputs)};
   Encoded& encoded = verdict.encoded;
-  if (!encoded.group.empty()) {
+  if (translation.bridged) {
+    const std::uint16_t number = bridges.number(*translation.bridge, *translation.bridged);
+    encoded.actions.back().arg = number;
+    encoded.output = DpPort{number};
+  } else if (!encoded.group.empty()) {
     verdict.group = groups.acquire(encoded.group, outputs);
     if (verdict.group == 0)
       encoded = encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
@@ -60,13 +64,14 @@ bool MegaflowTable::Impl::has_features(const FlowMask& mask, const Encoded& enco
 }
 
 // Takes a reference to the mask that the flow gets: its own where the port's list has room, else exact. Nothing when
-// the program does not parse what the mask looks at.
+// the program does not parse what the mask looks at, or there is no room for a flow of bridged packets.
 std::optional<std::uint16_t> MegaflowTable::Impl::choose_mask(const Translation& translation,
                                                               std::optional<std::uint16_t> known, DpPort port,
                                                               const Encoded& encoded) {
   if (!has_features(translation.mask, encoded)) return std::nullopt;
   if ((known && ports.listed(port, *known)) || ports.has_room(port))
     if (const auto number = masks.acquire(translation.mask)) return number;
+  if (translation.bridged) return std::nullopt;  // of one packet it would say nothing
   if (!has_features(masks.bits(SHUNT_MASK_EXACT), encoded)) return std::nullopt;
   return masks.acquire(masks.bits(SHUNT_MASK_EXACT));
 }
@@ -83,7 +88,9 @@ std::uint32_t MegaflowTable::Impl::find(const FlowKey& key, std::uint16_t mask, 
 }
 
 std::uint16_t MegaflowTable::Impl::fields_of(const Flow& flow) const {
-  return flow.mask == SHUNT_MASK_EXACT ? plain_fields(flow.translation->mask) : masks.fields(flow.mask);
+  const std::uint16_t fields =
+      flow.mask == SHUNT_MASK_EXACT ? plain_fields(flow.translation->mask) : masks.fields(flow.mask);
+  return flow.bridged ? static_cast<std::uint16_t>(fields | kFdbFields) : fields;
 }
 
 std::uint32_t MegaflowTable::Impl::take_slot() {
@@ -213,6 +220,7 @@ void MegaflowTable::Impl::take_out(std::uint32_t slot) {
 void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   Flow& flow = flows[slot];
   store(maps.flows[slot].head.generation, __u32{0});
+  if (flow.bridged) --bridged_flows[flow.port];
   flow.state = Flow::State::kRetired;
   collect(slot);
   unlink_dependencies(*flow.translation);
@@ -234,6 +242,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   flow.group = verdict.group;
   flow.list = verdict.list;
+  if (flow.bridged) ++bridged_flows[flow.port];
   flow.young = true;  // the older actions may have sent packets up that are still on their way
   flow.published = now;
   flow.in_kernel = verdict.encoded.in_kernel;
@@ -267,6 +276,11 @@ void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation
   if (same_dependencies(before->fdb_dependencies, flow.translation->fdb_dependencies)) return;
   link_dependencies(slot);  // under a new birth: what the older one is entered for counts as dead from here on
   unlink_dependencies(*before);
+}
+
+void MegaflowTable::Impl::forget_bridged() {
+  for (std::uint32_t port = 0; port < bridged_flows.size(); ++port)
+    if (bridged_flows[port] != 0) ports.forget_microflows(DpPort{port});
 }
 
 void MegaflowTable::Impl::link_dependencies(std::uint32_t slot) {

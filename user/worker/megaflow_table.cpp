@@ -47,7 +47,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   // A flow that is there already, under its own mask or exactly, needs no new number, group or slot.
   const std::optional<std::uint16_t> known = t.masks.find(translation->mask);
   std::uint32_t there = known ? t.find(key, *known, t.hash_of(key, *known)) : kNoSlot;
-  if (there == kNoSlot && known != SHUNT_MASK_EXACT && t.ports.has_exact_flows(port))
+  if (there == kNoSlot && !translation->bridged && known != SHUNT_MASK_EXACT && t.ports.has_exact_flows(port))
     there = t.find(key, SHUNT_MASK_EXACT, t.hash_of(key, SHUNT_MASK_EXACT));
   if (there != kNoSlot) {
     update(there, std::move(translation), now);
@@ -83,8 +83,10 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   flow.in_kernel = verdict.encoded.in_kernel;
   flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
   flow.young = true;
+  flow.bridged = flow.translation->bridged.has_value();
   flow.state = Flow::State::kLive;
   ++t.live;
+  if (flow.bridged) ++t.bridged_flows[flow.port];
   t.ports.add_flow(port, *mask, t.fields_of(flow));
   t.link_dependencies(slot);
   t.chain(slot);
@@ -163,8 +165,10 @@ bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimeP
   const Flow& flow = t.flows[slot];
   const DpPort port{flow.port};
   Impl::Verdict verdict = t.decide(*translation, port);
-  const bool fits =
-      is_subset(translation->mask, t.masks.bits(flow.mask)) && t.has_features(t.masks.bits(flow.mask), verdict.encoded);
+  // A flow of bridged packets is none of packets of their own, nor the other way round.
+  const bool fits = flow.bridged == translation->bridged.has_value() &&
+                    is_subset(translation->mask, t.masks.bits(flow.mask)) &&
+                    t.has_features(t.masks.bits(flow.mask), verdict.encoded);
   const bool same = fits && flow.list == verdict.list && t.maps.flows[slot].head.output == verdict.encoded.output.value;
   if (same || !fits || t.free_slots() == 0) {
     t.undo(verdict);
@@ -215,12 +219,16 @@ std::vector<shunt_action> MegaflowTable::actions(std::uint32_t slot) const {
   return {output};
 }
 
-// As the kernel does: by the masks of the port, then exactly. (It also asks whether the slot is still live.)
+// As the kernel does: by the masks of the port, then exactly, and by the FDB's entries. (It also asks whether the slot
+// is still live.) A bridged flow is found by its own key too, which has no MACs to ask for.
 std::uint32_t MegaflowTable::find(const FlowKey& key) const {
   const Impl& t = *impl_;
   if (!t.ports.exists(DpPort{key.in_port})) return kNoSlot;
   for (const std::uint16_t mask : t.ports.masks(DpPort{key.in_port}))
-    if (const std::uint32_t slot = t.find(key, mask, t.hash_of(key, mask)); slot != kNoSlot) return slot;
+    if (const std::uint32_t slot = t.find(key, mask, t.hash_of(key, mask));
+        slot != kNoSlot && (!t.flows[slot].bridged || equal(key & t.masks.bits(mask), key) ||
+                            t.bridges.lookup(key, t.maps.flows[slot].head.output)))
+      return slot;
   return t.find(key, SHUNT_MASK_EXACT, t.hash_of(key, SHUNT_MASK_EXACT));
 }
 
@@ -256,6 +264,7 @@ void MegaflowTable::collect_retired() {
 
 void MegaflowTable::mature(TimePoint before) {
   Impl& t = *impl_;
+  t.bridges.mature(before);
   for (; !t.young.empty() && t.young.front().published <= before; t.young.pop_front()) {
     const std::uint32_t slot = t.young.front().slot;
     Flow& flow = t.flows[slot];
@@ -287,12 +296,35 @@ bool MegaflowTable::evict(TimePoint now) {
   return !victims.empty();
 }
 
-bool MegaflowTable::awaits_grace_period() const { return !impl_->retired.empty() || !impl_->voided.empty(); }
+BridgeTable& MegaflowTable::bridges() { return impl_->bridges; }
+const BridgeTable& MegaflowTable::bridges() const { return impl_->bridges; }
+
+bool MegaflowTable::set_mac(BridgeId bridge, const FdbKey& key, const std::optional<BridgeTable::Place>& place,
+                            TimePoint now) {
+  const bool changed = impl_->bridges.set(bridge, key, place, impl_->epoch, now);
+  if (changed) impl_->forget_bridged();
+  return changed;
+}
+
+bool MegaflowTable::remove_bridge(BridgeId bridge) {
+  const bool changed = impl_->bridges.remove(bridge, impl_->epoch);
+  if (changed) impl_->forget_bridged();
+  return changed;
+}
+
+void MegaflowTable::set_round(std::uint32_t round) {
+  impl_->ports.set_round(round);
+  impl_->forget_bridged();
+}
+
+bool MegaflowTable::awaits_grace_period() const {
+  return !impl_->retired.empty() || !impl_->voided.empty() || impl_->bridges.awaits_grace_period();
+}
 
 std::optional<std::uint64_t> MegaflowTable::close_epoch() {
   Impl& t = *impl_;
-  if (!t.retired.has(t.epoch) && !t.masks.has_retired(t.epoch) && !t.groups.has_retired(t.epoch) &&
-      !t.lists.has_retired(t.epoch))
+  if (!t.retired.has(t.epoch) && !t.bridges.has_changed(t.epoch) && !t.masks.has_retired(t.epoch) &&
+      !t.groups.has_retired(t.epoch) && !t.lists.has_retired(t.epoch))
     return std::nullopt;
   return t.epoch++;
 }
@@ -307,6 +339,7 @@ void MegaflowTable::reclaim(std::uint64_t epoch) {
   t.masks.reclaim(epoch);
   t.groups.reclaim(epoch);
   t.lists.reclaim(epoch);
+  t.bridges.reclaim(epoch);
 }
 
 void MegaflowTable::set_features(std::uint32_t loaded) { impl_->features = loaded; }

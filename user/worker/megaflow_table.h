@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "user/base/clock.h"
+#include "user/worker/bridge_table.h"
 #include "user/worker/encode.h"
 #include "user/worker/flow_maps.h"
 #include "user/worker/upcall.h"
@@ -57,6 +58,7 @@ class MegaflowTable {
     std::uint16_t reason = 0;      // where userspace answers: enum shunt_upcall_reason
     enum class State : std::uint8_t { kFree, kLive, kVoid, kRetired } state = State::kFree;
     bool indexed = false, young = false, in_kernel = true;
+    bool bridged = false;  // BRIDGE: answers only what the FDB's entries know
   };
 
   struct Stats {
@@ -113,7 +115,8 @@ class MegaflowTable {
   // Likewise for a walk over all slots that looks at each flow's translation and key: what it will meet soon.
   void prefetch_ahead(std::uint32_t slot) const;
   // The flow is answered by `translation` from now on: in place where the actions are the same, by a new slot where
-  // they differ; retires it where the new mask looks at more than the flow's. True: the kernel had to be changed.
+  // they differ; retires it where the new mask looks at more than the flow's, or only one of the two is bridged. True:
+  // the kernel had to be changed.
   bool update(std::uint32_t slot, TranslationRef translation, TimePoint now);
   void retire(std::uint32_t slot);
   void flush();  // all flows, at once by their ports' generation
@@ -132,6 +135,14 @@ class MegaflowTable {
 
   // Flows whose decision depended on that MAC.
   [[nodiscard]] std::vector<std::uint32_t> dependents(const FdbDependency& dependency) const;
+
+  // What such flows ask. set_mac() and set_round() also say so to the exact-match cache.
+  [[nodiscard]] BridgeTable& bridges();
+  [[nodiscard]] const BridgeTable& bridges() const;
+  bool set_mac(BridgeId bridge, const FdbKey& key, const std::optional<BridgeTable::Place>& place, TimePoint now);
+  bool remove_bridge(BridgeId bridge);
+  // From here on entries note this round; what answered before without asking them, asks again.
+  void set_round(std::uint32_t round);
 
   // Timers. collect: reads the counters of a range of slots and credits them; once a second with `decay`, which
   // halves the flows' hits. collect_retired: of flows that programs may still be running over, or were a moment ago.

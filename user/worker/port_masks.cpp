@@ -21,6 +21,7 @@ void PortMasks::add_port(DpPort port) {
   list.masks.clear();
   list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
   list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> SHUNT_MICROFLOWS_SHIFT);
+  ports_[port.value].round = round_;
   publish(port);
   raise_generation(port);
 }
@@ -32,6 +33,7 @@ void PortMasks::inherit_port(DpPort port) {
   list = List{};
   list.exists = true;
   list.generation = element.generation;
+  ports_[port.value].round = round_;
   list.microflows = element.microflows >> SHUNT_MICROFLOWS_SHIFT;
   for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i) {
     // Twice there where a daemon died while it swapped two.
@@ -47,6 +49,12 @@ void PortMasks::forget_unused() {
     std::erase_if(list.masks, [](const Listed& listed) { return listed.flows == 0; });
     publish(DpPort{number});
   }
+}
+
+void PortMasks::set_round(std::uint32_t round) {
+  round_ = round;
+  for (std::size_t number = 0; number < lists_.size(); ++number)
+    if (lists_[number].exists) store(ports_[number].round, round);
 }
 
 void PortMasks::remove_port(DpPort port) {
@@ -95,8 +103,9 @@ void PortMasks::add_flow(DpPort port, std::uint16_t mask, std::uint16_t fields) 
   for (Listed& listed : list.masks) {
     if (listed.mask != mask) continue;
     ++listed.flows;
-    listed.fields = fields;
-    return;
+    if ((fields & ~listed.fields) == 0) return;
+    listed.fields = static_cast<std::uint16_t>(listed.fields | fields);
+    return publish(port);
   }
   list.masks.push_back({.mask = mask, .fields = fields, .flows = 1});
   publish(port);

@@ -50,6 +50,9 @@ class PortMasks {
   // A flow of the port goes, or gets other actions: what the kernel's exact-match cache holds for the port is void.
   void forget_microflows(DpPort port);
 
+  // Of the FDB's entries' ages: for each port, and each that comes.
+  void set_round(std::uint32_t round);
+
   void count_hits(DpPort port, std::uint16_t mask, std::uint64_t hits);
   void rank();  // once a second: sorts the lists, then halves the hits
 
@@ -81,6 +84,7 @@ class PortMasks {
   std::span<shunt_port> ports_;
   std::vector<List> lists_;
   bool wants_hints_ = false;
+  std::uint32_t round_ = 1;
 };
 
 }  // namespace shunt

@@ -22,6 +22,8 @@ RequestQueue& Revalidator::queue(unsigned worker) { return *impl_->queues.at(wor
 void Revalidator::start() {
   if (impl_->thread.joinable()) return;
   impl_->stopping = false;
+  impl_->now = Clock::now();
+  impl_->write_macs();
   impl_->mailbox.open();
   impl_->grace.start();
   impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
@@ -53,8 +55,9 @@ bool Revalidator::update_port(DpPort port, const PortOutput& output) {
   return impl_->call([impl = impl_.get(), port, output] {
     impl->table.collect(0, impl->table.slot_end(), impl->now, false);  // sent by the older outputs
     impl->table.update_output(port, output);
+    impl->refresh_state();
     // The translations stand; what the kernel can do of them may not.
-    bool changed = false;
+    bool changed = impl->rewrite_macs(std::nullopt, port);
     for (std::uint32_t slot = 0; slot < impl->table.slot_end(); ++slot) {
       const MegaflowTable::Flow* flow = impl->table.flow(slot);
       if (flow == nullptr) continue;
@@ -118,6 +121,7 @@ std::vector<FdbEntry> Revalidator::fdb_list(BridgeId bridge) {
   return impl_->call([impl = impl_.get(), bridge]() -> std::vector<FdbEntry> {
     impl->refresh_state();
     impl->sweep(false);
+    impl->turn_round();
     const BridgeState* found = impl->state->find(bridge);
     if (found == nullptr) return {};
     return found->fdb->list();

@@ -6,7 +6,9 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <thread>
 #include <type_traits>
@@ -65,6 +67,11 @@ struct Revalidator::Impl {
   TranslationRef translate_now(const FlowKey& key) const {
     return std::make_shared<const Translation>(translate(*state, key));
   }
+  // As the flow is: a bridged one without a look at MACs.
+  [[nodiscard]] TranslationRef translate_as(std::uint32_t slot) const {
+    if (!table.flow(slot)->bridged) return translate_now(table.key(slot));
+    return std::make_shared<const Translation>(translate_bridged(*state, table.key(slot)));
+  }
   [[nodiscard]] const BridgeState* bridge_of(const Translation& translation) const;
   [[nodiscard]] bool is_stale(const Translation& translation) const;
 
@@ -72,6 +79,20 @@ struct Revalidator::Impl {
   // it.
   [[nodiscard]] bool needs_grace_period(bool changed) const { return changed || table.awaits_grace_period(); }
   bool learn(const Translation& translation);  // which the caller keeps alive
+  // --- revalidator_bridges.cpp: flows of bridged packets, and the kernel's FDB that they ask (BridgeTable).
+  // Whether a bridged flow answers the packet, of which there is one then.
+  bool answered_as_bridged(const FlowKey& key, const Translation& translation);
+  [[nodiscard]] std::optional<BridgeTable::Place> place_of(const BridgeState& bridge, const FdbKey& key) const;
+  bool write_mac(const BridgeState& bridge, const FdbKey& key);  // as the FDB has it now. True: it was known otherwise
+  // Entries follow ports that may have changed: of a bridge, of all. True: some say something else.
+  bool follow_ports(std::optional<BridgeId> bridge);
+  bool rewrite_macs(std::optional<BridgeId> bridge, std::optional<DpPort> port);
+  void write_macs();
+  void turn_round();
+  [[nodiscard]] std::chrono::seconds round_length() const;
+  [[nodiscard]] bool is_used(BridgeId bridge, const FdbKey& key) const;
+  void inherit_macs(std::span<const std::uint32_t> slots);
+
   bool mac_changed(const BridgeState& bridge, FdbKey key, MacChange change, std::optional<PortNo> old_port = {});
   bool retranslate(std::uint32_t slot);
   bool affects(const Change& change, std::uint32_t slot) const;
@@ -104,6 +125,9 @@ struct Revalidator::Impl {
     }
   };
   std::vector<Seen> seen;
+  std::uint32_t round = 1;  // in which the FDB's entries are used
+  TimePoint round_began{};
+  std::map<BridgeId, std::vector<BridgePort>> followed;  // ports as the entries say them
   std::vector<FlowRequest> taken;  // from a ring, to be served
   RevalidatorStats stats;
   std::uint32_t waiting = 0, waited = 0;  // requests in a ring: the most of this second, of the one before

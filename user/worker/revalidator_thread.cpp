@@ -108,6 +108,7 @@ void Revalidator::Impl::serve(FlowRequest& request) {
   }
   // What is learned may change what was decided: then it is decided again.
   if (learn(*translation) && is_stale(*translation)) translation = translate_now(request.key);
+  if (answered_as_bridged(request.key, *translation)) return;
   switch (table.stage(request.key, std::move(translation), now)) {
     case MegaflowTable::Publish::kPublished:
       last_published = now;
@@ -132,6 +133,7 @@ void Revalidator::Impl::housekeeping() {
   waited = std::exchange(waiting, 0);
   sweep(true);
   stats.sweeps.record(Clock::now() - begin);
+  if (now - round_began >= round_length()) turn_round();
   expire_macs();
   table.rank();
 }
@@ -154,7 +156,8 @@ void Revalidator::Impl::sweep(bool decay) {
 
 void Revalidator::Impl::expire_macs() {
   for (const auto& bridge : state->bridges)
-    for (const FdbKey& key : bridge->fdb->expire(now)) mac_changed(*bridge, key, MacChange::kAged);
+    for (const FdbKey& key : bridge->fdb->expire(now, [&](const FdbKey& mac) { return is_used(bridge->id, mac); }))
+      mac_changed(*bridge, key, MacChange::kAged);
 }
 
 // One epoch at a time is on its way through a grace period.
@@ -201,7 +204,7 @@ bool Revalidator::Impl::learn(const Translation& translation) {
 // it go where the FDB does not know it on their port: their next packet must come up to be learned from.
 bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacChange change,
                                     std::optional<PortNo> old_port) {
-  bool changed = false;
+  bool changed = write_mac(bridge, key);
   const std::optional<PortNo> port = bridge.fdb->lookup(key);
   if (options.events != nullptr && options.events->macs_wanted())
     options.events->push_mac(options.workers, {bridge.id, change, key, port, old_port});
@@ -222,7 +225,16 @@ bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacCh
 
 bool Revalidator::Impl::retranslate(std::uint32_t slot) {
   ++stats.revalidated;
-  return table.update(slot, translate_now(table.key(slot)), now);
+  const FlowKey key = table.key(slot);
+  const std::uint32_t birth = table.flow(slot)->birth;
+  TranslationRef translation = translate_as(slot);
+  // Where it is the FDB now that decides, no flow of these packets' own.
+  if (!table.flow(slot)->bridged && answered_as_bridged(key, *translation)) {
+    // Unless the bridged flow has taken its place already.
+    if (const MegaflowTable::Flow* flow = table.flow(slot); flow != nullptr && flow->birth == birth) table.retire(slot);
+    return true;
+  }
+  return table.update(slot, std::move(translation), now);
 }
 
 bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const {
@@ -240,7 +252,7 @@ bool Revalidator::Impl::revalidate(const Change& change) {
   refresh_state();
   if (change.empty()) return false;
   const TimePoint started = Clock::now();
-  bool changed = false;
+  bool changed = (change.all || change.tags != 0) && follow_ports(change.bridge);
   struct Extent {
     std::uint32_t met = 0, altered = 0;  // flows
   };
@@ -291,20 +303,26 @@ Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> cr
       },
       now);
   // MACs first: what they decide must not depend on the order of the flows.
-  for (std::uint32_t slot = 0; slot < table.slot_end(); ++slot) {
-    if (table.flow(slot) == nullptr) continue;
+  std::vector<std::uint32_t> slots;
+  const auto list_slots = [&] {
+    slots.clear();
+    for (std::uint32_t slot = 0; slot < table.slot_end(); ++slot)
+      if (table.flow(slot) != nullptr) slots.push_back(slot);
+  };
+  list_slots();
+  for (const std::uint32_t slot : slots) {
+    if (table.flow(slot)->bridged) continue;
     const TranslationRef translation = translate_now(table.key(slot));
     const BridgeState* bridge = bridge_of(*translation);
     if (bridge == nullptr) continue;
     for (const Translation::Learn& learned : translation->learns)
       if (!bridge->fdb->lookup(learned.key)) bridge->fdb->learn(learned.key, learned.port, now);
   }
+  inherit_macs(slots);
   // Those that confirm() moves to another slot are behind it then, or in a gap that was passed: each is met once.
-  std::vector<std::uint32_t> slots;
-  for (std::uint32_t slot = 0; slot < table.slot_end(); ++slot)
-    if (table.flow(slot) != nullptr) slots.push_back(slot);
+  list_slots();
   for (const std::uint32_t slot : slots)
-    if (table.confirm(slot, translate_now(table.key(slot)), now)) ++result.changed;
+    if (table.confirm(slot, translate_as(slot), now)) ++result.changed;
   result.flows = static_cast<std::uint32_t>(slots.size());
   return result;
 }

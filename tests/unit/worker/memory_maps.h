@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "bpf/datapath/fdb.h"
 #include "bpf/datapath/mask.h"
 #include "user/flow/flow_key.h"
 #include "user/worker/flow_maps.h"
@@ -27,7 +28,8 @@ class MemoryMaps final : public FlowMaps {
         counters_(flow_limit * kCpus),
         deltas_(flow_limit * kCpus),
         masks_(SHUNT_MAX_MASKS),
-        ports_(SHUNT_MAX_PORTS) {
+        ports_(SHUNT_MAX_PORTS),
+        fdb_(SHUNT_FDB_BUCKETS) {
     config.flow_limit = flow_limit;
     config.index_mask = buckets - 1;
     config.cpu_count = kCpus;
@@ -40,6 +42,7 @@ class MemoryMaps final : public FlowMaps {
     deltas = deltas_;
     masks = masks_;
     ports = ports_;
+    fdb = fdb_;
   }
 
   int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override {
@@ -76,17 +79,19 @@ class MemoryMaps final : public FlowMaps {
     std::uint8_t flags;
     unsigned lookups;  // masks tried
   };
-  // What the kernel does with a packet: its port's masks in order, then the exact one.
+  // What the kernel does with a packet: its port's masks in order, then the exact one. What the FDB answers is an
+  // OUTPUT.
   [[nodiscard]] std::optional<Hit> lookup(const FlowKey& key) const {
     const shunt_port& port = ports[key.in_port];
     unsigned lookups = 0;
     for (unsigned i = 0; i < port.mask_count && i < SHUNT_PORT_MASKS; ++i) {
       ++lookups;
-      if (const auto slot = under_mask(key, port.masks[i], port.generation)) return hit(*slot, lookups);
+      if (const auto slot = under_mask(key, port.masks[i], port.generation))
+        if (auto found = hit(*slot, lookups, key)) return found;
     }
     if ((port.flags & SHUNT_PORT_EXACT) == 0) return std::nullopt;
     ++lookups;
-    if (const auto slot = under_mask(key, SHUNT_MASK_EXACT, port.generation)) return hit(*slot, lookups);
+    if (const auto slot = under_mask(key, SHUNT_MASK_EXACT, port.generation)) return hit(*slot, lookups, key);
     return std::nullopt;
   }
   // A packet that hits, counted by a CPU.
@@ -106,6 +111,14 @@ class MemoryMaps final : public FlowMaps {
   std::atomic<bool> hold_grace_periods{false};  // a program runs for so long
   bool fail_updates = false, fail_groups = false;
   std::optional<std::size_t> refused;  // so many updates succeed, then one fails
+
+  [[nodiscard]] shunt_fdb_entry* fdb_entry(std::uint64_t key) const {
+    const std::uint32_t first = shunt_fdb_first(key, config.hash_seed, config.hash_multiplier);
+    for (std::uint32_t i = 0; i < SHUNT_FDB_PROBES; ++i)
+      for (shunt_fdb_entry& entry : fdb[(first + i) % SHUNT_FDB_BUCKETS].entry)
+        if (std::memcmp(&entry, &key, sizeof key) == 0) return &entry;
+    return nullptr;
+  }
 
  private:
   static KeyBytes key_bytes(const shunt_megaflow_key& key) {
@@ -137,16 +150,25 @@ class MemoryMaps final : public FlowMaps {
     if (found == table.end() || !answers(found->second.head.slot, key, mask, generation)) return std::nullopt;
     return found->second.head.slot;
   }
-  [[nodiscard]] Hit hit(std::uint32_t slot, unsigned lookups) const {
+  [[nodiscard]] static shunt_action output_of(std::uint16_t port) {
+    return {.type = SHUNT_ACT_OUTPUT, .field = 0, .arg = port, .value = {}, .mask = {}};
+  }
+  [[nodiscard]] std::optional<Hit> hit(std::uint32_t slot, unsigned lookups, const FlowKey& key) const {
     const shunt_flow& flow = flows[slot];
-    if ((flow.head.flags & SHUNT_FLOW_SINGLE_OUTPUT) != 0) {
-      shunt_action output{};
-      output.type = SHUNT_ACT_OUTPUT;
-      output.arg = flow.head.output;
-      return {slot, {output}, flow.head.flags, lookups};
-    }
+    if ((flow.head.flags & SHUNT_FLOW_SINGLE_OUTPUT) != 0)
+      return Hit{slot, {output_of(flow.head.output)}, flow.head.flags, lookups};
     const auto actions = action_lists.subspan(flow.actions, flow.head.action_count);
-    return {slot, {actions.begin(), actions.end()}, flow.head.flags, lookups};
+    Hit hit{slot, {actions.begin(), actions.end()}, flow.head.flags, lookups};
+    if ((flow.head.flags & SHUNT_FLOW_BRIDGE) == 0) return hit;
+    const std::uint16_t number = flow.head.output;
+    shunt_fdb_entry *src = fdb_entry(shunt_fdb_src(&key, number)), *dst = fdb_entry(shunt_fdb_dst(&key, number));
+    if (src == nullptr || dst == nullptr || src->port != key.in_port || dst->port == 0 || dst->port == key.in_port ||
+        (dst->flags & shunt_fdb_form(&key)) == 0)
+      return std::nullopt;
+    src->used = ports[key.in_port].round;
+    if (((src->flags | dst->flags) & SHUNT_FDB_YOUNG) != 0) hit.flags |= SHUNT_FLOW_YOUNG;
+    hit.actions = {output_of(dst->port)};
+    return hit;
   }
 
   std::vector<shunt_flow> flows_;
@@ -156,6 +178,7 @@ class MemoryMaps final : public FlowMaps {
   std::vector<shunt_flow_delta> deltas_;
   std::vector<shunt_mask> masks_;
   std::vector<shunt_port> ports_;
+  std::vector<shunt_fdb_bucket> fdb_;
 };
 
 inline shunt_action output_to(std::uint16_t port, bool also_in_port = false) {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel knows of the bridges' FDBs (maps/fdb.h): an entry for each MAC, under the number of its bridge and
+// VLAN, with its port and what that sends unchanged. By it one flow a port and VLAN answers all packets between MACs
+// that are known, however many pairs of them talk. A MAC that finds no room has flows of its own pairs, as packets have
+// that are no matter of two entries.
+//
+// A key stays in its place until a grace period has passed since its entry said something else; where that is nothing,
+// the place is free then.
+//
+// Threads: the revalidator. The kernel's programs read the map meanwhile, and note in `used` who sends.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "maps/fdb.h"
+#include "user/base/clock.h"
+#include "user/base/strong_types.h"
+#include "user/flow/flow_key.h"
+#include "user/l2/fdb.h"
+#include "user/worker/epoch_queue.h"
+#include "user/worker/flow_maps.h"
+
+namespace shunt {
+
+class BridgeTable {
+ public:
+  explicit BridgeTable(FlowMaps& maps);
+
+  // Of a bridge's VLAN; given at the first call. 0: none is left.
+  [[nodiscard]] std::uint16_t number(BridgeId bridge, VlanId vlan);
+  // Under the number that an earlier daemon gave it, unless that is another one's; before any other call.
+  void inherit(std::uint16_t number, BridgeId bridge, VlanId vlan);
+  // Behind inherit(): entries without a number that is known go. Its owner waits for a grace period.
+  void forget_unknown();
+
+  // Where a MAC is.
+  struct Place {
+    DpPort port;
+    std::uint16_t flags = 0;  // SHUNT_FDB_UNTAGGED, SHUNT_FDB_TAGGED
+  };
+  // Nothing: nowhere. True: the kernel may have answered packets otherwise before, and does for a grace period.
+  bool set(BridgeId bridge, const FdbKey& key, const std::optional<Place>& place, std::uint64_t epoch, TimePoint now);
+  // Forgets a bridge that is gone, and its numbers. True as above.
+  bool remove(BridgeId bridge, std::uint64_t epoch);
+
+  // Where the kernel sends a packet that a flow with this number matches; none: it does not know.
+  [[nodiscard]] std::optional<DpPort> lookup(const FlowKey& key, std::uint16_t number) const;
+
+  struct Entry {
+    BridgeId bridge;
+    FdbKey key;
+    DpPort port;
+    std::uint32_t used = 0;  // round
+  };
+  // Entries of a range of buckets, of those that say something.
+  static constexpr std::uint32_t kBuckets = SHUNT_FDB_BUCKETS;
+  void visit(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visit) const;
+  // The round in which a packet came from the MAC last; 0: none did, or the MAC has no entry.
+  [[nodiscard]] std::uint32_t used(BridgeId bridge, const FdbKey& key) const;
+
+  void mature(TimePoint before);  // entries that came or changed before are young no more
+  [[nodiscard]] std::vector<BridgeId> bridges() const;
+  [[nodiscard]] std::uint32_t size() const { return size_; }          // MACs that have an entry
+  [[nodiscard]] std::uint32_t homeless() const { return homeless_; }  // times that one found no room
+
+  [[nodiscard]] bool awaits_grace_period() const { return !changed_.empty(); }
+  [[nodiscard]] bool has_changed(std::uint64_t epoch) const { return changed_.has(epoch); }
+  void reclaim(std::uint64_t epoch);
+
+ private:
+  using Domain = std::pair<BridgeId, VlanId>;
+  [[nodiscard]] std::optional<std::uint16_t> find_number(const Domain& domain) const;
+  // By position in the map; kNone.
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  [[nodiscard]] std::uint32_t find(std::uint64_t word) const;
+  [[nodiscard]] shunt_fdb_entry& at(std::uint32_t position) const {
+    return maps_.fdb[position / SHUNT_FDB_ENTRIES].entry[position % SHUNT_FDB_ENTRIES];
+  }
+  [[nodiscard]] std::uint32_t first_bucket(std::uint64_t word) const;
+  void grow_young(std::uint32_t position, TimePoint now);
+  bool clear(std::uint32_t position, std::uint64_t epoch);
+
+  FlowMaps& maps_;
+  std::map<Domain, std::uint16_t> numbers_;
+  std::vector<std::optional<Domain>> domains_;  // by number
+  std::uint16_t last_number_ = 0;
+  std::deque<std::pair<std::uint32_t, TimePoint>> young_;
+  std::unordered_map<std::uint32_t, TimePoint> young_since_;  // the last one counts
+  EpochQueue<std::uint32_t> changed_;
+  std::unordered_map<std::uint32_t, std::uint64_t> changed_in_;  // epoch; likewise
+  std::uint32_t size_ = 0, homeless_ = 0;
+};
+
+}  // namespace shunt
