@@ -5,9 +5,9 @@
 // loads a larger one and swaps it on every link, atomically, before anything that needs it is published. If the
 // verifier refuses a specialised program, its log is kept and the generic one (all features) stays.
 //
-// Threads: the mapped arrays are written by the revalidator (flows, action_lists, index, masks, ports' masks and generation) and
-// control (ports otherwise, and meters' configurations); everything else here belongs to the control thread, but for
-// set_group (revalidator).
+// Threads: the mapped arrays are written by the revalidator (flows, action_lists, index, masks, ports' masks and
+// generation) and control (ports otherwise, and meters' configurations); everything else here belongs to the control
+// thread, but for set_group (revalidator).
 #pragma once
 
 #include <cstdint>
