@@ -6,9 +6,8 @@
 // verifier refuses a specialised program, its log is kept and the generic one (all features) stays.
 //
 // Threads: the mapped arrays are written by the revalidator (flows, action_lists, index, masks, fdb, ports' masks and
-// generation) and
-// control (ports otherwise, and meters' configurations); everything else here belongs to the control thread, but for
-// set_group (revalidator).
+// generation) and control (ports otherwise, and meters' configurations); everything else here belongs to the control
+// thread, but for set_group (revalidator).
 #pragma once
 
 #include <cstdint>
