@@ -15,8 +15,6 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
   int output = -1;
   __u32 way;
 
-  plain->valid = 0;
-  if (!microflows_pay(packet)) return -1;
   plain_key(packet, plain);
   if (!plain->valid) return -1;
 #pragma unroll
@@ -27,7 +25,6 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
     if (output >= 0) break;
   }
   if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
-  count_microflow(packet, 1);
   if (output & SHUNT_MICROFLOW_BRIDGED) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGED;
   return output & ~SHUNT_MICROFLOW_BRIDGED;
 }

@@ -265,17 +265,4 @@ struct {
   __type(value, struct shunt_scratch);
 } scratch SEC(".maps");
 
-/* By ingress port: bridged packets of late that the exact-match cache was asked for in vain. See microflow.bpf.h. */
-struct shunt_patience {
-  __u32 in_vain;
-  __u32 turn;
-};
-
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, SHUNT_MAX_PORTS);
-  __type(key, __u32);
-  __type(value, struct shunt_patience);
-} microflow_patience SEC(".maps");
-
 #endif

@@ -20,13 +20,6 @@
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 /* Elements where a packet's may be: a pair of lines, which processors fetch together. */
 #define SHUNT_MICROFLOW_WAYS 2
-/*
- * Between very many MACs hardly a pair comes again before its element is another's, and each look in vain costs a line of
- * memory. After so many, less what hits have made good, a port's packets ask one time in SHUNT_MICROFLOW_TURNS.
- */
-#define SHUNT_MICROFLOW_PATIENCE 256
-#define SHUNT_MICROFLOW_TURNS 16
-#define SHUNT_MICROFLOW_HIT 8 /* what one hit is worth */
 /* Where a live element has to go for the packet's: one in so many. */
 #define SHUNT_MICROFLOW_LUCK 16
 
@@ -165,29 +158,6 @@ static __always_inline int microflow_answer(const struct shunt_microflow* m, con
   return (int)(verdict >> 32 & 0xffff);
 }
 
-static __always_inline struct shunt_patience* patience_of(const struct shunt_packet* packet) {
-  __u32 port = packet->in_port;
-
-  return shunt_config.features & SHUNT_FEATURE_BRIDGE ? bpf_map_lookup_elem(&microflow_patience, &port) : 0;
-}
-
-/* Whether it pays to ask. */
-static __always_inline int microflows_pay(const struct shunt_packet* packet) {
-  struct shunt_patience* patience = patience_of(packet);
-
-  return !patience || patience->in_vain < SHUNT_MICROFLOW_PATIENCE || ++patience->turn % SHUNT_MICROFLOW_TURNS == 0;
-}
-
-static __always_inline void count_microflow(const struct shunt_packet* packet, int hit) {
-  struct shunt_patience* patience = patience_of(packet);
-
-  if (!patience) return;
-  if (!hit)
-    patience->in_vain += patience->in_vain < SHUNT_MICROFLOW_PATIENCE;
-  else if (patience->in_vain)
-    patience->in_vain -= patience->in_vain < SHUNT_MICROFLOW_HIT ? patience->in_vain : SHUNT_MICROFLOW_HIT;
-}
-
 /* Whether some port's packets still get an answer here. */
 static __always_inline int is_in_use(const struct shunt_microflow* m) {
   __u32 in_port = m->in_port;
@@ -206,10 +176,7 @@ static __always_inline void microflow_remember(const struct shunt_packet* packet
   if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE)) || is_young(packet, flow) ||
       (flow->head.fields & ~plain->fields) != 0 || !m)
     return;
-  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) {
-    count_microflow(packet, 0);
-    output |= SHUNT_MICROFLOW_BRIDGED;
-  }
+  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) output |= SHUNT_MICROFLOW_BRIDGED;
   if (is_in_use(m)) {
     m = microflow_at(plain->hash, 1);
     if (!m) return;

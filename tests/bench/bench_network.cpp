@@ -86,13 +86,14 @@ Traffic::Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit, u
   constexpr std::array<std::uint8_t, 6> kTo{2, 0, 0, 0, 0, 2}, kFrom{2, 0, 0, 0, 0, 1};
   std::ranges::copy(kTo, programs_->bss->generator.eth_dst);
   std::ranges::copy(kFrom, programs_->bss->generator.eth_src);
-  for (const Lane& lane : lanes) {
-    const int ifindex = static_cast<int>(lane.sink_ifindex);
-    const int error =
-        bpf_xdp_attach(ifindex, bpf_program__fd(programs_->progs.bench_sink), XDP_FLAGS_DRV_MODE, nullptr);
-    if (error != 0) throw_errno(-error, "sink: attach to " + lane.sink);
-    attached_.push_back(ifindex);
-  }
+  for (const Lane& lane : lanes) attach_sink(lane.sink_ifindex);
+}
+
+void Traffic::attach_sink(unsigned interface) {
+  const int ifindex = static_cast<int>(interface);
+  const int error = bpf_xdp_attach(ifindex, bpf_program__fd(programs_->progs.bench_sink), XDP_FLAGS_DRV_MODE, nullptr);
+  if (error != 0) throw_errno(-error, fmt::format("sink: attach to interface {}", interface));
+  attached_.push_back(ifindex);
 }
 
 Traffic::~Traffic() {
@@ -196,9 +197,11 @@ std::uint64_t Traffic::sent() const {
   return settings.sent;
 }
 
-std::uint64_t Traffic::received(const Lane& lane) const {
+std::uint64_t Traffic::received(const Lane& lane) const { return received_at(lane.sink_ifindex); }
+
+std::uint64_t Traffic::received_at(unsigned ifindex) const {
   std::vector<std::uint64_t> counts(static_cast<std::size_t>(cpus_));
-  if (bpf_map_lookup_elem(bpf_map__fd(programs_->maps.received), &lane.sink_ifindex, counts.data()) != 0)
+  if (bpf_map_lookup_elem(bpf_map__fd(programs_->maps.received), &ifindex, counts.data()) != 0)
     throw_errno(errno, "sink's counters");
   return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
 }

@@ -45,6 +45,7 @@ class Traffic {
   Traffic(const Traffic&) = delete;
   Traffic& operator=(const Traffic&) = delete;
 
+  void attach_sink(unsigned ifindex);      // beside those of the lanes
   void attach_redirect(const Lane& lane);  // baseline A
   void attach_lookup(const Lane& lane);    // baseline B
   void fill_lookup_table(std::uint32_t flows);
@@ -60,6 +61,7 @@ class Traffic {
   void pause();         // the generator's thread ends; send_to() starts it again
   [[nodiscard]] std::uint64_t sent() const;
   [[nodiscard]] std::uint64_t received(const Lane& lane) const;
+  [[nodiscard]] std::uint64_t received_at(unsigned ifindex) const;  // of a sink
   [[nodiscard]] std::chrono::nanoseconds cpu_time() const;  // of the generator's thread, and what runs within it
 
  private:

@@ -3,6 +3,7 @@
 //
 //   flows    a million cached flows: what each takes of memory, how long a change of rules takes that affects ten of
 //            them, all, or all without altering any; and what forwarding loses meanwhile
+//   bridging 100,000 MACs over 64 ports, of which any talk to any: flows, hits, and the rate against that of one flow
 //   attacks  established traffic at a fixed rate on one port while another one, and then the same one, is attacked: a
 //            tuple-space explosion against a rule set made for it, plain and in bursts, and a SYN flood
 #include <arpa/inet.h>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "tests/bench/bench_network.h"
+#include "tests/bench/measurement.h"
 #include "user/base/error.h"
 
 namespace shunt::bench {
@@ -261,22 +263,145 @@ void measure_attacks() {
   victims.pause();
 }
 
+// MACs at 64 ports: a lane's two.
+class Stations {
+ public:
+  static constexpr unsigned kLanes = 32, kPorts = 2 * kLanes;
+  Stations(const std::vector<Lane>& lanes, std::uint32_t count) : count_{count} {
+    for (const Lane& lane : lanes) {
+      names_.insert(names_.end(), {lane.in, lane.out});
+      ends_.insert(ends_.end(), {lane.generator_ifindex, lane.sink_ifindex});
+    }
+  }
+  [[nodiscard]] std::uint32_t count() const { return count_; }
+  [[nodiscard]] const std::string& port_of(std::uint32_t station) const { return names_[station % kPorts]; }
+  [[nodiscard]] const std::vector<std::string>& ports() const { return names_; }
+  [[nodiscard]] const std::vector<unsigned>& ends() const { return ends_; }  // where what they send goes in
+  // Stations have numbers from 1 on.
+  [[nodiscard]] sequence_entry frame(std::uint32_t from, std::uint32_t to) const {
+    sequence_entry entry = numbered_flows(1).front();
+    entry.from = from;
+    entry.to = to;
+    entry.ifindex = ends_[from % kPorts];
+    return entry;
+  }
+
+ private:
+  std::uint32_t count_;
+  std::vector<std::string> names_;
+  std::vector<unsigned> ends_;
+};
+
+// Frames between any of the first `among` stations, none of them to the port that it comes from; so many in a row have
+// their two ports alike, as a device's receive ring has them. `among` is a multiple of the ports.
+std::vector<sequence_entry> any_to_any(const Stations& stations, std::uint32_t among, std::uint32_t count,
+                                       std::uint32_t in_a_row) {
+  constexpr std::uint32_t kPorts = Stations::kPorts;
+  std::mt19937 random{3};
+  std::uniform_int_distribution<std::uint32_t> any_port{0, kPorts - 1}, any_of_port{0, among / kPorts - 1};
+  std::vector<sequence_entry> frames;
+  while (frames.size() < count) {
+    const std::uint32_t from = any_port(random), to = any_port(random);
+    for (std::uint32_t i = 0; i < in_a_row && from != to; ++i)
+      frames.push_back(stations.frame(1 + from + kPorts * any_of_port(random), 1 + to + kPorts * any_of_port(random)));
+  }
+  return frames;
+}
+
+void measure_bridging(std::uint32_t macs) {
+  constexpr std::uint32_t kFrames = 500'000;
+  constexpr int kRounds = 5;
+  const std::vector<Lane> lanes = make_lanes(Stations::kLanes);
+  const Stations stations{lanes, macs};
+  std::vector<sequence_entry> sequence;
+  const auto add = [&](const std::vector<sequence_entry>& frames) {
+    const SequencePart part{static_cast<std::uint32_t>(sequence.size()), static_cast<std::uint32_t>(frames.size())};
+    sequence.insert(sequence.end(), frames.begin(), frames.end());
+    return part;
+  };
+  std::vector<sequence_entry> teaching;
+  for (std::uint32_t station = 1; station <= macs; ++station)
+    teaching.push_back(stations.frame(station, station % Stations::kPorts == 1 ? 2 : 1));
+  const SequencePart lesson = add(teaching);
+  struct Case {
+    std::string what;
+    SequencePart part;
+    std::vector<double> rates = {};
+    std::uint64_t hits = 0, misses = 0;
+  };
+  std::vector<Case> cases{{"one flow", add(std::vector<sequence_entry>(kFrames, stations.frame(1, 2)))}};
+  for (const std::uint32_t in_a_row : {64u, 1u})
+    for (const std::uint32_t among : {Stations::kPorts, macs / Stations::kPorts * Stations::kPorts})
+      cases.push_back({fmt::format("{} MACs, any to any, {} in a row", among, in_a_row),
+                       add(any_to_any(stations, among, kFrames, in_a_row))});
+  Traffic traffic{lanes, static_cast<std::uint32_t>(sequence.size())};
+  for (const Lane& lane : lanes) traffic.attach_sink(lane.generator_ifindex);
+  traffic.set_sequence(sequence);
+  const auto received = [&] {
+    std::uint64_t sum = 0;
+    for (const unsigned end : stations.ends()) sum += traffic.received_at(end);
+    return sum;
+  };
+
+  // Frames for each port to hand packets up in.
+  Daemon daemon{{"--upcall-rate", "1000000", "--upcall-burst", "100000", "--umem-frames", "327680"}};
+  daemon.shunt({"bridge", "add", "br0"});
+  for (const std::string& port : stations.ports()) daemon.shunt({"port", "attach", "br0", port, "--mode", "native"});
+  daemon.shunt({"fdb", "set", "br0", "--limit", "200000"});
+  const auto stats = [&](const char* name) -> std::uint64_t { return daemon.shunt_json({"cache", "stats"}).at(name); };
+  // First those that the others' frames go to, so that nothing floods.
+  const auto known = [&] { return daemon.shunt_json({"fdb", "list", "br0"}).at("macs").size(); };
+  traffic.send_sequence(lanes[0], {lesson.first, Stations::kPorts}, 100);
+  pause_for(3s);
+  for (int i = 0; i < 20 && known() < macs; ++i) {
+    traffic.send_sequence(lanes[0], lesson, 15'000);
+    pause_for(std::chrono::milliseconds{macs / 15 + 200});
+    traffic.stop_sending();
+  }
+  daemon.shunt({"cache", "flush"});
+  fmt::print("\n{} MACs known\n\n", known());
+  for (int round = 0; round < kRounds; ++round)
+    for (Case& each : cases) {
+      traffic.send_sequence(lanes[0], each.part);
+      pause_for(500ms);
+      const std::uint64_t misses = stats("misses"), hits = stats("exact_hits") + stats("megaflow_hits");
+      const std::uint64_t before = received();
+      const auto start = Clock::now();
+      pause_for(2s);
+      const auto arrived = static_cast<double>(received() - before);
+      each.rates.push_back(arrived / std::chrono::duration<double>(Clock::now() - start).count());
+      each.misses += stats("misses") - misses;
+      each.hits += stats("exact_hits") + stats("megaflow_hits") - hits;
+    }
+  traffic.pause();
+  for (Case& each : cases) {
+    const Spread rate = spread_of(each.rates), one = spread_of(cases.front().rates);
+    fmt::print("{:<40} {:>8.3f} Mpps ({:.3f} to {:.3f}), {:>6.3f} of one flow's; {:.3f} % hits\n", each.what,
+               rate.median / 1e6, rate.min / 1e6, rate.max / 1e6, rate.median / one.median,
+               100 * static_cast<double>(each.hits) / static_cast<double>(each.hits + each.misses));
+  }
+  fmt::print("{} flows\n", cached(daemon));
+}
+
 }  // namespace
 }  // namespace shunt::bench
 
 int main(int argc, char** argv) {
-  bool flows = true, attacks = true;
-  std::uint32_t count = 1'000'000;
+  bool flows = true, attacks = true, bridging = true;
+  std::uint32_t count = 1'000'000, macs = 100'000;
   for (int i = 1; i < argc; i++) {
     const std::string_view option{argv[i]};
     if (option == "--quick") {
       count = 100'000;
+      macs = 10'000;
     } else if (option == "--only-flows") {
-      attacks = false;
+      attacks = bridging = false;
     } else if (option == "--only-attacks") {
-      flows = false;
+      flows = bridging = false;
+    } else if (option == "--only-bridging") {
+      flows = attacks = false;
     } else {
-      fmt::print(stderr, "usage: {} [--quick] [--only-flows] [--only-attacks]\n", argv[0]);
+      fmt::print(stderr, "usage: {} [--quick] [--only-flows] [--only-bridging] [--only-attacks]\n", argv[0]);
       return 2;
     }
   }
@@ -287,6 +412,7 @@ int main(int argc, char** argv) {
   try {
     shunt::bench::end_in_order_on_signals();
     if (flows) shunt::bench::measure_flows(count);
+    if (bridging) shunt::bench::measure_bridging(macs);
     if (attacks) shunt::bench::measure_attacks();
     return 0;
   } catch (const shunt::bench::EndedBySignal&) {

@@ -114,12 +114,19 @@ SEC("xdp") int bench_generate(struct xdp_md* ctx) {
   __u32 out = generator.ifindex;
   struct sequence_entry next = {};
   if (!frame || out == 0 || !may_send() || !next_frame(&next)) return XDP_DROP;
+  if (next.ifindex) out = next.ifindex;
   generator.sent++;
 
   __u16 length = (__u16)(generator.size - 14);
   __builtin_memcpy(frame->eth_dst, (const void*)generator.eth_dst, 6);
   __builtin_memcpy(frame->eth_src, (const void*)generator.eth_src, 6);
   frame->eth_src[5] = next.source_mac;
+  if (next.from) {
+    __u32 from = bpf_htonl(next.from), to = bpf_htonl(next.to);
+
+    __builtin_memcpy(frame->eth_src + 2, &from, 4);
+    __builtin_memcpy(frame->eth_dst + 2, &to, 4);
+  }
   frame->eth_type = bpf_htons(0x0800);
   frame->version_ihl = 0x45;
   frame->tos = 0;

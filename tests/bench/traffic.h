@@ -57,6 +57,9 @@ struct sequence_entry {
   __u8 protocol;   /* TCP or UDP */
   __u8 source_mac; /* its last octet */
   __u16 zero;
+  __u32 from, to; /* stations, with MACs of their own; 0: the runner says */
+  __u32 ifindex;  /* where it goes; 0: likewise */
+  __u32 padding;  /* of a mapped array: elements are of whole words */
 };
 
 #endif

@@ -14,7 +14,7 @@ background a ping -i 0.02 10.0.0.2 >/dev/null
 note "once"
 shunt top --once --interval 0.5 >"$RUNDIR/once"
 grep -qE '^br0/a +[2-9][0-9] ' "$RUNDIR/once" || fail "no rate of a: $(cat "$RUNDIR/once")"
-grep -qE '^ +[2-9][0-9] .* b +in_port\(a\)' "$RUNDIR/once" || fail "no flow from a to b: $(cat "$RUNDIR/once")"
+grep -qE '^ +[2-9][0-9] .* bridge +in_port\(a\)' "$RUNDIR/once" || fail "no flow of what a sends: $(cat "$RUNDIR/once")"
 grep -qE 'hits +exact (100|9[0-9])' "$RUNDIR/once" || fail "no hits: $(cat "$RUNDIR/once")"
 equal "ports in JSON" "['a', 'b', 'br0']" "$(json 'sorted(p["name"] for p in d["ports"])' top)"
 
