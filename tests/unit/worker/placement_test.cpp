@@ -57,10 +57,11 @@ TEST_SUITE("placement of queues") {
 
   TEST_CASE("never worse than it was, wishes apart, and every worker exists") {
     std::mt19937 random{1};
+    const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
     for (int round = 0; round < 1000; ++round) {
-      const unsigned workers = 1 + random() % 4;
+      const unsigned workers = 1 + below(4);
       std::vector<QueueLoad> queues;
-      for (unsigned i = random() % 12; i-- > 0;) queues.push_back({random() % workers, {}, random() % 500 * kMs});
+      for (unsigned i = below(12); i-- > 0;) queues.push_back({below(workers), {}, below(500) * kMs});
       const Workers places = place_queues(queues, workers);
       REQUIRE(places.size() == queues.size());
       std::vector<std::uint64_t> before(workers), after(workers);
