@@ -75,6 +75,13 @@ std::vector<Lane> make_lanes(unsigned count) {
   return lanes;
 }
 
+std::string rules_for_each_flow() {
+  std::string rules = "priority=400,dl_src=06:00:00:00:00:00,actions=drop\n";
+  for (unsigned port = BENCH_FIRST_PORT; port < BENCH_FIRST_PORT + BENCH_PORT_COUNT; port++)
+    rules += fmt::format("priority=100,udp,tp_src={},actions=normal\n", port);
+  return rules;
+}
+
 Traffic::Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit, unsigned core)
     : programs_{traffic_bpf__open()},
       core_{core},

@@ -36,6 +36,10 @@ struct Lane {
 // Enters a fresh network namespace (IPv6 off: nothing but the generator sends) and makes `count` lanes in it.
 std::vector<Lane> make_lanes(unsigned count);
 
+// A rule for each source port of the generator, which is looked at in full, and one that makes the switch look at the
+// source MAC: so each of the generator's flows is cached by itself, and none is a bridged one.
+std::string rules_for_each_flow();
+
 // The programs of traffic.bpf.c, loaded; the sinks attached.
 class Traffic {
  public:

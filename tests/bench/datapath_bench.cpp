@@ -153,15 +153,6 @@ void make_bridge(const Daemon& daemon, const std::string& name, const Lane& lane
   daemon.shunt({"fdb", "add", name, "02:00:00:00:00:01", lane.in});
 }
 
-// A rule for each source port of the generator: what matches is looked at in full, and `normal` looks at the source
-// MAC, so that each of the generator's flows is cached by itself.
-void make_rules_for_each_port(const Daemon& daemon, const std::string& bridge) {
-  std::string rules;
-  for (unsigned port = BENCH_FIRST_PORT; port < BENCH_FIRST_PORT + BENCH_PORT_COUNT; port++)
-    rules += fmt::format("priority=100,udp,tp_src={},actions=normal\n", port);
-  daemon.add_rules(bridge, rules);
-}
-
 void run_all(const Plan& plan) {
   const std::vector<Lane> lanes = make_lanes(4);
   Traffic traffic{lanes};
@@ -174,7 +165,7 @@ void run_all(const Plan& plan) {
                        "--upcall-burst", "100000"}};
   make_bridge(daemon, "normal", lanes[2]);
   make_bridge(daemon, "each", lanes[3]);
-  make_rules_for_each_port(daemon, "each");
+  daemon.add_rules("each", rules_for_each_flow());
 
   subjects.push_back({"shunt, rule `normal`", lanes[2]});
   subjects.push_back({"shunt, each flow cached", lanes[3], true});

@@ -69,14 +69,6 @@ std::string describe(const Cell& cell) {
                      cell.spreading == Spreading::kZipf ? ", Zipf" : "", rules);
 }
 
-// A rule for each source port: what matches is looked at in full, and `normal` looks at the MAC addresses.
-std::string rules_by_port() {
-  std::string rules = kNormalRule;
-  for (unsigned port = BENCH_FIRST_PORT; port < BENCH_FIRST_PORT + BENCH_PORT_COUNT; port++)
-    rules += fmt::format("priority=100,udp,tp_src={},actions=normal\n", port);
-  return rules;
-}
-
 class Comparison {
  public:
   explicit Comparison(Plan plan);
@@ -192,7 +184,7 @@ void Comparison::run_cell(const Cell& cell) {
     if (!takes_part(entrant, cell)) continue;
     const bool each = entrant.caches_each_flow;
     entrant.part = each ? numbered : measured;
-    attempt(entrant, [&] { prepare(entrant, each ? rules_by_port() : rules, each ? numbered : all); });
+    attempt(entrant, [&] { prepare(entrant, each ? kNormalRule + rules_for_each_flow() : rules, each ? numbered : all); });
   }
   for (int round = 0; round < plan_.rounds; round++)
     for (Entrant& entrant : entrants_)

@@ -69,13 +69,6 @@ void make_bridge(const Daemon& daemon, const std::vector<Lane>& lanes) {
   }
 }
 
-std::string rules_for_each_port() {
-  std::string rules;
-  for (unsigned port = BENCH_FIRST_PORT; port < BENCH_FIRST_PORT + BENCH_PORT_COUNT; port++)
-    rules += fmt::format("priority=100,udp,tp_src={},actions=normal\n", port);
-  return rules;
-}
-
 std::uint64_t cached(const Daemon& daemon) { return daemon.shunt_json({"cache", "stats"}).at("flows"); }
 
 void measure_flows(std::uint32_t flows) {
@@ -84,7 +77,7 @@ void measure_flows(std::uint32_t flows) {
   Daemon daemon{{"--flow-limit", std::to_string(flows + flows / 8), "--idle-timeout", "3600", "--upcall-rate",
                  "1000000", "--upcall-burst", "100000"}};
   make_bridge(daemon, lanes);
-  daemon.add_rules("br0", rules_for_each_port());
+  daemon.add_rules("br0", rules_for_each_flow());
   traffic.send_to(lanes[0], 1, 1000);
   pause_for(1s);  // the program with the features that these flows want is loaded
   const Memory before = memory_of(daemon.process().pid());

@@ -55,11 +55,7 @@ void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
   daemon.shunt({"bridge", "add", "br"});
   for (const std::string& name : {lane.in, lane.out}) daemon.shunt({"port", "attach", "br", name, "--mode", "native"});
   daemon.shunt({"fdb", "add", "br", "02:00:00:00:00:02", lane.out});
-  // A rule for each source port of the generator: each of its flows is cached by itself.
-  std::string rules;
-  for (unsigned port = BENCH_FIRST_PORT; port < BENCH_FIRST_PORT + BENCH_PORT_COUNT; port++)
-    rules += fmt::format("priority=100,udp,tp_src={},actions=normal\n", port);
-  daemon.add_rules("br", rules);
+  daemon.add_rules("br", rules_for_each_flow());
 
   (void)measure(traffic, daemon, lane, 50'000);  // the program with the features that these flows want is loaded
   fmt::print("Flow set-ups, thousands a second, the daemon on one core (medians of {} rounds)\n\n", rounds);
