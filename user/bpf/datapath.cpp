@@ -397,7 +397,9 @@ void Datapath::require_features(std::uint32_t features, const std::string& becau
 ProgramStatus Datapath::program_status() const {
   ProgramStatus status;
   status.refused = !impl_->refusal.empty();
-  const char* unknown = status.refused ? "the verifier refused a smaller program" : "an earlier daemon needed it";
+  const char* unknown = status.refused ? "the verifier refused a smaller program"
+                        : inherited()  ? "an earlier daemon needed it"
+                                       : "loaded from the start";
   for (std::uint32_t bit = 1; bit != 0; bit <<= 1) {
     if ((impl_->config.features & bit) == 0) continue;
     const auto reason = impl_->reasons.find(bit);
