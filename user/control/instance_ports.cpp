@@ -168,7 +168,7 @@ void Instance::Impl::update(Port& port, const BridgePort& config) {
 }
 
 void Instance::Impl::check_places(const QueueWorkers& places) const {
-  const std::size_t count = workers.stats().size();
+  const unsigned count = WorkerPool::worker_count({options.cores, options.busy_poll});
   for (const auto& [queue, worker] : places)
     if (worker >= count)
       throw Error("there is no worker {} for queue {}: they are 0 to {}, one a core (shuntd --cores)", worker, queue,

@@ -61,13 +61,13 @@ std::vector<unsigned> place_queues(std::span<const QueueLoad> queues, unsigned w
   std::vector<std::size_t> open;
   for (std::size_t i = 0; i < queues.size(); ++i) {
     const QueueLoad& queue = queues[i];
-    const bool fixed = queue.wanted && *queue.wanted < workers;
-    now.push_back(fixed ? *queue.wanted : queue.worker);
+    const std::optional<unsigned> fixed = queue.fixed(workers);
+    now.push_back(fixed.value_or(queue.worker));
     if (!fixed) {
       open.push_back(i);
       continue;
     }
-    best[i] = *queue.wanted;
+    best[i] = *fixed;
     load[best[i]] += queue.load;
   }
   std::stable_sort(open.begin(), open.end(), [&](auto a, auto b) { return queues[a].load > queues[b].load; });

@@ -27,6 +27,11 @@ struct QueueLoad {
   unsigned worker = 0;             // that serves it now
   std::optional<unsigned> wanted;  // where the user wants it; of a worker that there is not, no wish
   std::uint64_t load = 0;          // nanoseconds a second
+
+  // Where it is whatever the loads are.
+  [[nodiscard]] std::optional<unsigned> fixed(unsigned workers) const {
+    return wanted && *wanted < workers ? wanted : std::nullopt;
+  }
 };
 
 // A worker for each queue. The heaviest first, each where the least is to do by then; all stay where they are unless

@@ -36,6 +36,11 @@ struct WorkerPool::Impl {
     for (const auto& worker : workers) worker->mailbox().run([&worker = *worker, work] { work(worker); });
   }
 
+  using QueueKey = std::pair<DpPort, QueueId>;
+  using Moves = std::vector<std::pair<QueueKey, unsigned>>;  // to which worker
+
+  unsigned count() const { return static_cast<unsigned>(workers.size()); }
+
   // Where a new queue goes: what it will cost is not known yet.
   unsigned emptiest() const {
     std::vector<std::size_t> sockets(workers.size());
@@ -48,7 +53,7 @@ struct WorkerPool::Impl {
     for (auto& socket : sockets) {
       const QueueId queue = socket->queue();
       Queue served{.place = {.worker = emptiest(), .wanted = wish(wanted, queue)}};
-      if (served.place.wanted && *served.place.wanted < workers.size()) served.place.worker = *served.place.wanted;
+      served.place.worker = served.place.fixed(count()).value_or(served.place.worker);
       WorkerThread& worker = *workers[served.place.worker];
       // std::function wants what can be copied.
       auto box = std::make_shared<std::unique_ptr<XskSocket>>(std::move(socket));
@@ -91,7 +96,7 @@ struct WorkerPool::Impl {
   }
 
   // Gives queues to the workers that they are placed at.
-  void move(std::span<const std::pair<std::pair<DpPort, QueueId>, unsigned>> moves) {
+  void move(const Moves& moves) {
     if (moves.empty()) return;
     while_all_wait([&] {
       for (const auto& [queue, to] : moves) {
@@ -108,8 +113,8 @@ struct WorkerPool::Impl {
   void balance() {
     std::vector<QueueLoad> loads;
     for (const auto& [queue, served] : queues) loads.push_back(served.place);
-    const std::vector<unsigned> places = place_queues(loads, static_cast<unsigned>(workers.size()));
-    std::vector<std::pair<std::pair<DpPort, QueueId>, unsigned>> moves;
+    const std::vector<unsigned> places = place_queues(loads, count());
+    Moves moves;
     std::size_t i = 0;
     for (const auto& [queue, served] : queues)
       if (const unsigned to = places[i++]; to != served.place.worker) moves.push_back({queue, to});
@@ -134,7 +139,7 @@ struct WorkerPool::Impl {
 
   const Context context;
   bool running = false;
-  std::map<std::pair<DpPort, QueueId>, Queue> queues;
+  std::map<QueueKey, Queue> queues;
   std::vector<Busy> busy;  // by worker
   std::vector<std::unique_ptr<Doorbell>> doorbells;
   std::vector<std::unique_ptr<Inbox>> inboxes;
@@ -188,13 +193,12 @@ void WorkerPool::remove_port(DpPort port) {
 }
 
 void WorkerPool::place(DpPort port, const QueueWorkers& wanted) {
-  std::vector<std::pair<std::pair<DpPort, QueueId>, unsigned>> moves;
+  Impl::Moves moves;
   for (auto& [queue, served] : impl_->queues) {
     if (queue.first != port) continue;
     QueueLoad& place = served.place;
     place.wanted = Impl::wish(wanted, queue.second);
-    if (place.wanted && *place.wanted < impl_->workers.size() && *place.wanted != place.worker)
-      moves.push_back({queue, *place.wanted});
+    if (const auto fixed = place.fixed(impl_->count()); fixed && *fixed != place.worker) moves.push_back({queue, *fixed});
   }
   impl_->move(moves);
 }

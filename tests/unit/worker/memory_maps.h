@@ -19,6 +19,14 @@
 
 namespace shunt::test {
 
+inline shunt_action output_to(std::uint16_t port, bool also_in_port = false) {
+  shunt_action action{};
+  action.type = SHUNT_ACT_OUTPUT;
+  action.arg = port;
+  action.field = also_in_port ? 1 : 0;
+  return action;
+}
+
 class MemoryMaps final : public FlowMaps {
  public:
   explicit MemoryMaps(std::uint32_t flow_limit, std::uint32_t buckets = 64, std::uint32_t elements = 4096)
@@ -150,13 +158,10 @@ class MemoryMaps final : public FlowMaps {
     if (found == table.end() || !answers(found->second.head.slot, key, mask, generation)) return std::nullopt;
     return found->second.head.slot;
   }
-  [[nodiscard]] static shunt_action output_of(std::uint16_t port) {
-    return {.type = SHUNT_ACT_OUTPUT, .field = 0, .arg = port, .value = {}, .mask = {}};
-  }
   [[nodiscard]] std::optional<Hit> hit(std::uint32_t slot, unsigned lookups, const FlowKey& key) const {
     const shunt_flow& flow = flows[slot];
     if ((flow.head.flags & SHUNT_FLOW_SINGLE_OUTPUT) != 0)
-      return Hit{slot, {output_of(flow.head.output)}, flow.head.flags, lookups};
+      return Hit{slot, {output_to(flow.head.output)}, flow.head.flags, lookups};
     const auto actions = action_lists.subspan(flow.actions, flow.head.action_count);
     Hit hit{slot, {actions.begin(), actions.end()}, flow.head.flags, lookups};
     if ((flow.head.flags & SHUNT_FLOW_BRIDGE) == 0) return hit;
@@ -167,7 +172,7 @@ class MemoryMaps final : public FlowMaps {
       return std::nullopt;
     src->used = ports[key.in_port].round;
     if (((src->flags | dst->flags) & SHUNT_FDB_YOUNG) != 0) hit.flags |= SHUNT_FLOW_YOUNG;
-    hit.actions = {output_of(dst->port)};
+    hit.actions = {output_to(dst->port)};
     return hit;
   }
 
@@ -181,13 +186,6 @@ class MemoryMaps final : public FlowMaps {
   std::vector<shunt_fdb_bucket> fdb_;
 };
 
-inline shunt_action output_to(std::uint16_t port, bool also_in_port = false) {
-  shunt_action action{};
-  action.type = SHUNT_ACT_OUTPUT;
-  action.arg = port;
-  action.field = also_in_port ? 1 : 0;
-  return action;
-}
 inline shunt_action simple(shunt_action_type type, std::uint16_t arg = 0) {
   shunt_action action{};
   action.type = static_cast<__u8>(type);

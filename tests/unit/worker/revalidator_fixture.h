@@ -36,8 +36,9 @@ inline FdbKey mac_of(std::uint8_t last) { return {VlanId{0}, MacAddr{{2, 0, 0, 0
 
 // A bridge with three ports whose revalidator runs over maps in memory.
 struct RevalidatorFixture {
-  explicit RevalidatorFixture(std::chrono::milliseconds idle = std::chrono::seconds{10})
-      : revalidator{sw, maps, {1, idle, [this] { ++features_wanted; }, &events}} {
+  explicit RevalidatorFixture(std::chrono::milliseconds idle = std::chrono::seconds{10},
+                              std::uint32_t flow_limit = 256, std::uint32_t buckets = 64)
+      : maps{flow_limit, buckets}, revalidator{sw, maps, {1, idle, [this] { ++features_wanted; }, &events}} {
     bridge = sw.add_bridge("br0");
     for (std::uint32_t port = 1; port <= 3; ++port) {
       sw.add_port(bridge, {PortNo{port}, DpPort{port}, "p" + std::to_string(port), {}, true});
@@ -109,7 +110,7 @@ struct RevalidatorFixture {
 
   std::atomic<int> features_wanted{0};
   EventQueue events{2};
-  MemoryMaps maps{256};
+  MemoryMaps maps;
   Switch sw;
   Revalidator revalidator;
   BridgeId bridge;

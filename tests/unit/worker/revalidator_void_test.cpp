@@ -3,11 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <string>
 #include <thread>
 
-#include "tests/unit/worker/memory_maps.h"
-#include "user/worker/revalidator.h"
+#include "tests/unit/worker/revalidator_fixture.h"
 
 using namespace shunt;
 using namespace shunt::test;
@@ -28,52 +26,27 @@ FlowKey frame(std::uint32_t number, std::uint32_t in_port = 1) {
   return key;
 }
 
-struct Fixture {
-  Fixture() : revalidator{sw, maps, {}} {
-    bridge = sw.add_bridge("br0");
-    for (std::uint32_t port = 1; port <= 3; ++port) {
-      sw.add_port(bridge, {PortNo{port}, DpPort{port}, "p" + std::to_string(port), {}, true});
-      revalidator.add_port(DpPort{port}, {Ifindex{100 + port}, true});
-    }
-    revalidator.start();
+struct Fixture : RevalidatorFixture {
+  Fixture() : RevalidatorFixture{std::chrono::seconds{10}, 65536, 16384} {
     for (const std::uint32_t port : {1, 2}) {  // their MACs are learned: what comes later is as it was asked for
-      ask(frame(0, port));
+      ask_for(frame(0, port));
       settle();
     }
     (void)revalidator.flush();
   }
-  ~Fixture() { revalidator.stop(); }
 
   // A flow for each UDP source port, whatever the rules look at, under which the rules to come fit.
-  void ask(const FlowKey& key) {
+  void ask_for(const FlowKey& key) {
     Translation made = translate(*sw.state(), key);
     made.mask.tp_src = made.mask.eth_type = be16{0xffff};
     FlowRequest request{key, std::make_shared<const Translation>(std::move(made))};
     while (!revalidator.queue(0).push(std::move(request))) settle();
     revalidator.queue(0).ring_doorbell();
   }
-  void settle() {
-    while (!revalidator.queue(0).empty()) std::this_thread::sleep_for(std::chrono::milliseconds{1});
-    (void)revalidator.stats();
-  }
-  template <typename Work>
-  void in_its_thread(Work work) {
-    settle();
-    (void)revalidator.change_fdb(bridge, [&](Fdb&) {
-      work();
-      return std::vector<FdbKey>{};
-    });
-  }
-  // 0: a miss.
-  std::uint8_t answer(const FlowKey& key) {
-    std::uint8_t type = 0;
-    in_its_thread([&] {
-      if (const auto hit = maps.lookup(key)) type = hit->actions.back().type;
-    });
-    return type;
-  }
-  void hit(const FlowKey& key) {
-    in_its_thread([&] { CHECK(maps.packet(key)); });
+  // Of the kernel's answer; 0: a miss.
+  std::uint8_t answer_type(const FlowKey& key) {
+    const auto action = answer(key);
+    return action ? action->type : 0;
   }
   bool add(std::uint16_t priority, ActionList actions, std::uint32_t in_port) {
     FlowMod mod;
@@ -90,11 +63,6 @@ struct Fixture {
       if (rule->priority == priority) return rule->counters.packets();
     return 0;
   }
-
-  MemoryMaps maps{65536, 16384};
-  Switch sw;
-  Revalidator revalidator;
-  BridgeId bridge;
 };
 
 }  // namespace
@@ -102,24 +70,24 @@ struct Fixture {
 TEST_SUITE("revalidator: many flows altered") {
   TEST_CASE("all of the port's end at once, are counted, and come back as what they are now") {
     Fixture f;
-    for (std::uint32_t i = 0; i < kMany; ++i) f.ask(frame(i));
-    f.ask(frame(1, 2));
+    for (std::uint32_t i = 0; i < kMany; ++i) f.ask_for(frame(i));
+    f.ask_for(frame(1, 2));
     f.settle();
     REQUIRE(f.revalidator.stats().flows == kMany + 1);
-    REQUIRE(f.answer(frame(kMany - 1)) == SHUNT_ACT_OUTPUT_GROUP);
-    f.hit(frame(7));
-    f.hit(frame(kMany - 1));
-    f.hit(frame(kMany - 1));
+    REQUIRE(f.answer_type(frame(kMany - 1)) == SHUNT_ACT_OUTPUT_GROUP);
+    CHECK(f.hit(frame(7)));
+    CHECK(f.hit(frame(kMany - 1)));
+    CHECK(f.hit(frame(kMany - 1)));
 
     const std::uint64_t revalidated = f.revalidator.stats().revalidated;
     CHECK(f.add(200, {}, 1));
     CHECK(f.revalidator.stats().revalidated - revalidated < kMany / 4);
     CHECK(f.packets_of(0) == 3);
-    CHECK(f.answer(frame(kMany - 1)) == 0);
-    CHECK(f.answer(frame(1, 2)) == SHUNT_ACT_OUTPUT_GROUP);
+    CHECK(f.answer_type(frame(kMany - 1)) == 0);
+    CHECK(f.answer_type(frame(1, 2)) == SHUNT_ACT_OUTPUT_GROUP);
 
-    f.ask(frame(kMany - 1));
-    CHECK(f.answer(frame(kMany - 1)) == SHUNT_ACT_DROP);
+    f.ask_for(frame(kMany - 1));
+    CHECK(f.answer_type(frame(kMany - 1)) == SHUNT_ACT_DROP);
     std::size_t left = 0;
     for (int i = 0; i < 2000; ++i) {
       f.in_its_thread([&] { left = f.maps.table.size(); });
@@ -128,16 +96,16 @@ TEST_SUITE("revalidator: many flows altered") {
     }
     CHECK(left == 2);
     CHECK(f.revalidator.stats().flows == 2);
-    CHECK(f.answer(frame(kMany - 1)) == SHUNT_ACT_DROP);
+    CHECK(f.answer_type(frame(kMany - 1)) == SHUNT_ACT_DROP);
   }
 
   TEST_CASE("where hardly any is altered none is lost") {
     Fixture f;
-    for (std::uint32_t i = 0; i < kMany; ++i) f.ask(frame(i));
+    for (std::uint32_t i = 0; i < kMany; ++i) f.ask_for(frame(i));
     f.settle();
     CHECK_FALSE(f.add(200, {OutputAction{kPortNormal}}, 1));
     CHECK(f.revalidator.stats().revalidated >= kMany);
     CHECK(f.revalidator.stats().flows == kMany);
-    CHECK(f.answer(frame(7)) == SHUNT_ACT_OUTPUT_GROUP);
+    CHECK(f.answer_type(frame(7)) == SHUNT_ACT_OUTPUT_GROUP);
   }
 }
