@@ -23,10 +23,7 @@ cable() { # SWITCH PORT SWITCH PORT
   shunt port attach "s$3" "w$3$1" --ofport "$4" >/dev/null
 }
 cable 1 2 2 2
-(exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
-CHILDREN+=($!)
-CAPTURE=$!
-wait_until 10 "tshark captures" test -s "$RUNDIR/of.pcap"
+capture_openflow
 
 app() { # SWITCHES VARIABLE=VALUE… -- OPTION…
   local switches=$1 variables=() i
@@ -176,10 +173,8 @@ expect_ping a 10.0.0.2
 end_app
 
 note "tshark finds nothing malformed, and no error of OpenFlow"
-sleep 0.5
-kill "$CAPTURE"
-wait "$CAPTURE" 2>/dev/null || true
-tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y openflow_v4 -T fields -e openflow_v4.type 2>/dev/null | tr ',' '\n' | sort -n | uniq -c >"$RUNDIR/types"
+end_capture
+openflow_heard -Y openflow_v4 -T fields -e openflow_v4.type | tr ',' '\n' | sort -n | uniq -c >"$RUNDIR/types"
 at_least "kinds of messages seen" 15 "$(wc -l <"$RUNDIR/types")"
-wrong=$(tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y '_ws.malformed || (openflow && _ws.expert.severity >= warning && !tcp.analysis.flags)' 2>/dev/null)
+wrong=$(openflow_heard -Y '_ws.malformed || (openflow && _ws.expert.severity >= warning && !tcp.analysis.flags)')
 equal "what tshark finds wrong" "" "$wrong"

@@ -15,10 +15,7 @@ note "certificates"
   done) >/dev/null 2>&1
 start_switch --tls-key "$RUNDIR/switch.key" --tls-certificate "$RUNDIR/switch.pem" --tls-authority "$RUNDIR/ca.pem"
 bridge_of a b
-(exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
-CHILDREN+=($!)
-CAPTURE=$!
-sleep 1
+capture_openflow
 
 connected() { [ "$(json 'all(c["connected"] for c in d["controllers"]) and len(d["controllers"])' controller list br0)" = "$1" ]; }
 controller() { # OPTION…
@@ -81,9 +78,7 @@ at_most "hundredths of a second of CPU in 2 s" 100 "$(($(cpu) - before))"
 shunt controller del br0
 
 note "tshark finds nothing malformed"
-sleep 0.5
-kill "$CAPTURE"
-wait "$CAPTURE" 2>/dev/null || true
-tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y openflow_v1\|\|openflow_v4 2>/dev/null | wc -l >"$RUNDIR/count"
+end_capture
+openflow_heard -Y openflow_v1\|\|openflow_v4 | wc -l >"$RUNDIR/count"
 at_least "segments with OpenFlow messages" 12 "$(cat "$RUNDIR/count")"
-equal "malformed" "" "$(tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y _ws.malformed 2>/dev/null)"
+equal "malformed" "" "$(openflow_heard -Y _ws.malformed)"

@@ -14,11 +14,7 @@ shunt controller add br0 ptcp:6653
 SWITCH=tcp:127.0.0.1:6653
 VERSION=OpenFlow13
 ofctl() { host ovs-ofctl --no-names -O "$VERSION" "$@"; }
-(exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
-CHILDREN+=($!)
-CAPTURE=$!
-captures() { host bash -c ': </dev/tcp/127.0.0.1/6653' && [ "$(stat -c %s "$RUNDIR/of.pcap")" -gt 1000 ]; }
-wait_until 20 "tshark captures" captures
+capture_openflow
 monitor() { # WHAT…: into $RUNDIR/heard
   : >"$RUNDIR/heard"
   (exec nsenter --net="/run/netns/$TAG-host" -- env OVS_RUNDIR="$RUNDIR" ovs-ofctl --no-names -O "$VERSION" monitor "$SWITCH" "$@" >"$RUNDIR/heard" 2>&1) &
@@ -137,12 +133,10 @@ expect_ping a 10.0.0.3
 shunt flow list br0 | grep -q 'idle_timeout=60' || fail "the controller has set no rule: $(shunt flow list br0)"
 
 note "tshark finds nothing malformed"
-sleep 0.5
-kill "$CAPTURE"
-wait "$CAPTURE" 2>/dev/null || true
-tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y 'openflow_v1||openflow_v4||openflow_v5||openflow_v6' 2>/dev/null | wc -l >"$RUNDIR/count"
+end_capture
+openflow_heard -Y 'openflow_v1||openflow_v4||openflow_v5||openflow_v6' | wc -l >"$RUNDIR/count"
 at_least "OpenFlow messages seen" 50 "$(cat "$RUNDIR/count")"
 # (but for two of its own mistakes: an experimenter's multipart reply of OpenFlow 1.3 it does not decode, and goes beyond
 # its end; in OpenFlow 1.5 likewise with the match of a flow update, which is as in 1.4, where it does not)
-equal "malformed" "" "$(tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow -Y '_ws.malformed &&
-  !(openflow_v4.multipart_reply.type == 65535) && !(openflow_v6.multipart_reply.type == 16)' 2>/dev/null)"
+equal "malformed" "" "$(openflow_heard -Y '_ws.malformed &&
+  !(openflow_v4.multipart_reply.type == 65535) && !(openflow_v6.multipart_reply.type == 16)')"

@@ -231,6 +231,25 @@ result() { python3 -c "import json, sys
 d = json.load(open('$RUNDIR/$1.json'))
 print($2)"; }
 
+# What is said at OpenFlow's port, into a file that openflow_heard reads. tshark takes its time to open the interface, seconds
+# on a busy machine: packets of the host's own show that it does capture.
+capture_openflow() {
+  (exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
+  CAPTURE=$!
+  CHILDREN+=("$CAPTURE")
+  wait_until 30 "tshark captures" openflow_is_captured
+}
+openflow_is_captured() {
+  host bash -c ': </dev/tcp/127.0.0.1/6653' 2>/dev/null || true
+  [ "$(stat -c %s "$RUNDIR/of.pcap" 2>/dev/null || echo 0)" -gt 1000 ]
+}
+end_capture() {
+  sleep 0.5
+  kill "$CAPTURE"
+  wait "$CAPTURE" 2>/dev/null || true
+}
+openflow_heard() { tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow "$@" 2>/dev/null; } # TSHARK-OPTION…
+
 # send GUEST OPTION…: see frames.py
 send() {
   local name=$1

@@ -5,6 +5,8 @@
 #include <exception>
 #include <utility>
 
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace shunt {
 namespace {
 

@@ -16,6 +16,8 @@
 
 #include "user/base/error.h"
 
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;  // compiled once, in json_rpc.cpp
+
 namespace shunt {
 
 using Json = nlohmann::ordered_json;  // replies keep the order in which their fields are documented

@@ -21,6 +21,12 @@ namespace shunt::test {
 
 class FakeInstance : public InstanceApi {
  public:
+  // Out of line: what the compiler makes of this class it makes in that one file, not in each that includes this.
+  FakeInstance();
+  ~FakeInstance() override;
+  FakeInstance(const FakeInstance&) = delete;
+  FakeInstance& operator=(const FakeInstance&) = delete;
+
   struct Bridge {
     std::vector<PortStatus> ports;
     std::vector<std::shared_ptr<Rule>> rules;
