@@ -4,7 +4,6 @@
 //
 // All are measured in turns within one run, so that a machine that is slower for a while is slower for all of them.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/bench/bench_main.h"
 #include "tests/bench/bench_network.h"
 #include "tests/bench/measurement.h"
 #include "user/base/error.h"
@@ -42,10 +42,10 @@ struct Subject {
 // Frames a second that reach the sink, in millions.
 double measure(Traffic& traffic, const Subject& subject, std::uint32_t flows, const Plan& plan) {
   traffic.send_to(subject.lane, flows);
-  std::this_thread::sleep_for(plan.settle);
+  pause_for(plan.settle);
   const auto start = Clock::now();
   const std::uint64_t before = traffic.received(subject.lane);
-  std::this_thread::sleep_for(plan.window);
+  pause_for(plan.window);
   const std::uint64_t after = traffic.received(subject.lane);
   const std::chrono::duration<double, std::micro> passed = Clock::now() - start;
   return static_cast<double>(after - before) / passed.count();
@@ -58,7 +58,7 @@ std::uint64_t warm_up(Traffic& traffic, const Daemon& daemon, const Subject& sub
   std::uint64_t misses_before = ~0ull;
   const auto turn = std::chrono::milliseconds{flows / 40 + 300};  // every flow comes by once
   while (Clock::now() < end) {
-    std::this_thread::sleep_for(turn);
+    pause_for(turn);
     const nlohmann::json stats = daemon.shunt_json({"cache", "stats"});
     const auto misses = stats.at("misses").get<std::uint64_t>();
     if (misses == misses_before) return stats.at("flows").get<std::uint64_t>();
@@ -131,7 +131,7 @@ void measure_setups(Traffic& traffic, const Daemon& daemon, const Subject& subje
       const std::uint64_t published_before = count(), received_before = traffic.received(subject.lane);
       const auto start = Clock::now();
       traffic.send_to(subject.lane, 1u << 30, offered);
-      std::this_thread::sleep_for(plan.setups);
+      pause_for(plan.setups);
       traffic.pause();
       const std::uint64_t received = traffic.received(subject.lane), made = count();
       const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -198,15 +198,8 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  if (::geteuid() != 0) {
-    fmt::print(stderr, "datapath_bench: skipped: needs root\n");
-    return 77;
-  }
-  try {
+  return shunt::bench::run_as_root("datapath_bench", [&] {
     shunt::bench::run_all(plan);
     return 0;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "datapath_bench: {}\n", error.what());
-    return 1;
-  }
+  });
 }

@@ -10,7 +10,6 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -20,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/bench/bench_main.h"
 #include "tests/bench/bench_network.h"
 #include "user/base/error.h"
 
@@ -165,18 +165,8 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  if (::geteuid() != 0) {
-    fmt::print(stderr, "latency_bench: skipped: needs root\n");
-    return 77;
-  }
-  try {
-    shunt::bench::end_in_order_on_signals();
+  return shunt::bench::run_as_root("latency_bench", [&] {
     shunt::bench::run_all(count);
     return 0;
-  } catch (const shunt::bench::EndedBySignal&) {
-    return 1;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "latency_bench: {}\n", error.what());
-    return 1;
-  }
+  });
 }

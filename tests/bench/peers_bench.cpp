@@ -4,7 +4,6 @@
 // forwards within its softirqs, the second that of switches that poll. All are measured in turns within one run, so
 // that a machine that is slower for a while is slower for all of them; who is not in its turn is halted.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include <map>
 #include <string_view>
 
+#include "tests/bench/bench_main.h"
 #include "tests/bench/measurement.h"
 #include "tests/bench/rule_traffic.h"
 #include "user/base/error.h"
@@ -355,19 +355,5 @@ Plan plan_of(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace shunt::bench;
-  try {
-    Plan plan = plan_of(argc, argv);
-    if (::geteuid() != 0) {
-      fmt::print(stderr, "peers_bench: skipped: needs root\n");
-      return 77;
-    }
-    end_in_order_on_signals();
-    return Comparison{std::move(plan)}.run_all();
-  } catch (const EndedBySignal&) {
-    fmt::print(stderr, "peers_bench: ended by a signal\n");
-    return 1;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "peers_bench: {}\n", error.what());
-    return 1;
-  }
+  return run_as_root("peers_bench", [&] { return Comparison{plan_of(argc, argv)}.run_all(); });
 }

@@ -4,7 +4,6 @@
 //
 // Workers are not measured so: a generator waits by spinning, and on two cores it would have one of theirs.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/bench_main.h"
 #include "tests/bench/bench_network.h"
 #include "tests/bench/measurement.h"
 #include "user/base/error.h"
@@ -43,10 +43,10 @@ double measure(std::vector<std::unique_ptr<Core>>& cores, std::size_t contestant
     return sum;
   };
   for (std::size_t i = 0; i < count; ++i) cores[i]->traffic.send_to(cores[i]->lanes[contestant], kFlows);
-  std::this_thread::sleep_for(200ms);
+  pause_for(200ms);
   const auto start = Clock::now();
   const std::uint64_t before = received();
-  std::this_thread::sleep_for(window);
+  pause_for(window);
   const std::chrono::duration<double, std::micro> passed = Clock::now() - start;
   const double rate = static_cast<double>(received() - before) / passed.count();
   for (std::size_t i = 0; i < count; ++i) cores[i]->traffic.pause();
@@ -97,22 +97,12 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: {} [--quick]\n", argv[0]);
     return 2;
   }
-  if (::geteuid() != 0) {
-    fmt::print(stderr, "queues_bench: skipped: needs root\n");
-    return 77;
-  }
   if (std::thread::hardware_concurrency() < 2) {
     fmt::print(stderr, "queues_bench: skipped: needs two cores\n");
     return 77;
   }
-  try {
-    shunt::bench::end_in_order_on_signals();
+  return shunt::bench::run_as_root("queues_bench", [&] {
     shunt::bench::run_all(quick ? 3 : 9, std::chrono::milliseconds{quick ? 400 : 800});
     return 0;
-  } catch (const shunt::bench::EndedBySignal&) {
-    return 1;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "queues_bench: {}\n", error.what());
-    return 1;
-  }
+  });
 }

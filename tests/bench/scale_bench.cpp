@@ -8,7 +8,6 @@
 //            tuple-space explosion against a rule set made for it, plain and in bursts, and a SYN flood
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/bench_main.h"
 #include "tests/bench/bench_network.h"
 #include "tests/bench/measurement.h"
 #include "user/base/error.h"
@@ -398,20 +398,10 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  if (::geteuid() != 0) {
-    fmt::print(stderr, "scale_bench: skipped: needs root\n");
-    return 77;
-  }
-  try {
-    shunt::bench::end_in_order_on_signals();
+  return shunt::bench::run_as_root("scale_bench", [&] {
     if (flows) shunt::bench::measure_flows(count);
     if (bridging) shunt::bench::measure_bridging(macs);
     if (attacks) shunt::bench::measure_attacks();
     return 0;
-  } catch (const shunt::bench::EndedBySignal&) {
-    return 1;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "scale_bench: {}\n", error.what());
-    return 1;
-  }
+  });
 }

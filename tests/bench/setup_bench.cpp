@@ -3,13 +3,13 @@
 // How many a second the whole daemon does on one core, at offered rates below and above what it can, and the processor
 // time that each costs it: on a machine that does other things beside, that is the figure to go by.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <string_view>
 #include <vector>
 
+#include "tests/bench/bench_main.h"
 #include "tests/bench/bench_network.h"
 #include "user/base/error.h"
 
@@ -90,18 +90,8 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  if (::geteuid() != 0) {
-    fmt::print(stderr, "setup_bench: skipped: needs root\n");
-    return 77;
-  }
-  try {
-    shunt::bench::end_in_order_on_signals();
+  return shunt::bench::run_as_root("setup_bench", [&] {
     shunt::bench::run_all(rounds, offers);
     return 0;
-  } catch (const shunt::bench::EndedBySignal&) {
-    return 1;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "setup_bench: {}\n", error.what());
-    return 1;
-  }
+  });
 }
