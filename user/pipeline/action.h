@@ -267,8 +267,15 @@ struct Action : std::variant<OutputAction, OutputFieldAction, ControllerAction, 
                              NoteAction, ConjunctionAction, MultipathAction, BundleAction, LearnAction,
                              FinTimeoutAction, CheckPktLargerAction, SampleAction> {
   using variant::variant;
+  // Compiled once, in action.cpp: so many alternatives cost each file that copies an action seconds.
+  Action(const Action&);
+  Action(Action&&) noexcept;
+  Action& operator=(const Action&);
+  Action& operator=(Action&&) noexcept;
+  ~Action();
 };
 
+bool operator==(const Action& a, const Action& b);
 inline bool operator==(const WriteActionsAction& a, const WriteActionsAction& b) { return a.actions == b.actions; }
 inline bool operator==(const CloneAction& a, const CloneAction& b) { return a.actions == b.actions; }
 
