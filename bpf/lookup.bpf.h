@@ -10,23 +10,48 @@
 #include "bpf/megaflow.bpf.h"
 #include "bpf/microflow.bpf.h"
 
-/* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
-static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
-  int output = -1;
+/* What the exact-match cache says under the key as it is; < 0: nothing. */
+static __always_inline int find_microflow(const struct shunt_plain* plain, __u32* slot) {
   __u32 way;
 
-  plain_key(packet, plain);
-  if (!plain->valid) return -1;
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
     const struct shunt_microflow* m = microflow_at(plain->hash, way);
+    int said = m ? microflow_answer(m, plain, slot) : -1;
 
-    if (m) output = microflow_answer(m, plain, packet->in_port, slot);
-    if (output >= 0) break;
+    if (said >= 0) return said;
   }
-  if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
-  if (output & SHUNT_MICROFLOW_BRIDGED) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGED;
-  return output & ~SHUNT_MICROFLOW_BRIDGED;
+  return -1;
+}
+
+/* Where the FDB sends the packet that a kept flow says to ask it for; < 0: that is left to the other levels, as all is
+ * that waits for an entry's youth to end. */
+static __always_inline int find_bridged(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
+  __u32 form = plain->tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED, answer;
+  int number;
+
+  leave_macs(plain, packet->in_port);
+  number = find_microflow(plain, slot);
+  if (number < 0) return -1;
+  answer = shunt_bridge(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), packet->in_port, form,
+                        packet->port->round);
+  if (answer == 0 || (answer & SHUNT_BRIDGED_YOUNG)) return -1;
+  packet->bridged = answer;
+  return (int)answer;
+}
+
+/* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
+static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
+  int output;
+
+  plain_key(packet, plain);
+  if (!plain->valid) return -1;
+  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && (plain->fields & SHUNT_PLAIN_BRIDGE)) {
+    output = find_bridged(packet, plain, slot);
+    if (output >= 0) return output;
+  }
+  add_macs(plain, packet->in_port);
+  return find_microflow(plain, slot);
 }
 
 /* The flow of the key in the scratch; 0: there is none. To be counted by count_lookup(). */

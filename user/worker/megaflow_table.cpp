@@ -86,7 +86,6 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   flow.bridged = flow.translation->bridged.has_value();
   flow.state = Flow::State::kLive;
   ++t.live;
-  if (flow.bridged) ++t.bridged_flows[flow.port];
   t.ports.add_flow(port, *mask, t.fields_of(flow));
   t.link_dependencies(slot);
   t.chain(slot);
@@ -301,21 +300,12 @@ const BridgeTable& MegaflowTable::bridges() const { return impl_->bridges; }
 
 bool MegaflowTable::set_mac(BridgeId bridge, const FdbKey& key, const std::optional<BridgeTable::Place>& place,
                             TimePoint now) {
-  const bool changed = impl_->bridges.set(bridge, key, place, impl_->epoch, now);
-  if (changed) impl_->forget_bridged();
-  return changed;
+  return impl_->bridges.set(bridge, key, place, impl_->epoch, now);
 }
 
-bool MegaflowTable::remove_bridge(BridgeId bridge) {
-  const bool changed = impl_->bridges.remove(bridge, impl_->epoch);
-  if (changed) impl_->forget_bridged();
-  return changed;
-}
+bool MegaflowTable::remove_bridge(BridgeId bridge) { return impl_->bridges.remove(bridge, impl_->epoch); }
 
-void MegaflowTable::set_round(std::uint32_t round) {
-  impl_->ports.set_round(round);
-  impl_->forget_bridged();
-}
+void MegaflowTable::set_round(std::uint32_t round) { impl_->ports.set_round(round); }
 
 bool MegaflowTable::awaits_grace_period() const {
   return !impl_->retired.empty() || !impl_->voided.empty() || impl_->bridges.awaits_grace_period();
