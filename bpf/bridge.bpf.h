@@ -57,16 +57,15 @@ static __always_inline struct shunt_fdb_entry* fdb_entry(__u64 key, __u32 first)
 
 /*
  * Where a packet goes from one MAC to another (SHUNT_FDB_KEY()); 0: the FDB does not say. `form`: shunt_fdb_form(). Notes
- * that the source is in use. A function of its own: the verifier walks it once, not once a mask.
+ * that the source is in use.
  */
-__noinline __u32 shunt_bridge(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form, __u32 round) {
+static __always_inline __u32 ask_fdb(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form, __u32 round) {
   __u32 src_first = shunt_fdb_first(src_key, shunt_config.hash_seed, shunt_config.hash_multiplier);
   __u32 dst_first = shunt_fdb_first(dst_key, shunt_config.hash_seed, shunt_config.hash_multiplier);
   struct shunt_fdb_entry *src, *dst;
   struct shunt_fdb_bucket* bucket;
   __u32 output, flags;
 
-  if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
   /* The destination's line is on its way while the source's is waited for. */
   bucket = fdb_bucket(dst_first);
   if (bucket) (void)*(const volatile shunt_word*)bucket;
@@ -80,6 +79,11 @@ __noinline __u32 shunt_bridge(__u64 src_key, __u64 dst_key, __u32 in_port, __u32
   if (output == 0 || output == in_port || !(flags & form)) return 0;
   if (src->used != round) src->used = round;
   return output | ((flags | src->flags) & SHUNT_FDB_YOUNG ? SHUNT_BRIDGED_YOUNG : 0);
+}
+
+/* A function of its own: the verifier walks it once, not once a mask. */
+__noinline __u32 shunt_bridge(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form, __u32 round) {
+  return shunt_config.features & SHUNT_FEATURE_BRIDGE ? ask_fdb(src_key, dst_key, in_port, form, round) : 0;
 }
 
 /* Whether a flow that matches the packet answers it. What the FDB says is left in the scratch, where the verifier does

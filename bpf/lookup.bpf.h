@@ -38,13 +38,14 @@ __noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 in_port, __
   number = find_microflow(plain, &slot);
   if (number < 0) return 0;
   form = plain->tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;
-  answer = shunt_bridge(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), in_port, form, round);
+  answer = ask_fdb(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), in_port, form, round);
   return answer & SHUNT_BRIDGED_YOUNG ? 0 : (__u64)slot << 32 | answer;
 }
 
 /* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
 static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
   __u64 answer;
+  int output;
 
   plain_key(packet, plain);
   if (!plain->valid) return -1;
@@ -57,7 +58,10 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
     }
   }
   add_macs(plain, packet->in_port);
-  return find_microflow(plain, slot);
+  output = find_microflow(plain, slot);
+  if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
+  if (output & SHUNT_MICROFLOW_BRIDGE) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGE;
+  return output & ~SHUNT_MICROFLOW_BRIDGE;
 }
 
 /* The flow of the key in the scratch; 0: there is none. To be counted by count_lookup(). */

@@ -4,9 +4,10 @@
  * without a whole flow key. Asked before the parser. It holds flows with one output and nothing else that the megaflow
  * level has answered with; filled here.
  *
- * Of a flow of bridged packets it keeps that this flow is the packet's, whatever its MACs are: the key is without them,
- * and what the FDB says of them is asked each time. So one element answers for all MACs of a port, where one for each
- * pair would find room for few of them; and an entry of the FDB that changes makes no element void.
+ * Of bridged packets it keeps where each pair of MACs goes, as long as userspace finds that these are few. When they are
+ * many (SHUNT_PLAIN_BRIDGE), it keeps that the flow is the packet's, whatever the MACs are: the key is without them, and
+ * the FDB is asked each time. One element answers for all MACs then, where one for each pair would be a line of memory
+ * that no packet before has fetched; and an entry of the FDB that changes makes none void.
  *
  * An element is right as long as its flow is there: what the flow's mask looks at is part of the element's key. When a
  * flow goes, userspace changes its port's number (shunt_port.microflows), and no element of the port is valid any more.
@@ -95,7 +96,7 @@ static __always_inline __u64 microflow_check(__u64 hash, __u64 valid, __u32 slot
   return (hash ^ ((__u64)output << 32 | slot)) * shunt_config.hash_multiplier ^ valid;
 }
 
-/* The key of elements that keep a flow of bridged packets. */
+/* The key of elements by which the FDB is asked. */
 static __always_inline void leave_macs(struct shunt_plain* plain, __u32 in_port) {
   plain->key[0] = 0;
   plain->key[1] &= ~0xffffffffULL;
@@ -190,14 +191,21 @@ static __always_inline int is_in_use(const struct shunt_microflow* m) {
 /* Keeps what answered. A flood of new packets does not push out what others use, but for one in so many. */
 static __always_inline void microflow_remember(const struct shunt_packet* packet, struct shunt_plain* plain,
                                                const struct shunt_flow* flow) {
-  __u32 output = flow->head.output, i, luck;
+  __u32 output = output_of(packet, flow), i, luck;
   struct shunt_microflow* m;
   volatile __u64* word;
 
   if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE)) || is_young(packet, flow) ||
-      (flow->head.fields & ~plain->fields) != 0)
+      (flow->head.fields & ~(plain->fields | SHUNT_PLAIN_BRIDGE)) != 0)
     return;
-  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) leave_macs(plain, packet->in_port);
+  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) {
+    if (plain->fields & SHUNT_PLAIN_BRIDGE) {
+      leave_macs(plain, packet->in_port);
+      output = flow->head.output;
+    } else {
+      output |= SHUNT_MICROFLOW_BRIDGE;
+    }
+  }
   m = microflow_at(plain->hash, 0);
   if (!m) return;
   if (is_in_use(m)) {

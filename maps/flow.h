@@ -119,7 +119,7 @@ enum {
 	SHUNT_PLAIN_TCP_FLAGS = 1 << 9,
 	SHUNT_PLAIN_NOT_IPV4 = 1 << 10, /* what IPv4 packets all have alike: IPv6's, ARP's, ND's and MPLS' fields */
 	SHUNT_PLAIN_OTHER = 1 << 11,    /* what no key of this cache holds: TTL, the hash of select groups */
-	SHUNT_PLAIN_BRIDGE = 1 << 14,   /* some flow asks the FDB, and is kept under a key without MACs */
+	SHUNT_PLAIN_BRIDGE = 1 << 14,   /* some flow asks the FDB; in shunt_port.microflows: and is kept so */
 	SHUNT_PLAIN_ON = 1 << 15,       /* in shunt_port.microflows: the cache may be asked */
 };
 #define SHUNT_PLAIN_L2 (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_TYPE | SHUNT_PLAIN_VLAN)
@@ -142,8 +142,8 @@ struct shunt_microflow {
 	__u64 key[SHUNT_PLAIN_WORDS];
 	__u64 valid; /* shunt_port.microflows when it was written */
 	__u32 slot;
-	__u16 output;  /* datapath port; SHUNT_MICROFLOW_BRIDGE: number of the FDB that says it */
-	__u16 in_port; /* and SHUNT_MICROFLOW_BRIDGE: the key is without MACs, whatever other keys of the port hold */
+	__u16 output;  /* datapath port, and SHUNT_MICROFLOW_BRIDGE: the FDB said so; of an FDB that is to be asked, the number */
+	__u16 in_port; /* and SHUNT_MICROFLOW_BRIDGE: the FDB is to be asked, and the key is without MACs */
 	__u64 check;
 	__u64 zero;
 };

@@ -22,7 +22,7 @@ namespace {
 constexpr std::uint16_t kNumber = 7;
 constexpr std::uint8_t kA[6] = {2, 0, 0, 0, 0, 0x0a}, kB[6] = {2, 0, 0, 0, 0, 0x0b}, kC[6] = {2, 0, 0, 0, 0, 0x0c};
 constexpr std::uint16_t kBoth = SHUNT_FDB_UNTAGGED | SHUNT_FDB_TAGGED;
-// What the exact-match cache's keys hold on a port with such a flow, and others that look at MACs.
+// What the exact-match cache's keys hold where it keeps the flow, and the entries are asked; else it keeps pairs.
 constexpr std::uint32_t kKept = SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE;
 
 std::string text_of(const std::uint8_t (&mac)[6]) {
@@ -149,6 +149,20 @@ TEST_SUITE("bridged packets") {
     sw.datapath.set_xsk(DpPort{1}, QueueId{0}, -1);
   }
 
+  TEST_CASE("an answer for a pair of MACs that the exact-match cache keeps is void with the port's number") {
+    Switch& sw = shared_switch();
+    prepare(sw);
+    const Bytes frame = frame_of(kA, kB);
+    sw.use_microflows(1, SHUNT_PLAIN_L2);
+    for (int i = 0; i < 2; ++i) CHECK(sw.run(frame).verdict == XDP_REDIRECT);
+    sw.set_mac(kNumber, kB, 3, kBoth);
+    sw.use_microflows(1, SHUNT_PLAIN_L2);
+    for (int i = 0; i < 2; ++i) CHECK(sw.run(frame).verdict == XDP_REDIRECT);
+    CHECK(stats_of(sw, 1).exact_hits == 2);
+    CHECK(stats_of(sw, 2).bridged_packets == 2);
+    CHECK(stats_of(sw, 3).bridged_packets == 2);
+  }
+
   TEST_CASE("the exact-match cache knows the flow by any of its packets, and asks the entries each time") {
     Switch& sw = shared_switch();
     const auto slot = prepare(sw);
@@ -273,12 +287,14 @@ TEST_SUITE("bridged packets") {
       std::uint32_t slots[2];
       for (const bool tagged : {false, true}) slots[tagged] = sw.publish_bridged(1, frame_of(kA, kB, tagged), kNumber);
       constexpr std::uint32_t kFields[] = {0, SHUNT_PLAIN_L2, SHUNT_PLAIN_BRIDGE, kKept};
-      sw.use_microflows(1, kFields[random() % std::size(kFields)]);
+      const std::uint32_t fields = kFields[random() % std::size(kFields)];
+      sw.use_microflows(1, fields);
       std::uint64_t sent[4] = {}, bytes[4] = {}, counted[2] = {}, misses = 0;
       for (int i = 0; i < 40; ++i) {
         if (Mac& moving = macs[random() % macs.size()]; random() % 8 == 0) {
           moving.port = static_cast<std::uint16_t>(random() % 4);
           sw.set_mac(kNumber, moving.bytes, moving.port, moving.flags);
+          if (fields != kKept) sw.use_microflows(1, fields);
         }
         const Mac &src = macs[random() % macs.size()], &dst = macs[random() % macs.size()];
         const bool tagged = random() % 2 == 0;

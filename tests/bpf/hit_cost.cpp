@@ -86,8 +86,10 @@ void measure_all(std::uint32_t features, const char* name) {
   report(sw, "  1 mask, local stack behind the port", frame);
   bridged(sw, frame);
   report(sw, "  bridged, 1 mask", frame);
-  sw.use_microflows(1, SHUNT_PLAIN_VLAN | SHUNT_PLAIN_BRIDGE);
+  sw.use_microflows(1, SHUNT_PLAIN_L2);
   report(sw, "  bridged, exact-match cache", frame);
+  sw.use_microflows(1, SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE);
+  report(sw, "  bridged, exact-match cache and FDB", frame);
 }
 
 }  // namespace

@@ -80,6 +80,7 @@ bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t s
   flow.young = (element.head.flags & SHUNT_FLOW_YOUNG) != 0;
   flow.bridged = (element.head.flags & SHUNT_FLOW_BRIDGE) != 0;
   flow.state = Flow::State::kLive;
+  if (flow.bridged) ++bridged_flows[flow.port];
   if (flow.young) young.push_back({slot, now});
   if (seen) seen(slot, flow);
   // Of an earlier user of the slot, under the same key.

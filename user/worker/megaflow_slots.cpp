@@ -220,6 +220,7 @@ void MegaflowTable::Impl::take_out(std::uint32_t slot) {
 void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   Flow& flow = flows[slot];
   store(maps.flows[slot].head.generation, __u32{0});
+  if (flow.bridged) --bridged_flows[flow.port];
   flow.state = Flow::State::kRetired;
   collect(slot);
   unlink_dependencies(*flow.translation);
@@ -241,6 +242,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   flow.group = verdict.group;
   flow.list = verdict.list;
+  if (flow.bridged) ++bridged_flows[flow.port];
   flow.young = true;  // the older actions may have sent packets up that are still on their way
   flow.published = now;
   flow.in_kernel = verdict.encoded.in_kernel;
@@ -274,6 +276,17 @@ void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation
   if (same_dependencies(before->fdb_dependencies, flow.translation->fdb_dependencies)) return;
   link_dependencies(slot);  // under a new birth: what the older one is entered for counts as dead from here on
   unlink_dependencies(*before);
+}
+
+void MegaflowTable::Impl::follow_mac_count() {
+  const std::uint32_t most = ports.keeps_pairs() ? kMacsInPairs : kMacsInPairs / 2;
+  if (const bool pairs = bridges.size() <= most; pairs != ports.keeps_pairs()) ports.keep_pairs(pairs);
+}
+
+void MegaflowTable::Impl::forget_bridged() {
+  if (!ports.keeps_pairs()) return;
+  for (std::uint32_t port = 0; port < bridged_flows.size(); ++port)
+    if (bridged_flows[port] != 0) ports.forget_microflows(DpPort{port});
 }
 
 void MegaflowTable::Impl::link_dependencies(std::uint32_t slot) {

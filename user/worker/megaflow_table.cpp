@@ -86,6 +86,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   flow.bridged = flow.translation->bridged.has_value();
   flow.state = Flow::State::kLive;
   ++t.live;
+  if (flow.bridged) ++t.bridged_flows[flow.port];
   t.ports.add_flow(port, *mask, t.fields_of(flow));
   t.link_dependencies(slot);
   t.chain(slot);
@@ -300,12 +301,23 @@ const BridgeTable& MegaflowTable::bridges() const { return impl_->bridges; }
 
 bool MegaflowTable::set_mac(BridgeId bridge, const FdbKey& key, const std::optional<BridgeTable::Place>& place,
                             TimePoint now) {
-  return impl_->bridges.set(bridge, key, place, impl_->epoch, now);
+  const bool changed = impl_->bridges.set(bridge, key, place, impl_->epoch, now);
+  impl_->follow_mac_count();
+  if (changed) impl_->forget_bridged();
+  return changed;
 }
 
-bool MegaflowTable::remove_bridge(BridgeId bridge) { return impl_->bridges.remove(bridge, impl_->epoch); }
+bool MegaflowTable::remove_bridge(BridgeId bridge) {
+  const bool changed = impl_->bridges.remove(bridge, impl_->epoch);
+  impl_->follow_mac_count();
+  if (changed) impl_->forget_bridged();
+  return changed;
+}
 
-void MegaflowTable::set_round(std::uint32_t round) { impl_->ports.set_round(round); }
+void MegaflowTable::set_round(std::uint32_t round) {
+  impl_->ports.set_round(round);
+  impl_->forget_bridged();
+}
 
 bool MegaflowTable::awaits_grace_period() const {
   return !impl_->retired.empty() || !impl_->voided.empty() || impl_->bridges.awaits_grace_period();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -28,8 +29,12 @@ namespace shunt {
 // in.
 inline constexpr std::uint32_t kEvictShare = 64;
 
-// Of a flow that asks the FDB: its answer hangs on the VLAN, whatever of it the mask has; of the MACs it is asked anew.
-inline constexpr std::uint16_t kFdbFields = SHUNT_PLAIN_BRIDGE | SHUNT_PLAIN_VLAN;
+// What the FDB's answer hangs on beside the flow's mask, which has the VLAN.
+inline constexpr std::uint16_t kFdbFields = SHUNT_PLAIN_BRIDGE | SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_VLAN;
+
+// Pairs of so many MACs are few enough for elements of the exact-match cache that are found in the processor's caches,
+// and cost less than asking the FDB; of more the flow is kept and the FDB asked. The change back is at half of it.
+inline constexpr std::uint32_t kMacsInPairs = 256;
 
 struct MegaflowTable::Impl {
   explicit Impl(FlowMaps& flow_maps)
@@ -82,6 +87,8 @@ struct MegaflowTable::Impl {
   void retire_void(std::uint32_t slot);
   void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh, TimePoint now);
   void refresh(std::uint32_t slot, TranslationRef translation);
+  void forget_bridged();   // by the exact-match cache
+  void follow_mac_count(); // so does what it keeps
   void link_dependencies(std::uint32_t slot);
   void unlink_dependencies(const Translation& translation);
   // What a slot counted since it was written, over all CPUs.
@@ -123,6 +130,7 @@ struct MegaflowTable::Impl {
   const std::uint32_t unsupported;  // the list that is left where there is room for no other
   PortMasks ports;
   BridgeTable bridges;
+  std::array<std::uint32_t, SHUNT_MAX_PORTS> bridged_flows{};  // by port
   PortOutputs outputs{};
   std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves
   std::vector<std::uint32_t> heads;  // by index bucket: chain of its live flows, indexed or overflowed

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flows of bridged packets: one a port and VLAN, which the kernel answers by the FDB's entries. They follow the FDB,
 // and the ports that it names. What uses them is noted by round: an entry that was used in a round is refreshed when
-// the next one begins.
+// the next one begins. The exact-match cache answers without a look at them, so what it holds is void then.
 #include <algorithm>
 
 #include "user/l2/vlan.h"
