@@ -10,23 +10,58 @@
 #include "bpf/megaflow.bpf.h"
 #include "bpf/microflow.bpf.h"
 
-/* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
-static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
-  int output = -1;
+/* What the exact-match cache says under the key as it is; < 0: nothing. */
+static __always_inline int find_microflow(const struct shunt_plain* plain, __u32* slot) {
   __u32 way;
 
-  plain_key(packet, plain);
-  if (!plain->valid) return -1;
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
     const struct shunt_microflow* m = microflow_at(plain->hash, way);
+    int said = m ? microflow_answer(m, plain, slot) : -1;
 
-    if (m) output = microflow_answer(m, plain, packet->in_port, slot);
-    if (output >= 0) break;
+    if (said >= 0) return said;
   }
+  return -1;
+}
+
+/*
+ * Where the FDB sends the packet that a kept flow says to ask it for, and in the upper half the flow's slot; 0: that is
+ * left to the other levels, as all is that waits for an entry's youth to end. A function of its own: the verifier walks
+ * what follows once, and not once for each way in which this finds nothing.
+ */
+__noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 in_port, __u32 round) {
+  __u32 slot = 0, answer, form;
+  int number;
+
+  if (!plain || !(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
+  leave_macs(plain, in_port);
+  number = find_microflow(plain, &slot);
+  if (number < 0) return 0;
+  form = plain->tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;
+  answer = ask_fdb(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), in_port, form, round);
+  return answer & SHUNT_BRIDGED_YOUNG ? 0 : (__u64)slot << 32 | answer;
+}
+
+/* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
+static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
+  __u64 answer;
+  int output;
+
+  plain_key(packet, plain);
+  if (!plain->valid) return -1;
+  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && (plain->fields & SHUNT_PLAIN_BRIDGE)) {
+    answer = shunt_find_bridged(plain, packet->in_port, packet->port->round);
+    packet->bridged = (__u32)answer;
+    if (packet->bridged) {
+      *slot = (__u32)(answer >> 32);
+      return (int)packet->bridged;
+    }
+  }
+  add_macs(plain, packet->in_port);
+  output = find_microflow(plain, slot);
   if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
-  if (output & SHUNT_MICROFLOW_BRIDGED) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGED;
-  return output & ~SHUNT_MICROFLOW_BRIDGED;
+  if (output & SHUNT_MICROFLOW_BRIDGE) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGE;
+  return output & ~SHUNT_MICROFLOW_BRIDGE;
 }
 
 /* The flow of the key in the scratch; 0: there is none. To be counted by count_lookup(). */

@@ -21,7 +21,7 @@ __noinline int shunt_cure_checksum(struct xdp_md* ctx, struct shunt_headers* hea
 }
 
 /* The parser, the megaflow level, and what the flow says. */
-static __always_inline int forward_by_key(struct shunt_packet* packet, const struct shunt_plain* plain) {
+static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_plain* plain) {
   struct xdp_md* ctx = packet->ctx;
   enum shunt_drop_reason reason;
   struct shunt_headers* headers;

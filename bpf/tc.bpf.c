@@ -209,7 +209,7 @@ static __always_inline int send_bridged(struct shunt_packet* packet, struct shun
 }
 
 static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_segments* segments,
-                                          const struct shunt_plain* plain) {
+                                          struct shunt_plain* plain) {
   struct shunt_flow* flow;
   __u32 zero = 0;
 

@@ -119,6 +119,7 @@ enum {
 	SHUNT_PLAIN_TCP_FLAGS = 1 << 9,
 	SHUNT_PLAIN_NOT_IPV4 = 1 << 10, /* what IPv4 packets all have alike: IPv6's, ARP's, ND's and MPLS' fields */
 	SHUNT_PLAIN_OTHER = 1 << 11,    /* what no key of this cache holds: TTL, the hash of select groups */
+	SHUNT_PLAIN_BRIDGE = 1 << 14,   /* some flow asks the FDB; in shunt_port.microflows: and is kept so */
 	SHUNT_PLAIN_ON = 1 << 15,       /* in shunt_port.microflows: the cache may be asked */
 };
 #define SHUNT_PLAIN_L2 (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_TYPE | SHUNT_PLAIN_VLAN)
@@ -141,14 +142,14 @@ struct shunt_microflow {
 	__u64 key[SHUNT_PLAIN_WORDS];
 	__u64 valid; /* shunt_port.microflows when it was written */
 	__u32 slot;
-	__u16 output; /* datapath port; SHUNT_MICROFLOW_BRIDGED: the FDB said so */
-	__u16 in_port;
+	__u16 output;  /* datapath port, and SHUNT_MICROFLOW_BRIDGE: the FDB said so; of an FDB that is to be asked, the number */
+	__u16 in_port; /* and SHUNT_MICROFLOW_BRIDGE: the FDB is to be asked, and the key is without MACs */
 	__u64 check;
 	__u64 zero;
 };
 SHUNT_MAP_TYPE(struct shunt_microflow, 64);
 
-#define SHUNT_MICROFLOW_BRIDGED 0x8000
+#define SHUNT_MICROFLOW_BRIDGE 0x8000
 
 struct shunt_flow_counters {
 	__u64 packets; /* run here, or handed up for good: what goes up from within a list of actions is userspace's to count */

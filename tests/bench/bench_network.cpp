@@ -127,6 +127,25 @@ void Traffic::attach_baseline(const Lane& lane, std::uint32_t slot, const bpf_pr
   attached_.push_back(ifindex);
 }
 
+void Traffic::attach_stations(std::span<const unsigned> ports) {
+  for (std::uint32_t i = 0; i < ports.size(); ++i) {
+    if (bpf_map_update_elem(bpf_map__fd(programs_->maps.station_port), &i, &ports[i], BPF_ANY) != 0)
+      throw_errno(errno, "stations' DEVMAP");
+    const int ifindex = static_cast<int>(ports[i]);
+    const int program = bpf_program__fd(programs_->progs.bench_redirect_station);
+    if (const int error = bpf_xdp_attach(ifindex, program, XDP_FLAGS_DRV_MODE, nullptr); error != 0)
+      throw_errno(-error, fmt::format("baseline: attach to interface {}", ports[i]));
+    attached_.push_back(ifindex);
+  }
+}
+
+void Traffic::detach(std::span<const unsigned> ports) {
+  for (const unsigned port : ports) {
+    const int ifindex = static_cast<int>(port);
+    if (std::erase(attached_, ifindex) != 0) bpf_xdp_detach(ifindex, XDP_FLAGS_DRV_MODE, nullptr);
+  }
+}
+
 void Traffic::fill_lookup_table(std::uint32_t flows) { fill_lookup_table(numbered_flows(flows)); }
 
 void Traffic::fill_lookup_table(std::span<const sequence_entry> flows) {

@@ -52,6 +52,9 @@ class Traffic {
   void attach_sink(unsigned ifindex);      // beside those of the lanes
   void attach_redirect(const Lane& lane);  // baseline A
   void attach_lookup(const Lane& lane);    // baseline B
+  // Baseline A between stations (BENCH_STATION_PORTS interfaces), up to detach().
+  void attach_stations(std::span<const unsigned> ports);
+  void detach(std::span<const unsigned> ports);
   void fill_lookup_table(std::uint32_t flows);
   void fill_lookup_table(std::span<const sequence_entry> flows);
   void set_sequence(std::span<const sequence_entry> entries);

@@ -3,7 +3,8 @@
 //
 //   flows    a million cached flows: what each takes of memory, how long a change of rules takes that affects ten of
 //            them, all, or all without altering any; and what forwarding loses meanwhile
-//   bridging 100,000 MACs over 64 ports, of which any talk to any: flows, hits, and the rate against that of one flow
+//   bridging 100,000 MACs over 64 ports, of which any talk to any: flows, hits, and the rate against that of one flow;
+//            what a bare redirect between the same ports loses of its own rate, too
 //   attacks  established traffic at a fixed rate on one port while another one, and then the same one, is attacked: a
 //            tuple-space explosion against a rule set made for it, plain and in bursts, and a SYN flood
 #include <arpa/inet.h>
@@ -259,17 +260,19 @@ void measure_attacks() {
 // MACs at 64 ports: a lane's two.
 class Stations {
  public:
-  static constexpr unsigned kLanes = 32, kPorts = 2 * kLanes;
+  static constexpr unsigned kPorts = BENCH_STATION_PORTS, kLanes = kPorts / 2;
   Stations(const std::vector<Lane>& lanes, std::uint32_t count) : count_{count} {
     for (const Lane& lane : lanes) {
       names_.insert(names_.end(), {lane.in, lane.out});
       ends_.insert(ends_.end(), {lane.generator_ifindex, lane.sink_ifindex});
+      switched_.insert(switched_.end(), {lane.in_ifindex, lane.out_ifindex});
     }
   }
   [[nodiscard]] std::uint32_t count() const { return count_; }
   [[nodiscard]] const std::string& port_of(std::uint32_t station) const { return names_[station % kPorts]; }
   [[nodiscard]] const std::vector<std::string>& ports() const { return names_; }
   [[nodiscard]] const std::vector<unsigned>& ends() const { return ends_; }  // where what they send goes in
+  [[nodiscard]] const std::vector<unsigned>& switched() const { return switched_; }  // the ports' interfaces
   // Stations have numbers from 1 on.
   [[nodiscard]] sequence_entry frame(std::uint32_t from, std::uint32_t to) const {
     sequence_entry entry = numbered_flows(1).front();
@@ -282,7 +285,7 @@ class Stations {
  private:
   std::uint32_t count_;
   std::vector<std::string> names_;
-  std::vector<unsigned> ends_;
+  std::vector<unsigned> ends_, switched_;
 };
 
 // Frames between any of the first `among` stations, none of them to the port that it comes from; so many in a row have
@@ -319,7 +322,7 @@ void measure_bridging(std::uint32_t macs) {
   struct Case {
     std::string what;
     SequencePart part;
-    std::vector<double> rates = {};
+    std::vector<double> redirected = {}, switched = {};  // frames a second
     std::uint64_t hits = 0, misses = 0;
   };
   std::vector<Case> cases{{"one flow", add(std::vector<sequence_entry>(kFrames, stations.frame(1, 2)))}};
@@ -335,6 +338,23 @@ void measure_bridging(std::uint32_t macs) {
     for (const unsigned end : stations.ends()) sum += traffic.received_at(end);
     return sum;
   };
+  const auto rate_over = [&](Clock::duration time) {
+    const std::uint64_t before = received();
+    const auto start = Clock::now();
+    pause_for(std::chrono::duration_cast<std::chrono::milliseconds>(time));
+    const auto arrived = static_cast<double>(received() - before);
+    return arrived / std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  // Not in turns with the switch: an interface has one program.
+  traffic.attach_stations(stations.switched());
+  for (int round = 0; round < kRounds; ++round)
+    for (Case& each : cases) {
+      traffic.send_sequence(lanes[0], each.part);
+      pause_for(500ms);
+      each.redirected.push_back(rate_over(2s));
+    }
+  traffic.pause();
+  traffic.detach(stations.switched());
 
   // Frames for each port to hand packets up in.
   Daemon daemon{{"--upcall-rate", "1000000", "--upcall-burst", "100000", "--umem-frames", "327680"}};
@@ -358,20 +378,20 @@ void measure_bridging(std::uint32_t macs) {
       traffic.send_sequence(lanes[0], each.part);
       pause_for(500ms);
       const std::uint64_t misses = stats("misses"), hits = stats("exact_hits") + stats("megaflow_hits");
-      const std::uint64_t before = received();
-      const auto start = Clock::now();
-      pause_for(2s);
-      const auto arrived = static_cast<double>(received() - before);
-      each.rates.push_back(arrived / std::chrono::duration<double>(Clock::now() - start).count());
+      each.switched.push_back(rate_over(2s));
       each.misses += stats("misses") - misses;
       each.hits += stats("exact_hits") + stats("megaflow_hits") - hits;
     }
   traffic.pause();
   for (Case& each : cases) {
-    const Spread rate = spread_of(each.rates), one = spread_of(cases.front().rates);
-    fmt::print("{:<40} {:>8.3f} Mpps ({:.3f} to {:.3f}), {:>6.3f} of one flow's; {:.3f} % hits\n", each.what,
-               rate.median / 1e6, rate.min / 1e6, rate.max / 1e6, rate.median / one.median,
-               100 * static_cast<double>(each.hits) / static_cast<double>(each.hits + each.misses));
+    const Spread rate = spread_of(each.switched), one = spread_of(cases.front().switched);
+    const Spread bare = spread_of(each.redirected), bare_one = spread_of(cases.front().redirected);
+    fmt::print(
+        "{:<40} {:>8.3f} Mpps ({:.3f} to {:.3f}), {:>6.3f} of one flow's; {:.3f} % hits; bare redirect {:.3f} Mpps "
+        "({:.3f} to {:.3f}), {:.3f}\n",
+        each.what, rate.median / 1e6, rate.min / 1e6, rate.max / 1e6, rate.median / one.median,
+        100 * static_cast<double>(each.hits) / static_cast<double>(each.hits + each.misses), bare.median / 1e6,
+        bare.min / 1e6, bare.max / 1e6, bare.median / bare_one.median);
   }
   fmt::print("{} flows\n", cached(daemon));
 }

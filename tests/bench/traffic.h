@@ -13,6 +13,7 @@
 #define BENCH_IP_ID 0x5348      /* tells the generator's frames from others */
 #define BENCH_FRAME_CHECK 4     /* octets of the FCS: a "64-byte frame" has 60 in memory */
 #define BENCH_MIN_FRAME 60
+#define BENCH_STATION_PORTS 64 /* station N is at port N % BENCH_STATION_PORTS */
 
 enum { BENCH_TARGET_REDIRECT, BENCH_TARGET_LOOKUP, BENCH_TARGETS };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a hit costs, in ns a packet by BPF_PROG_TEST_RUN: 64-byte UDP frame, one output, by the number of masks that are
-// asked before the one that answers, with hints, and with a program for L2 only. Needs root.
+// asked before the one that answers, with hints, by the FDB, and with a program for L2 only. Needs root.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -50,6 +50,16 @@ void with_masks(Switch& sw, const Bytes& frame, unsigned others) {
   sw.publish(key_of(frame), l2_mask(), std::span{&out, 1});
 }
 
+// By the entries of the frame's two MACs.
+void bridged(Switch& sw, const Bytes& frame) {
+  constexpr std::uint16_t kNumber = 1, kBoth = SHUNT_FDB_UNTAGGED | SHUNT_FDB_TAGGED;
+  constexpr std::uint8_t kFrom[6] = {2, 0, 0, 0, 0, 1}, kTo[6] = {2, 0, 0, 0, 0, 2};
+  sw.reset();
+  (void)sw.publish_bridged(1, frame, kNumber);
+  sw.set_mac(kNumber, kFrom, 1, kBoth);
+  sw.set_mac(kNumber, kTo, 2, kBoth);
+}
+
 void measure_all(std::uint32_t features, const char* name) {
   const auto start = std::chrono::steady_clock::now();
   Switch sw{features};
@@ -74,6 +84,12 @@ void measure_all(std::uint32_t features, const char* name) {
   with_masks(sw, frame, 0);
   sw.datapath.ports[1].flags = SHUNT_PORT_LOCAL_STACK;
   report(sw, "  1 mask, local stack behind the port", frame);
+  bridged(sw, frame);
+  report(sw, "  bridged, 1 mask", frame);
+  sw.use_microflows(1, SHUNT_PLAIN_L2);
+  report(sw, "  bridged, exact-match cache", frame);
+  sw.use_microflows(1, SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE);
+  report(sw, "  bridged, exact-match cache and FDB", frame);
 }
 
 }  // namespace
@@ -82,7 +98,7 @@ void measure_all(std::uint32_t features, const char* name) {
 int main() {
   spdlog::set_level(spdlog::level::warn);
   try {
-    shunt::test::measure_all(SHUNT_FEATURE_HINTS, "L2 only");
+    shunt::test::measure_all(SHUNT_FEATURE_HINTS | SHUNT_FEATURE_BRIDGE, "L2 only");
     shunt::test::measure_all(SHUNT_FEATURE_ALL & ~SHUNT_FEATURE_HASH, "all features but select groups' hash");
     shunt::test::measure_all(SHUNT_FEATURE_ALL, "all features");
     shunt::test::measure_all(SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE, "all features, and the tap of captures");

@@ -136,7 +136,7 @@ std::uint32_t Switch::publish_bridged(unsigned port, std::span<const std::byte> 
   const std::uint32_t slot =
       publish(whole_key(frame, port), mask, std::span{&bridge, 1}, SHUNT_FLOW_BRIDGE | SHUNT_FLOW_TC);
   datapath.flows[slot].head.output = number;
-  datapath.flows[slot].head.fields |= SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC;
+  datapath.flows[slot].head.fields |= SHUNT_PLAIN_BRIDGE | SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_VLAN;
   return slot;
 }
 

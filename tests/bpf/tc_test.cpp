@@ -166,7 +166,7 @@ TEST_SUITE("tc") {
         const shunt_action otherwise = drop_for(SHUNT_DROP_RULE);
         const auto slot = tc.sw.publish_bridged(1, frame, 3);
         (void)tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), std::span{&otherwise, 1});
-        tc.sw.use_microflows(1, random() % 2 == 0 ? SHUNT_PLAIN_L2 : 0);
+        tc.sw.use_microflows(1, random() % 2 == 0 ? SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE : 0);
         return slot;
       };
       constexpr unsigned kPackets = 2;

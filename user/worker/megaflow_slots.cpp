@@ -278,7 +278,13 @@ void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation
   unlink_dependencies(*before);
 }
 
+void MegaflowTable::Impl::follow_mac_count() {
+  const std::uint32_t most = ports.keeps_pairs() ? kMacsInPairs : kMacsInPairs / 2;
+  if (const bool pairs = bridges.size() <= most; pairs != ports.keeps_pairs()) ports.keep_pairs(pairs);
+}
+
 void MegaflowTable::Impl::forget_bridged() {
+  if (!ports.keeps_pairs()) return;
   for (std::uint32_t port = 0; port < bridged_flows.size(); ++port)
     if (bridged_flows[port] != 0) ports.forget_microflows(DpPort{port});
 }

@@ -302,12 +302,14 @@ const BridgeTable& MegaflowTable::bridges() const { return impl_->bridges; }
 bool MegaflowTable::set_mac(BridgeId bridge, const FdbKey& key, const std::optional<BridgeTable::Place>& place,
                             TimePoint now) {
   const bool changed = impl_->bridges.set(bridge, key, place, impl_->epoch, now);
+  impl_->follow_mac_count();
   if (changed) impl_->forget_bridged();
   return changed;
 }
 
 bool MegaflowTable::remove_bridge(BridgeId bridge) {
   const bool changed = impl_->bridges.remove(bridge, impl_->epoch);
+  impl_->follow_mac_count();
   if (changed) impl_->forget_bridged();
   return changed;
 }

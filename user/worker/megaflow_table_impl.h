@@ -30,7 +30,11 @@ namespace shunt {
 inline constexpr std::uint32_t kEvictShare = 64;
 
 // What the FDB's answer hangs on beside the flow's mask, which has the VLAN.
-inline constexpr std::uint16_t kFdbFields = SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_VLAN;
+inline constexpr std::uint16_t kFdbFields = SHUNT_PLAIN_BRIDGE | SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_VLAN;
+
+// Pairs of so many MACs are few enough for elements of the exact-match cache that are found in the processor's caches,
+// and cost less than asking the FDB; of more the flow is kept and the FDB asked. The change back is at half of it.
+inline constexpr std::uint32_t kMacsInPairs = 256;
 
 struct MegaflowTable::Impl {
   explicit Impl(FlowMaps& flow_maps)
@@ -83,7 +87,8 @@ struct MegaflowTable::Impl {
   void retire_void(std::uint32_t slot);
   void replace(std::uint32_t slot, Verdict&& verdict, TranslationRef translation, std::uint32_t fresh, TimePoint now);
   void refresh(std::uint32_t slot, TranslationRef translation);
-  void forget_bridged();  // by the exact-match cache
+  void forget_bridged();   // by the exact-match cache
+  void follow_mac_count(); // so does what it keeps
   void link_dependencies(std::uint32_t slot);
   void unlink_dependencies(const Translation& translation);
   // What a slot counted since it was written, over all CPUs.

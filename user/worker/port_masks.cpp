@@ -51,6 +51,12 @@ void PortMasks::forget_unused() {
   }
 }
 
+void PortMasks::keep_pairs(bool pairs) {
+  keeps_pairs_ = pairs;
+  for (std::uint32_t number = 0; number < lists_.size(); ++number)
+    if (lists_[number].exists) publish(DpPort{number});
+}
+
 void PortMasks::set_round(std::uint32_t round) {
   round_ = round;
   for (std::size_t number = 0; number < lists_.size(); ++number)
@@ -166,6 +172,7 @@ void PortMasks::publish(DpPort port) {
   list.fields = std::uint64_t{SHUNT_PLAIN_ON} | list.exact_fields;
   for (const Listed& listed : masks)
     if ((listed.fields & SHUNT_PLAIN_OTHER) == 0) list.fields |= listed.fields;
+  if (keeps_pairs_) list.fields &= ~std::uint64_t{SHUNT_PLAIN_BRIDGE};
   forget_microflows(port);
 }
 

@@ -50,6 +50,10 @@ class PortMasks {
   // A flow of the port goes, or gets other actions: what the kernel's exact-match cache holds for the port is void.
   void forget_microflows(DpPort port);
 
+  // What that cache keeps of bridged packets: where each pair of MACs goes, or that the FDB is to be asked.
+  [[nodiscard]] bool keeps_pairs() const { return keeps_pairs_; }
+  void keep_pairs(bool pairs);
+
   // Of the FDB's entries' ages: for each port, and each that comes.
   void set_round(std::uint32_t round);
 
@@ -84,6 +88,7 @@ class PortMasks {
   std::span<shunt_port> ports_;
   std::vector<List> lists_;
   bool wants_hints_ = false;
+  bool keeps_pairs_ = true;
   std::uint32_t round_ = 1;
 };
 

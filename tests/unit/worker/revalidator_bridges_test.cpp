@@ -181,7 +181,8 @@ TEST_SUITE("revalidator: bridged packets") {
       f.in_its_thread([&] { microflows = f.maps.ports[1].microflows; });
       return microflows;
     };
-    CHECK((number() & (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC)) == (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC));
+    constexpr unsigned kFields = SHUNT_PLAIN_BRIDGE | SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC;
+    CHECK((number() & kFields) == (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC));
     std::uint64_t before = number();
     f.miss(frame(3, 0xc, 0xb));
     f.miss(frame(3, 0xc, 0xb));
@@ -192,6 +193,40 @@ TEST_SUITE("revalidator: bridged packets") {
     before = number();
     f.revalidator.change_fdb(f.bridge, [](Fdb& fdb) { return fdb.flush({}); });
     CHECK(number() != before);
+  }
+
+  TEST_CASE("of many MACs the exact-match cache keeps no pairs, and nothing that a MAC could make void") {
+    Fixture f;
+    f.miss(frame(2, 0xb, 0xa));
+    f.miss(frame(1, 0xa, 0xb));
+    const auto number = [&] {
+      std::uint64_t microflows = 0;
+      f.in_its_thread([&] { microflows = f.maps.ports[1].microflows; });
+      return microflows;
+    };
+    const auto learn = [&](std::size_t count) {
+      f.revalidator.change_fdb(f.bridge, [&](Fdb& fdb) {
+        std::vector<FdbKey> keys = fdb.flush({});
+        for (std::size_t i = 0; i < count; ++i) {
+          const std::array<std::uint8_t, 6> mac{2, 1, 0, 0, std::uint8_t(i >> 8), std::uint8_t(i)};
+          const FdbKey key{VlanId{0}, MacAddr{mac}};
+          fdb.learn(key, PortNo{3}, Clock::now());
+          keys.push_back(key);
+        }
+        return keys;
+      });
+    };
+    learn(256);
+    CHECK((number() & SHUNT_PLAIN_BRIDGE) == 0);
+    learn(257);
+    CHECK((number() & SHUNT_PLAIN_BRIDGE) != 0);
+    learn(200);  // not at once back
+    const std::uint64_t before = number();
+    CHECK((before & SHUNT_PLAIN_BRIDGE) != 0);
+    learn(150);
+    CHECK(number() == before);
+    learn(128);
+    CHECK((number() & SHUNT_PLAIN_BRIDGE) == 0);
   }
 
   TEST_CASE("a MAC that is used in the kernel does not age, and one that is not does") {
