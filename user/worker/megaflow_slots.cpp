@@ -223,6 +223,7 @@ void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   if (flow.bridged) --bridged_flows[flow.port];
   flow.state = Flow::State::kRetired;
   collect(slot);
+  affected.clear(slot);
   unlink_dependencies(*flow.translation);
   if (flow.group != 0) groups.release(flow.group, epoch);
   if (flow.list != kNoList) lists.release(flow.list, epoch);
@@ -250,6 +251,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   unchain(slot);
   chain(fresh);
   link_dependencies(fresh);
+  set_affected(fresh, key);
   write_slot(fresh, key, verdict, flow.young);
   // Only the value of a key that is there changes, which needs memory but no room. Without memory the flow goes.
   const bool written = write_megaflow(fresh) == 0;
@@ -268,6 +270,7 @@ void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation
   Flow& flow = flows[slot];
   collect(slot);  // what was counted so far is the old rules'
   const TranslationRef before = std::exchange(flow.translation, std::move(translation));
+  set_affected(slot, key_of(slot));
   if (const std::uint16_t fields = fields_of(flow); fields != maps.flows[slot].head.fields) {
     store(maps.flows[slot].head.fields, fields);
     ports.keep_fields(DpPort{flow.port}, fields);
@@ -286,6 +289,12 @@ void MegaflowTable::Impl::forget_bridged() {
 void MegaflowTable::Impl::link_dependencies(std::uint32_t slot) {
   flows[slot].birth = ++births;
   dependencies.add(flows[slot].translation->fdb_dependencies, {slot, flows[slot].birth});
+}
+
+void MegaflowTable::Impl::set_affected(std::uint32_t slot, const FlowKey& key) {
+  const Flow& flow = flows[slot];
+  affected.set(slot, {DpPort{flow.port}, flow.mask, flow.translation->bridge, flow.translation->dependencies},
+               masks.bits(flow.mask), key);
 }
 
 void MegaflowTable::Impl::unlink_dependencies(const Translation& translation) {

@@ -89,6 +89,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   if (flow.bridged) ++t.bridged_flows[flow.port];
   t.ports.add_flow(port, *mask, t.fields_of(flow));
   t.link_dependencies(slot);
+  t.set_affected(slot, key);
   t.chain(slot);
   t.write_slot(slot, key, verdict, true);
   t.staged.push_back(slot);
@@ -147,16 +148,14 @@ void MegaflowTable::prefetch(std::span<const FlowRequest> requests) const {
 }
 
 // A flow's own lines lie in a row, so that the processor comes by itself; what they lead to does not.
-void MegaflowTable::prefetch_ahead(std::uint32_t slot) const {
-  constexpr std::uint32_t kAhead = 12;
-  if (slot + kAhead >= slot_end()) return;
-  const auto* translation = reinterpret_cast<const std::byte*>(impl_->flows[slot + kAhead].translation.get());
+void MegaflowTable::prefetch_flow(std::uint32_t slot) const {
+  const auto* translation = reinterpret_cast<const std::byte*>(impl_->flows[slot].translation.get());
   if (translation == nullptr) return;
   // Its version; its bridge and dependencies.
   __builtin_prefetch(translation);
   for (std::size_t at = offsetof(Translation, bridge); at < offsetof(Translation, learned); at += 64)
     __builtin_prefetch(translation + at);
-  __builtin_prefetch(&impl_->maps.flows[slot + kAhead]);
+  __builtin_prefetch(&impl_->maps.flows[slot]);
 }
 
 bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimePoint now) {
@@ -231,6 +230,8 @@ std::uint32_t MegaflowTable::find(const FlowKey& key) const {
       return slot;
   return t.find(key, SHUNT_MASK_EXACT, t.hash_of(key, SHUNT_MASK_EXACT));
 }
+
+const AffectedIndex& MegaflowTable::affected() const { return impl_->affected; }
 
 std::vector<std::uint32_t> MegaflowTable::dependents(const FdbDependency& dependency) const {
   std::vector<std::uint32_t> slots;

@@ -25,6 +25,8 @@
 
 namespace shunt {
 
+class AffectedIndex;
+
 class MegaflowTable {
  public:
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
@@ -112,8 +114,8 @@ class MegaflowTable {
   void commit();
   // Fetches into the processor's cache what staging these will touch. At most kStage.
   void prefetch(std::span<const FlowRequest> requests) const;
-  // Likewise for a walk over all slots that looks at each flow's translation and key: what it will meet soon.
-  void prefetch_ahead(std::uint32_t slot) const;
+  // Likewise for a walk that looks at flows' translations and keys: of one that it will meet soon.
+  void prefetch_flow(std::uint32_t slot) const;
   // The flow is answered by `translation` from now on: in place where the actions are the same, by a new slot where
   // they differ; retires it where the new mask looks at more than the flow's, or only one of the two is bridged. True:
   // the kernel had to be changed.
@@ -133,6 +135,8 @@ class MegaflowTable {
   [[nodiscard]] std::vector<shunt_action> actions(std::uint32_t slot) const;
   [[nodiscard]] std::uint32_t find(const FlowKey& key) const;  // a live flow of its port that matches, or kNoSlot
 
+  // Which flows a change may alter.
+  [[nodiscard]] const AffectedIndex& affected() const;
   // Flows whose decision depended on that MAC.
   [[nodiscard]] std::vector<std::uint32_t> dependents(const FdbDependency& dependency) const;
 

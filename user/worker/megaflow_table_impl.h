@@ -16,6 +16,7 @@
 
 #include "bpf/datapath/mask.h"
 #include "user/worker/action_lists.h"
+#include "user/worker/affected_index.h"
 #include "user/worker/dependency_index.h"
 #include "user/worker/epoch_queue.h"
 #include "user/worker/group_table.h"
@@ -43,6 +44,7 @@ struct MegaflowTable::Impl {
         unsupported{lists.acquire(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions).value()},
         ports{flow_maps.ports},
         bridges{flow_maps},
+        affected{flow_maps.config.flow_limit},
         heads(flow_maps.index.size(), kNoSlot) {
     flows.reserve(limit);
   }
@@ -85,6 +87,7 @@ struct MegaflowTable::Impl {
   void refresh(std::uint32_t slot, TranslationRef translation);
   void forget_bridged();  // by the exact-match cache
   void link_dependencies(std::uint32_t slot);
+  void set_affected(std::uint32_t slot, const FlowKey& key);  // in the index: what the flow's translation looked at
   void unlink_dependencies(const Translation& translation);
   // What a slot counted since it was written, over all CPUs.
   struct Sums {
@@ -125,6 +128,7 @@ struct MegaflowTable::Impl {
   const std::uint32_t unsupported;  // the list that is left where there is room for no other
   PortMasks ports;
   BridgeTable bridges;
+  AffectedIndex affected;
   std::array<std::uint32_t, SHUNT_MAX_PORTS> bridged_flows{};  // by port
   PortOutputs outputs{};
   std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves

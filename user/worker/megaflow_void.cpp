@@ -14,6 +14,7 @@ void MegaflowTable::void_flows(DpPort port) {
     if (flow.state != Flow::State::kLive || flow.port != port.value) continue;
     t.collect(slot);
     t.ports.remove_flow(port, flow.mask);
+    t.affected.clear(slot);
     flow.state = Flow::State::kVoid;
     t.voided.push_back(slot);
     --t.live;
