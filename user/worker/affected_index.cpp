@@ -44,19 +44,23 @@ constexpr auto kOrder = [] {
 
 AffectedIndex::AffectedIndex(std::uint32_t flow_limit) : classes_(1) {
   class_of_.reserve(flow_limit);
-  bytes_.reserve(flow_limit);
+  first_bytes_.reserve(flow_limit);
+  more_bytes_.reserve(flow_limit);
 }
 
 void AffectedIndex::set(std::uint32_t slot, const Basis& basis, const FlowMask& bits, const FlowKey& key) {
   if (slot >= class_of_.size()) {
     class_of_.resize(slot + 1, kNone);
-    bytes_.resize(slot + 1);
+    first_bytes_.resize(slot + 1);
+    more_bytes_.resize(slot + 1);
   }
   const std::uint32_t number = number_of(basis, bits);
   ++classes_[number].flows;  // before the older one's end, which may be the same
   clear(slot);
   class_of_[slot] = number;
-  bytes_[slot] = bytes_of(classes_[number], key);
+  const Bytes bytes = bytes_of(classes_[number], key);
+  first_bytes_[slot] = bytes[0];
+  more_bytes_[slot] = bytes[1];
 }
 
 void AffectedIndex::clear(std::uint32_t slot) {
@@ -140,6 +144,7 @@ void AffectedIndex::add_tests(const Class& a_class, const Change& change, const 
 
 void AffectedIndex::find(const Query& query, std::uint32_t begin, std::uint32_t end,
                          std::vector<std::uint32_t>& slots) const {
+  if (query.tests.empty()) return;
   end = std::min(end, static_cast<std::uint32_t>(class_of_.size()));
   for (std::uint32_t slot = begin; slot < end; ++slot)
     if (passes(query, slot)) slots.push_back(slot);

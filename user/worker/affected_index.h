@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which cached flows a change may alter, of very many: a scan over 20 bytes a flow instead of a look at each.
+// Which cached flows a change may alter, of very many: a scan over 12 to 20 bytes a flow instead of a look at each.
 //
 // Flows that hang on the same things (port, mask, bridge, tables, what was rewritten: nearly all flows of a port) are
 // of one class, for which a change's test is prepared once. Within a class flows differ by their keys: of each the index
@@ -88,16 +88,17 @@ class AffectedIndex {
   [[nodiscard]] bool passes(const Query& query, std::uint32_t slot) const {
     const std::uint32_t number = class_of_[slot];
     if (number + 1 >= query.first.size()) return false;
-    const Bytes& flow = bytes_[slot];
     for (std::uint32_t i = query.first[number]; i < query.first[number + 1]; ++i) {
       const Query::Test& test = query.tests[i];
-      if ((((flow[0] ^ test.value[0]) & test.bits[0]) | ((flow[1] ^ test.value[1]) & test.bits[1])) == 0) return true;
+      if (((first_bytes_[slot] ^ test.value[0]) & test.bits[0]) == 0 &&
+          ((more_bytes_[slot] ^ test.value[1]) & test.bits[1]) == 0)
+        return true;
     }
     return false;
   }
 
-  std::vector<std::uint32_t> class_of_;  // by slot
-  std::vector<Bytes> bytes_;             // likewise
+  std::vector<std::uint32_t> class_of_;                   // by slot
+  std::vector<std::uint64_t> first_bytes_, more_bytes_;  // likewise; apart, for the first ones settle most
   std::vector<Class> classes_;           // by number; kNone is no flow's
   std::vector<std::uint32_t> free_;
   std::unordered_map<Key, std::uint32_t, Hash, Same> numbers_;

@@ -73,7 +73,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   const std::uint32_t slot = t.take_slot();
   Flow& flow = t.flows[slot];
   flow = Flow{};
-  flow.translation = std::move(translation);
+  t.set_translation(flow, std::move(translation));
   flow.created = flow.used = flow.published = now;
   flow.mask = *mask;
   flow.port = static_cast<std::uint16_t>(port.value);
@@ -218,6 +218,17 @@ std::vector<shunt_action> MegaflowTable::actions(std::uint32_t slot) const {
   return {output};
 }
 
+TranslationRef MegaflowTable::translation(std::uint32_t slot) const {
+  const Flow& flow = impl_->flows[slot];
+  auto whole = std::make_shared<Translation>(*flow.translation);
+  whole->version = flow.version;
+  const auto learns = flow.macs.learns();
+  const auto dependencies = flow.macs.dependencies();
+  whole->learns.assign(learns.begin(), learns.end());
+  whole->fdb_dependencies.assign(dependencies.begin(), dependencies.end());
+  return whole;
+}
+
 // As the kernel does: by the masks of the port, then exactly, and by the FDB's entries. (It also asks whether the slot
 // is still live.) A bridged flow is found by its own key too, which has no MACs to ask for.
 std::uint32_t MegaflowTable::find(const FlowKey& key) const {
@@ -261,6 +272,15 @@ void MegaflowTable::collect_retired() {
   impl_->retired.for_each([this](std::uint32_t slot) { impl_->collect(slot); });
   for (const std::uint32_t slot : impl_->voided)
     if (impl_->flows[slot].state == Flow::State::kVoid) impl_->collect(slot);
+}
+
+void MegaflowTable::share(std::uint32_t begin, std::uint32_t end, std::size_t most) {
+  for (std::uint32_t slot = begin; slot < std::min(end, slot_end()) && most > 0; ++slot) {
+    Flow& flow = impl_->flows[slot];
+    if (flow.state != Flow::State::kLive || flow.shared) continue;
+    impl_->share_translation(flow);
+    --most;
+  }
 }
 
 void MegaflowTable::mature(TimePoint before) {

@@ -20,6 +20,7 @@
 #include "user/base/clock.h"
 #include "user/worker/bridge_table.h"
 #include "user/worker/encode.h"
+#include "user/worker/flow_macs.h"
 #include "user/worker/flow_maps.h"
 #include "user/worker/upcall.h"
 
@@ -43,7 +44,9 @@ class MegaflowTable {
 
   // A live flow. References are good until the next call that retires.
   struct Flow {
-    TranslationRef translation;
+    TranslationRef translation;  // where `shared` others have it too: but for version and MACs, which follow
+    FlowMacs macs;
+    std::uint64_t version = 0;                       // of the switch's state that it was translated under
     TimePoint created{}, used{};                     // used: last seen to have hits; creation at first
     TimePoint published{};                           // with these actions
     std::uint64_t packets = 0, bytes = 0;            // counted by the kernel, in this flow's whole life
@@ -61,6 +64,7 @@ class MegaflowTable {
     enum class State : std::uint8_t { kFree, kLive, kVoid, kRetired } state = State::kFree;
     bool indexed = false, young = false, in_kernel = true;
     bool bridged = false;  // BRIDGE: answers only what the FDB's entries know
+    bool shared = false;
   };
 
   struct Stats {
@@ -133,6 +137,7 @@ class MegaflowTable {
   [[nodiscard]] FlowKey key(std::uint32_t slot) const;           // masked
   [[nodiscard]] const FlowMask& mask(std::uint32_t slot) const;  // that of the table: all ones where exact
   [[nodiscard]] std::vector<shunt_action> actions(std::uint32_t slot) const;
+  [[nodiscard]] TranslationRef translation(std::uint32_t slot) const;  // the flow's, whole
   [[nodiscard]] std::uint32_t find(const FlowKey& key) const;  // a live flow of its port that matches, or kNoSlot
 
   // Which flows a change may alter.
@@ -154,6 +159,9 @@ class MegaflowTable {
   // second).
   void collect(std::uint32_t begin, std::uint32_t end, TimePoint now, bool decay);
   void collect_retired();
+  // Of a range of slots: flows that were published since share what they have alike with others, at most so many. It
+  // costs half a set-up, and may wait until there is time.
+  void share(std::uint32_t begin, std::uint32_t end, std::size_t most);
   void mature(TimePoint before);
   void rank();
   // Retires the least used flows when free slots run low. True: it did.

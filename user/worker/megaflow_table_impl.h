@@ -23,6 +23,7 @@
 #include "user/worker/mask_table.h"
 #include "user/worker/megaflow_table.h"
 #include "user/worker/port_masks.h"
+#include "user/worker/shared_translations.h"
 
 namespace shunt {
 
@@ -88,7 +89,9 @@ struct MegaflowTable::Impl {
   void forget_bridged();  // by the exact-match cache
   void link_dependencies(std::uint32_t slot);
   void set_affected(std::uint32_t slot, const FlowKey& key);  // in the index: what the flow's translation looked at
-  void unlink_dependencies(const Translation& translation);
+  void unlink_dependencies(const FlowMacs& macs);
+  void set_translation(Flow& flow, TranslationRef translation);
+  void share_translation(Flow& flow);
   // What a slot counted since it was written, over all CPUs.
   struct Sums {
     std::uint64_t packets = 0, bytes = 0, lost = 0, delta = 0;
@@ -129,6 +132,7 @@ struct MegaflowTable::Impl {
   PortMasks ports;
   BridgeTable bridges;
   AffectedIndex affected;
+  SharedTranslations translations;
   std::array<std::uint32_t, SHUNT_MAX_PORTS> bridged_flows{};  // by port
   PortOutputs outputs{};
   std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves

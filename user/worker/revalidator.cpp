@@ -65,7 +65,7 @@ bool Revalidator::update_port(DpPort port, const PortOutput& output) {
       const bool outputs_there = std::any_of(actions.begin(), actions.end(), [&](const shunt_action& action) {
         return action.type == SHUNT_ACT_OUTPUT && action.arg == port.value;
       });
-      if (outputs_there) changed = impl->table.update(slot, flow->translation, impl->now) || changed;
+      if (outputs_there) changed = impl->table.update(slot, impl->table.translation(slot), impl->now) || changed;
     }
     return impl->needs_grace_period(changed);
   });

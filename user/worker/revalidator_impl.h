@@ -59,7 +59,7 @@ struct Revalidator::Impl {
   void collect_counters();
   void sweep_slice(std::uint32_t begin, bool decay);
   void expire_macs();
-  void housekeeping();
+  void housekeeping(std::size_t served);  // requests, since the last time
   void free_retired();
   void tell_wanted_features();
 

@@ -20,6 +20,8 @@ constexpr std::uint32_t kSlice = 2048;
 // again.
 constexpr std::uint32_t kLeftForVoid = 32'768;
 constexpr std::size_t kVoidSlice = 256;
+// Likewise flows that share their translations from then on; not while more requests than these come at a time.
+constexpr std::size_t kSharedSlice = 256, kCalm = 64;
 // A packet handed up before its flow was published has long been sent then.
 constexpr milliseconds kYouth{50};
 constexpr milliseconds kSweepInterval{1000};
@@ -36,7 +38,7 @@ void Revalidator::Impl::run() {
     const bool commanded = mailbox.take_and_run();
     refresh_state();
     const std::size_t served = serve_requests();
-    housekeeping();
+    housekeeping(served);
     const bool clearing = table.clear_void(kVoidSlice);
     if (commanded || served != 0 || clearing || sweep_at) continue;
     count_busy(awake, Clock::now());
@@ -124,7 +126,7 @@ void Revalidator::Impl::serve(FlowRequest& request) {
 }
 
 // Every second: counters, ages, order. A slice of the walk over all flows at a time: no command waits for all of it.
-void Revalidator::Impl::housekeeping() {
+void Revalidator::Impl::housekeeping(std::size_t served) {
   table.mature(now - kYouth);
   free_retired();
   tell_wanted_features();
@@ -138,6 +140,7 @@ void Revalidator::Impl::housekeeping() {
   }
   if (*sweep_at < table.slot_end()) {
     sweep_slice(*sweep_at, true);
+    if (served < kCalm) table.share(*sweep_at, *sweep_at + kSlice, kSharedSlice);
     *sweep_at += kSlice;
     return;
   }
@@ -225,7 +228,7 @@ bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacCh
   for (const std::uint32_t slot : table.dependents({bridge.id, key})) {
     const MegaflowTable::Flow* flow = table.flow(slot);
     if (flow == nullptr) continue;
-    const auto& learns = flow->translation->learns;
+    const auto learns = flow->macs.learns();
     if (std::any_of(learns.begin(), learns.end(),
                     [&](const Translation::Learn& learn) { return learn.key == key && learn.port != port; })) {
       table.retire(slot);
@@ -278,7 +281,7 @@ bool Revalidator::Impl::revalidate(const Change& change) {
       const std::uint32_t slot = slots[i];
       const MegaflowTable::Flow* flow = table.flow(slot);
       // Translated since: by a packet of its own, or here, before it moved to this slot.
-      if (flow == nullptr || (change.version != 0 && flow->translation->version >= change.version)) continue;
+      if (flow == nullptr || (change.version != 0 && flow->version >= change.version)) continue;
       const DpPort port{flow->port};
       Extent& extent = extents[port.value];
       ++extent.met;
@@ -354,7 +357,7 @@ Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> cr
 void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
   const Translation& translation = *flow.translation;
   if (counted.packets > 0 && translation.bridge)
-    for (const Translation::Learn& learn : translation.learns) {
+    for (const Translation::Learn& learn : flow.macs.learns()) {
       const Seen one{*translation.bridge, learn};
       if (seen.empty() || !(seen.back() == one)) seen.push_back(one);
     }
