@@ -97,6 +97,9 @@ class Daemon {
   std::string shunt(const std::vector<std::string>& arguments) const;
   void add_rules(const std::string& bridge, const std::string& rules) const;
   [[nodiscard]] nlohmann::json shunt_json(std::vector<std::string> arguments) const;
+  // Where its control socket is.
+  [[nodiscard]] const std::string& rundir() const { return directory_.path(); }
+  [[nodiscard]] const std::string& instance() const { return instance_; }
   [[nodiscard]] ChildProcess& process() { return *process_; }
   [[nodiscard]] const ChildProcess& process() const { return *process_; }
 

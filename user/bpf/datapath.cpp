@@ -13,12 +13,14 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <exception>
 #include <map>
 #include <optional>
 
 #include "user/base/capabilities.h"
 #include "user/base/error.h"
+#include "user/bpf/cpu_visitor.h"
 #include "user/bpf/link.h"
 #include "user/bpf/object.h"
 #include "user/bpf/pins.h"
@@ -452,6 +454,8 @@ void Datapath::Impl::pin_program(shunt_layout& layout) const {
 int Datapath::map_fd(const char* name) const { return impl_->maps->map_fd(name); }
 
 void Datapath::wait_grace_period() {
+  constexpr std::chrono::milliseconds kLimit{5};  // RCU would be done soon
+  if (CpuVisitor::get().visit(kLimit)) return;
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) wait_by_map_of_maps();
 }
 

@@ -41,8 +41,9 @@ std::uint32_t MegaflowTable::inherit(const Seen& seen, TimePoint now) {
 }
 
 bool MegaflowTable::confirm(std::uint32_t slot, TranslationRef translation, TimePoint now) {
-  impl_->flows[slot].translation = translation;
+  impl_->set_translation(impl_->flows[slot], translation);
   impl_->link_dependencies(slot);
+  impl_->set_affected(slot, key(slot));
   return update(slot, std::move(translation), now);
 }
 

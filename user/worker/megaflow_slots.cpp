@@ -21,7 +21,7 @@ T load(T& at) noexcept {
   return std::atomic_ref<T>{at}.load(std::memory_order_relaxed);
 }
 
-bool same_dependencies(const std::vector<FdbDependency>& a, const std::vector<FdbDependency>& b) {
+bool same_dependencies(std::span<const FdbDependency> a, std::span<const FdbDependency> b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const FdbDependency& x, const FdbDependency& y) {
     return x.bridge == y.bridge && x.key == y.key;
   });
@@ -223,7 +223,8 @@ void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   if (flow.bridged) --bridged_flows[flow.port];
   flow.state = Flow::State::kRetired;
   collect(slot);
-  unlink_dependencies(*flow.translation);
+  affected.clear(slot);
+  unlink_dependencies(flow.macs);
   if (flow.group != 0) groups.release(flow.group, epoch);
   if (flow.list != kNoList) lists.release(flow.list, epoch);
   retired.add(epoch, slot);
@@ -238,7 +239,8 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   Flow& old_flow = flows[slot];
   Flow& flow = flows[fresh];
   flow = old_flow;
-  flow.translation = std::move(translation);
+  set_translation(flow, std::move(translation));
+  share_translation(flow);
   flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   flow.group = verdict.group;
   flow.list = verdict.list;
@@ -250,6 +252,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   unchain(slot);
   chain(fresh);
   link_dependencies(fresh);
+  set_affected(fresh, key);
   write_slot(fresh, key, verdict, flow.young);
   // Only the value of a key that is there changes, which needs memory but no room. Without memory the flow goes.
   const bool written = write_megaflow(fresh) == 0;
@@ -267,15 +270,18 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
 void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation) {
   Flow& flow = flows[slot];
   collect(slot);  // what was counted so far is the old rules'
-  const TranslationRef before = std::exchange(flow.translation, std::move(translation));
+  const FlowMacs before = std::move(flow.macs);
+  set_translation(flow, std::move(translation));
+  share_translation(flow);
+  set_affected(slot, key_of(slot));
   if (const std::uint16_t fields = fields_of(flow); fields != maps.flows[slot].head.fields) {
     store(maps.flows[slot].head.fields, fields);
     ports.keep_fields(DpPort{flow.port}, fields);
     ports.forget_microflows(DpPort{flow.port});
   }
-  if (same_dependencies(before->fdb_dependencies, flow.translation->fdb_dependencies)) return;
+  if (same_dependencies(before.dependencies(), flow.macs.dependencies())) return;
   link_dependencies(slot);  // under a new birth: what the older one is entered for counts as dead from here on
-  unlink_dependencies(*before);
+  unlink_dependencies(before);
 }
 
 void MegaflowTable::Impl::follow_mac_count() {
@@ -291,11 +297,29 @@ void MegaflowTable::Impl::forget_bridged() {
 
 void MegaflowTable::Impl::link_dependencies(std::uint32_t slot) {
   flows[slot].birth = ++births;
-  dependencies.add(flows[slot].translation->fdb_dependencies, {slot, flows[slot].birth});
+  dependencies.add(flows[slot].macs.dependencies(), {slot, flows[slot].birth});
 }
 
-void MegaflowTable::Impl::unlink_dependencies(const Translation& translation) {
-  dependencies.remove(translation.fdb_dependencies, [&](const DependencyIndex::Dependent& dependent) {
+void MegaflowTable::Impl::set_affected(std::uint32_t slot, const FlowKey& key) {
+  const Flow& flow = flows[slot];
+  affected.set(slot, {DpPort{flow.port}, flow.mask, flow.translation->bridge, flow.translation->dependencies},
+               masks.bits(flow.mask), key);
+}
+
+void MegaflowTable::Impl::set_translation(Flow& flow, TranslationRef translation) {
+  flow.version = translation->version;
+  flow.macs = FlowMacs{*translation};
+  flow.translation = std::move(translation);
+  flow.shared = false;
+}
+
+void MegaflowTable::Impl::share_translation(Flow& flow) {
+  flow.translation = translations.share(std::move(flow.translation));
+  flow.shared = true;
+}
+
+void MegaflowTable::Impl::unlink_dependencies(const FlowMacs& macs) {
+  dependencies.remove(macs.dependencies(), [&](const DependencyIndex::Dependent& dependent) {
     const Flow& flow = flows[dependent.slot];
     return flow.state == Flow::State::kLive && flow.birth == dependent.birth;
   });

@@ -73,7 +73,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   const std::uint32_t slot = t.take_slot();
   Flow& flow = t.flows[slot];
   flow = Flow{};
-  flow.translation = std::move(translation);
+  t.set_translation(flow, std::move(translation));
   flow.created = flow.used = flow.published = now;
   flow.mask = *mask;
   flow.port = static_cast<std::uint16_t>(port.value);
@@ -89,6 +89,7 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   if (flow.bridged) ++t.bridged_flows[flow.port];
   t.ports.add_flow(port, *mask, t.fields_of(flow));
   t.link_dependencies(slot);
+  t.set_affected(slot, key);
   t.chain(slot);
   t.write_slot(slot, key, verdict, true);
   t.staged.push_back(slot);
@@ -147,16 +148,14 @@ void MegaflowTable::prefetch(std::span<const FlowRequest> requests) const {
 }
 
 // A flow's own lines lie in a row, so that the processor comes by itself; what they lead to does not.
-void MegaflowTable::prefetch_ahead(std::uint32_t slot) const {
-  constexpr std::uint32_t kAhead = 12;
-  if (slot + kAhead >= slot_end()) return;
-  const auto* translation = reinterpret_cast<const std::byte*>(impl_->flows[slot + kAhead].translation.get());
+void MegaflowTable::prefetch_flow(std::uint32_t slot) const {
+  const auto* translation = reinterpret_cast<const std::byte*>(impl_->flows[slot].translation.get());
   if (translation == nullptr) return;
   // Its version; its bridge and dependencies.
   __builtin_prefetch(translation);
   for (std::size_t at = offsetof(Translation, bridge); at < offsetof(Translation, learned); at += 64)
     __builtin_prefetch(translation + at);
-  __builtin_prefetch(&impl_->maps.flows[slot + kAhead]);
+  __builtin_prefetch(&impl_->maps.flows[slot]);
 }
 
 bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimePoint now) {
@@ -219,6 +218,17 @@ std::vector<shunt_action> MegaflowTable::actions(std::uint32_t slot) const {
   return {output};
 }
 
+TranslationRef MegaflowTable::translation(std::uint32_t slot) const {
+  const Flow& flow = impl_->flows[slot];
+  auto whole = std::make_shared<Translation>(*flow.translation);
+  whole->version = flow.version;
+  const auto learns = flow.macs.learns();
+  const auto dependencies = flow.macs.dependencies();
+  whole->learns.assign(learns.begin(), learns.end());
+  whole->fdb_dependencies.assign(dependencies.begin(), dependencies.end());
+  return whole;
+}
+
 // As the kernel does: by the masks of the port, then exactly, and by the FDB's entries. (It also asks whether the slot
 // is still live.) A bridged flow is found by its own key too, which has no MACs to ask for.
 std::uint32_t MegaflowTable::find(const FlowKey& key) const {
@@ -231,6 +241,8 @@ std::uint32_t MegaflowTable::find(const FlowKey& key) const {
       return slot;
   return t.find(key, SHUNT_MASK_EXACT, t.hash_of(key, SHUNT_MASK_EXACT));
 }
+
+const AffectedIndex& MegaflowTable::affected() const { return impl_->affected; }
 
 std::vector<std::uint32_t> MegaflowTable::dependents(const FdbDependency& dependency) const {
   std::vector<std::uint32_t> slots;
@@ -260,6 +272,15 @@ void MegaflowTable::collect_retired() {
   impl_->retired.for_each([this](std::uint32_t slot) { impl_->collect(slot); });
   for (const std::uint32_t slot : impl_->voided)
     if (impl_->flows[slot].state == Flow::State::kVoid) impl_->collect(slot);
+}
+
+void MegaflowTable::share(std::uint32_t begin, std::uint32_t end, std::size_t most) {
+  for (std::uint32_t slot = begin; slot < std::min(end, slot_end()) && most > 0; ++slot) {
+    Flow& flow = impl_->flows[slot];
+    if (flow.state != Flow::State::kLive || flow.shared) continue;
+    impl_->share_translation(flow);
+    --most;
+  }
 }
 
 void MegaflowTable::mature(TimePoint before) {

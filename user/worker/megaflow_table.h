@@ -20,10 +20,13 @@
 #include "user/base/clock.h"
 #include "user/worker/bridge_table.h"
 #include "user/worker/encode.h"
+#include "user/worker/flow_macs.h"
 #include "user/worker/flow_maps.h"
 #include "user/worker/upcall.h"
 
 namespace shunt {
+
+class AffectedIndex;
 
 class MegaflowTable {
  public:
@@ -41,7 +44,9 @@ class MegaflowTable {
 
   // A live flow. References are good until the next call that retires.
   struct Flow {
-    TranslationRef translation;
+    TranslationRef translation;  // where `shared` others have it too: but for version and MACs, which follow
+    FlowMacs macs;
+    std::uint64_t version = 0;                       // of the switch's state that it was translated under
     TimePoint created{}, used{};                     // used: last seen to have hits; creation at first
     TimePoint published{};                           // with these actions
     std::uint64_t packets = 0, bytes = 0;            // counted by the kernel, in this flow's whole life
@@ -59,6 +64,7 @@ class MegaflowTable {
     enum class State : std::uint8_t { kFree, kLive, kVoid, kRetired } state = State::kFree;
     bool indexed = false, young = false, in_kernel = true;
     bool bridged = false;  // BRIDGE: answers only what the FDB's entries know
+    bool shared = false;
   };
 
   struct Stats {
@@ -112,8 +118,8 @@ class MegaflowTable {
   void commit();
   // Fetches into the processor's cache what staging these will touch. At most kStage.
   void prefetch(std::span<const FlowRequest> requests) const;
-  // Likewise for a walk over all slots that looks at each flow's translation and key: what it will meet soon.
-  void prefetch_ahead(std::uint32_t slot) const;
+  // Likewise for a walk that looks at flows' translations and keys: of one that it will meet soon.
+  void prefetch_flow(std::uint32_t slot) const;
   // The flow is answered by `translation` from now on: in place where the actions are the same, by a new slot where
   // they differ; retires it where the new mask looks at more than the flow's, or only one of the two is bridged. True:
   // the kernel had to be changed.
@@ -131,8 +137,11 @@ class MegaflowTable {
   [[nodiscard]] FlowKey key(std::uint32_t slot) const;           // masked
   [[nodiscard]] const FlowMask& mask(std::uint32_t slot) const;  // that of the table: all ones where exact
   [[nodiscard]] std::vector<shunt_action> actions(std::uint32_t slot) const;
+  [[nodiscard]] TranslationRef translation(std::uint32_t slot) const;  // the flow's, whole
   [[nodiscard]] std::uint32_t find(const FlowKey& key) const;  // a live flow of its port that matches, or kNoSlot
 
+  // Which flows a change may alter.
+  [[nodiscard]] const AffectedIndex& affected() const;
   // Flows whose decision depended on that MAC.
   [[nodiscard]] std::vector<std::uint32_t> dependents(const FdbDependency& dependency) const;
 
@@ -150,6 +159,9 @@ class MegaflowTable {
   // second).
   void collect(std::uint32_t begin, std::uint32_t end, TimePoint now, bool decay);
   void collect_retired();
+  // Of a range of slots: flows that were published since share what they have alike with others, at most so many. It
+  // costs half a set-up, and may wait until there is time.
+  void share(std::uint32_t begin, std::uint32_t end, std::size_t most);
   void mature(TimePoint before);
   void rank();
   // Retires the least used flows when free slots run low. True: it did.

@@ -16,12 +16,14 @@
 
 #include "bpf/datapath/mask.h"
 #include "user/worker/action_lists.h"
+#include "user/worker/affected_index.h"
 #include "user/worker/dependency_index.h"
 #include "user/worker/epoch_queue.h"
 #include "user/worker/group_table.h"
 #include "user/worker/mask_table.h"
 #include "user/worker/megaflow_table.h"
 #include "user/worker/port_masks.h"
+#include "user/worker/shared_translations.h"
 
 namespace shunt {
 
@@ -47,6 +49,7 @@ struct MegaflowTable::Impl {
         unsupported{lists.acquire(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions).value()},
         ports{flow_maps.ports},
         bridges{flow_maps},
+        affected{flow_maps.config.flow_limit},
         heads(flow_maps.index.size(), kNoSlot) {
     flows.reserve(limit);
   }
@@ -90,7 +93,10 @@ struct MegaflowTable::Impl {
   void forget_bridged();   // by the exact-match cache
   void follow_mac_count(); // so does what it keeps
   void link_dependencies(std::uint32_t slot);
-  void unlink_dependencies(const Translation& translation);
+  void set_affected(std::uint32_t slot, const FlowKey& key);  // in the index: what the flow's translation looked at
+  void unlink_dependencies(const FlowMacs& macs);
+  void set_translation(Flow& flow, TranslationRef translation);
+  void share_translation(Flow& flow);
   // What a slot counted since it was written, over all CPUs.
   struct Sums {
     std::uint64_t packets = 0, bytes = 0, lost = 0, delta = 0;
@@ -130,6 +136,8 @@ struct MegaflowTable::Impl {
   const std::uint32_t unsupported;  // the list that is left where there is room for no other
   PortMasks ports;
   BridgeTable bridges;
+  AffectedIndex affected;
+  SharedTranslations translations;
   std::array<std::uint32_t, SHUNT_MAX_PORTS> bridged_flows{};  // by port
   PortOutputs outputs{};
   std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves

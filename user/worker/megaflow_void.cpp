@@ -12,8 +12,8 @@ void MegaflowTable::void_flows(DpPort port) {
   for (std::uint32_t slot = 0; slot < slot_end(); ++slot) {
     Flow& flow = t.flows[slot];
     if (flow.state != Flow::State::kLive || flow.port != port.value) continue;
-    t.collect(slot);
     t.ports.remove_flow(port, flow.mask);
+    t.affected.clear(slot);
     flow.state = Flow::State::kVoid;
     t.voided.push_back(slot);
     --t.live;

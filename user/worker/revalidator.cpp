@@ -65,7 +65,7 @@ bool Revalidator::update_port(DpPort port, const PortOutput& output) {
       const bool outputs_there = std::any_of(actions.begin(), actions.end(), [&](const shunt_action& action) {
         return action.type == SHUNT_ACT_OUTPUT && action.arg == port.value;
       });
-      if (outputs_there) changed = impl->table.update(slot, flow->translation, impl->now) || changed;
+      if (outputs_there) changed = impl->table.update(slot, impl->table.translation(slot), impl->now) || changed;
     }
     return impl->needs_grace_period(changed);
   });
@@ -86,7 +86,7 @@ Revalidator::Inherited Revalidator::inherit(std::span<const FlowCredit> credited
 
 std::vector<FlowCredit> Revalidator::credited(const std::function<void()>& also) {
   return impl_->call([impl = impl_.get(), also] {
-    impl->sweep(false);
+    impl->collect_counters();
     also();
     std::vector<FlowCredit> credited;
     for (std::uint32_t slot = 0; slot < impl->table.slot_end(); ++slot) {
@@ -120,7 +120,7 @@ bool Revalidator::change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(
 std::vector<FdbEntry> Revalidator::fdb_list(BridgeId bridge) {
   return impl_->call([impl = impl_.get(), bridge]() -> std::vector<FdbEntry> {
     impl->refresh_state();
-    impl->sweep(false);
+    impl->collect_counters();
     impl->turn_round();
     const BridgeState* found = impl->state->find(bridge);
     if (found == nullptr) return {};
@@ -146,7 +146,7 @@ bool Revalidator::flush() {
 }
 
 void Revalidator::collect_counters() {
-  impl_->call([impl = impl_.get()] { impl->sweep(false); });
+  impl_->call([impl = impl_.get()] { impl->collect_counters(); });
 }
 
 std::optional<FlowSnapshot> Revalidator::find(const FlowKey& key) {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "user/worker/affected_index.h"
 #include "user/worker/events.h"
 #include "user/worker/grace_periods.h"
 #include "user/worker/mailbox.h"
@@ -55,9 +56,10 @@ struct Revalidator::Impl {
   std::size_t serve_requests();
   void serve(std::span<FlowRequest> requests);
   void serve(FlowRequest& request);
-  void sweep(bool decay);
+  void collect_counters();
+  void sweep_slice(std::uint32_t begin, bool decay);
   void expire_macs();
-  void housekeeping();
+  void housekeeping(std::size_t served);  // requests, since the last time
   void free_retired();
   void tell_wanted_features();
 
@@ -96,6 +98,12 @@ struct Revalidator::Impl {
   bool mac_changed(const BridgeState& bridge, FdbKey key, MacChange change, std::optional<PortNo> old_port = {});
   bool retranslate(std::uint32_t slot);
   bool affects(const Change& change, std::uint32_t slot) const;
+  // Of a port's flows, so far: those that a change's walk met and may alter, and did.
+  struct Extent {
+    std::uint32_t met = 0, altered = 0;
+    std::uint32_t next_try = 2048;  // altered ones, for may_end_all() to look further
+  };
+  bool may_end_all(Extent& extent, const AffectedIndex::Query& query, std::uint32_t next, DpPort port) const;
   bool revalidate(const Change& change);
   Inherited inherit(std::span<const FlowCredit> credited);
   void credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
@@ -114,7 +122,8 @@ struct Revalidator::Impl {
   SwitchStateRef state;
   MegaflowTable table;
   GracePeriods grace;
-  TimePoint now{}, next_sweep{}, last_published{};
+  TimePoint now{}, next_sweep{}, sweep_began{}, last_published{};
+  std::optional<std::uint32_t> sweep_at;  // the slot where the walk of each second goes on; none: it is over
   std::uint64_t reclaimed = 0;  // epoch
   // MACs whose flows had hits: refreshed after the walk that found them, for learning can retire flows.
   struct Seen {

@@ -15,14 +15,17 @@ using std::chrono::milliseconds;
 // Requests of a worker that are served in a row, and flows that a sweep looks at before requests are served again.
 constexpr std::size_t kRequestBatch = 256;
 constexpr std::uint32_t kSlice = 2048;
-// A walk that finds at least so many of a port's flows altered, and hardly any that is not, with so many more to go,
-// ends them all at once: their packets ask again, for new flows that are often fewer. Of void flows so many are cleared
-// before requests are served again.
-constexpr std::uint32_t kAlteredForVoid = 2048, kLeftForVoid = 32'768;
+// A walk that has found a port's flows altered (Extent), with more than so many more to go, ends them all at once: their
+// packets ask again, for new flows that are often fewer. Of void flows so many are cleared before requests are served
+// again.
+constexpr std::uint32_t kLeftForVoid = 32'768;
 constexpr std::size_t kVoidSlice = 256;
+// Likewise flows that share their translations from then on; not while more requests than these come at a time.
+constexpr std::size_t kSharedSlice = 256, kCalm = 64;
 // A packet handed up before its flow was published has long been sent then.
 constexpr milliseconds kYouth{50};
 constexpr milliseconds kSweepInterval{1000};
+constexpr std::size_t kPrefetchAhead = 12;  // flows of a walk
 constexpr milliseconds kBusyPause{10}, kIdlePause{250};
 
 }  // namespace
@@ -35,9 +38,9 @@ void Revalidator::Impl::run() {
     const bool commanded = mailbox.take_and_run();
     refresh_state();
     const std::size_t served = serve_requests();
-    housekeeping();
+    housekeeping(served);
     const bool clearing = table.clear_void(kVoidSlice);
-    if (commanded || served != 0 || clearing) continue;
+    if (commanded || served != 0 || clearing || sweep_at) continue;
     count_busy(awake, Clock::now());
     rest();
     awake = Clock::now();
@@ -122,34 +125,48 @@ void Revalidator::Impl::serve(FlowRequest& request) {
   }
 }
 
-// Every second: counters, ages, order.
-void Revalidator::Impl::housekeeping() {
+// Every second: counters, ages, order. A slice of the walk over all flows at a time: no command waits for all of it.
+void Revalidator::Impl::housekeeping(std::size_t served) {
   table.mature(now - kYouth);
   free_retired();
   tell_wanted_features();
-  if (now < next_sweep) return;
-  const TimePoint begin = now;
-  next_sweep = begin + kSweepInterval;
-  waited = std::exchange(waiting, 0);
-  sweep(true);
-  stats.sweeps.record(Clock::now() - begin);
+  if (!sweep_at) {
+    if (now < next_sweep) return;
+    next_sweep = now + kSweepInterval;
+    sweep_began = now;
+    sweep_at = 0;
+    waited = std::exchange(waiting, 0);
+    table.collect_retired();
+  }
+  if (*sweep_at < table.slot_end()) {
+    sweep_slice(*sweep_at, true);
+    if (served < kCalm) table.share(*sweep_at, *sweep_at + kSlice, kSharedSlice);
+    *sweep_at += kSlice;
+    return;
+  }
+  sweep_at.reset();
+  stats.sweeps.record(Clock::now() - sweep_began);
   if (now - round_began >= round_length()) turn_round();
   expire_macs();
   table.rank();
 }
 
-void Revalidator::Impl::sweep(bool decay) {
+// All flows' counters, for a command.
+void Revalidator::Impl::collect_counters() {
   table.collect_retired();
   for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
-    table.collect(begin, begin + kSlice, now, decay);
-    for (std::uint32_t slot = begin; decay && slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
-      const MegaflowTable::Flow* flow = table.flow(slot);
-      if (flow == nullptr || now - flow->used < options.idle_timeout) continue;
-      table.retire(slot);
-      ++stats.expired;
-    }
-    refresh_macs();
+    sweep_slice(begin, false);
     serve_requests();
+  }
+}
+
+void Revalidator::Impl::sweep_slice(std::uint32_t begin, bool decay) {
+  table.collect(begin, begin + kSlice, now, decay);
+  for (std::uint32_t slot = begin; decay && slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
+    const MegaflowTable::Flow* flow = table.flow(slot);
+    if (flow == nullptr || now - flow->used < options.idle_timeout) continue;
+    table.retire(slot);
+    ++stats.expired;
   }
   refresh_macs();
 }
@@ -211,7 +228,7 @@ bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacCh
   for (const std::uint32_t slot : table.dependents({bridge.id, key})) {
     const MegaflowTable::Flow* flow = table.flow(slot);
     if (flow == nullptr) continue;
-    const auto& learns = flow->translation->learns;
+    const auto learns = flow->macs.learns();
     if (std::any_of(learns.begin(), learns.end(),
                     [&](const Translation::Learn& learn) { return learn.key == key && learn.port != port; })) {
       table.retire(slot);
@@ -253,33 +270,42 @@ bool Revalidator::Impl::revalidate(const Change& change) {
   if (change.empty()) return false;
   const TimePoint started = Clock::now();
   bool changed = (change.all || change.tags != 0) && follow_ports(change.bridge);
-  struct Extent {
-    std::uint32_t met = 0, altered = 0;  // flows
-  };
+  const AffectedIndex::Query query = table.affected().query(change, *state);
   std::vector<Extent> extents(SHUNT_MAX_PORTS);
+  std::vector<std::uint32_t> slots;
   for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
-    // Flows that update() moves to another slot are right already, wherever that is.
-    for (std::uint32_t slot = begin; slot < std::min(begin + kSlice, table.slot_end()); ++slot) {
-      table.prefetch_ahead(slot);
+    slots.clear();
+    table.affected().find(query, begin, begin + kSlice, slots);
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (i + kPrefetchAhead < slots.size()) table.prefetch_flow(slots[i + kPrefetchAhead]);
+      const std::uint32_t slot = slots[i];
       const MegaflowTable::Flow* flow = table.flow(slot);
       // Translated since: by a packet of its own, or here, before it moved to this slot.
-      if (flow == nullptr || (change.version != 0 && flow->translation->version >= change.version)) continue;
+      if (flow == nullptr || (change.version != 0 && flow->version >= change.version)) continue;
       const DpPort port{flow->port};
       Extent& extent = extents[port.value];
       ++extent.met;
       if (!affects(change, slot) || !retranslate(slot)) continue;
       changed = true;
       ++extent.altered;
-      if (extent.altered >= kAlteredForVoid && extent.met - extent.altered < extent.met / 16 &&
-          table.share(port).flows > extent.met + kLeftForVoid) {
-        table.void_flows(port);
-        refresh_macs();
-      }
+      if (!may_end_all(extent, query, slot + 1, port)) continue;
+      table.void_flows(port);
+      refresh_macs();
     }
     serve_requests();
   }
   stats.changes.record(Clock::now() - started);
   return needs_grace_period(changed);
+}
+
+// Whether a walk ends all of a port's flows at once: nearly all that it met are altered, nearly all others are still to
+// come, and it is worth it.
+bool Revalidator::Impl::may_end_all(Extent& extent, const AffectedIndex::Query& query, std::uint32_t next,
+                                    DpPort port) const {
+  if (extent.altered < extent.next_try || extent.met - extent.altered >= extent.met / 16) return false;
+  extent.next_try = 2 * extent.altered;  // the count looks at all that is left
+  const std::uint32_t ahead = table.affected().count(query, next, port);
+  return ahead > kLeftForVoid && table.share(port).flows <= ahead + ahead / 16 + extent.altered;
 }
 
 Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> credited) {
@@ -331,7 +357,7 @@ Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> cr
 void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
   const Translation& translation = *flow.translation;
   if (counted.packets > 0 && translation.bridge)
-    for (const Translation::Learn& learn : translation.learns) {
+    for (const Translation::Learn& learn : flow.macs.learns()) {
       const Seen one{*translation.bridge, learn};
       if (seen.empty() || !(seen.back() == one)) seen.push_back(one);
     }
@@ -364,7 +390,7 @@ void Revalidator::Impl::refresh_macs() {
 }
 
 std::vector<FlowSnapshot> Revalidator::Impl::list(std::size_t limit) {
-  sweep(false);
+  collect_counters();
   std::vector<FlowSnapshot> snapshots;
   for (std::uint32_t slot = 0; slot < table.slot_end() && snapshots.size() < limit; ++slot) {
     const MegaflowTable::Flow* flow = table.flow(slot);
