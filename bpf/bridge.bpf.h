@@ -56,8 +56,8 @@ static __always_inline struct shunt_fdb_entry* fdb_entry(__u64 key, __u32 first)
 }
 
 /*
- * Where a packet goes from one MAC to another (SHUNT_FDB_KEY()); 0: the FDB does not say. `form`: shunt_fdb_form(). Notes
- * that the source is in use.
+ * Where a packet goes from one MAC to another (SHUNT_FDB_KEY()); 0: the FDB does not say. `form`: shunt_fdb_form().
+ * Notes that the source is in use.
  */
 static __always_inline __u32 ask_fdb(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form, __u32 round) {
   __u32 src_first = shunt_fdb_first(src_key, shunt_config.hash_seed, shunt_config.hash_multiplier);

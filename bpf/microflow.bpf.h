@@ -4,9 +4,9 @@
  * without a whole flow key. Asked before the parser. It holds flows with one output and nothing else that the megaflow
  * level has answered with; filled here.
  *
- * Of bridged packets it keeps where each pair of MACs goes, as long as userspace finds that these are few. When they are
- * many (SHUNT_PLAIN_BRIDGE), it keeps that the flow is the packet's, whatever the MACs are: the key is without them, and
- * the FDB is asked each time. One element answers for all MACs then, where one for each pair would be a line of memory
+ * Of bridged packets it keeps where each pair of MACs goes, as long as userspace finds that these are few. When they
+ * are many (SHUNT_PLAIN_BRIDGE), it keeps that the flow is the packet's, whatever the MACs are: the key is without
+ * them, and the FDB is asked each time. One element answers for all MACs then, where one for each pair would be a line of memory
  * that no packet before has fetched; and an entry of the FDB that changes makes none void.
  *
  * An element is right as long as its flow is there: what the flow's mask looks at is part of the element's key. When a
