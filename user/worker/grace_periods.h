@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread that waits for grace periods, so that the revalidator need not: one takes 8-20 ms. Epochs are the megaflow
+// A thread that waits for grace periods, so that the revalidator need not: one may take 8-20 ms. Epochs are the megaflow
 // table's; the newest one asked for stands for those before it.
 //
 // Threads: start(), stop() control; request() and completed() the revalidator.
