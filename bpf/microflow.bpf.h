@@ -55,8 +55,8 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
   __u32 proto = ip[9];
   __u64 word;
 
-  if (ip[0] != 0x45 || (shunt_load16(ip + 6) & SHUNT_BE16(SHUNT_IPV4_MF | SHUNT_IPV4_OFFSET_MASK)) || total > len)
-    return 0;
+  if (ip[0] != 0x45 || (shunt_load16(ip + 6) & SHUNT_BE16(SHUNT_IPV4_MF | SHUNT_IPV4_OFFSET_MASK))) return 0;
+  if (total < sizeof(struct shunt_ipv4_header) || total > len) return 0;
   if (proto == SHUNT_IP_PROTO_TCP) {
     if (total < sizeof(struct shunt_ipv4_header) + sizeof(struct shunt_tcp_header)) return 0;
     if (local_stack && is_open_checksum(ip, total, SHUNT_IP_PROTO_TCP)) return 0;

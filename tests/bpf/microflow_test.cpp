@@ -156,6 +156,20 @@ TEST_SUITE("exact-match cache") {
     CHECK(exact_hits(sw) == 1);
   }
 
+  TEST_CASE("an IPv4 length that ends within the header is no IPv4, whatever has these addresses") {
+    Switch& sw = shared_switch();
+    Bytes frame = ipv4_packet().proto(0xdd).payload(30).build();
+    shunt_flow_key mask = port_mask();
+    std::memset(mask.ip_src, 0xff, sizeof mask.ip_src);
+    std::memset(mask.ip_dst, 0xff, sizeof mask.ip_dst);
+    publish(sw, frame, mask, output_to(2));
+    sw.use_microflows(1, SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST | SHUNT_PLAIN_NOT_IPV4);
+    for (unsigned i = 0; i < 3; ++i) CHECK(sw.run(frame).verdict == XDP_REDIRECT);
+    CHECK(exact_hits(sw) == 2);
+    frame[17] = static_cast<std::byte>(19);
+    CHECK(sw.run(frame).verdict == XDP_DROP);
+  }
+
   TEST_CASE("random frames end as they do without the cache") {
     Switch& sw = shared_switch();
     std::uint64_t answered = 0;
