@@ -163,7 +163,7 @@ TEST_SUITE("exact-match cache") {
     std::memset(mask.ip_src, 0xff, sizeof mask.ip_src);
     std::memset(mask.ip_dst, 0xff, sizeof mask.ip_dst);
     publish(sw, frame, mask, output_to(2));
-    sw.use_microflows(1, SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST | SHUNT_PLAIN_NOT_IPV4);
+    sw.use_microflows(1, SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST | SHUNT_PLAIN_TYPE);
     for (unsigned i = 0; i < 3; ++i) CHECK(sw.run(frame).verdict == XDP_REDIRECT);
     CHECK(exact_hits(sw) == 2);
     frame[17] = static_cast<std::byte>(19);
