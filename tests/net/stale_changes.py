@@ -67,6 +67,7 @@ def change(path, count, file):
         for version in range(1, count + 1):
             steps[version % len(steps)](version)
             log.write(f"{version} {time.monotonic_ns()}\n")
+            time.sleep(0.002)  # some packets meet each version
 
 
 def listen(interface, file, ready):
