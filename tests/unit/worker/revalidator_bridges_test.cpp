@@ -41,6 +41,13 @@ bool change_port(Fixture& f, std::uint32_t number, const std::function<void(Brid
   return f.revalidator.revalidate(f.sw.update_port(f.bridge, port));
 }
 
+// shunt_port.microflows: what the exact-match cache is asked by, and whether what it holds is void.
+std::uint64_t microflows_of_port_1(Fixture& f) {
+  std::uint64_t microflows = 0;
+  f.in_its_thread([&] { microflows = f.maps.ports[1].microflows; });
+  return microflows;
+}
+
 }  // namespace
 
 TEST_SUITE("revalidator: bridged packets") {
@@ -177,11 +184,7 @@ TEST_SUITE("revalidator: bridged packets") {
     Fixture f;
     f.miss(frame(2, 0xb, 0xa));
     f.miss(frame(1, 0xa, 0xb));
-    const auto number = [&] {
-      std::uint64_t microflows = 0;
-      f.in_its_thread([&] { microflows = f.maps.ports[1].microflows; });
-      return microflows;
-    };
+    const auto number = [&] { return microflows_of_port_1(f); };
     constexpr unsigned kFields = SHUNT_PLAIN_BRIDGE | SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC;
     CHECK((number() & kFields) == (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC));
     std::uint64_t before = number();
@@ -200,11 +203,7 @@ TEST_SUITE("revalidator: bridged packets") {
     Fixture f;
     f.miss(frame(2, 0xb, 0xa));
     f.miss(frame(1, 0xa, 0xb));
-    const auto number = [&] {
-      std::uint64_t microflows = 0;
-      f.in_its_thread([&] { microflows = f.maps.ports[1].microflows; });
-      return microflows;
-    };
+    const auto number = [&] { return microflows_of_port_1(f); };
     const auto learn = [&](std::size_t count) {
       f.revalidator.change_fdb(f.bridge, [&](Fdb& fdb) {
         std::vector<FdbKey> keys = fdb.flush({});
