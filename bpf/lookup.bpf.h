@@ -10,20 +10,6 @@
 #include "bpf/megaflow.bpf.h"
 #include "bpf/microflow.bpf.h"
 
-/* What the exact-match cache says under the key as it is; < 0: nothing. */
-static __always_inline int find_microflow(const struct shunt_plain* plain, __u32* slot) {
-  __u32 way;
-
-#pragma unroll
-  for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* m = microflow_at(plain->hash, way);
-    int said = m ? microflow_answer(m, plain, slot) : -1;
-
-    if (said >= 0) return said;
-  }
-  return -1;
-}
-
 /*
  * Where the FDB sends the packet that a kept flow says to ask it for, and in the upper half the flow's slot; 0: that is
  * left to the other levels, as all is that waits for an entry's youth to end. A function of its own: the verifier walks

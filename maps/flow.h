@@ -102,9 +102,10 @@ struct shunt_hint_bucket {
 SHUNT_MAP_TYPE(struct shunt_hint_bucket, 64);
 
 /*
- * The exact-match cache. A packet is plain where an IPv4 header has neither options nor fragments, and at most one tag
- * of 802.1Q is before the type that says so; of other types only Ethernet and the tag are looked at. A plain packet's key
- * is what it has of the fields that flows of its port look at (shunt_port.microflows), whole: no masks.
+ * The exact-match cache. A packet is plain where an IPv4 header has neither options nor fragments, and one of IPv6 no
+ * extension headers, and at most two tags are before the type that says so; of other types only Ethernet and tags are
+ * looked at. A plain packet's key is what it has of the fields that flows of its port look at (shunt_port.microflows), whole:
+ * no masks.
  */
 enum {
 	SHUNT_PLAIN_DST = 1 << 0,
@@ -117,14 +118,16 @@ enum {
 	SHUNT_PLAIN_TOS = 1 << 7,
 	SHUNT_PLAIN_PORTS = 1 << 8,
 	SHUNT_PLAIN_TCP_FLAGS = 1 << 9,
-	SHUNT_PLAIN_NOT_IPV4 = 1 << 10, /* what IPv4 packets all have alike: IPv6's, ARP's, ND's and MPLS' fields */
+	SHUNT_PLAIN_NOT_IP = 1 << 10,   /* what plain packets of IP have alike, but for ICMPv6: ARP's, ND's and MPLS' fields */
 	SHUNT_PLAIN_OTHER = 1 << 11,    /* what no key of this cache holds: TTL, the hash of select groups */
+	SHUNT_PLAIN_LABEL = 1 << 12,    /* IPv6's flow label, which IPv4 packets have alike */
 	SHUNT_PLAIN_BRIDGE = 1 << 14,   /* some flow asks the FDB; in shunt_port.microflows: and is kept so */
 	SHUNT_PLAIN_ON = 1 << 15,       /* in shunt_port.microflows: the cache may be asked */
 };
 #define SHUNT_PLAIN_L2 (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC | SHUNT_PLAIN_TYPE | SHUNT_PLAIN_VLAN)
 #define SHUNT_PLAIN_L4 (SHUNT_PLAIN_PORTS | SHUNT_PLAIN_TCP_FLAGS)
-#define SHUNT_PLAIN_L3 (SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST | SHUNT_PLAIN_PROTO | SHUNT_PLAIN_TOS | SHUNT_PLAIN_L4)
+#define SHUNT_PLAIN_L3 \
+	(SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST | SHUNT_PLAIN_PROTO | SHUNT_PLAIN_TOS | SHUNT_PLAIN_LABEL | SHUNT_PLAIN_L4)
 
 #define SHUNT_PLAIN_WORDS 4
 
@@ -137,19 +140,26 @@ enum {
  * microflows: an element, one cache line. Several CPUs may write it at once: `check` is made of all the rest, so that
  * what two of them wrote together answers nothing. A flow that goes need not be looked for here: its port's number
  * changes, and with it what `valid` has to be.
+ *
+ * A wide one has a second line, the other of the pair that processors fetch together, for what has no room in the first:
+ * IPv6's addresses, a second tag, a tag's type other than 802.1Q's. Its `check` is made of both.
  */
 struct shunt_microflow {
-	__u64 key[SHUNT_PLAIN_WORDS];
+	__u64 key[SHUNT_PLAIN_WORDS]; /* second line: source and destination address, where they are IPv6's */
 	__u64 valid; /* shunt_port.microflows when it was written */
-	__u32 slot;
-	__u16 output;  /* datapath port, and SHUNT_MICROFLOW_BRIDGE: the FDB said so; of an FDB that is to be asked, the number */
-	__u16 in_port; /* and SHUNT_MICROFLOW_BRIDGE: the FDB is to be asked, and the key is without MACs */
-	__u64 check;
+	__u32 slot;    /* second line: the tags' types */
+	__u16 output;  /* datapath port, and SHUNT_MICROFLOW_BRIDGE: the FDB said so; of an FDB that is to be asked, the number;
+	                  second line: the inner tag's TCI */
+	__u16 in_port; /* and SHUNT_MICROFLOW_BRIDGE: the FDB is to be asked, and the key is without MACs; _WIDE, _REST */
+	__u64 check;   /* second line: 0 */
 	__u64 zero;
 };
 SHUNT_MAP_TYPE(struct shunt_microflow, 64);
 
 #define SHUNT_MICROFLOW_BRIDGE 0x8000
+#define SHUNT_MICROFLOW_WIDE 0x4000 /* it has a second line */
+#define SHUNT_MICROFLOW_REST 0x2000 /* it is one */
+#define SHUNT_MICROFLOW_PORT 0x1fff
 
 struct shunt_flow_counters {
 	__u64 packets; /* run here, or handed up for good: what goes up from within a list of actions is userspace's to count */

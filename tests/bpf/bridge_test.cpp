@@ -31,10 +31,11 @@ std::string text_of(const std::uint8_t (&mac)[6]) {
 
 // Payload: so many bytes behind UDP.
 Bytes frame_of(const std::uint8_t (&src)[6], const std::uint8_t (&dst)[6], bool tagged = false,
-               std::size_t payload = 30) {
+               std::size_t payload = 30, bool ipv6 = false) {
   auto builder = packet().eth(text_of(src).c_str(), text_of(dst).c_str());
   if (tagged) builder.vlan(7);
-  return builder.ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(payload).build();
+  ipv6 ? builder.ipv6("fd00::1", "fd00::2") : builder.ipv4("10.0.0.1", "10.0.0.2");
+  return builder.udp(1, 2).payload(payload).build();
 }
 
 shunt_port_stats stats_of(Switch& sw, unsigned port) { return sw.datapath.port_stats(DpPort{port}); }
@@ -72,6 +73,23 @@ TEST_SUITE("bridged packets") {
       CHECK(stats_of(sw, 2).bridged_bytes == 3 * frame.size());
       CHECK(stats_of(sw, 1).bridged_packets == 0);
       CHECK(sw.mac(kNumber, kB).used == 0);
+    }
+  }
+
+  TEST_CASE("IPv6 under keys that hold its addresses is answered likewise, whichever MACs it is between") {
+    Switch& sw = shared_switch();
+    for (const bool asked : {false, true}) {
+      sw.reset();
+      const auto slot = prepare(sw);
+      sw.set_mac(kNumber, kC, 3, kBoth);
+      sw.use_microflows(1, SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | (asked ? SHUNT_PLAIN_BRIDGE : 0));
+      for (unsigned i = 0; i < 3; ++i)
+        for (const auto* to : {&kB, &kC})
+          CHECK(sw.run(frame_of(kA, *to, false, 30, true)).verdict == XDP_REDIRECT);
+      CHECK(stats_of(sw, 1).exact_hits == (asked ? 5 : 4));
+      CHECK(stats_of(sw, 2).bridged_packets == 3);
+      CHECK(stats_of(sw, 3).bridged_packets == 3);
+      CHECK(sw.counted(slot).packets == 6);
     }
   }
 
@@ -286,7 +304,8 @@ TEST_SUITE("bridged packets") {
       }
       std::uint32_t slots[2];
       for (const bool tagged : {false, true}) slots[tagged] = sw.publish_bridged(1, frame_of(kA, kB, tagged), kNumber);
-      constexpr std::uint32_t kFields[] = {0, SHUNT_PLAIN_L2, SHUNT_PLAIN_BRIDGE, kKept};
+      constexpr std::uint32_t kFields[] = {
+          0, SHUNT_PLAIN_L2, SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3, SHUNT_PLAIN_BRIDGE, kKept, kKept | SHUNT_PLAIN_L3};
       const std::uint32_t fields = kFields[random() % std::size(kFields)];
       sw.use_microflows(1, fields);
       std::uint64_t sent[4] = {}, bytes[4] = {}, counted[2] = {}, misses = 0;
@@ -294,11 +313,11 @@ TEST_SUITE("bridged packets") {
         if (Mac& moving = macs[random() % macs.size()]; random() % 8 == 0) {
           moving.port = static_cast<std::uint16_t>(random() % 4);
           sw.set_mac(kNumber, moving.bytes, moving.port, moving.flags);
-          if (fields != kKept) sw.use_microflows(1, fields);
+          if ((fields & SHUNT_PLAIN_BRIDGE) == 0) sw.use_microflows(1, fields);
         }
         const Mac &src = macs[random() % macs.size()], &dst = macs[random() % macs.size()];
         const bool tagged = random() % 2 == 0;
-        const Bytes frame = frame_of(src.bytes, dst.bytes, tagged, random() % 40);
+        const Bytes frame = frame_of(src.bytes, dst.bytes, tagged, random() % 40, random() % 2 == 0);
         const bool takes = (dst.flags & (tagged ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED)) != 0;
         const bool answered = src.port == 1 && dst.port > 1 && takes;
         const Result result = sw.run(frame);

@@ -35,19 +35,28 @@ void report(Switch& sw, const char* what, const Bytes& frame) {
 }
 
 // `others` masks in front of the one that answers; each differs in the bits of the hop limit that it keeps.
-void with_masks(Switch& sw, const Bytes& frame, unsigned others) {
+void with_masks(Switch& sw, const Bytes& frame, unsigned others, const shunt_flow_key& answers = l2_mask()) {
   sw.reset();
   for (unsigned i = 0; i < others; ++i) {
-    shunt_flow_key mask = l2_mask();
+    shunt_flow_key mask = answers;
     mask.eth_src[5] = static_cast<std::uint8_t>(i + 1);
-    shunt_flow_key key = key_of(frame);
-    key.in_port = 1;
+    shunt_flow_key key = sw.whole_key(frame);
     key.eth_dst[5] ^= 0x55;
     const shunt_action drop = drop_for(SHUNT_DROP_RULE);
     sw.publish(key, mask, std::span{&drop, 1});
   }
   const shunt_action out = output_to(2);
-  sw.publish(key_of(frame), l2_mask(), std::span{&out, 1});
+  sw.publish(sw.whole_key(frame), answers, std::span{&out, 1});
+}
+
+// A mask up to ports, as rules of an access list make it.
+shunt_flow_key l4_mask() {
+  shunt_flow_key mask = l2_mask();
+  std::fill_n(mask.ip_src, 16, std::uint8_t{0xff});
+  std::fill_n(mask.ip_dst, 16, std::uint8_t{0xff});
+  mask.nw_proto = mask.nw_frag = 0xff;
+  mask.tp_src = mask.tp_dst = shunt_be16{0xffff};
+  return mask;
 }
 
 // By the entries of the frame's two MACs.
@@ -58,6 +67,22 @@ void bridged(Switch& sw, const Bytes& frame) {
   (void)sw.publish_bridged(1, frame, kNumber);
   sw.set_mac(kNumber, kFrom, 1, kBoth);
   sw.set_mac(kNumber, kTo, 2, kBoth);
+}
+
+// Under rules that look at addresses and ports.
+void measure_by_l4(Switch& sw, const char* name, const Bytes& frame) {
+  constexpr std::uint32_t kFields = SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3;
+  with_masks(sw, frame, 0, l4_mask());
+  report(sw, fmt::format("  {}, 1 mask up to ports", name).c_str(), frame);
+  sw.use_microflows(1, kFields);
+  report(sw, fmt::format("  {}, exact-match cache, to ports", name).c_str(), frame);
+  sw.datapath.ports[1].flags = SHUNT_PORT_LOCAL_STACK;
+  report(sw, "  likewise, local stack behind the port", frame);
+  with_masks(sw, frame, 15, l4_mask());
+  report(sw, fmt::format("  {}, 16 masks up to ports", name).c_str(), frame);
+  sw.datapath.ports[1].flags = SHUNT_PORT_HINTS;
+  sw.set_union_mask(l4_mask());
+  report(sw, fmt::format("  {}, 16 masks up to ports, hint", name).c_str(), frame);
 }
 
 void measure_all(std::uint32_t features, const char* name) {
@@ -90,6 +115,11 @@ void measure_all(std::uint32_t features, const char* name) {
   report(sw, "  bridged, exact-match cache", frame);
   sw.use_microflows(1, SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE);
   report(sw, "  bridged, exact-match cache and FDB", frame);
+  if ((features & SHUNT_FEATURE_L4) == 0) return;
+  const auto under = [] { return packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02"); };
+  measure_by_l4(sw, "IPv4", under().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build());
+  measure_by_l4(sw, "IPv6", under().ipv6("fd00::1", "fd00::2").udp(1, 2).payload(22).build());
+  measure_by_l4(sw, "two tags", under().vlan(7, 0x88a8).vlan(9).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build());
 }
 
 }  // namespace

@@ -212,7 +212,7 @@ TEST_SUITE("tc") {
       const auto slot = tc.sw.publish(tc.sw.whole_key(frame), exact ? exact_mask() : port_mask(), actions,
                                       by_tags ? SHUNT_FLOW_TC : 0);
       const auto fields =
-          static_cast<std::uint32_t>(random()) & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IPV4);
+          static_cast<std::uint32_t>(random()) & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IP);
       compare(tc, frame, slot, actions, random() % 2 ? fields : 0);
     });
   }

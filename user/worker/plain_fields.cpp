@@ -19,8 +19,8 @@ struct Range {
   { offsetof(shunt_flow_key, member), sizeof(shunt_flow_key::member), (fields) }
 
 // Each byte but those of in_port, which every element of the cache holds. What a plain packet has not is zero in its
-// key, as its type says: a second tag, IPv6's label and headers.
-constexpr unsigned kNotIpv4 = SHUNT_PLAIN_NOT_IPV4 | SHUNT_PLAIN_TYPE;
+// key, as its type says: labels of MPLS, IPv4's flow label. Of IPv6's headers and ND the protocol says the rest.
+constexpr unsigned kNotIp = SHUNT_PLAIN_NOT_IP | SHUNT_PLAIN_TYPE;
 constexpr unsigned kIp = SHUNT_PLAIN_TYPE;
 constexpr Range kRanges[] = {
     SHUNT_RANGE(dp_hash, SHUNT_PLAIN_OTHER),
@@ -33,19 +33,19 @@ constexpr Range kRanges[] = {
     SHUNT_RANGE(nw_tos, SHUNT_PLAIN_TOS | kIp),
     SHUNT_RANGE(nw_ttl, SHUNT_PLAIN_OTHER),
     SHUNT_RANGE(nw_frag, SHUNT_PLAIN_PROTO | kIp),
-    SHUNT_RANGE(ipv6_label, kNotIpv4),
+    SHUNT_RANGE(ipv6_label, SHUNT_PLAIN_LABEL | kIp),
     SHUNT_RANGE(tp_src, SHUNT_PLAIN_PORTS | SHUNT_PLAIN_PROTO | kIp),
     SHUNT_RANGE(tp_dst, SHUNT_PLAIN_PORTS | SHUNT_PLAIN_PROTO | kIp),
     SHUNT_RANGE(tcp_flags, SHUNT_PLAIN_TCP_FLAGS | SHUNT_PLAIN_PROTO | kIp),
-    SHUNT_RANGE(ipv6_exthdr, kNotIpv4),
+    SHUNT_RANGE(ipv6_exthdr, kNotIp | SHUNT_PLAIN_PROTO),
     SHUNT_RANGE(ip_src, SHUNT_PLAIN_IP_SRC | kIp),
     SHUNT_RANGE(ip_dst, SHUNT_PLAIN_IP_DST | kIp),
-    SHUNT_RANGE(arp_sha, kNotIpv4),
-    SHUNT_RANGE(arp_tha, kNotIpv4),
+    SHUNT_RANGE(arp_sha, kNotIp | SHUNT_PLAIN_PROTO),
+    SHUNT_RANGE(arp_tha, kNotIp | SHUNT_PLAIN_PROTO),
     SHUNT_RANGE(zero11, SHUNT_PLAIN_OTHER),
-    SHUNT_RANGE(nd_target, kNotIpv4),
-    SHUNT_RANGE(mpls_lse, kNotIpv4),
-    SHUNT_RANGE(pbb_itag, kNotIpv4),
+    SHUNT_RANGE(nd_target, kNotIp | SHUNT_PLAIN_PROTO),
+    SHUNT_RANGE(mpls_lse, kNotIp),
+    SHUNT_RANGE(pbb_itag, kNotIp),
 };
 #undef SHUNT_RANGE
 

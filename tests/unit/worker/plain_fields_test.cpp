@@ -63,7 +63,13 @@ TEST_SUITE("exact-match cache") {
     CHECK(plain_fields(mask) == (SHUNT_PLAIN_IP_DST | SHUNT_PLAIN_TYPE));
     mask = port_only();
     mask.nd_target[15] = 1;
-    CHECK(plain_fields(mask) == (SHUNT_PLAIN_NOT_IPV4 | SHUNT_PLAIN_TYPE));
+    CHECK(plain_fields(mask) == (SHUNT_PLAIN_NOT_IP | SHUNT_PLAIN_PROTO | SHUNT_PLAIN_TYPE));
+    mask = port_only();
+    mask.mpls_lse[0] = be32{1};
+    CHECK(plain_fields(mask) == (SHUNT_PLAIN_NOT_IP | SHUNT_PLAIN_TYPE));
+    mask = port_only();
+    mask.ipv6_label = be32{1};
+    CHECK(plain_fields(mask) == (SHUNT_PLAIN_LABEL | SHUNT_PLAIN_TYPE));
     for (unsigned which = 0; which < 2; ++which) {
       mask = port_only();
       (which == 0 ? mask.nw_ttl : mask.nw_tos) = 0x80;
