@@ -29,8 +29,9 @@ static __always_inline __u64 microflow_check(__u64 hash, __u64 valid, __u32 slot
 }
 
 /* Line `part` (0, or 1 of a wide one) of where a packet's element may be. */
-static __always_inline struct shunt_microflow* microflow_at(__u64 hash, __u32 way, __u32 wide, __u32 part) {
-  __u32 at = ((__u32)(hash >> 20) & shunt_config.microflow_mask) ^ (wide ? way << 1 | part : way);
+static __always_inline struct shunt_microflow* microflow_at(const struct shunt_plain* plain, __u32 way, __u32 wide,
+                                                            __u32 part) {
+  __u32 at = ((__u32)(plain->hash >> 20) & plain->region) ^ (wide ? way << 1 | part : way);
 
   return bpf_map_lookup_elem(&microflows, &at);
 }
@@ -65,8 +66,8 @@ __noinline __s64 shunt_find_wide(const struct shunt_plain* plain) {
   if (!plain) return -1;
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* first = microflow_at(plain->hash, way, 1, 0);
-    const struct shunt_microflow* second = microflow_at(plain->hash, way, 1, 1);
+    const struct shunt_microflow* first = microflow_at(plain, way, 1, 0);
+    const struct shunt_microflow* second = microflow_at(plain, way, 1, 1);
     int said = first && second ? microflow_answer(first, plain, rest_differs(second, plain), &slot) : -1;
 
     if (said >= 0) return (__s64)((__u64)slot << 32 | (__u32)said);
@@ -86,7 +87,7 @@ static __always_inline int find_microflow(const struct shunt_plain* plain, __u32
   }
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* m = microflow_at(plain->hash, way, 0, 0);
+    const struct shunt_microflow* m = microflow_at(plain, way, 0, 0);
     int said = m ? microflow_answer(m, plain, 0, slot) : -1;
 
     if (said >= 0) return said;
@@ -103,12 +104,12 @@ static __always_inline int is_in_use(const struct shunt_microflow* m) {
 }
 
 /* Whether the element's place is another's. */
-static __always_inline int is_taken(__u64 hash, __u32 way, __u32 wide) {
-  const struct shunt_microflow* m = microflow_at(hash, way, wide, 0);
+static __always_inline int is_taken(const struct shunt_plain* plain, __u32 way, __u32 wide) {
+  const struct shunt_microflow* m = microflow_at(plain, way, wide, 0);
 
   if (!m || is_in_use(m)) return 1;
   if (!wide) return 0;
-  m = microflow_at(hash, way, wide, 1);
+  m = microflow_at(plain, way, wide, 1);
   return !m || is_in_use(m);
 }
 
@@ -134,18 +135,18 @@ __noinline int shunt_keep_microflow(const struct shunt_plain* plain, __u32 slot,
 
   if (!plain) return 0;
   wide = plain->wide;
-  if (is_taken(plain->hash, 0, wide)) {
+  if (is_taken(plain, 0, wide)) {
     way = 1;
-    if (is_taken(plain->hash, 1, wide)) {
+    if (is_taken(plain, 1, wide)) {
       luck = bpf_get_prandom_u32();
       if (luck % SHUNT_MICROFLOW_LUCK != 0) return 0;
       way = luck >> 31;
     }
   }
-  first = microflow_at(plain->hash, way, wide, 0);
+  first = microflow_at(plain, way, wide, 0);
   if (!first) return 0;
   if (wide) {
-    second = microflow_at(plain->hash, way, wide, 1);
+    second = microflow_at(plain, way, wide, 1);
     if (!second) return 0;
     write_line(second, plain->more, plain->valid, plain->rest, 0);
   }

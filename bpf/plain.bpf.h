@@ -32,6 +32,7 @@ struct shunt_plain {
   __u32 fields;   /* SHUNT_PLAIN_*: all that the key tells of the packet, its MACs included */
   __u32 tags;     /* 0 to 2 */
   __u32 wide;     /* SHUNT_MICROFLOW_WIDE, or 0 */
+  __u32 region;   /* shunt_port.microflow_mask */
 };
 
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
@@ -242,6 +243,7 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
     plain->rest |= (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
     plain->rest_hash = plain_rest_hash(plain);
   }
+  plain->region = packet->port->microflow_mask;
   plain->valid = valid;
 }
 

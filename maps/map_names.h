@@ -16,7 +16,7 @@
 #define SHUNT_MAP_FLOWS "flows"                 /* ARRAY, mmap-able: slot -> shunt_flow */
 #define SHUNT_MAP_ACTION_LISTS "action_lists"   /* ARRAY, mmap-able: shunt_action; a list is a run of them */
 #define SHUNT_MAP_FLOW_INDEX "flow_index"       /* ARRAY, mmap-able: shunt_index_bucket */
-#define SHUNT_MAP_MICROFLOWS "microflows"       /* ARRAY: shunt_microflow */
+#define SHUNT_MAP_MICROFLOWS "microflows"       /* ARRAY, mmap-able: shunt_microflow */
 #define SHUNT_MAP_FLOW_HINTS "flow_hints"       /* ARRAY: shunt_hint_bucket */
 #define SHUNT_MAP_FLOW_COUNTERS "flow_counters" /* ARRAY, mmap-able: shunt_flow_counters */
 #define SHUNT_MAP_FLOW_DELTAS "flow_deltas"     /* ARRAY, mmap-able: shunt_flow_delta */

@@ -77,6 +77,8 @@ void show_stats(const Json& answer) {
                                       count("published"), count("exact_fallback"), count("rejected_stale")));
   line("flows removed", fmt::format("{} idle, {} evicted", count("expired"), count("evicted")));
   line("flows revalidated", fmt::format("{}", count("revalidated")));
+  line("exact-match cache",
+       fmt::format("{} of {} elements in use", count("exact_match_elements"), count("exact_match_limit")));
   line("index overflow", fmt::format("{} flows", count("index_overflow")));
   if (count("events_lost") != 0)
     line("events lost",

@@ -26,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint32_t kFlowLimit = 2'000'000;
 
 struct Plan {
-  std::vector<std::uint32_t> flow_counts{1, 1'000, 100'000, 1'000'000};
+  std::vector<std::uint32_t> flow_counts{1, 1'000, 10'000, 100'000, 1'000'000};
   int rounds = 5;
   std::chrono::milliseconds settle{150}, window{600};
   std::chrono::seconds setups{3};

@@ -181,6 +181,7 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(flows, SHUNT_MAP_FLOWS, c.flow_limit);
   map_array(action_lists, SHUNT_MAP_ACTION_LISTS, action_elements(c.flow_limit));
   map_array(index, SHUNT_MAP_FLOW_INDEX, std::size_t{c.index_mask} + 1);
+  map_array(microflows, SHUNT_MAP_MICROFLOWS, std::size_t{c.microflow_mask} + 1);
   map_array(counters, SHUNT_MAP_FLOW_COUNTERS, std::size_t{c.flow_limit} * c.cpu_count);
   map_array(deltas, SHUNT_MAP_FLOW_DELTAS, std::size_t{c.flow_limit} * c.cpu_count);
   map_array(masks, SHUNT_MAP_MASKS, SHUNT_MAX_MASKS);

@@ -62,6 +62,8 @@ Json stats(const CommandContext& context, const Arguments&) {
       {"masks", stats.masks},
       {"groups", stats.groups},
       {"index_overflow", stats.indexed_overflow},
+      {"exact_match_elements", stats.microflows},
+      {"exact_match_limit", stats.microflow_limit},
       {"exact_hits", stats.exact_hits},
       {"megaflow_hits", stats.megaflow_hits},
       {"misses", stats.misses},

@@ -15,6 +15,7 @@ DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_
   flows = datapath.flows.span();
   action_lists = datapath.action_lists.span();
   index = datapath.index.span();
+  microflows = datapath.microflows.span();
   counters = datapath.counters.span();
   deltas = datapath.deltas.span();
   masks = datapath.masks.span();

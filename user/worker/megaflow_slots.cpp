@@ -289,6 +289,14 @@ void MegaflowTable::Impl::follow_mac_count() {
   if (const bool pairs = bridges.size() <= most; pairs != ports.keeps_pairs()) ports.keep_pairs(pairs);
 }
 
+void MegaflowTable::Impl::follow_keys() {
+  region.follow(live);
+  if (region.size() - 1 != ports.microflow_mask())
+    ports.set_microflow_mask(region.size() - 1);
+  else if (region.wants_refill())
+    ports.forget_all_microflows();
+}
+
 void MegaflowTable::Impl::forget_bridged() {
   if (!ports.keeps_pairs()) return;
   for (std::uint32_t port = 0; port < bridged_flows.size(); ++port)

@@ -302,6 +302,7 @@ void MegaflowTable::mature(TimePoint before) {
 
 void MegaflowTable::rank() {
   impl_->ports.rank();
+  impl_->follow_keys();
   impl_->masks.shrink_union();
   if (impl_->ports.wants_hints()) impl_->wanted |= SHUNT_FEATURE_HINTS;
 }
@@ -374,6 +375,8 @@ MegaflowTable::Stats MegaflowTable::stats() const {
   stats.masks = impl_->masks.count();
   stats.groups = impl_->groups.count();
   stats.overflow = impl_->overflow;
+  stats.microflows = impl_->region.size();
+  stats.microflow_limit = impl_->region.limit();
   return stats;
 }
 

@@ -22,6 +22,7 @@
 #include "user/worker/group_table.h"
 #include "user/worker/mask_table.h"
 #include "user/worker/megaflow_table.h"
+#include "user/worker/microflow_region.h"
 #include "user/worker/port_masks.h"
 #include "user/worker/shared_translations.h"
 
@@ -48,10 +49,12 @@ struct MegaflowTable::Impl {
         lists{flow_maps.action_lists},
         unsupported{lists.acquire(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions).value()},
         ports{flow_maps.ports},
+        region{flow_maps.microflows, flow_maps.ports},
         bridges{flow_maps},
         affected{flow_maps.config.flow_limit},
         heads(flow_maps.index.size(), kNoSlot) {
     flows.reserve(limit);
+    ports.set_microflow_mask(region.size() - 1);
   }
 
   // What a flow becomes in the kernel: an encoding whose group has a number, and its actions a place.
@@ -92,6 +95,7 @@ struct MegaflowTable::Impl {
   void refresh(std::uint32_t slot, TranslationRef translation);
   void forget_bridged();   // by the exact-match cache
   void follow_mac_count(); // so does what it keeps
+  void follow_keys();      // and how much of it is in use
   void link_dependencies(std::uint32_t slot);
   void set_affected(std::uint32_t slot, const FlowKey& key);  // in the index: what the flow's translation looked at
   void unlink_dependencies(const FlowMacs& macs);
@@ -135,6 +139,7 @@ struct MegaflowTable::Impl {
   ActionLists lists;
   const std::uint32_t unsupported;  // the list that is left where there is room for no other
   PortMasks ports;
+  MicroflowRegion region;
   BridgeTable bridges;
   AffectedIndex affected;
   SharedTranslations translations;

@@ -22,6 +22,7 @@ void PortMasks::add_port(DpPort port) {
   list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
   list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> SHUNT_MICROFLOWS_SHIFT);
   ports_[port.value].round = round_;
+  store(ports_[port.value].microflow_mask, microflow_mask_);
   publish(port);
   raise_generation(port);
 }
@@ -34,6 +35,7 @@ void PortMasks::inherit_port(DpPort port) {
   list.exists = true;
   list.generation = element.generation;
   ports_[port.value].round = round_;
+  store(ports_[port.value].microflow_mask, microflow_mask_);
   list.microflows = element.microflows >> SHUNT_MICROFLOWS_SHIFT;
   for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i) {
     // Twice there where a daemon died while it swapped two.
@@ -79,6 +81,19 @@ void PortMasks::raise_generation(DpPort port) {
 void PortMasks::forget_microflows(DpPort port) {
   List& list = lists_[port.value];
   store(ports_[port.value].microflows, __u64{SHUNT_MICROFLOWS(++list.microflows, list.fields)});
+}
+
+void PortMasks::forget_all_microflows() {
+  for (std::uint32_t number = 0; number < lists_.size(); ++number)
+    if (lists_[number].exists) forget_microflows(DpPort{number});
+}
+
+// What lies elsewhere than it would now would count as in use.
+void PortMasks::set_microflow_mask(std::uint32_t mask) {
+  microflow_mask_ = mask;
+  for (std::size_t number = 0; number < lists_.size(); ++number)
+    if (lists_[number].exists) store(ports_[number].microflow_mask, mask);
+  forget_all_microflows();
 }
 
 std::vector<std::uint16_t> PortMasks::masks(DpPort port) const {

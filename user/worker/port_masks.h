@@ -50,6 +50,11 @@ class PortMasks {
   // A flow of the port goes, or gets other actions: what the kernel's exact-match cache holds for the port is void.
   void forget_microflows(DpPort port);
 
+  // The part of its elements that is in use, less one; all ports have the same.
+  [[nodiscard]] std::uint32_t microflow_mask() const { return microflow_mask_; }
+  void set_microflow_mask(std::uint32_t mask);
+  void forget_all_microflows();
+
   // What that cache keeps of bridged packets: where each pair of MACs goes, or that the FDB is to be asked.
   [[nodiscard]] bool keeps_pairs() const { return keeps_pairs_; }
   void keep_pairs(bool pairs);
@@ -89,6 +94,7 @@ class PortMasks {
   std::vector<List> lists_;
   bool wants_hints_ = false;
   bool keeps_pairs_ = true;
+  std::uint32_t microflow_mask_ = 0;
   std::uint32_t round_ = 1;
 };
 

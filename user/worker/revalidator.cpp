@@ -184,6 +184,8 @@ RevalidatorStats Revalidator::stats() {
     stats.masks = table.masks;
     stats.groups = table.groups;
     stats.indexed_overflow = table.overflow;
+    stats.microflows = table.microflows;
+    stats.microflow_limit = table.microflow_limit;
     stats.published = table.published;
     stats.rejected_full += table.refused;
     stats.evicted = table.evicted;

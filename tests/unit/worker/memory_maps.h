@@ -33,6 +33,7 @@ class MemoryMaps final : public FlowMaps {
       : flows_(flow_limit),
         action_lists_(elements),
         index_(buckets),
+        microflows_(kMicroflows),
         counters_(flow_limit * kCpus),
         deltas_(flow_limit * kCpus),
         masks_(SHUNT_MAX_MASKS),
@@ -46,6 +47,7 @@ class MemoryMaps final : public FlowMaps {
     flows = flows_;
     action_lists = action_lists_;
     index = index_;
+    microflows = microflows_;
     counters = counters_;
     deltas = deltas_;
     masks = masks_;
@@ -111,7 +113,7 @@ class MemoryMaps final : public FlowMaps {
     return true;
   }
 
-  static constexpr std::uint32_t kCpus = 2;
+  static constexpr std::uint32_t kCpus = 2, kMicroflows = 8192;
   using KeyBytes = std::vector<unsigned char>;
   std::map<KeyBytes, shunt_megaflow> table;
   std::map<std::uint16_t, std::vector<Ifindex>> groups;
@@ -179,6 +181,7 @@ class MemoryMaps final : public FlowMaps {
   std::vector<shunt_flow> flows_;
   std::vector<shunt_action> action_lists_;
   std::vector<shunt_index_bucket> index_;
+  std::vector<shunt_microflow> microflows_;
   std::vector<shunt_flow_counters> counters_;
   std::vector<shunt_flow_delta> deltas_;
   std::vector<shunt_mask> masks_;
