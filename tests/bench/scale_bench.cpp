@@ -206,6 +206,8 @@ std::vector<sequence_entry> syn_flood() {
 }
 
 void measure_attacks() {
+  // Each packet a flow of its own.
+  constexpr std::uint32_t kNewcomers = 500'000, kNewcomersASecond = 10'000;
   const std::vector<Lane> lanes = make_lanes(2);
   const std::vector<sequence_entry> explosion = explosive_packets(), flood = syn_flood();
   Traffic victims{{lanes[0]}};
@@ -263,11 +265,45 @@ void measure_attacks() {
   established.start(100'000);  // both generators share a core: a fixed rate, or the flood alone would lower it
   pause_for(1s);
   report("quiet, at 100,000 a second", 3s);
-  attacker.send_sequence(lanes[1], flooding, 1'000'000);
-  pause_for(1s);
-  const std::uint64_t sent = attacker.sent();
-  report("SYN flood, another port", 4s);
-  fmt::print("the flood was {:.0f} packets a second\n", static_cast<double>(attacker.sent() - sent) / 4);
+  const auto flood_for = [&](auto during) {
+    attacker.send_sequence(lanes[1], flooding, 1'000'000);
+    pause_for(1s);
+    const std::uint64_t sent = attacker.sent();
+    const auto start = Clock::now();
+    during();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    fmt::print("    the flood was {:.0f} packets a second\n", static_cast<double>(attacker.sent() - sent) / seconds);
+    std::fflush(stdout);
+    stay_quiet();
+  };
+  flood_for([&] { report("SYN flood, another port", 4s); });
+  // An output that a field names looks at all of the field.
+  daemon.add_rules("br1", "priority=500,tcp,actions=output:NXM_OF_IP_SRC[]\n");
+  flood_for([&] { report("SYN flood, another port, each a flow of its own", 4s); });
+
+  daemon.add_rules("br0", rules_for_each_flow());
+  const auto flows_of_victim = [&]() -> std::uint64_t {
+    const auto ports = cli::Client{daemon.rundir(), daemon.instance(), 60s}.call("top").at("ports");
+    for (const auto& port : ports)
+      if (port.at("name") == lanes[0].in) return port.at("flows");
+    throw Error("{} is no port any more", lanes[0].in);
+  };
+  const auto report_newcomers = [&](const char* what) {
+    const std::uint64_t flows = flows_of_victim(), sent = victims.sent(), received = victims.received(lanes[0]);
+    victims.send_to(lanes[0], kNewcomers, kNewcomersASecond);
+    pause_for(3s);
+    victims.stop_sending();
+    pause_for(100ms);
+    const auto count = static_cast<double>(victims.sent() - sent);
+    fmt::print("{:<52} of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n", what, count,
+               100 * static_cast<double>(victims.received(lanes[0]) - received) / count,
+               100 * static_cast<double>(flows_of_victim() - flows) / count);
+    daemon.shunt({"cache", "flush"});
+  };
+  victims.stop_sending();
+  daemon.shunt({"cache", "flush"});
+  report_newcomers("new flows in quiet");
+  flood_for([&] { report_newcomers("new flows during the flood"); });
   attacker.pause();
   victims.pause();
 }
