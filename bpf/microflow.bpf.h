@@ -29,16 +29,16 @@ static __always_inline __u64 microflow_check(__u64 hash, __u64 valid, __u32 slot
 }
 
 /* Line `part` (0, or 1 of a wide one) of where a packet's element may be. */
-static __always_inline struct shunt_microflow* microflow_at(const struct shunt_plain* plain, __u32 way, __u32 wide,
-                                                            __u32 part) {
-  __u32 at = ((__u32)(plain->hash >> 20) & plain->region) ^ (wide ? way << 1 | part : way);
+static __always_inline struct shunt_microflow* microflow_at(const struct shunt_plain* plain, __u64 hash, __u32 way,
+                                                            __u32 wide, __u32 part) {
+  __u32 at = ((__u32)(hash >> 20) & plain->region) ^ (wide ? way << 1 | part : way);
 
   return bpf_map_lookup_elem(&microflows, &at);
 }
 
 /* What this element says (shunt_microflow.output); < 0: it is not the packet's, or something else of it `differs`. */
 static __always_inline int microflow_answer(const struct shunt_microflow* m, const struct shunt_plain* plain,
-                                            __u64 differs, __u32* slot) {
+                                            __u64 hash, __u64 differs, __u32* slot) {
   const volatile __u64* word = (const volatile __u64*)m;
   __u64 differ = differs | (word[0] ^ plain->key[0]) | (word[1] ^ plain->key[1]) | (word[4] ^ plain->valid);
   __u64 verdict = word[5];
@@ -46,7 +46,7 @@ static __always_inline int microflow_answer(const struct shunt_microflow* m, con
   if (shunt_config.features & SHUNT_FEATURES_L3_KEY) differ |= (word[2] ^ plain->key[2]) | (word[3] ^ plain->key[3]);
   if (differ != 0 || verdict >> 48 != plain->kind) return -1;
   *slot = (__u32)verdict;
-  if (word[6] != microflow_check(plain->hash, plain->valid, *slot, (__u32)(verdict >> 32) & 0xffff)) return -1;
+  if (word[6] != microflow_check(hash, plain->valid, *slot, (__u32)(verdict >> 32) & 0xffff)) return -1;
   return (int)(verdict >> 32 & 0xffff);
 }
 
@@ -62,13 +62,15 @@ static __always_inline __u64 rest_differs(const struct shunt_microflow* m, const
  */
 __noinline __s64 shunt_find_wide(const struct shunt_plain* plain) {
   __u32 way, slot = 0;
+  __u64 hash;
 
   if (!plain) return -1;
+  hash = plain->hash + plain->rest_hash;
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* first = microflow_at(plain, way, 1, 0);
-    const struct shunt_microflow* second = microflow_at(plain, way, 1, 1);
-    int said = first && second ? microflow_answer(first, plain, rest_differs(second, plain), &slot) : -1;
+    const struct shunt_microflow* first = microflow_at(plain, hash, way, 1, 0);
+    const struct shunt_microflow* second = microflow_at(plain, hash, way, 1, 1);
+    int said = first && second ? microflow_answer(first, plain, hash, rest_differs(second, plain), &slot) : -1;
 
     if (said >= 0) return (__s64)((__u64)slot << 32 | (__u32)said);
   }
@@ -79,7 +81,7 @@ __noinline __s64 shunt_find_wide(const struct shunt_plain* plain) {
 static __always_inline int find_microflow(const struct shunt_plain* plain, __u32* slot) {
   __u32 way;
 
-  if (plain->wide) {
+  if (SHUNT_UNLIKELY(plain->wide)) {
     __s64 said = shunt_find_wide(plain);
 
     *slot = (__u32)((__u64)said >> 32);
@@ -87,8 +89,8 @@ static __always_inline int find_microflow(const struct shunt_plain* plain, __u32
   }
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* m = microflow_at(plain, way, 0, 0);
-    int said = m ? microflow_answer(m, plain, 0, slot) : -1;
+    const struct shunt_microflow* m = microflow_at(plain, plain->hash, way, 0, 0);
+    int said = m ? microflow_answer(m, plain, plain->hash, 0, slot) : -1;
 
     if (said >= 0) return said;
   }
@@ -104,12 +106,12 @@ static __always_inline int is_in_use(const struct shunt_microflow* m) {
 }
 
 /* Whether the element's place is another's. */
-static __always_inline int is_taken(const struct shunt_plain* plain, __u32 way, __u32 wide) {
-  const struct shunt_microflow* m = microflow_at(plain, way, wide, 0);
+static __always_inline int is_taken(const struct shunt_plain* plain, __u64 hash, __u32 way, __u32 wide) {
+  const struct shunt_microflow* m = microflow_at(plain, hash, way, wide, 0);
 
   if (!m || is_in_use(m)) return 1;
   if (!wide) return 0;
-  m = microflow_at(plain, way, wide, 1);
+  m = microflow_at(plain, hash, way, wide, 1);
   return !m || is_in_use(m);
 }
 
@@ -132,26 +134,28 @@ static __always_inline void write_line(struct shunt_microflow* m, const __u64* k
 __noinline int shunt_keep_microflow(const struct shunt_plain* plain, __u32 slot, __u32 output) {
   struct shunt_microflow *first, *second;
   __u32 way = 0, luck, wide;
+  __u64 hash;
 
   if (!plain) return 0;
   wide = plain->wide;
-  if (is_taken(plain, 0, wide)) {
+  hash = plain->hash + (wide ? plain->rest_hash : 0);
+  if (is_taken(plain, hash, 0, wide)) {
     way = 1;
-    if (is_taken(plain, 1, wide)) {
+    if (is_taken(plain, hash, 1, wide)) {
       luck = bpf_get_prandom_u32();
       if (luck % SHUNT_MICROFLOW_LUCK != 0) return 0;
       way = luck >> 31;
     }
   }
-  first = microflow_at(plain, way, wide, 0);
+  first = microflow_at(plain, hash, way, wide, 0);
   if (!first) return 0;
   if (wide) {
-    second = microflow_at(plain, way, wide, 1);
+    second = microflow_at(plain, hash, way, wide, 1);
     if (!second) return 0;
     write_line(second, plain->more, plain->valid, plain->rest, 0);
   }
   write_line(first, plain->key, plain->valid, (__u64)plain->kind << 48 | (__u64)output << 32 | slot,
-             microflow_check(plain->hash, plain->valid, slot, output));
+             microflow_check(hash, plain->valid, slot, output));
   return 1;
 }
 

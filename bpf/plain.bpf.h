@@ -22,17 +22,17 @@
 
 struct shunt_plain {
   __u64 key[SHUNT_PLAIN_WORDS]; /* without MACs, up to add_macs() */
-  __u64 more[SHUNT_PLAIN_WORDS]; /* of a wide key: IPv6's addresses */
-  __u64 rest;                    /* of a wide key: tags, and SHUNT_MICROFLOW_REST, as in the second line */
-  __u64 rest_hash;               /* of these two */
-  __u64 valid;                   /* shunt_port.microflows; 0: the cache has no place for this packet */
+  __u64 valid;                  /* shunt_port.microflows; 0: the cache has no place for this packet */
   __u64 hash;
   __u64 dst, src; /* MACs, as they lie in the frame */
   __u32 kind;     /* as an element's in_port */
   __u32 fields;   /* SHUNT_PLAIN_*: all that the key tells of the packet, its MACs included */
   __u32 tags;     /* 0 to 2 */
-  __u32 wide;     /* SHUNT_MICROFLOW_WIDE, or 0 */
   __u32 region;   /* shunt_port.microflow_mask */
+  __u32 wide;     /* SHUNT_MICROFLOW_WIDE, or 0: then what follows means nothing */
+  __u64 more[SHUNT_PLAIN_WORDS]; /* IPv6's addresses */
+  __u64 rest;                    /* tags, and SHUNT_MICROFLOW_REST, as in the second line */
+  __u64 rest_hash;               /* of these two, to be added to `hash` */
 };
 
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
@@ -114,15 +114,12 @@ static __always_inline int plain_ipv6(const __u8* ip, const __u8* end, __u32 len
   if (proto != SHUNT_IP_PROTO_ICMPV6) p->fields |= SHUNT_PLAIN_NOT_IP;
   p->key[2] = if_kept(fields, SHUNT_PLAIN_LABEL, class_label & SHUNT_BE32(SHUNT_IPV6_LABEL_MASK));
   p->key[3] = word;
-  if (fields & SHUNT_PLAIN_IP_SRC) {
-    p->more[0] = shunt_load64(ip + 8);
-    p->more[1] = shunt_load64(ip + 16);
-  }
-  if (fields & SHUNT_PLAIN_IP_DST) {
-    p->more[2] = shunt_load64(ip + 24);
-    p->more[3] = shunt_load64(ip + 32);
-  }
-  if (fields & (SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST)) p->wide = SHUNT_MICROFLOW_WIDE;
+  if (!(fields & (SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST))) return 1;
+  p->more[0] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 8));
+  p->more[1] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 16));
+  p->more[2] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 24));
+  p->more[3] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 32));
+  p->wide = SHUNT_MICROFLOW_WIDE;
   return 1;
 }
 
@@ -148,7 +145,7 @@ static __always_inline __u64 plain_hash(const struct shunt_plain* p) {
 
     hash += other ^ other >> 32;
   }
-  return shunt_hash_step(hash + p->rest_hash + p->kind, p->key[1], multiplier);
+  return shunt_hash_step(hash + p->kind, p->key[1], multiplier);
 }
 
 /* The key of elements by which the FDB is asked. */
@@ -226,9 +223,12 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
   plain->key[1] =
       if_kept(fields, SHUNT_PLAIN_TYPE, (__u64)type << 32) | if_kept(fields, SHUNT_PLAIN_VLAN, (__u64)tci << 48);
   plain->key[0] = plain->key[2] = plain->key[3] = 0;
-  plain->more[0] = plain->more[1] = plain->more[2] = plain->more[3] = 0;
-  plain->rest = if_kept(fields, SHUNT_PLAIN_VLAN, rest);
-  plain->wide = plain->rest ? SHUNT_MICROFLOW_WIDE : 0;
+  plain->wide = 0;
+  rest = if_kept(fields, SHUNT_PLAIN_VLAN, rest);
+  if (SHUNT_UNLIKELY(rest != 0)) {
+    plain->wide = SHUNT_MICROFLOW_WIDE;
+    plain->more[0] = plain->more[1] = plain->more[2] = plain->more[3] = 0;
+  }
   plain->fields = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE);
   if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) {
     plain->fields = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_BRIDGE);
@@ -238,9 +238,8 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
     plain->fields = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_BRIDGE);
     if (!plain_ipv6(p, end, len, fields, local_stack, plain)) return;
   }
-  plain->rest_hash = 0;
-  if (plain->wide) {
-    plain->rest |= (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
+  if (SHUNT_UNLIKELY(plain->wide)) {
+    plain->rest = rest | (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
     plain->rest_hash = plain_rest_hash(plain);
   }
   plain->region = packet->port->microflow_mask;
