@@ -8,7 +8,7 @@ begin
 for name in a b; do add_guest "$name" "10.0.0.$((${#GUESTS[@]} + 1))/24"; done
 GATE=$RUNDIR/gate
 AWAIT_PROGRAM=
-LD_PRELOAD=$HELD_LOAD LOAD_GATE=$GATE start_switch
+LD_PRELOAD=$HELD_LOAD LOAD_GATE=$GATE start_switch --idle-timeout 60  # masks stay, however slow the machine
 bridge_of a b
 
 hold() { # the next load
@@ -28,10 +28,10 @@ start() { # COMMAND…: shunt's, in the background; $STARTED, which has not ende
   sleep 0.5
   kill -0 "$STARTED" || fail "it did not wait: $*"
 }
-arrives() { # NAME FRAMES SEND-OPTION…: so many come to b, from the MAC $FROM or any
+arrives() { # NAME FRAMES SEND-OPTION…: so many come to b, to the MAC $TO or any
   local as=$1 count=$2
   shift 2
-  listen b "$as" --dport 7 ${FROM:+--src "$FROM"}
+  listen b "$as" --dport 7 ${TO:+--dst "$TO"}
   send a --dst 02:00:00:00:00:02 --dport 7 --count 20 --rate 500 "$@" >/dev/null
   heard "$as"
   equal "frames at b ($as)" "$count" "$(result "$as" 'd["frames"]')"
@@ -42,14 +42,13 @@ before=$(features)
 hold
 shunt flow add br0 --file - <<'RULES'
 priority=10,udp,tp_src=5,actions=drop
-priority=10,udp,tp_src=6,actions=mod_dl_src:02:00:00:00:00:77,output:b
+priority=10,udp,tp_src=6,actions=mod_dl_dst:02:00:00:00:00:77,output:b
 RULES
 wait_until 10 "the load has begun" is_held
 equal "what is loaded" "$before" "$(features)"
 equal "what is being loaded" "l3,l4,edits" "$(loading)"
 arrives dropped 0 --sport 5
-FROM=02:00:00:00:00:77 arrives changed 20 --sport 6
-expect_ping a 10.0.0.2
+TO=02:00:00:00:00:77 arrives changed 20 --sport 6
 
 note "nor do other commands wait, and what they ask for is not lost"
 shunt flow add br0 'priority=20,udp,tp_src=9,actions=drop'
@@ -61,10 +60,10 @@ note "afterwards the kernel answers"
 let_go
 wait_until 30 "everything is loaded" program_rests
 for feature in l3 l4 edits hash; do has $feature || fail "$feature is not loaded: $(features)"; done
-FROM=02:00:00:00:00:77 arrives first 20 --sport 6
+TO=02:00:00:00:00:77 arrives first 20 --sport 6
 sleep 0.1
 before=$(misses)
-FROM=02:00:00:00:00:77 arrives known 20 --sport 6
+TO=02:00:00:00:00:77 arrives known 20 --sport 6
 equal "misses of a known flow" "$before" "$(misses)"
 
 note "flows that ask for more: the exact-match cache, once a port has many masks"
@@ -73,12 +72,14 @@ hold
 for i in 1 2 3 4; do
   shunt flow add br0 "priority=$((30 + i)),udp,nw_dst=10.0.$((8 * i)).0/$((20 + i)),tp_src=$i,actions=output:b"
 done
-for i in 1 2 3 4; do arrives "mask$i" 20 --dst-ip "10.0.$((8 * i)).1" --sport "$i"; done
+for i in 1 2 3 4; do
+  send a --dst 02:00:00:00:00:02 --dst-ip "10.0.$((8 * i)).1" --sport "$i" --dport 7 --count 50 --rate 1000 >/dev/null
+done
 wait_until 20 "the load has begun" is_held
 equal "what is being loaded" hints "$(loading)"
 expect_ping a 10.0.0.2
-shunt flow add br0 'priority=50,udp,tp_src=6,actions=mod_dl_src:02:00:00:00:00:78,output:b'
-FROM=02:00:00:00:00:78 arrives other 20 --sport 6
+shunt flow add br0 'priority=50,udp,tp_src=6,actions=mod_dl_dst:02:00:00:00:00:78,output:b'
+TO=02:00:00:00:00:78 arrives other 20 --sport 6
 
 note "a capture waits for its tap: of what it misses nobody could tell. What flows have asked for is not lost"
 start capture br0 --write "$RUNDIR/tap.pcapng"
@@ -109,7 +110,7 @@ before=$(misses)
 hold
 start flow add br0 'priority=70,udp,tp_src=6,actions=push_mpls:0x8847,output:b'
 is_held || fail "it waits for something else"
-FROM=02:00:00:00:00:78 arrives older 20 --sport 6
+TO=02:00:00:00:00:78 arrives older 20 --sport 6
 let_go
 wait "$STARTED" || fail "the rule: $(cat "$RUNDIR/started")"
 equal "misses meanwhile" "$before" "$(misses)"
