@@ -48,10 +48,13 @@ void show_program(const Json& program, const Line& line) {
        size + (program.at("refused").get<bool>() ? "; the verifier refused a smaller one (see the log)" : ""));
   for (const Json& feature : program.at("features"))
     line("  has " + cell(feature.at("name")), cell(feature.at("because")));
-  if (program.at("left_out").empty()) return;
-  std::string names;
-  for (const Json& name : program.at("left_out")) names += (names.empty() ? "" : " ") + cell(name);
-  line("  left out", names);
+  const auto names = [&](const std::string& title, const Json& list) {
+    std::string text;
+    for (const Json& name : list) text += (text.empty() ? "" : " ") + cell(name);
+    if (!text.empty()) line(title, text);
+  };
+  names("  left out", program.at("left_out"));
+  names("  being loaded", program.at("loading"));
 }
 
 void show_stats(const Json& answer) {

@@ -13,11 +13,13 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <numeric>
+#include <thread>
 
 #include "traffic.skel.h"
 #include "user/base/error.h"
@@ -289,6 +291,8 @@ void Daemon::add_rules(const std::string& bridge, const std::string& rules) cons
   const std::string path = directory_.path() + "/rules";
   std::ofstream{path} << rules;
   shunt({"flow", "add", bridge, "--file", path});
+  while (!shunt_json({"cache", "stats"}).at("program").at("loading").empty())
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
 }
 
 nlohmann::json Daemon::shunt_json(std::vector<std::string> arguments) const {

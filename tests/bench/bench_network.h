@@ -95,6 +95,7 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   std::string shunt(const std::vector<std::string>& arguments) const;
+  // And waits for the program that they want.
   void add_rules(const std::string& bridge, const std::string& rules) const;
   [[nodiscard]] nlohmann::json shunt_json(std::vector<std::string> arguments) const;
   // Where its control socket is.

@@ -2,6 +2,7 @@
 // The tap of captures in the XDP program: what it records, what it cuts, what it loses.
 #include <bpf/libbpf.h>
 #include <doctest/doctest.h>
+#include <poll.h>
 
 #include <cstring>
 #include <memory>
@@ -256,6 +257,11 @@ TEST_SUITE("capture") {
     sw.datapath.require_features(SHUNT_FEATURE_CAPTURE | SHUNT_FEATURE_L3);
     CHECK(sw.datapath.features() == (SHUNT_FEATURE_HINTS | SHUNT_FEATURE_L3 | SHUNT_FEATURE_CAPTURE));
     sw.datapath.release_features(SHUNT_FEATURE_CAPTURE);
+    while (sw.datapath.features() & SHUNT_FEATURE_CAPTURE) {  // as control's loop does
+      pollfd loading{sw.datapath.loading_fd(), POLLIN, 0};
+      REQUIRE(::poll(&loading, 1, 60'000) == 1);
+      sw.datapath.go_on_loading();
+    }
     CHECK(sw.datapath.features() == (SHUNT_FEATURE_HINTS | SHUNT_FEATURE_L3));
     Capture capture{sw, 0};
     capture.maps.set_port(0, DpPort{1}, kBefore);

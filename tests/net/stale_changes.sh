@@ -15,6 +15,7 @@ SOCKET=$RUNDIR/$INSTANCE.sock
 
 # The rules are there before the traffic, so that what is counted is counted by them.
 python3 "$PARTS" change "$SOCKET" 0 /dev/null
+await_program
 listen b other --dport 5002 --seconds 120
 start_in b python3 "$PARTS" listen eth0 "$RUNDIR/frames" "$RUNDIR/versions.ready"
 listener=$CHILD

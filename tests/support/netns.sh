@@ -143,7 +143,18 @@ stop_switch() { # by SIGTERM, as a service manager does
   return "$status"
 }
 
-shunt() { host "$SHUNT" --rundir "$RUNDIR" --instance "$INSTANCE" "$@"; }
+shunt() {
+  host "$SHUNT" --rundir "$RUNDIR" --instance "$INSTANCE" "$@" || return
+  [ -n "$AWAIT_PROGRAM" ] || return 0
+  case "$1 ${2:-}" in
+    "flow add" | "flow mod"* | "flow replace" | "group add"* | "group mod" | "port attach" | "port set" | "config "*) await_program ;;
+  esac
+}
+# A rule is in force when its command returns; that its flows are answered in the kernel may take until a larger program
+# is loaded. Tests that ask which of the two it was want to wait for it: those that empty AWAIT_PROGRAM do not.
+AWAIT_PROGRAM=yes
+await_program() { wait_until 30 "the program is loaded" program_rests; }
+program_rests() { [[ $(AWAIT_PROGRAM='' shunt cache stats) != *"being loaded"* ]]; }
 
 # json EXPRESSION COMMAND…: prints what the Python expression makes of the command's JSON, `d`.
 json() {

@@ -44,6 +44,13 @@ def shunt(*args, text=None):
     return done.stdout
 
 
+def set_rules(*args, text=None):
+    """As shunt(); then waits for the program that lets the kernel answer."""
+    shunt(*args, text=text)
+    while ask("cache", "stats")["program"]["loading"]:
+        time.sleep(0.05)
+
+
 def ask(*args):
     return json.loads(shunt(*args, "--json"))
 
@@ -177,7 +184,7 @@ def check_counters(what, steps):
 
 def install(rules):
     shunt("flow", "del", "br0")
-    shunt("flow", "add", "br0", "--file", "-", text=rules)
+    set_rules("flow", "add", "br0", "--file", "-", text=rules)
     shunt("cache", "flush")
 
 

@@ -24,6 +24,7 @@
 #include "user/bpf/link.h"
 #include "user/bpf/object.h"
 #include "user/bpf/pins.h"
+#include "user/bpf/program_loader.h"
 #include "user/bpf/requirements.h"
 
 namespace shunt {
@@ -31,6 +32,7 @@ namespace {
 
 // Half a kilobyte of the kernel's memory each: above this, a flow table is a mistake in the unit.
 constexpr std::uint32_t kMostFlows = 1U << 22;
+constexpr std::uint32_t kKnownFeatures = SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE;
 // flow_counters has a row of flow_limit elements a possible CPU: its index is 32 bits.
 constexpr std::uint64_t kMostCounters = 0xffff'ffff;
 
@@ -38,7 +40,7 @@ shunt_config make_config(const Datapath::Options& options) {
   if (options.flow_limit == 0 || options.flow_limit > kMostFlows)
     throw Error("flow limit {}: between 1 and {}", options.flow_limit, kMostFlows);
   shunt_config config{};
-  config.features = options.features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE);
+  config.features = options.features & kKnownFeatures;
   config.flow_limit = options.flow_limit;
   config.index_mask = index_buckets(options.flow_limit) - 1;
   config.microflow_mask = microflow_elements(options.flow_limit) - 1;
@@ -136,7 +138,9 @@ struct Datapath::Impl {
         maps{load_or_generic(config, refusal, [this](const shunt_config& c) {
           return inherited ? std::make_unique<SwitchObject>(c, inherited->maps, std::move(inherited->program))
                            : std::make_unique<SwitchObject>(c);
-        })} {
+        })},
+        loader{config.features, [this](std::uint32_t features) { return load(features, has_tc()); },
+               [this](LoadedProgram&& program) { use(std::move(program)); }} {
     if (!inherited) {
       pins.remove_maps();
       maps->pin_maps(pins.path());
@@ -152,8 +156,11 @@ struct Datapath::Impl {
   }
 
   [[nodiscard]] const SwitchObject& current() const { return specialised ? *specialised : *maps; }
-  void use(std::uint32_t features, bool tc, shunt_layout& layout);
-  void pin_program(shunt_layout& layout) const;
+  [[nodiscard]] bool has_tc() const { return current().program_fd(Program::kTc) >= 0; }  // those of mode kTcx
+  void note_reason(std::uint32_t features, const std::string& because);
+  [[nodiscard]] LoadedProgram load(std::uint32_t features, bool with_tc) const;
+  void use(LoadedProgram&& program);
+  void pin_program() const;
 
   shunt_config config;
   std::string refusal;  // the verifier's log of the last program that it refused
@@ -163,13 +170,15 @@ struct Datapath::Impl {
   std::unique_ptr<SwitchObject> maps;         // the first copy: owns the maps
   int groups_fd = -1;                         // flood_groups: asked for by set_group, which does not throw
   std::unique_ptr<SwitchObject> specialised;  // the copy in force, where it is not the first
-  bool tc = false;                            // with the programs of mode kTcx
+  shunt_layout* layout = nullptr;             // Datapath's
+  std::function<void(std::uint32_t)> tell_features;
   struct Attached {
     Program program;
     std::unique_ptr<PinnedLink> link;
   };
   std::map<Ifindex, Attached> links;
   std::map<Ifindex, std::unique_ptr<PinnedLink>> inherited_links;
+  ProgramLoader loader;  // last: its thread reads the rest
 };
 
 Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(options)} {
@@ -192,7 +201,8 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(meters, SHUNT_MAP_METERS, SHUNT_MAX_METERS);
   map_array(layout, SHUNT_MAP_LAYOUT, 1);
   if (!inherited()) layout[0] = {SHUNT_LAYOUT_VERSION, 0, 0, c};
-  impl_->pin_program(layout[0]);
+  impl_->layout = &layout[0];
+  impl_->pin_program();
 }
 
 Datapath::~Datapath() = default;
@@ -390,11 +400,28 @@ void Datapath::reset_port_stats(DpPort port) {
 }
 
 void Datapath::require_features(std::uint32_t features, const std::string& because) {
-  const std::uint32_t wanted = features & (SHUNT_FEATURE_ALL | SHUNT_FEATURE_CAPTURE);
-  const std::uint32_t before = impl_->config.features;
-  impl_->use(before | wanted, impl_->tc, layout[0]);
+  impl_->note_reason(features, because);
+  impl_->loader.require(features & kKnownFeatures);
+}
+
+void Datapath::request_features(std::uint32_t features, const std::string& because) {
+  impl_->note_reason(features, because);
+  impl_->loader.request(features & kKnownFeatures);
+}
+
+void Datapath::release_features(std::uint32_t features) { impl_->loader.release(features); }
+int Datapath::loading_fd() const { return impl_->loader.fd(); }
+void Datapath::go_on_loading() { impl_->loader.advance(); }
+
+void Datapath::on_features(std::function<void(std::uint32_t features)> tell) {
+  impl_->tell_features = std::move(tell);
+}
+
+// Of those that are new; who has been told of first, stays.
+void Datapath::Impl::note_reason(std::uint32_t features, const std::string& because) {
+  const std::uint32_t there = config.features | loader.pending();
   for (std::uint32_t bit = 1; bit != 0; bit <<= 1)
-    if ((wanted & ~before & bit) != 0) impl_->reasons[bit] = because;
+    if ((features & ~there & bit) != 0) reasons[bit] = because;
 }
 
 ProgramStatus Datapath::program_status() const {
@@ -413,43 +440,54 @@ ProgramStatus Datapath::program_status() const {
   check_libbpf(bpf_obj_get_info_by_fd(program_fd(), &info, &length), "look at the XDP program");
   status.instructions = info.xlated_prog_len / sizeof(bpf_insn);
   status.compiled_instructions = impl_->current().compiled_instructions();
+  status.loading = impl_->loader.pending();
   return status;
 }
 
-void Datapath::release_features(std::uint32_t features) {
-  impl_->use(impl_->config.features & ~features, impl_->tc, layout[0]);
+// What is asked for already comes with it. A load under way would have no programs of that mode: it ends first.
+void Datapath::require_tc() {
+  if (impl_->has_tc()) return;
+  ProgramLoader& loader = impl_->loader;
+  loader.settle();
+  impl_->use(impl_->load(impl_->config.features | loader.pending(), true));
+  loader.request(impl_->config.features);
 }
 
-void Datapath::require_tc() { impl_->use(impl_->config.features, true, layout[0]); }
-
-void Datapath::Impl::use(std::uint32_t features, bool with_tc, shunt_layout& layout) {
-  if (features == config.features && with_tc == tc) return;
+// Also in the loader's thread.
+LoadedProgram Datapath::Impl::load(std::uint32_t features, bool with_tc) const {
+  LoadedProgram program;
   shunt_config next = config;
   next.features = features;
-  auto object = load_or_generic(next, refusal, [this, with_tc](const shunt_config& c) {
+  program.object = load_or_generic(next, program.refusal, [this, with_tc](const shunt_config& c) {
     return std::make_unique<SwitchObject>(c, *maps, with_tc);
   });
+  program.features = next.features;
+  return program;
+}
+
+void Datapath::Impl::use(LoadedProgram&& program) {
   // A program with more features is always a correct stand-in: where one swap fails, those made so far may stay.
   for (auto& [ifindex, attached] : links)
-    if (!attached.link->update(object->program_fd(attached.program)))
+    if (!attached.link->update(program.object->program_fd(attached.program)))
       spdlog::debug("interface {} vanished before its program was swapped", ifindex.value);
-  specialised = std::move(object);
-  tc = with_tc;
-  spdlog::debug("datapath programs: features 0x{:x} -> 0x{:x}", config.features, next.features);
-  config.features = next.features;
+  specialised = std::move(program.object);
+  spdlog::debug("datapath programs: features 0x{:x} -> 0x{:x}", config.features, program.features);
+  config.features = program.features;
+  if (!program.refusal.empty()) refusal = std::move(program.refusal);
   if (!links.empty()) wait_grace_period();
-  pin_program(layout);
+  pin_program();
+  if (tell_features) tell_features(config.features);
 }
 
 // current(), for the next daemon: links that run another have it swapped then.
-void Datapath::Impl::pin_program(shunt_layout& layout) const {
+void Datapath::Impl::pin_program() const {
   const std::uint32_t id = program_id(current().program_fd(Program::kSwitch));
-  if (layout.program_id == id) return;
-  layout.program_id = 0;  // until the pins are whole
+  if (layout->program_id == id) return;
+  layout->program_id = 0;  // until the pins are whole
   pins.replace(SHUNT_PIN_PROGRAM, current().program_fd(Program::kSwitch));
-  layout.config.features = config.features;
-  layout.build = SwitchObject::build();
-  layout.program_id = id;
+  layout->config.features = config.features;
+  layout->build = SwitchObject::build();
+  layout->program_id = id;
 }
 
 int Datapath::map_fd(const char* name) const { return impl_->maps->map_fd(name); }

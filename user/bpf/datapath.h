@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel half, held by the daemon: programs and maps, loaded and pinned under /sys/fs/bpf/shunt/<instance>/.
 //
-// Specialisation: the XDP program is built for a set of features (maps/port.h, SHUNT_FEATURE_*); require_features()
-// loads a larger one and swaps it on every link, atomically, before anything that needs it is published. If the
-// verifier refuses a specialised program, its log is kept and the generic one (all features) stays.
+// Specialisation: the XDP program is built for a set of features (maps/port.h, SHUNT_FEATURE_*). A larger one is loaded
+// and swaps places with it on every link, atomically, before anything that needs it is published: by a thread of its
+// own (request_features(), program_loader.h), or, where nothing else would be right, before the call returns
+// (require_features()). If the verifier refuses a specialised program, its log is kept and the generic one (all
+// features) stays.
 //
 // Threads: the mapped arrays are written by the revalidator (flows, action_lists, index, masks, fdb, ports' masks and
 // generation) and control (ports otherwise, and meters' configurations); everything else here belongs to the control
@@ -11,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -46,7 +49,8 @@ struct ProgramStatus {
   // Of the XDP program: as it runs, and as it was compiled, before the verifier took out what no feature reaches
   // (0: not known, for an earlier daemon loaded it).
   std::size_t instructions = 0, compiled_instructions = 0;
-  bool refused = false;  // the verifier refused one that was specialised: this one can do everything
+  bool refused = false;        // the verifier refused one that was specialised: this one can do everything
+  std::uint32_t loading = 0;   // features of a program that is being loaded
 };
 
 class Datapath {
@@ -115,9 +119,18 @@ class Datapath {
   [[nodiscard]] shunt_port_stats port_stats(DpPort port) const;  // summed over CPUs
   void reset_port_stats(DpPort port);
 
-  // Those too, `because` of what; nothing happens where they are loaded.
+  // Those too, `because` of what; nothing happens where they are loaded. In force when it returns, which may take
+  // seconds: for what the kernel would do wrongly without. Throws where the kernel refuses.
   void require_features(std::uint32_t features, const std::string& because = {});
-  void release_features(std::uint32_t features);  // those no more: nothing may need them
+  // Those too, or no more, as soon as they are loaded; nothing may need what is released. A load that fails is logged,
+  // and the program stays. Loads begin, and what is loaded is put in force, in go_on_loading(): to be called whenever
+  // loading_fd() is readable.
+  void request_features(std::uint32_t features, const std::string& because = {});
+  void release_features(std::uint32_t features);
+  [[nodiscard]] int loading_fd() const;
+  void go_on_loading();
+  // Called with the features in force, whenever these have changed.
+  void on_features(std::function<void(std::uint32_t features)> tell);
   [[nodiscard]] ProgramStatus program_status() const;
   [[nodiscard]] std::uint32_t features() const;
   // Loads the programs of mode kTcx; nothing happens where they are loaded. Throws where the kernel refuses.

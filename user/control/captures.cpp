@@ -70,13 +70,7 @@ std::optional<CaptureTotals> Captures::stop(std::uint64_t id) {
   running_.erase(found);
   maps_.stop(stopped.index);
   publish();
-  if (running_.empty()) {
-    try {
-      datapath_.release_features(SHUNT_FEATURE_CAPTURE);
-    } catch (const std::exception& e) {  // the larger one is right, too
-      spdlog::warn("the XDP program with the tap of captures stays: {}", e.what());
-    }
-  }
+  if (running_.empty()) datapath_.release_features(SHUNT_FEATURE_CAPTURE);
   Datapath::wait_grace_period();
   const CaptureTotals sum = totals(stopped);
   spdlog::info("capture {} ended: {} packets, {} lost", id, sum.captured, sum.lost_ring + sum.lost_rate);

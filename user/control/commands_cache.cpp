@@ -25,10 +25,11 @@ constexpr struct {
     {SHUNT_FEATURE_BRIDGE, "bridge"},   {SHUNT_FEATURE_CAPTURE, "capture"},
 };
 
-// Features that it has, with who needed each first, and what was left out.
+// Features that it has, with who needed each first, what was left out, and what of that the next one will have.
 Json program_json(const ProgramStatus& program) {
-  Json features = Json::array(), left_out = Json::array();
+  Json features = Json::array(), left_out = Json::array(), loading = Json::array();
   for (const auto& [bit, name] : kFeatures) {
+    if ((program.loading & bit) != 0) loading.push_back(name);
     const auto found = std::ranges::find(program.features, bit, &ProgramStatus::Feature::bit);
     if (found == program.features.end())
       left_out.push_back(name);
@@ -37,6 +38,7 @@ Json program_json(const ProgramStatus& program) {
   }
   Json json = {{"features", std::move(features)},
                {"left_out", std::move(left_out)},
+               {"loading", std::move(loading)},
                {"instructions", program.instructions},
                {"compiled_instructions", nullptr},
                {"refused", program.refused}};

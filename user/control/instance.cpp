@@ -67,13 +67,15 @@ Instance::Impl::Impl(const InstanceOptions& o)
       captures{datapath, workers, worker_count(o)},
       watchers{sw, events},
       epoll{check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")} {
+  datapath.on_features([this](std::uint32_t features) { revalidator.set_features(features); });
   sw.observe_rules(&watchers);
   sw.on_meter([this](const Meter& meter) {
     // What flows of an earlier daemon run over goes on where it is the same.
     if (!started && datapath.inherited() && is_as_configured(datapath.meters.span(), meter)) return;
     write_meter(datapath.meters.span(), meter);
   });
-  for (const int fd : {monitor.fd(), features_wanted.get(), expiry.get(), tick.get(), events.fd()}) {
+  for (const int fd : {monitor.fd(), features_wanted.get(), datapath.loading_fd(), expiry.get(), tick.get(),
+                       events.fd()}) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = fd;
@@ -108,9 +110,11 @@ void Instance::Impl::end_batch() {
 }
 
 void Instance::Impl::put_in_force(const Change& change) {
+  const std::uint32_t needed = std::exchange(needed_features, 0);
   arm_expiry();
   if (change.empty()) return;
   workers.quiesce();
+  await_program(needed, change);
   settle(revalidator.revalidate(change));
   sw.collect(change.version);
   const auto wants_to_be_told = [](const RemovedRule& removed) {
@@ -120,6 +124,17 @@ void Instance::Impl::put_in_force(const Change& change) {
   revalidator.collect_counters();  // no program counts for them any more: their counters are final
   for (const RemovedRule& removed : change.removed)
     if (wants_to_be_told(removed)) listener.on_flow_removed(removed);
+}
+
+// Cached flows that the change alters would all leave the kernel until the program that they need then is loaded, and
+// userspace has a budget: they go on as before, and the change is in force when it is there.
+void Instance::Impl::await_program(std::uint32_t needed, const Change& change) {
+  if ((needed & ~datapath.features()) == 0 || !revalidator.meets(change)) return;
+  try {
+    datapath.require_features(needed);
+  } catch (const std::exception& e) {
+    spdlog::error("no larger XDP program: {}", e.what());
+  }
 }
 
 // No more often than ten times a second: rules that end one after the other end in batches.
@@ -153,13 +168,14 @@ void merge(Change& into, Change&& more) {
                       std::make_move_iterator(more.removed.end()));
 }
 
-void Instance::Impl::load_features(std::uint32_t wanted, const std::string& because) {
-  if ((wanted & ~datapath.features()) == 0) return;
-  datapath.require_features(wanted, because);
-  revalidator.set_features(datapath.features());
+// Not waited for: until the program is there, flows that need it are answered by userspace, as the rules have it. But see
+// await_program().
+void Instance::Impl::want_features(std::uint32_t wanted, const std::string& because) {
+  datapath.request_features(wanted, because);
+  needed_features |= wanted;
 }
 
-void Instance::Impl::load_rule_features(std::span<const FlowMod> rules) {
+void Instance::Impl::want_rule_features(std::span<const FlowMod> rules) {
   std::uint32_t wanted = 0;
   std::string because;
   for (const FlowMod& rule : rules) {
@@ -168,7 +184,7 @@ void Instance::Impl::load_rule_features(std::span<const FlowMod> rules) {
       because = fmt::format("rule '{}'", format_flow_spec(rule));
     wanted |= its;
   }
-  load_features(wanted, because);
+  want_features(wanted, because);
 }
 
 const BridgeState& Instance::Impl::bridge(const std::string& name) const {
@@ -234,14 +250,16 @@ void Instance::batch(const std::function<void()>& work) {
 
 void Instance::flow_mod(const std::string& bridge, std::span<const FlowMod> mods) {
   const BridgeId id = impl_->bridge(bridge).id;
-  impl_->load_rule_features(mods);
-  impl_->commit(impl_->sw.apply(id, mods, Clock::now()));
+  const Change change = impl_->sw.apply(id, mods, Clock::now());
+  impl_->want_rule_features(mods);
+  impl_->commit(change);
 }
 
 void Instance::flow_replace(const std::string& bridge, std::span<const FlowMod> rules) {
   const BridgeId id = impl_->bridge(bridge).id;
-  impl_->load_rule_features(rules);
-  impl_->commit(impl_->sw.replace(id, rules, Clock::now()));
+  const Change change = impl_->sw.replace(id, rules, Clock::now());
+  impl_->want_rule_features(rules);
+  impl_->commit(change);
 }
 
 std::vector<RuleRef> Instance::flow_list(const std::string& bridge, const FlowMod& filter) {
@@ -326,13 +344,9 @@ int Instance::event_fd() const { return impl_->epoll.get(); }
 
 void Instance::handle_events() {
   eventfd_t ignored = 0;
-  if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0) {
-    try {
-      impl_->load_features(impl_->revalidator.wanted_features(), "a flow that packets made");
-    } catch (const std::exception& e) {  // nobody asked who could be answered; the flows go on through userspace
-      spdlog::error("no larger XDP program: {}", e.what());
-    }
-  }
+  if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0)
+    impl_->datapath.request_features(impl_->revalidator.wanted_features(), "a flow that packets made");
+  impl_->datapath.go_on_loading();
   for (const LinkEvent& event : impl_->monitor.read()) impl_->on_link(event);
   try {
     impl_->take_events();

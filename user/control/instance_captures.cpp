@@ -13,15 +13,11 @@ StartedCapture Instance::start_capture(CaptureRequest request) {
   std::vector<CapturePort> ports;
   for (const auto& [dp, port] : impl_->ports)
     if (port.bridge == id) ports.push_back({dp, port.config.name});
-  StartedCapture started = impl_->captures.start(std::move(request), ports);
-  impl_->revalidator.set_features(impl_->datapath.features());
-  return started;
+  return impl_->captures.start(std::move(request), ports);
 }
 
 std::optional<CaptureTotals> Instance::stop_capture(std::uint64_t id) {
-  const auto totals = impl_->captures.stop(id);
-  impl_->revalidator.set_features(impl_->datapath.features());
-  return totals;
+  return impl_->captures.stop(id);
 }
 
 std::vector<CaptureStatus> Instance::captures() const { return impl_->captures.list(); }

@@ -74,9 +74,11 @@ struct Instance::Impl {
   void restore_counters();
   [[nodiscard]] bool is_inherited(DpPort dp) const;
 
-  void load_features(std::uint32_t wanted, const std::string& because);  // those too
-  void check_places(const QueueWorkers& places) const;                   // throws Error
-  void load_rule_features(std::span<const FlowMod> rules);
+  void check_places(const QueueWorkers& places) const;  // throws Error
+  // What the program must be able to do for a change that is committed next.
+  void want_features(std::uint32_t wanted, const std::string& because);
+  void want_rule_features(std::span<const FlowMod> rules);
+  void await_program(std::uint32_t needed, const Change& change);
   void arm_expiry();    // wakes up when the next rule may end
   void expire_rules();  // those whose time has come
   void take_events();   // what packets have asked for since the last time
@@ -157,6 +159,7 @@ struct Instance::Impl {
   bool batching = false;      // commit() gathers changes
   bool packets_sent = false;  // of this batch, by packet_out()
   Change gathered;
+  std::uint32_t needed_features = 0;  // wanted for what is committed next, or gathered
   InstanceListener listener;
   std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
   std::uint64_t packet_ins_lost = 0;

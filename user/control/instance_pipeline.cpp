@@ -53,8 +53,9 @@ void Instance::group_mod(const std::string& bridge, std::span<const GroupMod> mo
   const BridgeId id = impl_->bridge(bridge).id;
   std::uint32_t wanted = 0;
   for (const GroupMod& mod : mods) wanted |= features_of(mod);
-  impl_->load_features(wanted, "a group");
-  impl_->commit(impl_->sw.apply_group(id, mods, Clock::now()));
+  const Change change = impl_->sw.apply_group(id, mods, Clock::now());
+  impl_->want_features(wanted, "a group");
+  impl_->commit(change);
 }
 
 void Instance::modify(const std::string& bridge, std::span<const Modification> mods) {
@@ -64,8 +65,9 @@ void Instance::modify(const std::string& bridge, std::span<const Modification> m
     if (const auto* group = std::get_if<GroupMod>(&mod)) wanted |= features_of(*group);
     if (const auto* rule = std::get_if<FlowMod>(&mod)) wanted |= features_of(*rule);
   }
-  impl_->load_features(wanted, "a bundle of rules and groups");
-  impl_->commit(impl_->sw.apply(id, mods, Clock::now()));
+  const Change change = impl_->sw.apply(id, mods, Clock::now());
+  impl_->want_features(wanted, "a bundle of rules and groups");
+  impl_->commit(change);
 }
 
 std::vector<GroupStatus> Instance::group_list(const std::string& bridge) {
@@ -239,7 +241,7 @@ void Instance::Impl::learn_rules(std::span<const TranslationRef> translations) {
   std::uint32_t wanted = 0;
   for (const TranslationRef& translation : translations)
     for (const Translation::LearnedRule& learned : translation->learned) wanted |= features_of(learned.mod);
-  load_features(wanted, "a learned rule");
+  datapath.request_features(wanted, "a learned rule");
   Change all;
   for (const TranslationRef& translation : translations) {
     if (!translation->bridge) continue;

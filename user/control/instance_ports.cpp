@@ -104,9 +104,8 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
         std::make_unique<PortAttachment>(context(), dp, std::move(device), request.queue_workers, request.force);
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
-    revalidator.set_features(datapath.features());
-    load_features(features_of(request.vlan), fmt::format("VLANs of port {}", request.interface));
     const Change change = sw.add_port(bridge.id, port.config);
+    want_features(features_of(request.vlan), fmt::format("VLANs of port {}", request.interface));
     Port& added = ports.emplace(dp, std::move(port)).first->second;
     settle(revalidator.update_port(dp, added.attachment->output()));
     commit(change);
@@ -159,8 +158,8 @@ void Instance::Impl::remove_port(Port& port) {
 }
 
 void Instance::Impl::update(Port& port, const BridgePort& config) {
-  load_features(features_of(config.vlan), fmt::format("VLANs of port {}", config.name));
   const Change change = sw.update_port(port.bridge, config);
+  want_features(features_of(config.vlan), fmt::format("VLANs of port {}", config.name));
   port.config = config;
   commit(change);
   store_port(port);
@@ -274,7 +273,6 @@ void Instance::Impl::join(Port& port, PortDevice device) {
   port.failure.clear();
   const Link now = port.attachment->device().link();
   watcher.adopt(port.config.dp, now);
-  revalidator.set_features(datapath.features());
   settle(revalidator.update_port(port.config.dp, port.attachment->output()));
   BridgePort config = port.config;
   config.up = is_usable(now);

@@ -175,7 +175,7 @@ void Instance::Impl::restore() {
   sw.observe_rules(recorder.get());
   if (sw.state()->bridges.empty()) return;
   try {
-    load_features(features, "the stored configuration");
+    datapath.require_features(features, "the stored configuration");
   } catch (const std::exception& error) {
     spdlog::error("no larger XDP program: {}", error.what());
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the XDP program must be able to do (SHUNT_FEATURE_*) for the flows that a rule or a group will make: loaded
-// before it is in force, so that its first flows find it. What is missed here is asked for by the flow itself
+// What the XDP program must be able to do (SHUNT_FEATURE_*) for the flows that a rule or a group will make: asked for with
+// the rule, so that its first flows find it, or need not wait long. What is missed here is asked for by the flow itself
 // (Revalidator::wanted_features).
 // Threads: any; nothing is shared.
 #pragma once

@@ -99,6 +99,10 @@ std::vector<FlowCredit> Revalidator::credited(const std::function<void()>& also)
   });
 }
 
+bool Revalidator::meets(const Change& change) {
+  return impl_->call([impl = impl_.get(), change] { return impl->meets(change); });
+}
+
 bool Revalidator::revalidate(const Change& change) {
   return impl_->call([impl = impl_.get(), change] { return impl->revalidate(change); });
 }

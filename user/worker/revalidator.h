@@ -120,6 +120,8 @@ class Revalidator {
   [[nodiscard]] std::vector<FlowCredit> credited(const std::function<void()>& also);
 
   bool revalidate(const Change& change);
+  // Whether that may alter a cached flow.
+  [[nodiscard]] bool meets(const Change& change);
   // Runs `change` over a bridge's FDB in the thread that may write it, and revalidates the flows that depend on the
   // MACs it returns; flows from those MACs go, so that they are learned again.
   bool change_fdb(BridgeId bridge, std::function<std::vector<FdbKey>(Fdb&)> change);

@@ -105,6 +105,7 @@ struct Revalidator::Impl {
   };
   bool may_end_all(Extent& extent, const AffectedIndex::Query& query, std::uint32_t next, DpPort port) const;
   bool revalidate(const Change& change);
+  bool meets(const Change& change);
   Inherited inherit(std::span<const FlowCredit> credited);
   void credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
   void count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);

@@ -268,6 +268,15 @@ bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const 
   return is_affected(flow.translation->dependencies, table.key(slot), table.mask(slot), change);
 }
 
+bool Revalidator::Impl::meets(const Change& change) {
+  refresh_state();
+  const AffectedIndex::Query query = table.affected().query(change, *state);
+  std::vector<std::uint32_t> slots;
+  table.affected().find(query, 0, table.slot_end(), slots);
+  return std::ranges::any_of(
+      slots, [&](std::uint32_t slot) { return table.flow(slot) != nullptr && affects(change, slot); });
+}
+
 bool Revalidator::Impl::revalidate(const Change& change) {
   refresh_state();
   if (change.empty()) return false;

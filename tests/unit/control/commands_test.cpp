@@ -288,7 +288,9 @@ TEST_SUITE("cache commands") {
     daemon.instance.cache_counters.exact_hits = 5;
     daemon.instance.cache_counters.upcalls["miss"] = 2;
     daemon.instance.cache_counters.program = {
-        .features = {{SHUNT_FEATURE_L3, "a rule"}, {SHUNT_FEATURE_HINTS, "a flow"}}, .instructions = 3000};
+        .features = {{SHUNT_FEATURE_L3, "a rule"}, {SHUNT_FEATURE_HINTS, "a flow"}},
+        .instructions = 3000,
+        .loading = SHUNT_FEATURE_L4};
     const Json stats = daemon.result("cache.stats");
     CHECK(stats.at("exact_hits") == 5);
     CHECK(stats.at("upcalls").at("miss") == 2);
@@ -297,6 +299,7 @@ TEST_SUITE("cache commands") {
     CHECK(program.at("features")[0] == Json{{"name", "l3"}, {"because", "a rule"}});
     CHECK(program.at("features")[1].at("name") == "hints");
     CHECK(program.at("left_out").size() == 12);
+    CHECK(program.at("loading") == Json::array({"l4"}));
     CHECK(program.at("instructions") == 3000);
     CHECK(program.at("compiled_instructions").is_null());
   }

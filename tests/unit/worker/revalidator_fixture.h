@@ -77,7 +77,9 @@ struct RevalidatorFixture {
     mod.match.value.nw_proto = 17;
     mod.match.mask.tp_dst = be16{0xffff};
     mod.match.value.tp_dst = be16{tp_dst};
-    changed = revalidator.revalidate(sw.apply(bridge, std::span{&mod, 1}, Clock::now()));
+    const Change change = sw.apply(bridge, std::span{&mod, 1}, Clock::now());
+    met = revalidator.meets(change);
+    changed = revalidator.revalidate(change);
   }
   const BridgeState& bridge_state() { return *sw.find_bridge("br0"); }
   // In the revalidator's thread: unlike the kernel the model does not read while it is written.
@@ -114,7 +116,7 @@ struct RevalidatorFixture {
   Switch sw;
   Revalidator revalidator;
   BridgeId bridge;
-  bool changed = false;
+  bool changed = false, met = false;  // by the last apply()
 };
 
 }  // namespace shunt::test

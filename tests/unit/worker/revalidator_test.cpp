@@ -276,6 +276,19 @@ TEST_SUITE("revalidator") {
     CHECK(f.outputs_to(frame(1, 0xa, 0xb), 3));
   }
 
+  TEST_CASE("a change meets the cached flows that it may alter, and no others") {
+    Fixture f;
+    f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);
+    CHECK(!f.met);  // nothing is cached
+    f.miss(frame(1, 0xa, 0xb, 80));
+    f.apply(FlowMod::Command::kAdd, 200, {OutputAction{kTwo}}, 81);
+    CHECK(!f.met);
+    f.apply(FlowMod::Command::kAdd, 200, {OutputAction{kTwo}}, 80);
+    CHECK(f.met);
+    CHECK(f.changed);
+    CHECK(!f.revalidator.meets(Change{}));
+  }
+
   TEST_CASE("a full table turns new flows away or evicts, and what is cached stays right") {
     Fixture f;
     f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 1);
