@@ -6,8 +6,8 @@
  *
  * Of bridged packets it keeps where each pair of MACs goes, as long as userspace finds that these are few. When they
  * are many (SHUNT_PLAIN_BRIDGE), it keeps that the flow is the packet's, whatever the MACs are: the key is without
- * them, and the FDB is asked each time. One element answers for all MACs then, where one for each pair would be a line of memory
- * that no packet before has fetched; and an entry of the FDB that changes makes none void.
+ * them, and the FDB is asked each time. One element answers for all MACs then, where one for each pair would be a line
+ * of memory that no packet before has fetched; and an entry of the FDB that changes makes none void.
  *
  * An element is right as long as its flow is there: what the flow's mask looks at is part of the element's key. When a
  * flow goes, userspace changes its port's number (shunt_port.microflows), and no element of the port is valid any more.
@@ -19,7 +19,10 @@
 #include "bpf/plain.bpf.h"
 #include "bpf/stats.bpf.h"
 
-/* Elements where a packet's may be: a pair of lines, which processors fetch together; wide ones, in either of two pairs. */
+/*
+ * Elements where a packet's may be: a pair of lines, which processors fetch together; wide ones, in either of two
+ * pairs.
+ */
 #define SHUNT_MICROFLOW_WAYS 2
 /* Where a live element has to go for the packet's: one in so many. */
 #define SHUNT_MICROFLOW_LUCK 16
@@ -50,7 +53,10 @@ static __always_inline int microflow_answer(const struct shunt_microflow* m, con
   return (int)(verdict >> 32 & 0xffff);
 }
 
-/* 0: this second line has the packet's rest of the key. Of what age it is the first one says, whose check is made of both. */
+/*
+ * 0: this second line has the packet's rest of the key. Of what age it is the first one says, whose check is made of
+ * both.
+ */
 static __always_inline __u64 rest_differs(const struct shunt_microflow* m, const struct shunt_plain* plain) {
   const volatile __u64* word = (const volatile __u64*)m;
 
@@ -58,7 +64,9 @@ static __always_inline __u64 rest_differs(const struct shunt_microflow* m, const
          (word[3] ^ plain->more[3]) | (word[5] ^ plain->rest);
 }
 
-/* What the cache says under a wide key, and in the upper half the slot; < 0: nothing. A function of its own, as few need it.
+/*
+ * What the cache says under a wide key, and in the upper half the slot; < 0: nothing. A function of its own, as few
+ * need it.
  */
 __noinline __s64 shunt_find_wide(const struct shunt_plain* plain) {
   __u32 way, slot = 0;
@@ -128,8 +136,8 @@ static __always_inline void write_line(struct shunt_microflow* m, const __u64* k
 }
 
 /*
- * Keeps a verdict, where there is room. A flood of new packets does not push out what others use, but for one in so many.
- * A function of its own, which the verifier walks once.
+ * Keeps a verdict, where there is room. A flood of new packets does not push out what others use, but for one in so
+ * many. A function of its own, which the verifier walks once.
  */
 __noinline int shunt_keep_microflow(const struct shunt_plain* plain, __u32 slot, __u32 output) {
   struct shunt_microflow *first, *second;

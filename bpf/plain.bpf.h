@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a plain packet's headers say, read from the frame without the parser, and in the exact-match cache's form: of the
- * fields that flows of the packet's port look at. Which packets are plain maps/flow.h tells. What is said here of a
+ * What a plain packet's headers say, read from the frame without the parser, and in the exact-match cache's form: of
+ * the fields that flows of the packet's port look at. Which packets are plain maps/flow.h tells. What is said here of a
  * packet is what the parser (bpf/datapath/parse.h) would have said: where that stops, the packet is not plain.
  *
- * IPv6's addresses do not fit into an element, nor does a second tag: with them a key has a rest, which takes a line of its
- * own beside the element (a wide one). Where no flow of the port looks at these, such a packet's key is as short as any.
+ * IPv6's addresses do not fit into an element, nor does a second tag: with them a key has a rest, which takes a line of
+ * its own beside the element (a wide one). Where no flow of the port looks at these, such a packet's key is as short as
+ * any.
  */
 #ifndef SHUNT_BPF_PLAIN_H
 #define SHUNT_BPF_PLAIN_H
@@ -15,8 +16,8 @@
 #include "bpf/stats.bpf.h"
 
 /*
- * Shorter frames are padded on output; in longer ones lies all that is looked at, but of IPv6: Ethernet, two tags, IPv4, and
- * TCP up to its checksum.
+ * Shorter frames are padded on output; in longer ones lies all that is looked at, but of IPv6: Ethernet, two tags,
+ * IPv4, and TCP up to its checksum.
  */
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 
@@ -82,8 +83,8 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
 }
 
 /*
- * IPv6 likewise, in a frame whose first buffer goes up to `end`. Extension headers are left to the parser, but for those that
- * it does not walk over either, encryption and "no next header": there the protocol says all.
+ * IPv6 likewise, in a frame whose first buffer goes up to `end`. Extension headers are left to the parser, but for
+ * those that it does not walk over either, encryption and "no next header": there the protocol says all.
  */
 static __always_inline int plain_ipv6(const __u8* ip, const __u8* end, __u32 len, __u32 fields, int local_stack,
                                       struct shunt_plain* p) {
@@ -167,9 +168,9 @@ static __always_inline void add_macs(struct shunt_plain* plain, __u32 in_port) {
 }
 
 /*
- * Goes over the tags, two at most, of which plain->tags lie beside the frame, with tpid and tci: leaves *at 12 bytes before
- * the type behind them, and that type in *type. Returns the outer one's TCI as keys have it, and in *rest what a key has of
- * them beyond a tag of 802.1Q's.
+ * Goes over the tags, two at most, of which plain->tags lie beside the frame, with tpid and tci: leaves *at 12 bytes
+ * before the type behind them, and that type in *type. Returns the outer one's TCI as keys have it, and in *rest what a
+ * key has of them beyond a tag of 802.1Q's.
  */
 static __always_inline __u16 plain_tags(struct shunt_plain* plain, __u16 tpid, __u16 tci, const __u8** at, __u16* type,
                                         __u64* rest) {

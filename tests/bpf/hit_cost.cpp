@@ -120,7 +120,8 @@ void measure_all(std::uint32_t features, const char* name) {
   const auto under = [] { return packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02"); };
   measure_by_l4(sw, "IPv4", under().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build());
   measure_by_l4(sw, "IPv6", under().ipv6("fd00::1", "fd00::2").udp(1, 2).payload(22).build());
-  measure_by_l4(sw, "two tags", under().vlan(7, 0x88a8).vlan(9).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build());
+  measure_by_l4(sw, "two tags",
+                under().vlan(7, 0x88a8).vlan(9).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build());
 }
 
 }  // namespace

@@ -70,7 +70,8 @@ class Elements {
       check_libbpf(bpf_map_lookup_elem(map_.get(), &line.at, line.words.data()), "read an element");
       if (line.words[4] == valid) lines.push_back(line);
     }
-    std::ranges::stable_partition(lines, [](const Line& line) { return (line.words[5] >> 48 & SHUNT_MICROFLOW_REST) == 0; });
+    std::ranges::stable_partition(
+        lines, [](const Line& line) { return (line.words[5] >> 48 & SHUNT_MICROFLOW_REST) == 0; });
     return lines;
   }
   void write(const Line& line) const {
