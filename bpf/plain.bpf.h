@@ -218,7 +218,7 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
   plain->dst = shunt_load64(p) & SHUNT_FDB_MAC;
   plain->src = shunt_load64(p + 4) >> 16;
   tci = plain_tags(plain, tpid, tci, &p, &type, &rest);
-  if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN || shunt_is_vlan(type)) return;
+  if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN) return;
   p += sizeof(struct shunt_eth_header);
   len = packet->len - sizeof(struct shunt_eth_header) - 4 * plain->tags;
   plain->key[1] =

@@ -220,6 +220,32 @@ TEST_SUITE("exact-match cache") {
     }
   }
 
+  TEST_CASE("tags are told apart by their types, each of two") {
+    Switch& sw = shared_switch();
+    const auto single = [](std::uint16_t tpid) { return eth_packet().vlan(7, tpid); };
+    const auto twice = [&](std::uint16_t outer, std::uint16_t inner) { return single(outer).vlan(9, inner); };
+    const std::vector<PacketBuilder> stacks{eth_packet(),          single(0x8100),        single(0x88a8),
+                                            twice(0x8100, 0x8100), twice(0x8100, 0x88a8), twice(0x88a8, 0x8100),
+                                            twice(0x88a8, 0x88a8)};
+    for (const bool ipv6 : {false, true}) {
+      const auto build = [&](PacketBuilder under) {
+        return (ipv6 ? ipv6_packet(under) : under.ipv4("10.0.0.1", "10.0.0.2")).udp(1, 2).payload(30).build();
+      };
+      for (std::size_t mine = 0; mine < stacks.size(); ++mine) {
+        CAPTURE(mine);
+        sw.reset();
+        shunt_flow_key mask = five_tuple_mask();
+        std::memset(mask.vlan, 0xff, sizeof mask.vlan);
+        publish(sw, build(stacks[mine]), mask, output_to(2));
+        sw.use_microflows(1, kAllFields);
+        for (unsigned i = 0; i < 2; ++i)
+          for (std::size_t other = 0; other < stacks.size(); ++other)
+            CHECK(sw.run(build(stacks[other])).verdict == (other == mine ? XDP_REDIRECT : XDP_DROP));
+        CHECK(exact_hits(sw) == 1);
+      }
+    }
+  }
+
   TEST_CASE("an element of which another has written a part answers nothing") {
     Switch& sw = shared_switch();
     const Elements elements{sw};
@@ -306,6 +332,24 @@ TEST_SUITE("exact-match cache") {
           for (unsigned i = 0; i < 2; ++i) CHECK(sw.run(open).frame == frame);
           CHECK(exact_hits(sw) == 1);
         }
+  }
+
+  TEST_CASE("SCTP's, which is left at zero, goes up to be completed, whatever is kept of others") {
+    Switch& sw = shared_switch();
+    for (const bool ipv6 : {false, true}) {
+      const auto under = [&] { return ipv6 ? ipv6_packet() : ipv4_packet(); };
+      sw.reset();
+      publish(sw, under().sctp(1, 2).payload(30).build(), port_mask(), output_to(2));
+      sw.use_microflows(1, SHUNT_PLAIN_L2);
+      sw.datapath.ports[1].flags = SHUNT_PORT_LOCAL_STACK;
+      for (unsigned i = 0; i < 2; ++i)
+        CHECK(sw.run(under().udp(1, 2).payload(30).build()).verdict == XDP_REDIRECT);
+      CHECK(exact_hits(sw) == 1);
+      for (unsigned i = 0; i < 2; ++i) {
+        CHECK(sw.run(under().sctp(1, 2).payload(30).build()).verdict == XDP_REDIRECT);
+        CHECK(sw.run(under().sctp(1, 2).partial_checksum().payload(30).build()).verdict == XDP_DROP);
+      }
+    }
   }
 
   TEST_CASE("IPv6 with extension headers, fragments and neighbours' discovery are left to the parser") {
