@@ -15,13 +15,13 @@
  * left to the other levels, as all is that waits for an entry's youth to end. A function of its own: the verifier walks
  * what follows once, and not once for each way in which this finds nothing.
  */
-__noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 in_port, __u32 round) {
+__noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 region, __u32 in_port, __u32 round) {
   __u32 slot = 0, answer, form;
   int number;
 
   if (!plain || !(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
   leave_macs(plain, in_port);
-  number = find_microflow(plain, &slot);
+  number = find_microflow(plain, region, &slot);
   if (number < 0) return 0;
   form = plain->tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;
   answer = ask_fdb(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), in_port, form, round);
@@ -30,13 +30,14 @@ __noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 in_port, __
 
 /* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
 static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
+  __u32 region = packet->port->microflow_mask;
   __u64 answer;
   int output;
 
   plain_key(packet, plain);
   if (!plain->valid) return -1;
   if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && (plain->fields & SHUNT_PLAIN_BRIDGE)) {
-    answer = shunt_find_bridged(plain, packet->in_port, packet->port->round);
+    answer = shunt_find_bridged(plain, region, packet->in_port, packet->port->round);
     packet->bridged = (__u32)answer;
     if (packet->bridged) {
       *slot = (__u32)(answer >> 32);
@@ -44,7 +45,7 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
     }
   }
   add_macs(plain, packet->in_port);
-  output = find_microflow(plain, slot);
+  output = find_microflow(plain, region, slot);
   if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
   if (output & SHUNT_MICROFLOW_BRIDGE) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGE;
   return output & ~SHUNT_MICROFLOW_BRIDGE;

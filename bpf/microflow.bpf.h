@@ -31,10 +31,10 @@ static __always_inline __u64 microflow_check(__u64 hash, __u64 valid, __u32 slot
   return (hash ^ ((__u64)output << 32 | slot)) * shunt_config.hash_multiplier ^ valid;
 }
 
-/* Line `part` (0, or 1 of a wide one) of where a packet's element may be. */
-static __always_inline struct shunt_microflow* microflow_at(const struct shunt_plain* plain, __u64 hash, __u32 way,
-                                                            __u32 wide, __u32 part) {
-  __u32 at = ((__u32)(hash >> 20) & plain->region) ^ (wide ? way << 1 | part : way);
+/* Line `part` (0, or 1 of a wide one) of where an element of this hash may be; region: shunt_port.microflow_mask. */
+static __always_inline struct shunt_microflow* microflow_at(__u64 hash, __u32 region, __u32 way, __u32 wide,
+                                                            __u32 part) {
+  __u32 at = ((__u32)(hash >> 20) & region) ^ (wide ? way << 1 | part : way);
 
   return bpf_map_lookup_elem(&microflows, &at);
 }
@@ -68,16 +68,16 @@ static __always_inline __u64 rest_differs(const struct shunt_microflow* m, const
  * What the cache says under a wide key, and in the upper half the slot; < 0: nothing. A function of its own, as few
  * need it.
  */
-__noinline __s64 shunt_find_wide(const struct shunt_plain* plain) {
+__noinline __s64 shunt_find_wide(const struct shunt_plain* plain, __u32 region) {
   __u32 way, slot = 0;
   __u64 hash;
 
   if (!plain) return -1;
-  hash = plain->hash + plain->rest_hash;
+  hash = plain->hash + plain_rest_hash(plain);
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* first = microflow_at(plain, hash, way, 1, 0);
-    const struct shunt_microflow* second = microflow_at(plain, hash, way, 1, 1);
+    const struct shunt_microflow* first = microflow_at(hash, region, way, 1, 0);
+    const struct shunt_microflow* second = microflow_at(hash, region, way, 1, 1);
     int said = first && second ? microflow_answer(first, plain, hash, rest_differs(second, plain), &slot) : -1;
 
     if (said >= 0) return (__s64)((__u64)slot << 32 | (__u32)said);
@@ -86,18 +86,18 @@ __noinline __s64 shunt_find_wide(const struct shunt_plain* plain) {
 }
 
 /* What the cache says under the key as it is; < 0: nothing. */
-static __always_inline int find_microflow(const struct shunt_plain* plain, __u32* slot) {
+static __always_inline int find_microflow(const struct shunt_plain* plain, __u32 region, __u32* slot) {
   __u32 way;
 
   if (SHUNT_UNLIKELY(plain->wide)) {
-    __s64 said = shunt_find_wide(plain);
+    __s64 said = shunt_find_wide(plain, region);
 
     *slot = (__u32)((__u64)said >> 32);
     return (int)said;
   }
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* m = microflow_at(plain, plain->hash, way, 0, 0);
+    const struct shunt_microflow* m = microflow_at(plain->hash, region, way, 0, 0);
     int said = m ? microflow_answer(m, plain, plain->hash, 0, slot) : -1;
 
     if (said >= 0) return said;
@@ -114,12 +114,12 @@ static __always_inline int is_in_use(const struct shunt_microflow* m) {
 }
 
 /* Whether the element's place is another's. */
-static __always_inline int is_taken(const struct shunt_plain* plain, __u64 hash, __u32 way, __u32 wide) {
-  const struct shunt_microflow* m = microflow_at(plain, hash, way, wide, 0);
+static __always_inline int is_taken(__u64 hash, __u32 region, __u32 way, __u32 wide) {
+  const struct shunt_microflow* m = microflow_at(hash, region, way, wide, 0);
 
   if (!m || is_in_use(m)) return 1;
   if (!wide) return 0;
-  m = microflow_at(plain, hash, way, wide, 1);
+  m = microflow_at(hash, region, way, wide, 1);
   return !m || is_in_use(m);
 }
 
@@ -139,26 +139,26 @@ static __always_inline void write_line(struct shunt_microflow* m, const __u64* k
  * Keeps a verdict, where there is room. A flood of new packets does not push out what others use, but for one in so
  * many. A function of its own, which the verifier walks once.
  */
-__noinline int shunt_keep_microflow(const struct shunt_plain* plain, __u32 slot, __u32 output) {
+__noinline int shunt_keep_microflow(const struct shunt_plain* plain, __u32 region, __u32 slot, __u32 output) {
   struct shunt_microflow *first, *second;
   __u32 way = 0, luck, wide;
   __u64 hash;
 
   if (!plain) return 0;
   wide = plain->wide;
-  hash = plain->hash + (wide ? plain->rest_hash : 0);
-  if (is_taken(plain, hash, 0, wide)) {
+  hash = plain->hash + (wide ? plain_rest_hash(plain) : 0);
+  if (is_taken(hash, region, 0, wide)) {
     way = 1;
-    if (is_taken(plain, hash, 1, wide)) {
+    if (is_taken(hash, region, 1, wide)) {
       luck = bpf_get_prandom_u32();
       if (luck % SHUNT_MICROFLOW_LUCK != 0) return 0;
       way = luck >> 31;
     }
   }
-  first = microflow_at(plain, hash, way, wide, 0);
+  first = microflow_at(hash, region, way, wide, 0);
   if (!first) return 0;
   if (wide) {
-    second = microflow_at(plain, hash, way, wide, 1);
+    second = microflow_at(hash, region, way, wide, 1);
     if (!second) return 0;
     write_line(second, plain->more, plain->valid, plain->rest, 0);
   }
@@ -183,7 +183,7 @@ static __always_inline void microflow_remember(const struct shunt_packet* packet
       output |= SHUNT_MICROFLOW_BRIDGE;
     }
   }
-  shunt_keep_microflow(plain, flow->head.slot, output);
+  shunt_keep_microflow(plain, packet->port->microflow_mask, flow->head.slot, output);
 }
 
 #endif

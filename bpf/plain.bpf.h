@@ -21,19 +21,18 @@
  */
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 
+/* On the stack, of which a program and all that it calls have 512 bytes. */
 struct shunt_plain {
   __u64 key[SHUNT_PLAIN_WORDS]; /* without MACs, up to add_macs() */
   __u64 valid;                  /* shunt_port.microflows; 0: the cache has no place for this packet */
   __u64 hash;
   __u64 dst, src; /* MACs, as they lie in the frame */
-  __u32 kind;     /* as an element's in_port */
-  __u32 fields;   /* SHUNT_PLAIN_*: all that the key tells of the packet, its MACs included */
-  __u32 tags;     /* 0 to 2 */
-  __u32 region;   /* shunt_port.microflow_mask */
-  __u32 wide;     /* SHUNT_MICROFLOW_WIDE, or 0: then what follows means nothing */
+  __u16 kind;     /* as an element's in_port */
+  __u16 fields;   /* SHUNT_PLAIN_*: all that the key tells of the packet, its MACs included */
+  __u16 tags;     /* 0 to 2 */
+  __u16 wide;     /* SHUNT_MICROFLOW_WIDE, or 0: then what follows means nothing */
   __u64 more[SHUNT_PLAIN_WORDS]; /* IPv6's addresses */
   __u64 rest;                    /* tags, and SHUNT_MICROFLOW_REST, as in the second line */
-  __u64 rest_hash;               /* of these two, to be added to `hash` */
 };
 
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
@@ -153,7 +152,7 @@ static __always_inline __u64 plain_hash(const struct shunt_plain* p) {
 static __always_inline void leave_macs(struct shunt_plain* plain, __u32 in_port) {
   plain->key[0] = 0;
   plain->key[1] &= ~0xffffffffULL;
-  plain->kind = in_port | plain->wide | SHUNT_MICROFLOW_BRIDGE;
+  plain->kind = (__u16)(in_port | plain->wide | SHUNT_MICROFLOW_BRIDGE);
   plain->hash = plain_hash(plain);
 }
 
@@ -163,7 +162,7 @@ static __always_inline void add_macs(struct shunt_plain* plain, __u32 in_port) {
 
   plain->key[0] = if_kept(fields, SHUNT_PLAIN_DST, plain->dst) | if_kept(fields, SHUNT_PLAIN_SRC, plain->src << 48);
   plain->key[1] |= if_kept(fields, SHUNT_PLAIN_SRC, plain->src >> 16);
-  plain->kind = in_port | plain->wide;
+  plain->kind = (__u16)(in_port | plain->wide);
   plain->hash = plain_hash(plain);
 }
 
@@ -212,7 +211,7 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
 
   plain->valid = plain->tags = 0;
   if (!(fields & SHUNT_PLAIN_ON) || shunt_frame_is_split(packet->ctx, packet->len)) return;
-  plain->tags = (__u32)shunt_frame_tag(packet->ctx, &tpid, &tci);
+  plain->tags = (__u16)shunt_frame_tag(packet->ctx, &tpid, &tci);
   if (plain->tags ? p + SHUNT_PLAIN_BYTES - 4 > end : p + SHUNT_PLAIN_BYTES > end) return;
   if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY)) fields &= ~SHUNT_PLAIN_L3;
   plain->dst = shunt_load64(p) & SHUNT_FDB_MAC;
@@ -239,11 +238,7 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
     plain->fields = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_BRIDGE);
     if (!plain_ipv6(p, end, len, fields, local_stack, plain)) return;
   }
-  if (SHUNT_UNLIKELY(plain->wide)) {
-    plain->rest = rest | (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
-    plain->rest_hash = plain_rest_hash(plain);
-  }
-  plain->region = packet->port->microflow_mask;
+  if (SHUNT_UNLIKELY(plain->wide)) plain->rest = rest | (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
   plain->valid = valid;
 }
 
