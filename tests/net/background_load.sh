@@ -6,6 +6,11 @@
 : "${HELD_LOAD:?path of held_load, a shared object}"
 begin
 for name in a b; do add_guest "$name" "10.0.0.$((${#GUESTS[@]} + 1))/24"; done
+# The guests' kernels answer what comes for nobody: they must not ask for each other's MAC whenever it suits them.
+for pair in "a 2" "b 1"; do
+  set -- $pair
+  guest "$1" ip neighbour add "10.0.0.$2" lladdr "02:00:00:00:00:0$2" dev eth0 nud permanent
+done
 GATE=$RUNDIR/gate
 AWAIT_PROGRAM=
 LD_PRELOAD=$HELD_LOAD LOAD_GATE=$GATE start_switch --idle-timeout 60  # masks stay, however slow the machine
