@@ -289,12 +289,12 @@ void measure_attacks() {
     throw Error("{} is no port any more", lanes[0].in);
   };
   const auto report_newcomers = [&](const char* what) {
-    const std::uint64_t flows = flows_of_victim(), sent = victims.sent(), received = victims.received(lanes[0]);
+    const std::uint64_t flows = flows_of_victim(), received = victims.received(lanes[0]);
     victims.send_to(lanes[0], kNewcomers, kNewcomersASecond);
     pause_for(3s);
     victims.stop_sending();
     pause_for(100ms);
-    const auto count = static_cast<double>(victims.sent() - sent);
+    const auto count = static_cast<double>(victims.sent());  // since send_to()
     fmt::print("{:<52} of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n", what, count,
                100 * static_cast<double>(victims.received(lanes[0]) - received) / count,
                100 * static_cast<double>(flows_of_victim() - flows) / count);
