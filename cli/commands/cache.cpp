@@ -78,6 +78,9 @@ void show_stats(const Json& answer) {
                    count("upcalls_handled") == 0 ? 0 : count("upcall_ns") / count("upcalls_handled")));
   line("flows published", fmt::format("{} ({} under the exact mask, {} translated anew because something had changed)",
                                       count("published"), count("exact_fallback"), count("rejected_stale")));
+  if (count("rejected_full") + count("put_off") != 0)
+    line("flows not cached", fmt::format("{} for want of room, {} put off, for too many of their port waited",
+                                         count("rejected_full"), count("put_off")));
   line("flows removed", fmt::format("{} idle, {} evicted", count("expired"), count("evicted")));
   line("flows revalidated", fmt::format("{}", count("revalidated")));
   line("exact-match cache",

@@ -287,6 +287,16 @@ std::string Daemon::shunt(const std::vector<std::string>& arguments) const {
   return run(all);
 }
 
+void Daemon::bridge_lanes(const std::vector<Lane>& lanes) const {
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    const std::string bridge = fmt::format("br{}", i);
+    shunt({"bridge", "add", bridge});
+    for (const std::string& name : {lanes[i].in, lanes[i].out})
+      shunt({"port", "attach", bridge, name, "--mode", "native"});
+    shunt({"fdb", "add", bridge, "02:00:00:00:00:02", lanes[i].out});
+  }
+}
+
 void Daemon::add_rules(const std::string& bridge, const std::string& rules) const {
   const std::string path = directory_.path() + "/rules";
   std::ofstream{path} << rules;

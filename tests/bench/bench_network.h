@@ -95,6 +95,8 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   std::string shunt(const std::vector<std::string>& arguments) const;
+  // A bridge for each lane, br0 and on, with both its ports (mode native), and the sink's MAC known.
+  void bridge_lanes(const std::vector<Lane>& lanes) const;
   // And waits for the program that they want.
   void add_rules(const std::string& bridge, const std::string& rules) const;
   [[nodiscard]] nlohmann::json shunt_json(std::vector<std::string> arguments) const;

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A switch with very many flows, and one under attack.
+// A switch with very many flows.
 //
 //   flows    a million cached flows: what each takes of memory, how long a change of rules takes that affects ten of
 //            them, all, or all without altering any; and what forwarding loses meanwhile
 //   bridging 100,000 MACs over 64 ports, of which any talk to any: flows, hits, and the rate against that of one flow;
 //            what a bare redirect between the same ports loses of its own rate, too
-//   attacks  established traffic at a fixed rate on one port while another one, and then the same one, is attacked: a
-//            tuple-space explosion against a rule set made for it, plain and in bursts, and a SYN flood
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,7 +14,6 @@
 #include <functional>
 #include <random>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "cli/client.h"
@@ -31,8 +27,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
-
-constexpr const char* kDestination = "02:00:00:00:00:02";
 
 double milliseconds_of(Clock::duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
 
@@ -61,16 +55,6 @@ Memory memory_of(pid_t process) {
   return memory;
 }
 
-void make_bridge(const Daemon& daemon, const std::vector<Lane>& lanes) {
-  for (std::size_t i = 0; i < lanes.size(); ++i) {
-    const std::string bridge = fmt::format("br{}", i);
-    daemon.shunt({"bridge", "add", bridge});
-    for (const std::string& name : {lanes[i].in, lanes[i].out})
-      daemon.shunt({"port", "attach", bridge, name, "--mode", "native"});
-    daemon.shunt({"fdb", "add", bridge, kDestination, lanes[i].out});
-  }
-}
-
 std::uint64_t cached(const Daemon& daemon) { return daemon.shunt_json({"cache", "stats"}).at("flows"); }
 
 void measure_flows(std::uint32_t flows) {
@@ -78,7 +62,7 @@ void measure_flows(std::uint32_t flows) {
   Traffic traffic{lanes};
   Daemon daemon{{"--flow-limit", std::to_string(flows + flows / 8), "--idle-timeout", "3600", "--upcall-rate",
                  "1000000", "--upcall-burst", "100000"}};
-  make_bridge(daemon, lanes);
+  daemon.bridge_lanes(lanes);
   daemon.add_rules("br0", rules_for_each_flow());
   traffic.send_to(lanes[0], 1, 1000);
   pause_for(1s);  // the program with the features that these flows want is loaded
@@ -133,179 +117,6 @@ void measure_flows(std::uint32_t flows) {
   timed("a rule that all meet, and which alters none: all revalidated", add("priority=300,udp,actions=normal"));
   timed("... is taken away", remove("priority=300,udp"));
   timed("a rule that alters all", add("priority=300,udp,actions=drop"));
-}
-
-// Established traffic, and what of it arrives.
-class Established {
- public:
-  Established(Traffic& traffic, const Lane& lane) : traffic_{traffic}, lane_{lane} {}
-  static constexpr std::uint32_t kFlows = 1000;
-
-  void start(std::uint64_t rate) { traffic_.send_to(lane_, kFlows, rate); }  // 0: as fast as it goes
-  struct Share {
-    double of_sent, a_second;
-  };
-  [[nodiscard]] Share over(std::chrono::milliseconds time) {
-    const std::uint64_t sent = traffic_.sent(), received = traffic_.received(lane_);
-    const auto start = Clock::now();
-    pause_for(time);
-    const auto arrived = static_cast<double>(traffic_.received(lane_) - received);
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    return {arrived / static_cast<double>(traffic_.sent() - sent), arrived / seconds};
-  }
-
- private:
-  Traffic& traffic_;
-  const Lane& lane_;
-};
-
-// Rules that tell packets apart by prefixes of every length of three fields, as an attacker wants them
-// (Csikor et al., CoNEXT 2019).
-std::string explosive_rules() {
-  std::string rules = "priority=10,ip,nw_dst=10.2.0.1,udp,tp_dst=9,actions=normal\npriority=1,actions=drop\n";
-  rules += "priority=400,udp,tp_src=80,tp_dst=53,actions=normal\n";
-  rules += "priority=300,ip,nw_src=10.0.0.10,udp,tp_dst=53,actions=normal\n";
-  rules += "priority=200,tcp,tp_src=12345,nw_src=10.0.0.10,actions=normal\n";
-  rules += "priority=150,tcp,tp_dst=80,nw_src=10.0.0.11,actions=normal\n";
-  return rules;
-}
-
-// Each field differs from what a rule wants at one bit, the bits above it agree: a mask for every combination.
-std::vector<sequence_entry> explosive_packets() {
-  std::vector<sequence_entry> packets;
-  for (const auto& [protocol, wanted_source] : {std::pair{IPPROTO_UDP, 80u}, std::pair{IPPROTO_TCP, 12345u}})
-    for (unsigned address_bit = 0; address_bit < 32; ++address_bit)
-      for (unsigned source_bit = 0; source_bit < 16; ++source_bit)
-        for (unsigned target_bit = 0; target_bit < 16; ++target_bit) {
-          sequence_entry entry{};
-          entry.source = htonl(0x0a00000au ^ 1u << address_bit);
-          entry.destination = htonl(0x0a020001u);
-          entry.source_port = htons(static_cast<std::uint16_t>(wanted_source ^ 1u << source_bit));
-          entry.destination_port =
-              htons(static_cast<std::uint16_t>((protocol == IPPROTO_UDP ? 53u : 80u) ^ 1u << target_bit));
-          entry.protocol = static_cast<__u8>(protocol);
-          entry.source_mac = 1;
-          packets.push_back(entry);
-        }
-  std::ranges::shuffle(packets, std::mt19937{1});
-  return packets;
-}
-
-std::vector<sequence_entry> syn_flood() {
-  std::vector<sequence_entry> packets(1u << 20);
-  std::mt19937 random{2};
-  for (sequence_entry& entry : packets) {
-    entry.source = static_cast<__be32>(random());
-    entry.destination = htonl(0x0a020001u);
-    entry.source_port = static_cast<__u16>(random());
-    entry.destination_port = htons(80);
-    entry.protocol = IPPROTO_TCP;
-    entry.source_mac = 1;
-  }
-  return packets;
-}
-
-void measure_attacks() {
-  // Each packet a flow of its own.
-  constexpr std::uint32_t kNewcomers = 500'000, kNewcomersASecond = 10'000;
-  const std::vector<Lane> lanes = make_lanes(2);
-  const std::vector<sequence_entry> explosion = explosive_packets(), flood = syn_flood();
-  Traffic victims{{lanes[0]}};
-  Traffic attacker{{lanes[1]}, static_cast<std::uint32_t>(explosion.size() + flood.size())};
-  std::vector<sequence_entry> all = explosion;
-  all.insert(all.end(), flood.begin(), flood.end());
-  attacker.set_sequence(all);
-  const SequencePart exploding{0, static_cast<std::uint32_t>(explosion.size())};
-  const SequencePart flooding{exploding.count, static_cast<std::uint32_t>(flood.size())};
-
-  Daemon daemon{{"--idle-timeout", "60"}};
-  make_bridge(daemon, lanes);
-  for (const char* bridge : {"br0", "br1"}) daemon.add_rules(bridge, explosive_rules());
-  Established established{victims, lanes[0]};
-
-  // The attacker's generator waits by spinning on the core that the other one sends from: it does so in quiet, too.
-  const auto stay_quiet = [&] { attacker.send_sequence(lanes[1], {0, 1}, 1); };
-  double quiet = 0;
-  const auto report = [&](const std::string& what, std::chrono::milliseconds time) {
-    const auto [of_sent, a_second] = established.over(time);
-    if (quiet == 0) quiet = a_second;
-    const auto stats = daemon.shunt_json({"cache", "stats"});
-    fmt::print("{:<52} {:>8.3f} {:>8.3f} {:>7.1f} %  ({} flows, {} masks)\n", what, a_second / 1e6, a_second / quiet,
-               100 * of_sent, stats.at("flows").get<std::uint64_t>(), stats.at("masks").get<std::uint64_t>());
-    std::fflush(stdout);
-  };
-  fmt::print("\nEstablished traffic of {} flows: Mpps that arrive, of the rate in quiet, share of what was sent\n\n",
-             Established::kFlows);
-  stay_quiet();
-  established.start(0);
-  pause_for(2s);
-  report("quiet, as fast as it goes", 3s);
-  Lane same = lanes[1];
-  same.generator_ifindex = lanes[0].generator_ifindex;
-  for (const std::uint64_t rate : {1'050u, 15'000u}) {  // 84 octets on a wire: 0.7 and 10 Mbit/s
-    const double megabits = static_cast<double>(rate) * 84 * 8 / 1e6;
-    for (const auto& [lane, where] : {std::pair{lanes[1], "another"}, {same, "same"}}) {
-      attacker.send_sequence(lane, exploding, rate);
-      pause_for(3s);
-      report(fmt::format("explosion, {:.1f} Mbit/s, {} port", megabits, where), 3s);
-    }
-    std::jthread bursts{[&](const std::stop_token& stop) {
-      while (!stop.stop_requested()) {
-        attacker.send_sequence(same, exploding, rate);
-        std::this_thread::sleep_for(500ms);
-        stay_quiet();
-        std::this_thread::sleep_for(1500ms);
-      }
-    }};
-    report(fmt::format("explosion, {:.1f} Mbit/s, same port, 0.5 s of 2", megabits), 6s);
-  }
-  stay_quiet();
-  report("quiet again", 3s);
-  quiet = 0;
-  established.start(100'000);  // both generators share a core: a fixed rate, or the flood alone would lower it
-  pause_for(1s);
-  report("quiet, at 100,000 a second", 3s);
-  const auto flood_for = [&](auto during) {
-    attacker.send_sequence(lanes[1], flooding, 1'000'000);
-    pause_for(1s);
-    const std::uint64_t sent = attacker.sent();
-    const auto start = Clock::now();
-    during();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    fmt::print("    the flood was {:.0f} packets a second\n", static_cast<double>(attacker.sent() - sent) / seconds);
-    std::fflush(stdout);
-    stay_quiet();
-  };
-  flood_for([&] { report("SYN flood, another port", 4s); });
-  // An output that a field names looks at all of the field.
-  daemon.add_rules("br1", "priority=500,tcp,actions=output:NXM_OF_IP_SRC[]\n");
-  flood_for([&] { report("SYN flood, another port, each a flow of its own", 4s); });
-
-  daemon.add_rules("br0", rules_for_each_flow());
-  const auto flows_of_victim = [&]() -> std::uint64_t {
-    const auto ports = cli::Client{daemon.rundir(), daemon.instance(), 60s}.call("top").at("ports");
-    for (const auto& port : ports)
-      if (port.at("name") == lanes[0].in) return port.at("flows");
-    throw Error("{} is no port any more", lanes[0].in);
-  };
-  const auto report_newcomers = [&](const char* what) {
-    const std::uint64_t flows = flows_of_victim(), received = victims.received(lanes[0]);
-    victims.send_to(lanes[0], kNewcomers, kNewcomersASecond);
-    pause_for(3s);
-    victims.stop_sending();
-    pause_for(100ms);
-    const auto count = static_cast<double>(victims.sent());  // since send_to()
-    fmt::print("{:<52} of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n", what, count,
-               100 * static_cast<double>(victims.received(lanes[0]) - received) / count,
-               100 * static_cast<double>(flows_of_victim() - flows) / count);
-    daemon.shunt({"cache", "flush"});
-  };
-  victims.stop_sending();
-  daemon.shunt({"cache", "flush"});
-  report_newcomers("new flows in quiet");
-  flood_for([&] { report_newcomers("new flows during the flood"); });
-  attacker.pause();
-  victims.pause();
 }
 
 // MACs at 64 ports: a lane's two.
@@ -451,7 +262,7 @@ void measure_bridging(std::uint32_t macs) {
 }  // namespace shunt::bench
 
 int main(int argc, char** argv) {
-  bool flows = true, attacks = true, bridging = true;
+  bool flows = true, bridging = true;
   std::uint32_t count = 1'000'000, macs = 100'000;
   for (int i = 1; i < argc; i++) {
     const std::string_view option{argv[i]};
@@ -459,20 +270,17 @@ int main(int argc, char** argv) {
       count = 100'000;
       macs = 10'000;
     } else if (option == "--only-flows") {
-      attacks = bridging = false;
-    } else if (option == "--only-attacks") {
-      flows = bridging = false;
+      bridging = false;
     } else if (option == "--only-bridging") {
-      flows = attacks = false;
+      flows = false;
     } else {
-      fmt::print(stderr, "usage: {} [--quick] [--only-flows] [--only-bridging] [--only-attacks]\n", argv[0]);
+      fmt::print(stderr, "usage: {} [--quick] [--only-flows] [--only-bridging]\n", argv[0]);
       return 2;
     }
   }
   return shunt::bench::run_as_root("scale_bench", [&] {
     if (flows) shunt::bench::measure_flows(count);
     if (bridging) shunt::bench::measure_bridging(macs);
-    if (attacks) shunt::bench::measure_attacks();
     return 0;
   });
 }

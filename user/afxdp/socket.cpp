@@ -204,6 +204,13 @@ XskStatistics XskSocket::statistics() const noexcept {
           raw.rx_ring_full, raw.rx_fill_ring_empty_descs, raw.tx_ring_empty_descs};
 }
 
+std::uint64_t XskSocket::take_lost() noexcept {
+  const XskStatistics now = statistics();
+  const std::uint64_t before = lost_;
+  lost_ = std::max(before, now.rx_ring_full + now.rx_dropped);
+  return lost_ - before;
+}
+
 std::uint32_t XskSocket::receive(std::span<XskDescriptor> into) noexcept {
   const auto* entries = static_cast<const XskDescriptor*>(rx_.entries);
   std::uint32_t count = std::min(load_acquire(rx_.producer) - rx_.cached, static_cast<std::uint32_t>(into.size()));

@@ -64,6 +64,8 @@ class XskSocket {
   [[nodiscard]] bool zero_copy() const noexcept { return mode_.zero_copy; }
   [[nodiscard]] bool multi_buffer() const noexcept { return mode_.multi_buffer; }
   [[nodiscard]] XskStatistics statistics() const noexcept;
+  // Packets that found the receive ring full, or no frame to be received into, since the last call.
+  [[nodiscard]] std::uint64_t take_lost() noexcept;
 
   // Takes what came, at most `into.size()` descriptors, never half a packet's. The frames are then the caller's batch.
   [[nodiscard]] std::uint32_t receive(std::span<XskDescriptor> into) noexcept;
@@ -115,6 +117,7 @@ class XskSocket {
   std::uint32_t fill_target_ = 0;
   std::uint32_t receiving_ = 0;  // frames in the kernel's hands for receiving
   std::uint32_t in_flight_ = 0;
+  std::uint64_t lost_ = 0;  // that take_lost() has told
   Ring fill_, completion_, rx_, tx_;
 };
 

@@ -72,6 +72,8 @@ Json stats(const CommandContext& context, const Arguments&) {
       {"lookups", stats.lookups},
       {"published", stats.published},
       {"rejected_stale", stats.rejected_stale},
+      {"rejected_full", stats.rejected_full},
+      {"put_off", stats.put_off},
       {"evicted", stats.evicted},
       {"expired", stats.expired},
       {"revalidated", stats.revalidated},

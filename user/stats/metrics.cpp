@@ -145,6 +145,7 @@ const Metric kMetrics[] = {
     {"shunt_flows_exact_fallback_total", kCounter, "", "Flows that were cached under the exact mask, for the port's list of masks was full.", of_cache<&CacheStats::exact_fallback>},
     {"shunt_flows_stale_total", kCounter, "", "Flows that were outdated before they could be put into the cache, and translated again.", of_cache<&CacheStats::rejected_stale>},
     {"shunt_flows_refused_total", kCounter, "", "Flows that found the cache full.", of_cache<&CacheStats::rejected_full>},
+    {"shunt_flows_put_off_total", kCounter, "", "Flows that were not put into the cache, for too many of their port waited for that: their next packet asks again.", of_cache<&CacheStats::put_off>},
 
     {"shunt_worker_busy_seconds_total", kCounter, "worker", "Time that the worker was at work, and not waiting for it.",
      by_worker<[](const WorkerStats& w) { return seconds(w.busy_nanoseconds); }>},

@@ -37,8 +37,8 @@ class Counters {
     ports_[port.value].tx_packets.add(1);
     ports_[port.value].tx_bytes.add(bytes);
   }
-  void dropped(DpPort in_port, shunt_drop_reason reason) noexcept {
-    if (in_port.value < SHUNT_MAX_PORTS && reason < SHUNT_DROP_COUNTERS) ports_[in_port.value].drops[reason].add(1);
+  void dropped(DpPort in_port, shunt_drop_reason reason, std::uint64_t packets = 1) noexcept {
+    if (in_port.value < SHUNT_MAX_PORTS && reason < SHUNT_DROP_COUNTERS) ports_[in_port.value].drops[reason].add(packets);
   }
   [[nodiscard]] PortCounterSet& operator[](DpPort port) noexcept { return ports_[port.value]; }
   [[nodiscard]] const PortCounterSet& operator[](DpPort port) const noexcept { return ports_[port.value]; }

@@ -3,7 +3,6 @@
 // (maps/flow.h).
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <utility>
 
 #include "user/worker/megaflow_table_impl.h"
@@ -291,10 +290,8 @@ void MegaflowTable::Impl::follow_mac_count() {
 
 void MegaflowTable::Impl::follow_keys() {
   region.follow(live);
-  if (region.size() - 1 != ports.microflow_mask())
+  if (region.size() - 1 != ports.microflow_mask() || region.wants_refill())
     ports.set_microflow_mask(region.size() - 1);
-  else if (region.wants_refill())
-    ports.forget_all_microflows();
 }
 
 void MegaflowTable::Impl::forget_bridged() {
@@ -362,29 +359,6 @@ std::uint64_t MegaflowTable::Impl::collect(std::uint32_t slot) {
   flow.bytes += counted.bytes;
   if (credit) credit(flow, counted);
   return counted.packets;
-}
-
-// By decayed hits in powers of two, then by last use: flows that were made and never hit go first, the oldest of them
-// before the newest, so that a flood of new flows pushes out itself and not the flows that work.
-std::vector<std::uint32_t> MegaflowTable::Impl::least_used(std::size_t count) const {
-  struct Candidate {
-    std::uint32_t hits;
-    TimePoint used;
-    std::uint32_t slot;
-  };
-  std::vector<Candidate> candidates;
-  candidates.reserve(live);
-  for (std::uint32_t slot = 0; slot < flows.size(); ++slot)
-    if (flows[slot].state == Flow::State::kLive)
-      candidates.push_back({static_cast<std::uint32_t>(std::bit_width(flows[slot].decayed)), flows[slot].used, slot});
-  count = std::min(count, candidates.size());
-  const auto less = [](const Candidate& a, const Candidate& b) {
-    return a.hits != b.hits ? a.hits < b.hits : a.used < b.used;
-  };
-  std::nth_element(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(count), candidates.end(), less);
-  std::vector<std::uint32_t> slots;
-  for (std::size_t i = 0; i < count; ++i) slots.push_back(candidates[i].slot);
-  return slots;
 }
 
 }  // namespace shunt

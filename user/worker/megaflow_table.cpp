@@ -3,8 +3,11 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
+#include <utility>
 
+#include "user/worker/eviction.h"
 #include "user/worker/megaflow_table_impl.h"
 
 namespace shunt {
@@ -312,7 +315,12 @@ bool MegaflowTable::evict(TimePoint now) {
   // Slots on their way back count: they are here after the next grace period.
   if (t.free_slots() + t.retired.size() + t.voided.size() >= t.spare) return false;
   collect(0, slot_end(), now, false);
-  const std::vector<std::uint32_t> victims = t.least_used(t.spare);
+  std::vector<EvictionCandidate> candidates;
+  candidates.reserve(t.live);
+  for (std::uint32_t slot = 0; slot < slot_end(); ++slot)
+    if (const Flow* flow = this->flow(slot))
+      candidates.push_back({slot, flow->port, static_cast<std::uint8_t>(std::bit_width(flow->decayed)), flow->used});
+  const std::vector<std::uint32_t> victims = choose_victims(std::move(candidates), t.spare);
   for (const std::uint32_t slot : victims) retire(slot);
   t.stats.evicted += victims.size();
   return !victims.empty();
@@ -388,5 +396,6 @@ MegaflowTable::Share MegaflowTable::share(DpPort port) const {
 
 std::uint32_t MegaflowTable::size() const { return impl_->live; }
 std::uint32_t MegaflowTable::limit() const { return impl_->limit; }
+std::uint32_t MegaflowTable::free_slots() const { return impl_->free_slots(); }
 
 }  // namespace shunt

@@ -165,7 +165,7 @@ class MegaflowTable {
   void share(std::uint32_t begin, std::uint32_t end, std::size_t most);
   void mature(TimePoint before);
   void rank();
-  // Retires the least used flows when free slots run low. True: it did.
+  // Retires the least used flows (choose_victims()) when free slots run low. True: it did.
   bool evict(TimePoint now);
 
   // Grace periods. What was retired so far waits for retire_epoch() to pass; reclaim(epoch) frees it when the owner has
@@ -181,6 +181,7 @@ class MegaflowTable {
   [[nodiscard]] Share share(DpPort port) const;  // nothing where there is no such port
   [[nodiscard]] std::uint32_t size() const;
   [[nodiscard]] std::uint32_t limit() const;
+  [[nodiscard]] std::uint32_t free_slots() const;  // for flows that are published now
 
  private:
   struct Impl;

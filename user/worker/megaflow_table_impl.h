@@ -109,7 +109,6 @@ struct MegaflowTable::Impl {
   std::uint64_t collect(std::uint32_t slot);
   bool inherit(const shunt_megaflow_key& key, std::uint32_t slot, const Seen& seen, TimePoint now);
   void inherit_index();
-  std::vector<std::uint32_t> least_used(std::size_t count) const;
 
   [[nodiscard]] std::uint32_t bucket_of(std::uint64_t hash) const {
     return shunt_hash_bucket(hash, maps.config.index_mask);

@@ -20,7 +20,6 @@ T load(const T& at) noexcept {
 
 void MicroflowRegion::follow(std::uint32_t flows) {
   wants_refill_ = false;
-  if (elements_.empty()) return;
   const std::uint32_t keys = count_keys();
   const std::uint32_t wanted = clamped(std::uint64_t{kRoom} * std::max(flows, keys));
   too_large_ = wanted < size_ ? too_large_ + 1 : 0;

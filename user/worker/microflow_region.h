@@ -18,7 +18,7 @@ namespace shunt {
 
 class MicroflowRegion {
  public:
-  // Borrows; a power of two of elements, or none.
+  // Borrows; a power of two of elements.
   MicroflowRegion(std::span<const shunt_microflow> elements, std::span<const shunt_port> ports)
       : elements_{elements}, ports_{ports}, size_{clamped(0)} {}
 

@@ -83,17 +83,14 @@ void PortMasks::forget_microflows(DpPort port) {
   store(ports_[port.value].microflows, __u64{SHUNT_MICROFLOWS(++list.microflows, list.fields)});
 }
 
-void PortMasks::forget_all_microflows() {
-  for (std::uint32_t number = 0; number < lists_.size(); ++number)
-    if (lists_[number].exists) forget_microflows(DpPort{number});
-}
-
 // What lies elsewhere than it would now would count as in use.
 void PortMasks::set_microflow_mask(std::uint32_t mask) {
   microflow_mask_ = mask;
-  for (std::size_t number = 0; number < lists_.size(); ++number)
-    if (lists_[number].exists) store(ports_[number].microflow_mask, mask);
-  forget_all_microflows();
+  for (std::uint32_t number = 0; number < lists_.size(); ++number) {
+    if (!lists_[number].exists) continue;
+    store(ports_[number].microflow_mask, mask);
+    forget_microflows(DpPort{number});
+  }
 }
 
 std::vector<std::uint16_t> PortMasks::masks(DpPort port) const {

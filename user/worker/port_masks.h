@@ -52,8 +52,7 @@ class PortMasks {
 
   // The part of its elements that is in use, less one; all ports have the same.
   [[nodiscard]] std::uint32_t microflow_mask() const { return microflow_mask_; }
-  void set_microflow_mask(std::uint32_t mask);
-  void forget_all_microflows();
+  void set_microflow_mask(std::uint32_t mask);  // and makes all void that is kept, also where it is the same
 
   // What that cache keeps of bridged packets: where each pair of MACs goes, or that the FDB is to be asked.
   [[nodiscard]] bool keeps_pairs() const { return keeps_pairs_; }

@@ -194,6 +194,7 @@ RevalidatorStats Revalidator::stats() {
     stats.rejected_full += table.refused;
     stats.evicted = table.evicted;
     stats.exact_fallback = table.exact_fallback;
+    stats.requests_pending = static_cast<std::uint32_t>(impl->backlog.size());
     stats.requests_waiting = std::max(impl->waiting, impl->waited);
     stats.shares.resize(SHUNT_MAX_PORTS);
     for (std::uint32_t port = 1; port < SHUNT_MAX_PORTS; ++port) stats.shares[port] = impl->table.share(DpPort{port});

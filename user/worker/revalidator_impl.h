@@ -17,6 +17,7 @@
 
 #include "user/worker/affected_index.h"
 #include "user/worker/events.h"
+#include "user/worker/fair_queue.h"
 #include "user/worker/grace_periods.h"
 #include "user/worker/mailbox.h"
 #include "user/worker/megaflow_table.h"
@@ -54,6 +55,7 @@ struct Revalidator::Impl {
   void run();
   void rest();
   std::size_t serve_requests();
+  void take_requests();  // from the workers' rings
   void serve(std::span<FlowRequest> requests);
   void serve(FlowRequest& request);
   void collect_counters();
@@ -138,9 +140,10 @@ struct Revalidator::Impl {
   std::uint32_t round = 1;  // in which the FDB's entries are used
   TimePoint round_began{};
   std::map<BridgeId, std::vector<BridgePort>> followed;  // ports as the entries say them
-  std::vector<FlowRequest> taken;  // from a ring, to be served
+  FairQueue backlog{RequestQueue::kCapacity};
+  std::vector<FlowRequest> taken;  // from it, to be served
   RevalidatorStats stats;
-  std::uint32_t waiting = 0, waited = 0;  // requests in a ring: the most of this second, of the one before
+  std::uint32_t waiting = 0, waited = 0;  // requests: the most of this second, of the one before
   std::atomic<std::uint32_t> wanted{0};
   std::uint32_t loaded = SHUNT_FEATURE_ALL;
   struct Transmitted {

@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Requests of a worker that are served in a row, and flows that a sweep looks at before requests are served again.
+// Requests that are served in a row, and flows that a sweep looks at before requests are served again.
 constexpr std::size_t kRequestBatch = 256;
 constexpr std::uint32_t kSlice = 2048;
 // A walk that has found a port's flows altered (Extent), with more than so many more to go, ends them all at once: their
@@ -55,7 +55,8 @@ void Revalidator::Impl::count_busy(TimePoint& since, TimePoint until) {
 void Revalidator::Impl::rest() {
   doorbell.arm();
   const bool idle =
-      std::all_of(queues.begin(), queues.end(), [](const auto& queue) { return queue->empty(); }) && mailbox.empty();
+      std::all_of(queues.begin(), queues.end(), [](const auto& queue) { return queue->empty(); }) && mailbox.empty() &&
+      grace.completed() == reclaimed;
   // While flows are young their maturing is due soon.
   const milliseconds pause = now - last_published < 2 * kYouth ? kBusyPause : kIdlePause;
   if (idle && !stopping) doorbell.wait(pause);
@@ -64,21 +65,28 @@ void Revalidator::Impl::rest() {
 
 std::size_t Revalidator::Impl::serve_requests() {
   now = Clock::now();  // between the slices of long work, too: the youth of what is published begins
+  take_requests();
   std::size_t served = 0;
-  for (const auto& queue : queues) {
-    waiting = std::max(waiting, static_cast<std::uint32_t>(queue->size()));
-    for (std::size_t left = kRequestBatch; left > 0; left -= taken.size()) {
-      taken.clear();
-      FlowRequest request;
-      while (taken.size() < std::min(left, MegaflowTable::kStage) && queue->pop(request))
-        taken.push_back(std::move(request));
-      if (taken.empty()) break;
-      serve(taken);
-      served += taken.size();
-    }
+  while (served < kRequestBatch) {
+    // Without a slot they wait for those that are on their way back; where none is, there is something to evict.
+    const std::size_t room = table.awaits_grace_period() ? table.free_slots() : MegaflowTable::kStage;
+    const std::size_t most = std::min({kRequestBatch - served, MegaflowTable::kStage, room});
+    taken.clear();
+    for (FlowRequest request; taken.size() < most && backlog.pop(request);) taken.push_back(std::move(request));
+    if (taken.empty()) break;
+    serve(taken);
+    served += taken.size();
   }
   taken.clear();  // and with it the translations that nobody else wants
   return served;
+}
+
+void Revalidator::Impl::take_requests() {
+  FlowRequest request;
+  for (const auto& queue : queues)
+    for (std::size_t left = queue->size(); left > 0 && queue->pop(request); --left)
+      if (!backlog.push(std::move(request))) ++stats.put_off;
+  waiting = std::max(waiting, static_cast<std::uint32_t>(backlog.size()));
 }
 
 // Several at once: their memory is fetched together, and the hash map is written once.

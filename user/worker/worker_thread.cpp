@@ -377,6 +377,8 @@ void WorkerThread::housekeeping() {
   if (now_ < next_housekeeping_) return;
   next_housekeeping_ = now_ + kHousekeepingInterval;
   frames_.flush();
+  for (const Served& served : served_)
+    counters_.dropped(served.port, SHUNT_DROP_UPCALL_QUEUE_FULL, served.socket->take_lost());
   if (options_.number == 0) gate_.repair();
 }
 

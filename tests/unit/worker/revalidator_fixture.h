@@ -61,10 +61,10 @@ struct RevalidatorFixture {
   }
   // Returns when the revalidator has served what was asked for.
   void settle() {
-    for (int i = 0; i < 1000 && !revalidator.queue(0).empty(); ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds{1});
-    REQUIRE(revalidator.queue(0).empty());
-    (void)revalidator.stats();  // a command of its own: the round that took the last request is over
+    // By a command of its own: the round that took the last request is over.
+    const auto served = [this] { return revalidator.queue(0).empty() && revalidator.stats().requests_pending == 0; };
+    for (int i = 0; i < 1000 && !served(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    REQUIRE(served());
   }
   void apply(FlowMod::Command command, std::uint16_t priority, ActionList actions, std::uint16_t tp_dst) {
     FlowMod mod;

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// A switch under attack.
+//
+//   established traffic at a fixed rate on one port while another one, and then the same one, is attacked: a tuple-space
+//   explosion against a rule set made for it, plain and in bursts, and a SYN flood
+//   newcomers   flows that begin on one port while another one is flooded with packets that are each a flow of their
+//               own: how many of their packets arrive, and how many of them are in the cache at the end
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "cli/client.h"
+#include "tests/bench/bench_main.h"
+#include "tests/bench/bench_network.h"
+#include "user/base/error.h"
+
+namespace shunt::bench {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+// Established traffic, and what of it arrives.
+class Established {
+ public:
+  Established(Traffic& traffic, const Lane& lane) : traffic_{traffic}, lane_{lane} {}
+  static constexpr std::uint32_t kFlows = 1000;
+
+  void start(std::uint64_t rate) { traffic_.send_to(lane_, kFlows, rate); }  // 0: as fast as it goes
+  struct Share {
+    double of_sent, a_second;
+  };
+  [[nodiscard]] Share over(std::chrono::milliseconds time) {
+    const std::uint64_t sent = traffic_.sent(), received = traffic_.received(lane_);
+    const auto start = Clock::now();
+    pause_for(time);
+    const auto arrived = static_cast<double>(traffic_.received(lane_) - received);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    return {arrived / static_cast<double>(traffic_.sent() - sent), arrived / seconds};
+  }
+
+ private:
+  Traffic& traffic_;
+  const Lane& lane_;
+};
+
+// Rules that tell packets apart by prefixes of every length of three fields, as an attacker wants them
+// (Csikor et al., CoNEXT 2019).
+std::string explosive_rules() {
+  std::string rules = "priority=10,ip,nw_dst=10.2.0.1,udp,tp_dst=9,actions=normal\npriority=1,actions=drop\n";
+  rules += "priority=400,udp,tp_src=80,tp_dst=53,actions=normal\n";
+  rules += "priority=300,ip,nw_src=10.0.0.10,udp,tp_dst=53,actions=normal\n";
+  rules += "priority=200,tcp,tp_src=12345,nw_src=10.0.0.10,actions=normal\n";
+  rules += "priority=150,tcp,tp_dst=80,nw_src=10.0.0.11,actions=normal\n";
+  return rules;
+}
+
+// Each field differs from what a rule wants at one bit, the bits above it agree: a mask for every combination.
+std::vector<sequence_entry> explosive_packets() {
+  std::vector<sequence_entry> packets;
+  for (const auto& [protocol, wanted_source] : {std::pair{IPPROTO_UDP, 80u}, std::pair{IPPROTO_TCP, 12345u}})
+    for (unsigned address_bit = 0; address_bit < 32; ++address_bit)
+      for (unsigned source_bit = 0; source_bit < 16; ++source_bit)
+        for (unsigned target_bit = 0; target_bit < 16; ++target_bit) {
+          sequence_entry entry{};
+          entry.source = htonl(0x0a00000au ^ 1u << address_bit);
+          entry.destination = htonl(0x0a020001u);
+          entry.source_port = htons(static_cast<std::uint16_t>(wanted_source ^ 1u << source_bit));
+          entry.destination_port =
+              htons(static_cast<std::uint16_t>((protocol == IPPROTO_UDP ? 53u : 80u) ^ 1u << target_bit));
+          entry.protocol = static_cast<__u8>(protocol);
+          entry.source_mac = 1;
+          packets.push_back(entry);
+        }
+  std::ranges::shuffle(packets, std::mt19937{1});
+  return packets;
+}
+
+std::vector<sequence_entry> syn_flood() {
+  std::vector<sequence_entry> packets(1u << 20);
+  std::mt19937 random{2};
+  for (sequence_entry& entry : packets) {
+    entry.source = static_cast<__be32>(random());
+    entry.destination = htonl(0x0a020001u);
+    entry.source_port = static_cast<__u16>(random());
+    entry.destination_port = htons(80);
+    entry.protocol = IPPROTO_TCP;
+    entry.source_mac = 1;
+  }
+  return packets;
+}
+
+// Two lanes, each with a bridge of its own; the second one's generator is the attacker's.
+class Arena {
+ public:
+  Arena() : Arena{explosive_packets(), syn_flood()} {}
+
+  const std::vector<Lane> lanes = make_lanes(2);
+  Traffic victims{{lanes[0]}};
+  Daemon daemon{{"--idle-timeout", "60"}};
+
+  // The attacker's generator waits by spinning on the core that the other one sends from: it does so in quiet, too.
+  void stay_quiet() { attacker_.send_sequence(lanes[1], {0, 1}, 1); }
+  void explode(const Lane& lane, std::uint64_t rate) { attacker_.send_sequence(lane, exploding_, rate); }
+  // Runs `during` while SYNs flood the second lane.
+  template <typename During>
+  void flood_for(During during) {
+    attacker_.send_sequence(lanes[1], flooding_, 1'000'000);
+    pause_for(1s);
+    const std::uint64_t sent = attacker_.sent();
+    const auto start = Clock::now();
+    during();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    fmt::print("    the flood was {:.0f} packets a second\n", static_cast<double>(attacker_.sent() - sent) / seconds);
+    std::fflush(stdout);
+    stay_quiet();
+  }
+  // From now on each packet of a flood is a flow of its own: an output that a field names looks at all of the field.
+  void set_flows_of_their_own() { daemon.add_rules("br1", "priority=500,tcp,actions=output:NXM_OF_IP_SRC[]\n"); }
+  void pause() {
+    attacker_.pause();
+    victims.pause();
+  }
+
+ private:
+  Arena(const std::vector<sequence_entry>& explosion, const std::vector<sequence_entry>& flood)
+      : exploding_{0, static_cast<std::uint32_t>(explosion.size())},
+        flooding_{exploding_.count, static_cast<std::uint32_t>(flood.size())},
+        attacker_{{lanes[1]}, exploding_.count + flooding_.count} {
+    std::vector<sequence_entry> all = explosion;
+    all.insert(all.end(), flood.begin(), flood.end());
+    attacker_.set_sequence(all);
+    daemon.bridge_lanes(lanes);
+    for (const char* bridge : {"br0", "br1"}) daemon.add_rules(bridge, explosive_rules());
+    stay_quiet();
+  }
+
+  SequencePart exploding_, flooding_;
+  Traffic attacker_;
+};
+
+void measure_established(Arena& arena) {
+  Established established{arena.victims, arena.lanes[0]};
+  double quiet = 0;
+  const auto report = [&](const std::string& what, std::chrono::milliseconds time) {
+    const auto [of_sent, a_second] = established.over(time);
+    if (quiet == 0) quiet = a_second;
+    const auto stats = arena.daemon.shunt_json({"cache", "stats"});
+    fmt::print("{:<52} {:>8.3f} {:>8.3f} {:>7.1f} %  ({} flows, {} masks)\n", what, a_second / 1e6, a_second / quiet,
+               100 * of_sent, stats.at("flows").get<std::uint64_t>(), stats.at("masks").get<std::uint64_t>());
+    std::fflush(stdout);
+  };
+  fmt::print("\nEstablished traffic of {} flows: Mpps that arrive, of the rate in quiet, share of what was sent\n\n",
+             Established::kFlows);
+  established.start(0);
+  pause_for(2s);
+  report("quiet, as fast as it goes", 3s);
+  Lane same = arena.lanes[1];
+  same.generator_ifindex = arena.lanes[0].generator_ifindex;
+  for (const std::uint64_t rate : {1'050u, 15'000u}) {  // 84 octets on a wire: 0.7 and 10 Mbit/s
+    const double megabits = static_cast<double>(rate) * 84 * 8 / 1e6;
+    for (const auto& [lane, where] : {std::pair{arena.lanes[1], "another"}, {same, "same"}}) {
+      arena.explode(lane, rate);
+      pause_for(3s);
+      report(fmt::format("explosion, {:.1f} Mbit/s, {} port", megabits, where), 3s);
+    }
+    std::jthread bursts{[&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        arena.explode(same, rate);
+        std::this_thread::sleep_for(500ms);
+        arena.stay_quiet();
+        std::this_thread::sleep_for(1500ms);
+      }
+    }};
+    report(fmt::format("explosion, {:.1f} Mbit/s, same port, 0.5 s of 2", megabits), 6s);
+  }
+  arena.stay_quiet();
+  report("quiet again", 3s);
+  quiet = 0;
+  established.start(100'000);  // both generators share a core: a fixed rate, or the flood alone would lower it
+  pause_for(1s);
+  report("quiet, at 100,000 a second", 3s);
+  arena.flood_for([&] { report("SYN flood, another port", 4s); });
+  arena.set_flows_of_their_own();
+  arena.flood_for([&] { report("SYN flood, another port, each a flow of its own", 4s); });
+  arena.victims.stop_sending();
+}
+
+void measure_newcomers(Arena& arena) {
+  // Each packet a flow of its own.
+  constexpr std::uint32_t kNewcomers = 500'000, kNewcomersASecond = 10'000;
+  arena.set_flows_of_their_own();
+  arena.daemon.add_rules("br0", rules_for_each_flow());
+  const Lane& lane = arena.lanes[0];
+  const auto flows_of_victim = [&]() -> std::uint64_t {
+    const auto ports = cli::Client{arena.daemon.rundir(), arena.daemon.instance(), 60s}.call("top").at("ports");
+    for (const auto& port : ports)
+      if (port.at("name") == lane.in) return port.at("flows");
+    throw Error("{} is no port any more", lane.in);
+  };
+  const auto report = [&](const char* what) {
+    const std::uint64_t flows = flows_of_victim(), received = arena.victims.received(lane);
+    arena.victims.send_to(lane, kNewcomers, kNewcomersASecond);
+    pause_for(3s);
+    arena.victims.stop_sending();
+    pause_for(100ms);
+    const auto count = static_cast<double>(arena.victims.sent());  // since send_to()
+    fmt::print("{:<52} of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n", what, count,
+               100 * static_cast<double>(arena.victims.received(lane) - received) / count,
+               100 * static_cast<double>(flows_of_victim() - flows) / count);
+    arena.daemon.shunt({"cache", "flush"});
+  };
+  arena.daemon.shunt({"cache", "flush"});
+  fmt::print("\n");
+  report("new flows in quiet");
+  arena.flood_for([&] { report("new flows during the flood"); });
+}
+
+}  // namespace
+}  // namespace shunt::bench
+
+int main(int argc, char** argv) {
+  bool established = true, newcomers = true;
+  for (int i = 1; i < argc; i++) {
+    const std::string_view option{argv[i]};
+    if (option == "--only-established") {
+      newcomers = false;
+    } else if (option == "--only-newcomers") {
+      established = false;
+    } else {
+      fmt::print(stderr, "usage: {} [--only-established] [--only-newcomers]\n", argv[0]);
+      return 2;
+    }
+  }
+  return shunt::bench::run_as_root("attack_bench", [&] {
+    shunt::bench::Arena arena;
+    if (established) shunt::bench::measure_established(arena);
+    if (newcomers) shunt::bench::measure_newcomers(arena);
+    arena.pause();
+    return 0;
+  });
+}
