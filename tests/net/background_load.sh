@@ -25,6 +25,8 @@ let_go() { rm "$GATE"; }
 features() { json '",".join(f["name"] for f in d["program"]["features"])' cache stats; }
 loading() { json '",".join(d["program"]["loading"])' cache stats; }
 has() { case ",$(features)," in *",$1,"*) ;; *) return 1 ;; esac }
+is_down() { [ "$(json "[p['state'] for p in d['ports'] if p['name'] == '$1']" port list br0)" = "['down']" ]; } # PORT
+has_no_tap() { ! has capture && program_rests; }
 misses() { json 'd["misses"]' cache stats; }
 start() { # COMMAND…: shunt's, in the background; $STARTED, which has not ended a while later
   (exec nsenter --net="/run/netns/$TAG-host" -- "$SHUNT" --rundir "$RUNDIR" --instance "$INSTANCE" "$@" 2>"$RUNDIR/started") &
@@ -128,7 +130,7 @@ shunt bridge list >/dev/null
 shunt port list >/dev/null
 shunt flow add br0 'priority=20,udp,tp_src=9,actions=drop'
 guest c ip link set dev eth0 down
-wait_until 5 "the port is down" eval '[ "$(json "[p[\"up\"] for p in d[\"ports\"] if p[\"name\"] == \"c\"]" port list)" = "[False]" ]'
+wait_until 5 "the port is down" is_down c
 MGMT=unix:$RUNDIR/br0.mgmt
 ofctl() { host timeout 30 ovs-ofctl -O OpenFlow13 "$@"; }
 if command -v ovs-ofctl >/dev/null; then
@@ -192,7 +194,7 @@ shunt flow del br0 udp,tp_src=31
 start capture br0 --write "$RUNDIR/short.pcapng"
 kill -INT "$STARTED"
 wait "$STARTED" || true
-wait_until 30 "the tap is given back" eval '! has capture'
+wait_until 30 "the tap is given back" has_no_tap
 hold
 start capture br0 --write "$RUNDIR/given_up.pcapng"
 is_held || fail "the capture waits for something else"
@@ -200,9 +202,10 @@ shunt bridge list >/dev/null
 kill "$STARTED"
 wait "$STARTED" || true
 let_go
-wait_until 30 "the tap is loaded, and given back" eval '! has capture && program_rests'
+wait_until 30 "the tap is loaded, and given back" has_no_tap
 
 note "a daemon that is told to stop while it loads ends in order, as soon as the load does"
+arrives cached 20 --sport 30
 hold
 shunt flow add br0 'priority=80,ipv6,icmp6,icmp_type=135,nd_target=fd00::1,actions=drop'
 wait_until 10 "the load has begun" is_held
