@@ -192,10 +192,11 @@ void ControlSocket::answer_next(ClientId id) {
 }
 
 void ControlSocket::answer(Client& client, std::string_view line) {
-  if (held_bytes() > limits_.total_bytes + limits_.request_bytes)
-    return reply(client, format_error(nullptr, RpcCode::kRefused, "too many replies wait for their clients: try again"));
   try {
-    reply(client, handler_(line, client));
+    if (held_bytes() > limits_.total_bytes + limits_.request_bytes)
+      reply(client, format_error(nullptr, RpcCode::kRefused, "too many replies wait for their clients: try again"));
+    else
+      reply(client, handler_(line, client));
   } catch (const NotYet&) {
     client.put_off = line;
   }

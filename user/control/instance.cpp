@@ -186,8 +186,8 @@ void Instance::Impl::make_rules(std::span<const FlowMod> rules, const std::funct
 }
 
 // Cached flows that the change alters would all leave the kernel until the program that they need then is loaded, and
-// userspace has a budget: they go on as before, and the change is made when it is there. Where no flow is altered nobody
-// waits: until then userspace answers those that need it, as the rules have it.
+// userspace has a budget: they go on as before, and the change is made when it is there. Where no flow is altered
+// nobody waits: until then userspace answers those that need it, as the rules have it.
 void Instance::Impl::await_features(std::uint32_t features, const std::string& because, const Change& change) {
   if (may_await(features) && !change.empty() && revalidator.meets(change)) await_features(features, because);
 }

@@ -3,9 +3,9 @@
 // tests know only this interface, so that every handler can be tried without root.
 //
 // A change returns when it is in force: no cache level answers with the older verdict. A refused change throws Error
-// (or std::system_error) and leaves everything as it was. A change to rules, groups or a port's VLANs, or a capture, that
-// has to wait for a larger program throws NotYet (not_yet.h), and leaves everything as it was, too. Threads: the control
-// thread only.
+// (or std::system_error) and leaves everything as it was. A change to rules, groups or a port's VLANs, or a capture,
+// that has to wait for a larger program throws NotYet (not_yet.h), and leaves everything as it was, too. Threads: the
+// control thread only.
 #pragma once
 
 #include <chrono>
@@ -221,8 +221,8 @@ class InstanceApi {
   // Runs `work`, whose changes to rules, groups, meters and tables are visible to one another at once, and are put in
   // force together before this returns; so are the packets it sends out. What `work` throws comes out, after that.
   virtual void batch(const std::function<void()>& work) = 0;
-  // Runs `work`, of several changes, whose flows need `features` (rule_features.h). Throws NotYet before it has begun, or
-  // not at all.
+  // Runs `work`, of several changes, whose flows need `features` (rule_features.h). Throws NotYet before it has begun,
+  // or not at all.
   virtual void with_features(std::uint32_t features, const std::function<void()>& work) = 0;
   virtual void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) = 0;  // all or nothing
   virtual void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) = 0;

@@ -75,8 +75,8 @@ struct Instance::Impl {
   [[nodiscard]] bool is_inherited(DpPort dp) const;
 
   void check_places(const QueueWorkers& places) const;  // throws Error
-  // Makes and commits a change whose flows need `features`, `because` of what. Throws NotYet, and makes none of it, where
-  // cached flows that it may alter would have to leave the kernel until the program that can do so is loaded.
+  // Makes and commits a change whose flows need `features`, `because` of what. Throws NotYet, and makes none of it,
+  // where cached flows that it may alter would have to leave the kernel until the program that can do so is loaded.
   void make(std::uint32_t features, const std::string& because, const std::function<Change()>& change);
   void make_rules(std::span<const FlowMod> rules, const std::function<Change()>& change);
   // Throws NotYet where some of these may still come by a load; with a change: and it may alter cached flows.

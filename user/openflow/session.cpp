@@ -261,7 +261,7 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
   }
 }
 
-// In one go where nothing is refused, which is all or nothing; else one after the other. What has to wait stays gathered.
+// In one go where nothing is refused, which is all or nothing; else one by one. What has to wait stays gathered.
 bool Session::apply_gathered() {
   if (gathered_.empty()) return true;
   std::vector<Gathered> gathered = std::exchange(gathered_, {});

@@ -357,6 +357,7 @@ TEST_SUITE("control socket") {
     TestClient waiting{server.path}, other{server.path};
     waiting.send("first\nlater\nbehind\n");
     CHECK(server.answered(waiting, "[first]\n"));
+    CHECK(server.until([&] { return server.requests == 2; }));
     SUBCASE("others are answered meanwhile") {
       other.send("at once\n");
       CHECK(server.answered(other, "[at once]\n"));

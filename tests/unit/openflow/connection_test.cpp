@@ -147,6 +147,7 @@ TEST_SUITE("openflow connection") {
     Writer out;
     put_hello(out);
     put_rules(out, 10);
+    at.run();
     at.send(out);
     at.pair.there.reset();
     at.run();
