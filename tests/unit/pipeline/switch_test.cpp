@@ -443,7 +443,7 @@ TEST_SUITE("switch") {
     GroupMod group;
     group.group = 1;
     BridgePort access = port(1);
-    access.vlan = {.mode = VlanMode::kAccess, .tag = VlanId{5}};
+    access.vlan = VlanConfig::access(VlanId{5});
     CHECK_THROWS_AS(bridge.apply({mod(Command::kAdd, "priority=9,actions=output:2"),
                                   mod(Command::kModify, "actions=drop")}), int);
     CHECK_THROWS_AS(bridge.config.replace(bridge.id, {}, kStart), int);
