@@ -32,6 +32,7 @@
 #include "user/control/event_loop.h"
 #include "user/control/instance.h"
 #include "user/control/instance_lock.h"
+#include "user/control/not_yet.h"
 #include "user/control/text.h"
 #include "user/openflow/openflow.h"
 #include "user/state/state_store.h"
@@ -224,6 +225,9 @@ void load_config_file(Instance& instance, const std::string& name) {
   try {
     for (const std::string& change : load_config(instance, read_file(name))) spdlog::info("{}: {}", name, change);
     instance.store_changes();
+  } catch (const NotYet&) {  // flows of an earlier daemon are to stay in the kernel
+    instance.wait_for_program();
+    load_config_file(instance, name);
   } catch (const NotStored& error) {
     spdlog::error("configuration '{}': {}", name, error.what());
   } catch (const std::exception& error) {
@@ -290,9 +294,13 @@ void run(const Settings& settings) {
 
   Commands commands{instance, {settings.instance.name, SHUNT_VERSION, ::getpid(), started}, &openflow};
   const std::string socket_path = fmt::format("{}/{}.sock", settings.rundir, settings.instance.name);
-  const ControlSocket socket{loop, socket_path, [&commands](std::string_view line, ClientStream& client) {
-                               return commands.handle(line, &client);
-                             }};
+  ControlSocket socket{loop, socket_path, [&commands](std::string_view line, ClientStream& client) {
+                         return commands.handle(line, &client);
+                       }};
+  instance.on_program([&socket, &openflow] {
+    socket.resume();
+    openflow.resume();
+  });
   loop.every(std::chrono::seconds{1}, [&commands] { commands.figures().watch(); });
   std::optional<Endpoint> endpoint;
   if (settings.metrics) start_endpoint(endpoint, *settings.metrics, loop, instance, commands.figures());

@@ -168,8 +168,8 @@ int capture(const Invocation& invocation) {
   const auto seconds = invocation.seconds("seconds");
 
   Client& client = invocation.client();
-  end_on_signals();
   const Json started = client.call("capture.start", request);
+  end_on_signals();  // until here, where it may have to wait for a program, a signal ends it at once: nothing has begun
   std::vector<UniqueFd> fds = client.take_fds();
   if (fds.size() != 2) throw Error("the daemon has not sent the capture's buffers");
   CaptureReader reader{std::move(fds[0]), std::move(fds[1]), started.at("workers").get<unsigned>(),

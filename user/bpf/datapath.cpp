@@ -410,6 +410,8 @@ void Datapath::request_features(std::uint32_t features, const std::string& becau
 }
 
 void Datapath::release_features(std::uint32_t features) { impl_->loader.release(features); }
+std::uint32_t Datapath::pending_features() const { return impl_->loader.pending(); }
+std::uint32_t Datapath::failed_features() const { return impl_->loader.failed(); }
 int Datapath::loading_fd() const { return impl_->loader.fd(); }
 void Datapath::go_on_loading() { impl_->loader.advance(); }
 
@@ -444,13 +446,20 @@ ProgramStatus Datapath::program_status() const {
   return status;
 }
 
-// What is asked for already comes with it. A load under way would have no programs of that mode: it ends first.
+// A load under way would have no programs of that mode: it ends first. Where the verifier refuses what is specialised,
+// both are loaded anew, as generic ones.
 void Datapath::require_tc() {
   if (impl_->has_tc()) return;
   ProgramLoader& loader = impl_->loader;
   loader.settle();
-  impl_->use(impl_->load(impl_->config.features | loader.pending(), true));
-  loader.request(impl_->config.features);
+  SwitchObject& current = impl_->specialised ? *impl_->specialised : *impl_->maps;
+  try {
+    current.load_tc(impl_->config, *impl_->maps);
+  } catch (const LoadFailure& failure) {
+    if (!failure.by_verifier()) throw;
+    impl_->use(impl_->load(impl_->config.features | loader.pending(), true));
+    loader.request(impl_->config.features);
+  }
 }
 
 // Also in the loader's thread.

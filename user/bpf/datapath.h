@@ -127,6 +127,8 @@ class Datapath {
   // loading_fd() is readable.
   void request_features(std::uint32_t features, const std::string& because = {});
   void release_features(std::uint32_t features);
+  [[nodiscard]] std::uint32_t pending_features() const;  // requested, and not yet in force
+  [[nodiscard]] std::uint32_t failed_features() const;   // of which the last load failed
   [[nodiscard]] int loading_fd() const;
   void go_on_loading();
   // Called with the features in force, whenever these have changed.

@@ -139,10 +139,11 @@ void SwitchObject::Destroy::operator()(tc_bpf* object) const noexcept { tc_bpf__
 void SwitchObject::load(const shunt_config& config) { load_skeleton(object_.get(), switch_bpf__load, config); }
 
 void SwitchObject::load_tc(const shunt_config& config, const SwitchObject& maps_of) {
-  tc_.reset(tc_bpf__open());
-  if (!tc_) throw_errno(errno, "open the built-in TC program");
-  reuse_maps(tc_->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
-  load_skeleton(tc_.get(), tc_bpf__load, config);
+  Owned<tc_bpf> tc{tc_bpf__open()};
+  if (!tc) throw_errno(errno, "open the built-in TC program");
+  reuse_maps(tc->obj, [&maps_of](const char* name) { return maps_of.map_fd(name); });
+  load_skeleton(tc.get(), tc_bpf__load, config);
+  tc_ = std::move(tc);
 }
 
 std::string SwitchObject::differs_from(const shunt_config& config, const MapFds& maps) {

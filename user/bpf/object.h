@@ -50,6 +50,9 @@ class SwitchObject {
   SwitchObject(const SwitchObject&) = delete;
   SwitchObject& operator=(const SwitchObject&) = delete;
 
+  // kTc too, of the same configuration. Where that fails there is none.
+  void load_tc(const shunt_config& config, const SwitchObject& maps_of);
+
   [[nodiscard]] int program_fd(Program program = Program::kSwitch) const;
   // Of the XDP program; 0: it was not compiled here, but an earlier daemon's.
   [[nodiscard]] std::size_t compiled_instructions() const;
@@ -68,7 +71,6 @@ class SwitchObject {
 
  private:
   void load(const shunt_config& config);
-  void load_tc(const shunt_config& config, const SwitchObject& maps_of);
 
   struct Destroy {
     void operator()(switch_bpf* object) const noexcept;

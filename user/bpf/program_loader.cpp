@@ -96,6 +96,7 @@ void ProgramLoader::wake() const { ::eventfd_write(wake_.get(), 1); }
 // next one has both.
 void ProgramLoader::put_in_force(LoadedProgram&& program) {
   wanted_ |= program.features & ~loading_;
+  failed_ &= ~program.features;
   if ((in_force_ & wanted_ & ~program.features) == 0) use_(std::move(program));
 }
 
@@ -103,6 +104,7 @@ void ProgramLoader::put_in_force(LoadedProgram&& program) {
 void ProgramLoader::give_up() {
   const std::uint32_t changes = loading_ ^ in_force_;
   wanted_ = (wanted_ & ~changes) | (in_force_ & changes);
+  failed_ |= changes;
 }
 
 }  // namespace shunt

@@ -52,6 +52,8 @@ class ProgramLoader {
 
   // Asked for, and not yet in force.
   [[nodiscard]] std::uint32_t pending() const { return wanted_ & ~in_force_; }
+  // The last load of these failed.
+  [[nodiscard]] std::uint32_t failed() const { return failed_ & ~in_force_; }
 
  private:
   void start();
@@ -65,6 +67,7 @@ class ProgramLoader {
   UniqueFd wake_;              // eventfd: a load has ended, or there may be one to begin
   std::uint32_t wanted_;       // what the program in force is to have in the end
   std::uint32_t loading_ = 0;  // what the one under way was asked for
+  std::uint32_t failed_ = 0;   // those in force do not count
   std::future<LoadedProgram> loaded_;
   std::thread thread_;
 };

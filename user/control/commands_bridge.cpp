@@ -13,12 +13,10 @@ const ParamSpec kDatapathId{.name = "datapath_id", .type = ParamType::kText};
 const ParamSpec kFailMode{.name = "fail_mode", .type = ParamType::kChoice, .choices = "standalone|secure"};
 
 Json summary(InstanceApi& instance, const std::string& bridge, std::size_t ports) {
-  FlowMod every;
-  every.command = FlowMod::Command::kDelete;
   const FdbSettings fdb = instance.fdb_settings(bridge);
   return {{"name", bridge},
           {"ports", ports},
-          {"rules", instance.flow_list(bridge, every).size()},
+          {"rules", instance.rule_count(bridge)},
           {"macs", fdb.size},
           {"mac_limit", fdb.limit},
           {"mac_ageing_s", fdb.ageing.count()},
@@ -61,7 +59,7 @@ Json del(const CommandContext& context, const Arguments& arguments) {
 Json list(const CommandContext& context, const Arguments&) {
   Json bridges = Json::array();
   for (const std::string& bridge : context.instance.bridges())
-    bridges.push_back(summary(context.instance, bridge, context.instance.ports(bridge).size()));
+    bridges.push_back(summary(context.instance, bridge, context.instance.port_names(bridge).size()));
   return {{"bridges", std::move(bridges)}};
 }
 

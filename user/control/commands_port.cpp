@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "user/control/commands.h"
+#include "user/control/not_yet.h"
 #include "user/control/port_json.h"
 #include "user/control/port_vlans.h"
 
@@ -127,7 +128,12 @@ Json set(const CommandContext& context, const Arguments& arguments) {
   const PortFlags flags = changed_flags(now.flags, arguments);
   const QueueWorkers places = changed_places(now.queue_workers, arguments);
   if (places != now.queue_workers) context.instance.place_queues(bridge, port, places);
-  if (vlan != now.vlan || flags != now.flags) context.instance.set_port(bridge, port, vlan, flags);
+  try {
+    if (vlan != now.vlan || flags != now.flags) context.instance.set_port(bridge, port, vlan, flags);
+  } catch (const NotYet&) {  // all of it is to come later
+    if (places != now.queue_workers) context.instance.place_queues(bridge, port, now.queue_workers);
+    throw;
+  }
   return port_json(find_port(context.instance, bridge, port));
 }
 

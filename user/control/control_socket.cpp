@@ -16,6 +16,7 @@
 #include "user/base/error.h"
 #include "user/base/unix_listener.h"
 #include "user/control/json_rpc.h"
+#include "user/control/not_yet.h"
 
 namespace shunt {
 namespace {
@@ -75,6 +76,7 @@ struct ControlSocket::Client final : ClientStream {
   bool closing = false;       // after this reply
   bool broken = false;
   bool queued = false;  // answer_next() is posted
+  std::optional<std::string> put_off;  // the request that waits for resume()
   // As a stream.
   std::vector<UniqueFd> fds;                  // go with the reply's first byte
   std::string waiting;                        // notifications
@@ -153,7 +155,7 @@ void ControlSocket::close_quietest() {
 
 void ControlSocket::on_events(ClientId id, std::uint32_t events) {
   Client& client = *clients_.at(id);
-  if ((events & EPOLLERR) != 0) client.broken = true;
+  if ((events & EPOLLERR) != 0 || client.put_off) client.broken = true;  // who waits is looked at for its end only
   if ((events & (EPOLLOUT | EPOLLHUP)) != 0 && client.busy()) write_some(client);
   if ((events & (EPOLLIN | EPOLLHUP)) != 0 && !client.busy()) read_some(client);
   settle(id);
@@ -182,13 +184,34 @@ void ControlSocket::answer_next(ClientId id) {
   if (found == clients_.end()) return;
   Client& client = *found->second;
   client.queued = false;
-  if (const auto line = client.in.next(); line && !line->empty()) {
+  if (const auto again = std::exchange(client.put_off, std::nullopt))
+    answer(client, *again);
+  else if (const auto line = client.in.next(); line && !line->empty())
+    answer(client, *line);
+  settle(id);
+}
+
+void ControlSocket::answer(Client& client, std::string_view line) {
+  try {
     if (held_bytes() > limits_.total_bytes + limits_.request_bytes)
       reply(client, format_error(nullptr, RpcCode::kRefused, "too many replies wait for their clients: try again"));
     else
-      reply(client, handler_(*line, client));
+      reply(client, handler_(line, client));
+  } catch (const NotYet&) {
+    client.put_off = line;
   }
-  settle(id);
+}
+
+void ControlSocket::answer_later(Client& client) {
+  if (std::exchange(client.queued, true)) return;
+  loop_.post([self = self_, id = client.id] {
+    if (*self != nullptr) (*self)->answer_next(id);
+  });
+}
+
+void ControlSocket::resume() {
+  for (const auto& [id, client] : clients_)
+    if (client->put_off) answer_later(*client);
 }
 
 void ControlSocket::reply(Client& client, std::string line) {
@@ -265,20 +288,18 @@ void ControlSocket::load_notifications(Client& client) {
 
 void ControlSocket::settle(ClientId id) {
   Client& client = *clients_.at(id);
-  if (!client.broken && !client.in.has_line()) load_notifications(client);
-  const bool done = !client.busy() && (client.closing || (client.end_of_input && !client.in.has_line()));
+  const bool has_request = client.put_off || client.in.has_line();
+  if (!client.broken && !has_request) load_notifications(client);
+  const bool done = !client.busy() && (client.closing || (client.end_of_input && !has_request));
   if (client.broken || done) {
     close_client(id);
     return;
   }
   if (client.busy()) {
     loop_.modify(client.fd.get(), EPOLLOUT);
-  } else if (client.in.has_line()) {
+  } else if (has_request) {
     loop_.modify(client.fd.get(), 0);
-    if (std::exchange(client.queued, true)) return;
-    loop_.post([self = self_, id] {
-      if (*self != nullptr) (*self)->answer_next(id);
-    });
+    if (!client.put_off) answer_later(client);
   } else {
     loop_.modify(client.fd.get(), EPOLLIN);
   }
@@ -296,7 +317,7 @@ void ControlSocket::end_stalled() {
   for (const auto& [id, client] : clients_) {
     const bool replying = client->busy() && !client->notifying;
     const TimePoint since = replying ? client->moved : client->begun;
-    if ((replying || client->in.partial()) && now - since > limits_.stall) stalled.push_back(id);
+    if ((replying || (client->in.partial() && !client->put_off)) && now - since > limits_.stall) stalled.push_back(id);
   }
   for (const ClientId id : stalled) {
     Client& client = *clients_.at(id);
@@ -311,7 +332,10 @@ void ControlSocket::end_stalled() {
 
 std::size_t ControlSocket::held_bytes() const {
   std::size_t bytes = 0;
-  for (const auto& [id, client] : clients_) bytes += client->in.size() + (client->notifying ? 0 : client->out.size());
+  for (const auto& [id, client] : clients_) {
+    bytes += client->in.size() + (client->notifying ? 0 : client->out.size());
+    if (client->put_off) bytes += client->put_off->size();
+  }
   return bytes;
 }
 

@@ -36,8 +36,9 @@ class ControlSocket {
     std::size_t waiting_bytes = 1 << 20;      // notifications that wait for one client
     std::size_t streams_bytes = 64 << 20;     // notifications for all; beyond it each client still has a little room
   };
-  // One request line in, one reply line (without its end) out. Must not throw. `client` may be kept until its
-  // on_close().
+  // One request line in, one reply line (without its end) out. Must throw nothing but NotYet: then the client waits for
+  // its reply, and the request is handled anew after resume(); if it hangs up until then, the request is forgotten.
+  // `client` may be kept until its on_close().
   using Handler = std::function<std::string(std::string_view request, ClientStream& client)>;
 
   // Replaces what a dead daemon left at `path`: the caller holds the InstanceLock. Mode 0660 from the first moment.
@@ -48,6 +49,7 @@ class ControlSocket {
   ControlSocket(const ControlSocket&) = delete;
   ControlSocket& operator=(const ControlSocket&) = delete;
 
+  void resume();
   [[nodiscard]] std::size_t client_count() const { return clients_.size(); }
 
  private:
@@ -61,6 +63,8 @@ class ControlSocket {
   void on_events(ClientId id, std::uint32_t events);
   void read_some(Client& client);
   void answer_next(ClientId id);
+  void answer(Client& client, std::string_view line);
+  void answer_later(Client& client);
   void reply(Client& client, std::string line);
   void write_some(Client& client);
   void load_notifications(Client& client);  // as what is on its way, where nothing is

@@ -15,6 +15,7 @@
 #include "user/base/error.h"
 #include "user/base/reasons.h"
 #include "user/control/instance_impl.h"
+#include "user/control/not_yet.h"
 #include "user/control/rule_features.h"
 #include "user/pipeline/rule_text.h"
 #include "user/pipeline/rule_walk.h"
@@ -68,6 +69,8 @@ Instance::Impl::Impl(const InstanceOptions& o)
       watchers{sw, events},
       epoll{check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")} {
   datapath.on_features([this](std::uint32_t features) { revalidator.set_features(features); });
+  sw.before_publishing(
+      [this](const Change& change) { await_features(needed_features, needed_because, change); });
   sw.observe_rules(&watchers);
   sw.on_meter([this](const Meter& meter) {
     // What flows of an earlier daemon run over goes on where it is the same.
@@ -110,11 +113,9 @@ void Instance::Impl::end_batch() {
 }
 
 void Instance::Impl::put_in_force(const Change& change) {
-  const std::uint32_t needed = std::exchange(needed_features, 0);
   arm_expiry();
   if (change.empty()) return;
   workers.quiesce();
-  await_program(needed, change);
   settle(revalidator.revalidate(change));
   sw.collect(change.version);
   const auto wants_to_be_told = [](const RemovedRule& removed) {
@@ -124,17 +125,6 @@ void Instance::Impl::put_in_force(const Change& change) {
   revalidator.collect_counters();  // no program counts for them any more: their counters are final
   for (const RemovedRule& removed : change.removed)
     if (wants_to_be_told(removed)) listener.on_flow_removed(removed);
-}
-
-// Cached flows that the change alters would all leave the kernel until the program that they need then is loaded, and
-// userspace has a budget: they go on as before, and the change is in force when it is there.
-void Instance::Impl::await_program(std::uint32_t needed, const Change& change) {
-  if ((needed & ~datapath.features()) == 0 || !revalidator.meets(change)) return;
-  try {
-    datapath.require_features(needed);
-  } catch (const std::exception& e) {
-    spdlog::error("no larger XDP program: {}", e.what());
-  }
 }
 
 // No more often than ten times a second: rules that end one after the other end in batches.
@@ -168,23 +158,66 @@ void merge(Change& into, Change&& more) {
                       std::make_move_iterator(more.removed.end()));
 }
 
-// Not waited for: until the program is there, flows that need it are answered by userspace, as the rules have it. But see
-// await_program().
-void Instance::Impl::want_features(std::uint32_t wanted, const std::string& because) {
-  datapath.request_features(wanted, because);
-  needed_features |= wanted;
+void Instance::Impl::make(std::uint32_t features, const std::string& because, const std::function<Change()>& change) {
+  needed_features = features;
+  needed_because = because;
+  Change made;
+  try {
+    made = change();
+  } catch (...) {
+    needed_features = 0;
+    throw;
+  }
+  needed_features = 0;
+  datapath.request_features(features, because);
+  commit(made);
 }
 
-void Instance::Impl::want_rule_features(std::span<const FlowMod> rules) {
-  std::uint32_t wanted = 0;
+void Instance::Impl::make_rules(std::span<const FlowMod> rules, const std::function<Change()>& change) {
+  std::uint32_t features = 0;
   std::string because;
   for (const FlowMod& rule : rules) {
     const std::uint32_t its = features_of(rule);
     if (because.empty() && (its & ~datapath.features()) != 0)
       because = fmt::format("rule '{}'", format_flow_spec(rule));
-    wanted |= its;
+    features |= its;
   }
-  want_features(wanted, because);
+  make(features, because, change);
+}
+
+// Cached flows that the change alters would all leave the kernel until the program that they need then is loaded, and
+// userspace has a budget: they go on as before, and the change is made when it is there. Where no flow is altered
+// nobody waits: until then userspace answers those that need it, as the rules have it.
+void Instance::Impl::await_features(std::uint32_t features, const std::string& because, const Change& change) {
+  if (may_await(features) && !change.empty() && revalidator.meets(change)) await_features(features, because);
+}
+
+void Instance::Impl::await_features(std::uint32_t features, const std::string& because) {
+  if (!may_await(features)) return;
+  datapath.request_features(features, because);
+  awaited_features |= features & datapath.pending_features();
+  throw NotYet{};
+}
+
+// What could not be loaded is asked for again by each change, and not waited for until it was.
+bool Instance::Impl::may_await(std::uint32_t features) const {
+  return !insists && (features & ~datapath.features() & ~datapath.failed_features()) != 0;
+}
+
+void Instance::Impl::tell_awaited() {
+  const std::uint32_t before = std::exchange(awaited_features, awaited_features & datapath.pending_features());
+  if (before != awaited_features && awaited_came) awaited_came();
+}
+
+void Instance::Impl::insist(const std::function<void()>& changes) {
+  const bool before = std::exchange(insists, true);
+  try {
+    changes();
+  } catch (...) {
+    insists = before;
+    throw;
+  }
+  insists = before;
 }
 
 const BridgeState& Instance::Impl::bridge(const std::string& name) const {
@@ -248,18 +281,31 @@ void Instance::batch(const std::function<void()>& work) {
   impl_->end_batch();
 }
 
+void Instance::with_features(std::uint32_t features, const std::function<void()>& work) {
+  Change every;
+  every.all = true;
+  impl_->await_features(features, "several changes at once", every);
+  impl_->insist(work);
+}
+
+void Instance::on_program(std::function<void()> tell) { impl_->awaited_came = std::move(tell); }
+
+void Instance::wait_for_program() {
+  try {
+    impl_->datapath.require_features(impl_->datapath.pending_features());
+  } catch (const std::exception& e) {
+    spdlog::error("no larger XDP program: {}", e.what());
+  }
+}
+
 void Instance::flow_mod(const std::string& bridge, std::span<const FlowMod> mods) {
   const BridgeId id = impl_->bridge(bridge).id;
-  const Change change = impl_->sw.apply(id, mods, Clock::now());
-  impl_->want_rule_features(mods);
-  impl_->commit(change);
+  impl_->make_rules(mods, [&] { return impl_->sw.apply(id, mods, Clock::now()); });
 }
 
 void Instance::flow_replace(const std::string& bridge, std::span<const FlowMod> rules) {
   const BridgeId id = impl_->bridge(bridge).id;
-  const Change change = impl_->sw.replace(id, rules, Clock::now());
-  impl_->want_rule_features(rules);
-  impl_->commit(change);
+  impl_->make_rules(rules, [&] { return impl_->sw.replace(id, rules, Clock::now()); });
 }
 
 std::vector<RuleRef> Instance::flow_list(const std::string& bridge, const FlowMod& filter) {
@@ -340,6 +386,19 @@ FdbSettings Instance::fdb_settings(const std::string& bridge) {
   return settings;
 }
 
+// What packets, time and the kernel change.
+void Instance::Impl::follow_events() {
+  for (const LinkEvent& event : monitor.read()) on_link(event);
+  try {
+    take_events();
+    std::uint64_t expirations = 0;
+    if (::read(expiry.get(), &expirations, sizeof expirations) > 0) expire_rules();
+    if (::read(tick.get(), &expirations, sizeof expirations) > 0) on_tick();
+  } catch (const std::exception& e) {
+    spdlog::error("rules that packets and time change: {}", e.what());
+  }
+}
+
 int Instance::event_fd() const { return impl_->epoll.get(); }
 
 void Instance::handle_events() {
@@ -347,15 +406,8 @@ void Instance::handle_events() {
   if (::eventfd_read(impl_->features_wanted.get(), &ignored) == 0)
     impl_->datapath.request_features(impl_->revalidator.wanted_features(), "a flow that packets made");
   impl_->datapath.go_on_loading();
-  for (const LinkEvent& event : impl_->monitor.read()) impl_->on_link(event);
-  try {
-    impl_->take_events();
-    std::uint64_t expirations = 0;
-    if (::read(impl_->expiry.get(), &expirations, sizeof expirations) > 0) impl_->expire_rules();
-    if (::read(impl_->tick.get(), &expirations, sizeof expirations) > 0) impl_->on_tick();
-  } catch (const std::exception& e) {
-    spdlog::error("rules that packets and time change: {}", e.what());
-  }
+  impl_->tell_awaited();
+  impl_->insist([this] { impl_->follow_events(); });
   impl_->submit_changes();
 }
 

@@ -70,10 +70,12 @@ class Instance final : public InstanceApi {
   [[nodiscard]] shunt_port_stats stray_stats() const override;
 
   void batch(const std::function<void()>& work) override;
+  void with_features(std::uint32_t features, const std::function<void()>& work) override;
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override;
   void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) override;
   [[nodiscard]] std::vector<RuleRef> flow_list(const std::string& bridge, const FlowMod& filter) override;
   [[nodiscard]] RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) override;
+  [[nodiscard]] std::size_t rule_count(const std::string& bridge) const override;
   [[nodiscard]] std::map<std::string, PortNo> port_names(const std::string& bridge) const override;
 
   void group_mod(const std::string& bridge, std::span<const GroupMod> mods) override;
@@ -128,6 +130,11 @@ class Instance final : public InstanceApi {
   std::uint64_t watch(unsigned subjects, Watcher watcher) override;
   void unwatch(std::uint64_t number) override;
   void announce(const SwitchEvent& event) override;
+
+  // Called when who was told NotYet may ask again.
+  void on_program(std::function<void()> tell);
+  // Returns then. Before the event loop runs: it has the thread wait.
+  void wait_for_program();
 
   // Returns when every worker and the revalidator have answered; throws where one does not within a minute.
   void wait_for_threads();

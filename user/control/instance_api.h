@@ -3,7 +3,9 @@
 // tests know only this interface, so that every handler can be tried without root.
 //
 // A change returns when it is in force: no cache level answers with the older verdict. A refused change throws Error
-// (or std::system_error) and leaves everything as it was. Threads: the control thread only.
+// (or std::system_error) and leaves everything as it was. A change to rules, groups or a port's VLANs, or a capture,
+// that has to wait for a larger program throws NotYet (not_yet.h), and leaves everything as it was, too. Threads: the
+// control thread only.
 #pragma once
 
 #include <chrono>
@@ -219,6 +221,9 @@ class InstanceApi {
   // Runs `work`, whose changes to rules, groups, meters and tables are visible to one another at once, and are put in
   // force together before this returns; so are the packets it sends out. What `work` throws comes out, after that.
   virtual void batch(const std::function<void()>& work) = 0;
+  // Runs `work`, of several changes, whose flows need `features` (rule_features.h). Throws NotYet before it has begun,
+  // or not at all.
+  virtual void with_features(std::uint32_t features, const std::function<void()>& work) = 0;
   virtual void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) = 0;  // all or nothing
   virtual void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) = 0;
   // Rules that `filter` would delete; their counters are brought up to date first.
@@ -227,6 +232,7 @@ class InstanceApi {
   // all. What is removed meanwhile is kept until the function is destroyed.
   using RuleSource = std::function<bool(std::vector<RuleRef>& rules)>;
   [[nodiscard]] virtual RuleSource flow_walk(const std::string& bridge, const FlowMod& filter) = 0;
+  [[nodiscard]] virtual std::size_t rule_count(const std::string& bridge) const = 0;
   // Names of a bridge's ports for rule text: in_port=NAME, output:NAME.
   [[nodiscard]] virtual std::map<std::string, PortNo> port_names(const std::string& bridge) const = 0;
 

@@ -13,7 +13,17 @@ StartedCapture Instance::start_capture(CaptureRequest request) {
   std::vector<CapturePort> ports;
   for (const auto& [dp, port] : impl_->ports)
     if (port.bridge == id) ports.push_back({dp, port.config.name});
+  impl_->tap_awaited = true;
+  impl_->await_features(SHUNT_FEATURE_CAPTURE, "a capture runs");
+  impl_->tap_awaited = false;
   return impl_->captures.start(std::move(request), ports);
+}
+
+// Whoever waited for it may be gone.
+void Instance::Impl::give_back_tap() {
+  if (!tap_awaited || (datapath.pending_features() & SHUNT_FEATURE_CAPTURE) != 0) return;
+  tap_awaited = false;
+  if (captures.count() == 0) datapath.release_features(SHUNT_FEATURE_CAPTURE);
 }
 
 std::optional<CaptureTotals> Instance::stop_capture(std::uint64_t id) {

@@ -75,12 +75,19 @@ struct Instance::Impl {
   [[nodiscard]] bool is_inherited(DpPort dp) const;
 
   void check_places(const QueueWorkers& places) const;  // throws Error
-  // What the program must be able to do for a change that is committed next.
-  void want_features(std::uint32_t wanted, const std::string& because);
-  void want_rule_features(std::span<const FlowMod> rules);
-  void await_program(std::uint32_t needed, const Change& change);
+  // Makes and commits a change whose flows need `features`, `because` of what. Throws NotYet, and makes none of it,
+  // where cached flows that it may alter would have to leave the kernel until the program that can do so is loaded.
+  void make(std::uint32_t features, const std::string& because, const std::function<Change()>& change);
+  void make_rules(std::span<const FlowMod> rules, const std::function<Change()>& change);
+  // Throws NotYet where some of these may still come by a load; with a change: and it may alter cached flows.
+  void await_features(std::uint32_t features, const std::string& because);
+  void await_features(std::uint32_t features, const std::string& because, const Change& change);
+  [[nodiscard]] bool may_await(std::uint32_t features) const;
+  void tell_awaited();                               // who waits, that features came, or failed to
+  void insist(const std::function<void()>& changes);  // they wait for nothing, for there is nobody who could
   void arm_expiry();    // wakes up when the next rule may end
   void expire_rules();  // those whose time has come
+  void follow_events();
   void take_events();   // what packets have asked for since the last time
   void keep(PacketInEvent&& event);
   void learn_rules(std::span<const TranslationRef> translations);
@@ -126,6 +133,7 @@ struct Instance::Impl {
   void submit_changes();  // all that has changed since the last time
   void store_everything();
   void on_tick();      // each second
+  void give_back_tap();
   void close_state();  // ports go: what a daemon that stops in order leaves behind
 
   const InstanceOptions options;
@@ -159,7 +167,12 @@ struct Instance::Impl {
   bool batching = false;      // commit() gathers changes
   bool packets_sent = false;  // of this batch, by packet_out()
   Change gathered;
-  std::uint32_t needed_features = 0;  // wanted for what is committed next, or gathered
+  std::uint32_t needed_features = 0;  // of the change that is being made
+  std::string needed_because;
+  std::uint32_t awaited_features = 0;  // that somebody was told to wait for
+  bool insists = true;                 // until it has started, and in insist()
+  bool tap_awaited = false;            // by a capture that has not begun
+  std::function<void()> awaited_came;
   InstanceListener listener;
   std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
   std::uint64_t packet_ins_lost = 0;

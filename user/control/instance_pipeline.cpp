@@ -53,21 +53,13 @@ void Instance::group_mod(const std::string& bridge, std::span<const GroupMod> mo
   const BridgeId id = impl_->bridge(bridge).id;
   std::uint32_t wanted = 0;
   for (const GroupMod& mod : mods) wanted |= features_of(mod);
-  const Change change = impl_->sw.apply_group(id, mods, Clock::now());
-  impl_->want_features(wanted, "a group");
-  impl_->commit(change);
+  impl_->make(wanted, "a group", [&] { return impl_->sw.apply_group(id, mods, Clock::now()); });
 }
 
 void Instance::modify(const std::string& bridge, std::span<const Modification> mods) {
   const BridgeId id = impl_->bridge(bridge).id;
-  std::uint32_t wanted = 0;
-  for (const Modification& mod : mods) {
-    if (const auto* group = std::get_if<GroupMod>(&mod)) wanted |= features_of(*group);
-    if (const auto* rule = std::get_if<FlowMod>(&mod)) wanted |= features_of(*rule);
-  }
-  const Change change = impl_->sw.apply(id, mods, Clock::now());
-  impl_->want_features(wanted, "a bundle of rules and groups");
-  impl_->commit(change);
+  impl_->make(features_of(mods), "a bundle of rules and groups",
+              [&] { return impl_->sw.apply(id, mods, Clock::now()); });
 }
 
 std::vector<GroupStatus> Instance::group_list(const std::string& bridge) {

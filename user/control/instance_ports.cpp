@@ -105,7 +105,7 @@ Port& Instance::Impl::add_port(const BridgeState& bridge, PortNo number, const P
     const Link& link = port.attachment->device().link();
     port.config.up = is_usable(link);
     const Change change = sw.add_port(bridge.id, port.config);
-    want_features(features_of(request.vlan), fmt::format("VLANs of port {}", request.interface));
+    datapath.request_features(features_of(request.vlan), fmt::format("VLANs of port {}", request.interface));
     Port& added = ports.emplace(dp, std::move(port)).first->second;
     settle(revalidator.update_port(dp, added.attachment->output()));
     commit(change);
@@ -158,10 +158,11 @@ void Instance::Impl::remove_port(Port& port) {
 }
 
 void Instance::Impl::update(Port& port, const BridgePort& config) {
-  const Change change = sw.update_port(port.bridge, config);
-  want_features(features_of(config.vlan), fmt::format("VLANs of port {}", config.name));
-  port.config = config;
-  commit(change);
+  make(features_of(config.vlan), fmt::format("VLANs of port {}", config.name), [&] {
+    Change change = sw.update_port(port.bridge, config);
+    port.config = config;
+    return change;
+  });
   store_port(port);
   tell(InstanceListener::PortEvent::kChanged, port);
 }
@@ -335,6 +336,9 @@ PortStatus Instance::attach_port(const std::string& bridge, const PortRequest& r
     spdlog::info("port '{}' of bridge '{}' waits for its interface", request.interface, bridge);
     return impl_->status(port);
   }
+  // Before anything of the interface is touched.
+  impl_->await_features(features_of(request.vlan), fmt::format("VLANs of port {}", request.interface),
+                        Switch::change_by_port(state.id, number));
   const PortMode mode = impl_->choose_mode(request, /*is_local=*/false);
   PortDevice device = PortDevice::prepare(
       {.interface = request.interface, .queues = request.queues, .create_tap = request.create_tap, .mode = mode});

@@ -51,6 +51,7 @@ void Instance::Impl::start() {
   datapath.drop_inherited_links();
   if (!lane) LaneDevice::remove_left_behind(options.name);
   started = true;
+  insists = false;
   revalidator.start();
   workers.start();
   const itimerspec each_second{{1, 0}, {1, 0}};

@@ -307,6 +307,7 @@ void Instance::Impl::on_tick() {
   ++ticks;
   events.next_second();
   workers.measure();
+  give_back_tap();
   if (ticks % kBalanceSeconds == 0) workers.balance();
   if (Clock::now() >= next_save) save_counters();
   if (ticks % kRetrySeconds == 0) retry_waiting_ports();

@@ -26,6 +26,8 @@ BridgeStats bridge_stats(const BridgeState& bridge) {
 
 }  // namespace
 
+std::size_t Instance::rule_count(const std::string& bridge) const { return bridge_stats(impl_->bridge(bridge)).rules; }
+
 CacheStats Instance::Impl::cache_stats() {
   CacheStats s;
   static_cast<RevalidatorStats&>(s) = revalidator.stats();

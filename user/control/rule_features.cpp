@@ -83,6 +83,13 @@ std::uint32_t features_of(const GroupMod& group) {
   return features | (is_zero(group.selection.fields) ? kHash : looked_at(fields));
 }
 
+std::uint32_t features_of(std::span<const Modification> rules_and_groups) {
+  std::uint32_t features = 0;
+  for (const Modification& each : rules_and_groups)
+    features |= std::visit([](const auto& mod) { return features_of(mod); }, each);
+  return features;
+}
+
 std::uint32_t features_of(const VlanConfig& port) {
   return port.mode != VlanMode::kTrunk || port.priority_tags != PriorityTags::kNo ? SHUNT_FEATURE_EDITS : 0;
 }

@@ -6,16 +6,19 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "user/l2/vlan.h"
 #include "user/pipeline/group.h"
 #include "user/pipeline/rule.h"
+#include "user/pipeline/switch.h"
 
 namespace shunt {
 
 [[nodiscard]] std::uint32_t features_of(const ActionList& actions);
 [[nodiscard]] std::uint32_t features_of(const FlowMod& rule);
 [[nodiscard]] std::uint32_t features_of(const GroupMod& group);
+[[nodiscard]] std::uint32_t features_of(std::span<const Modification> rules_and_groups);
 [[nodiscard]] std::uint32_t features_of(const VlanConfig& port);
 
 }  // namespace shunt

@@ -47,7 +47,7 @@ bool Connection::run() {
   if (over_) return false;
   session_.set_waiting(waiting());
   more_ = session_.process();
-  finished_ = ended_ && !more_;
+  finished_ = ended_ && !more_ && !session_.is_waiting();
   return more_ && (session_.is_preparing() || waiting() + session_.output_size() < Session::kMaxWaiting);
 }
 
@@ -95,6 +95,8 @@ void Connection::await() {
   const bool has_room = !session_.closing() && session_.input_size() < kEnoughInput;
   if (!ended_ && (lingers_ || has_room || (waiting() > 0 && !writes))) events |= EPOLLIN;
   if (writes || transport_->wants_to_write()) events |= EPOLLOUT;
+  // Its end is told in any case: once, for it may have to wait to be heard.
+  if (events == 0) events = EPOLLET;
   if (events == awaited_) return;
   awaited_ = events;
   loop_.modify(transport_->fd(), events);
@@ -103,6 +105,7 @@ void Connection::await() {
 void Connection::probe(TimePoint now, std::chrono::milliseconds interval) {
   const bool late = !session_.version() && now - since_ >= 2 * interval;
   if (lingers_ || late) over_ = true;
+  if (session_.is_waiting()) heard_ = now;  // it may have enough, and hears nothing more
   if (over_ || !session_.version() || now - heard_ < interval) return;
   if (probed_ == TimePoint{}) {
     probed_ = now;

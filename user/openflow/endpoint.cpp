@@ -74,6 +74,10 @@ bool Endpoint::run() {
   return more;
 }
 
+void Endpoint::resume() {
+  for_each_connection([](Connection& connection) { connection.session().resume(); });
+}
+
 void Endpoint::take_back_answers() {
   for_each_connection([](Connection& connection) { connection.session().take_back_answers(); });
 }

@@ -45,6 +45,7 @@ class Endpoint {
   // Afterwards: sends what they wrote, and lets go of those that are over.
   void flush();
   void on_second();
+  void resume();
 
   // Controllers and all else that the bridge is told. Throws, and leaves all as it was, where one cannot be listened
   // for. `adapts_rules`: the default rule goes and comes with the controllers.

@@ -57,6 +57,11 @@ void OpenFlow::listen(InstanceListener& listener) {
   };
 }
 
+void OpenFlow::resume() {
+  for (const auto& [name, each] : endpoints_) each->resume();
+  schedule();
+}
+
 // A bridge whose socket cannot be made works without one.
 void OpenFlow::add_bridge(const std::string& name) {
   try {

@@ -25,6 +25,8 @@ class OpenFlow final : public ControllerApi, private RuleObserver {
 
   // What the instance is to tell: set these of its listener.
   void listen(InstanceListener& listener);
+  // Sessions that wait for a program go on: Instance::on_program().
+  void resume();
 
   void add_controller(const std::string& bridge, const ControllerSettings& controller) override;
   void del_controller(const std::string& bridge, const std::optional<std::string>& target) override;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "user/control/not_yet.h"
 #include "user/openflow/codec/error_codec.h"
 #include "user/openflow/codec/group_codec.h"
 #include "user/openflow/codec/meter_codec.h"
@@ -48,26 +49,7 @@ void Session::send_echo() {
 
 bool Session::process() {
   const TimePoint end = Clock::now() + kTurn;
-  for (std::size_t handled = 0; handled < kMessagesPerTurn && !closing_ && dumps_.empty() && !is_full(); ++handled) {
-    if (handled > 0 && Clock::now() >= end) break;
-    const Bytes left = Bytes{in_}.subspan(in_at_);
-    if (left.size() < kHeaderSize) break;
-    const Header header = read_header(left);
-    if (header.length < kHeaderSize) {
-      refuse(OfErrorCode::kBadLength, header.xid, left.first(kHeaderSize));
-      closing_ = true;
-      break;
-    }
-    // What does not speak OpenFlow hears so before it has sent as much as its first bytes happen to say.
-    if (!version_ && header.type != kHelloType && header.type != kErrorType) {
-      handle(left.first(std::min<std::size_t>(left.size(), header.length)));
-      break;
-    }
-    if (left.size() < header.length) break;
-    in_at_ += header.length;
-    handle(left.first(header.length));
-  }
-  apply_gathered();
+  if (!waits_for_program_) handle_some(end);
   write_dumps(end);
   tell_held_changes();
   const Bytes left = Bytes{in_}.subspan(in_at_);
@@ -76,7 +58,38 @@ bool Session::process() {
     in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(in_at_));
     in_at_ = 0;
   }
-  return !closing_ && (complete || !dumps_.empty() || monitors_.holds_any());
+  return !closing_ && ((complete && !waits_for_program_) || !dumps_.empty() || monitors_.holds_any());
+}
+
+void Session::handle_some(TimePoint end) {
+  std::size_t begin = in_at_;  // of the message at hand
+  try {
+    for (std::size_t handled = 0; handled < kMessagesPerTurn && !closing_ && dumps_.empty() && !is_full(); ++handled) {
+      if (handled > 0 && Clock::now() >= end) break;
+      begin = in_at_;
+      const Bytes left = Bytes{in_}.subspan(in_at_);
+      if (left.size() < kHeaderSize) break;
+      const Header header = read_header(left);
+      if (header.length < kHeaderSize) {
+        refuse(OfErrorCode::kBadLength, header.xid, left.first(kHeaderSize));
+        closing_ = true;
+        break;
+      }
+      // What does not speak OpenFlow hears so before it has sent as much as its first bytes happen to say.
+      if (!version_ && header.type != kHelloType && header.type != kErrorType) {
+        handle(left.first(std::min<std::size_t>(left.size(), header.length)));
+        break;
+      }
+      if (left.size() < header.length) break;
+      in_at_ += header.length;
+      handle(left.first(header.length));
+    }
+    begin = in_at_;
+    apply_gathered();
+  } catch (const NotYet&) {
+    in_at_ = begin;  // nothing of it was done
+    waits_for_program_ = true;
+  }
 }
 
 void Session::handle(Bytes message) {
@@ -248,47 +261,54 @@ void Session::dispatch(const MessageFormat& format, const Header& header, Bytes 
   }
 }
 
-// In one go where nothing is refused, which is all or nothing; else one after the other.
+// In one go where nothing is refused, which is all or nothing; else one by one. What has to wait stays gathered.
 bool Session::apply_gathered() {
   if (gathered_.empty()) return true;
-  const std::vector<Gathered> gathered = std::exchange(gathered_, {});
-  wants_flow_removed_ = false;
+  std::vector<Gathered> gathered = std::exchange(gathered_, {});
   // Whoever follows the rules is told which request changed them.
-  if (agent_.is_monitored()) return apply_one_by_one(gathered);
+  if (agent_.is_monitored()) return apply_one_by_one(std::move(gathered));
   std::vector<FlowMod> mods;
   for (const Gathered& each : gathered)
     if (each.change) mods.push_back(each.change->mod);
   try {
     if (!mods.empty()) agent_.instance().flow_mod(agent_.name(), mods);
+  } catch (const NotYet&) {
+    gathered_ = std::move(gathered);
+    throw;
   } catch (const std::exception&) {
-    return apply_one_by_one(gathered);
+    return apply_one_by_one(std::move(gathered));
   }
+  wants_flow_removed_ = false;
   for (const Gathered& each : gathered)
     if (!each.change) const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
   return true;
 }
 
-bool Session::apply_one_by_one(const std::vector<Gathered>& gathered) {
+bool Session::apply_one_by_one(std::vector<Gathered>&& gathered) {
   bool refused = false;
-  for (const Gathered& each : gathered) {
+  for (auto each = gathered.begin(); each != gathered.end(); ++each) {
     refused = false;
-    if (!each.change) {
-      const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each.xid};
+    if (!each->change) {
+      const MessageScope reply{out_, *version_, MessageKind::kBarrierReply, each->xid};
       continue;
     }
-    const BridgeAgent::Asking asking{agent_, *this, each.xid};
+    const BridgeAgent::Asking asking{agent_, *this, each->xid};
     try {
-      agent_.instance().flow_mod(agent_.name(), std::span{&each.change->mod, 1});
+      agent_.instance().flow_mod(agent_.name(), std::span{&each->change->mod, 1});
+    } catch (const NotYet&) {
+      gathered_.assign(std::move_iterator{each}, std::move_iterator{gathered.end()});
+      throw;
     } catch (const OfError& error) {
       spdlog::debug("bridge '{}': flow-mod refused: {}", agent_.name(), error.what());
-      refuse(error.code(), each.xid, each.head);
+      refuse(error.code(), each->xid, each->head);
       refused = true;
     } catch (const std::exception& error) {
       spdlog::warn("bridge '{}': flow-mod failed: {}", agent_.name(), error.what());
-      refuse(OfErrorCode::kNotPermitted, each.xid, each.head);
+      refuse(OfErrorCode::kNotPermitted, each->xid, each->head);
       refused = true;
     }
   }
+  wants_flow_removed_ = false;
   return !refused;
 }
 
@@ -305,7 +325,12 @@ void Session::flow_mod(std::uint32_t xid, FlowModMessage&& change, Bytes message
   const Bytes head = message.first(std::min(message.size(), kErrorBytes));
   gathered_.push_back({xid, std::move(change), {head.begin(), head.end()}});
   if (!searches && buffer == kNoBuffer) return;
-  if (apply_gathered() && buffer != kNoBuffer) send_out(released(buffer), buffer);
+  try {
+    if (apply_gathered() && buffer != kNoBuffer) send_out(released(buffer), buffer);
+  } catch (const NotYet&) {
+    gathered_.pop_back();  // it is handled anew
+    throw;
+  }
 }
 
 void Session::write_dumps(TimePoint end) {

@@ -6,6 +6,9 @@
 // what it has written only afterwards: so a barrier's reply leaves when everything before it is in force, and thousands
 // of them cost one such wait.
 //
+// A change that has to wait for a program (NotYet) is put off, with all that comes behind it, until resume(): other
+// sessions go on meanwhile. What came before its end is handled then, too.
+//
 // Memory is bounded: a dump is written message by message as the other side reads, and while what was written waits,
 // no more is handled. What happens meanwhile (packet-ins, removed rules) is lost for this session, and counted.
 // Thread: control.
@@ -63,6 +66,8 @@ class Session {
   bool process();
   // It is to go on though nothing of what was written has been read: what it goes over is kept for it meanwhile.
   [[nodiscard]] bool is_preparing() const { return !closing_ && !dumps_.empty() && dumps_.front().prepare; }
+  [[nodiscard]] bool is_waiting() const { return waits_for_program_; }
+  void resume() { waits_for_program_ = false; }
   // Takes what is to be sent.
   [[nodiscard]] std::vector<std::uint8_t> take_output() { return std::exchange(out_, Writer{}).release(); }
   // How much of that still waits with the caller.
@@ -149,7 +154,8 @@ class Session {
   void dispatch(const MessageFormat& format, const Header& header, Bytes message);
   void refuse(OfErrorCode code, std::uint32_t xid, Bytes message);
   bool apply_gathered();  // false: the last of them was refused
-  bool apply_one_by_one(const std::vector<Gathered>& gathered);
+  bool apply_one_by_one(std::vector<Gathered>&& gathered);
+  void handle_some(TimePoint end);
   void write_dumps(TimePoint end);
   [[nodiscard]] bool is_full() const { return out_.size() + waiting_ >= kMaxWaiting; }
   [[nodiscard]] bool hears(AsyncKind kind, unsigned reason) const;
@@ -226,6 +232,7 @@ class Session {
   Writer out_;
   std::size_t waiting_ = 0;
   bool closing_ = false, given_up_ = false;
+  bool waits_for_program_ = false;  // what is gathered, or the message at in_at_
   std::uint64_t lost_ = 0;
   std::uint32_t next_xid_ = 1;
 

@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "user/control/not_yet.h"
+#include "user/control/rule_features.h"
 #include "user/openflow/codec/bundle_codec.h"
 #include "user/openflow/codec/error_codec.h"
 #include "user/openflow/codec/group_codec.h"
@@ -64,6 +66,8 @@ void Session::bundle_control(std::uint32_t xid, Bytes body, Bytes message) {
     } else if (control.command == BundleCommand::kCommit) {
       commit_bundle(bundle);
     }
+  } catch (const NotYet&) {
+    throw;  // the commit is handled anew
   } catch (...) {
     drop_bundle(found);
     throw;
@@ -121,6 +125,8 @@ std::map<std::uint32_t, Session::Bundle>::iterator Session::drop_bundle(std::map
 }
 
 void Session::expire_bundles(TimePoint now) {
+  if (waits_for_program_)
+    for (auto& [id, bundle] : bundles_) bundle.used = now;  // what is said of them is not heard
   for (auto at = bundles_.begin(); at != bundles_.end();) {
     if (now - at->second.used < kBundleTimeout) {
       ++at;
@@ -137,8 +143,7 @@ void Session::expire_bundles(TimePoint now) {
 void Session::commit_bundle(const Bundle& bundle) {
   Bundled bundled;
   std::size_t at = 0, ports = 0;
-  try {
-    read_bundle(bundle, bundled, at);
+  const auto change = [&] {
     while (ports < bundled.ports.size()) {
       const Bundled::Port& port = bundled.ports[ports++];
       at = port.message;
@@ -147,6 +152,13 @@ void Session::commit_bundle(const Bundle& bundle) {
     }
     at = bundle.messages.size();  // which one it is, the refusal says itself
     if (!bundled.mods.empty()) agent_.instance().modify(agent_.name(), bundled.mods);
+  };
+  try {
+    read_bundle(bundle, bundled, at);
+    if (bundled.ports.empty())
+      change();
+    else
+      agent_.instance().with_features(features_of(bundled.mods), change);
   } catch (const std::exception& error) {
     put_back(std::span{bundled.ports}.first(ports));
     const auto* refusal = dynamic_cast<const OfError*>(&error);

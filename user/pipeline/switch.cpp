@@ -169,6 +169,8 @@ Change Switch::add_port(BridgeId id, const BridgePort& port) {
   return affects_port(id, version(), port.number);
 }
 
+Change Switch::change_by_port(BridgeId id, PortNo number) { return affects_port(id, 0, number); }
+
 Change Switch::remove_port(BridgeId id, PortNo number) {
   const BridgeState& old = bridge(id);
   if (old.find(number) == nullptr) throw Error("bridge '{}' has no port {}", old.name, number.value);
@@ -192,9 +194,13 @@ Change Switch::update_port(BridgeId id, const BridgePort& port) {
   const bool same_forwarding = renamed == port;
   auto ports = old.ports;
   ports[static_cast<std::size_t>(current - old.ports.data())] = port;
+  const std::uint64_t next = version() + 1;
+  Change change = same_forwarding ? Change{.version = next, .bridge = id}
+                  : same_vlans    ? affects_port(id, next, port.number)
+                                  : affects_all(id, next);
+  if (check_) check_(change);
   publish(with_ports(old, std::move(ports)));
-  if (same_forwarding) return Change{.version = version(), .bridge = id};
-  return same_vlans ? affects_port(id, version(), port.number) : affects_all(id, version());
+  return change;
 }
 
 Change Switch::apply(BridgeId id, std::span<const FlowMod> mods, TimePoint now) {
@@ -354,6 +360,8 @@ Change Switch::commit(RuleEdit& edit, const GroupEdit* groups) {
     note(edit);
     return Change{.version = version(), .bridge = edit.bridge().id};
   }
+  Change change = edit.change();
+  if (check_) check_(change);
   publish(edit.commit());
   note(edit);
   if (groups != nullptr)
@@ -364,7 +372,7 @@ Change Switch::commit(RuleEdit& edit, const GroupEdit* groups) {
                              {group.new_group, &group.new_group->counters},
                              group.packets,
                              group.bytes});
-  return edit.change();
+  return change;
 }
 
 void Switch::note(const RuleEdit& edit) {

@@ -182,6 +182,7 @@ class Switch {
   void restore_bridge(BridgeId id, const std::string& name);
   void restore_rules(BridgeId bridge, std::span<const RestoredRule> rules);
   Change add_port(BridgeId bridge, const BridgePort& port);
+  [[nodiscard]] static Change change_by_port(BridgeId bridge, PortNo number);  // what that one would be
   Change remove_port(BridgeId bridge, PortNo number);
   Change update_port(BridgeId bridge, const BridgePort& port);                  // by number: all but its datapath port
   Change apply(BridgeId bridge, std::span<const FlowMod> mods, TimePoint now);  // all or nothing, in order
@@ -218,6 +219,9 @@ class Switch {
   // Called with each meter that has a slot of its own from now on, before the state that names it is published: writes
   // encode_meter() there. No program uses the slot then.
   void on_meter(std::function<void(const Meter&)> write) { write_meter_ = std::move(write); }
+  // Asked before a change to rules, groups, tables or a port is published: what it throws comes out, and nothing has
+  // changed.
+  void before_publishing(std::function<void(const Change&)> check) { check_ = std::move(check); }
   void observe_rules(RuleObserver* observer) { observers_.push_back(observer); }  // one more, which outlives this
   // Passes on what was credited, since the last time, to rules and groups that others have taken the place of. list()
   // and expire() do it by themselves.
@@ -252,6 +256,7 @@ class Switch {
   std::map<BridgeId, std::unique_ptr<RuleIndex>> indexes_;
   std::unique_ptr<MeterSlots> meter_slots_;
   std::function<void(const Meter&)> write_meter_;
+  std::function<void(const Change&)> check_;
   std::vector<RuleObserver*> observers_;
 
   [[nodiscard]] const BridgeState& bridge(BridgeId id) const;

@@ -280,9 +280,14 @@ bool Revalidator::Impl::meets(const Change& change) {
   refresh_state();
   const AffectedIndex::Query query = table.affected().query(change, *state);
   std::vector<std::uint32_t> slots;
-  table.affected().find(query, 0, table.slot_end(), slots);
-  return std::ranges::any_of(
-      slots, [&](std::uint32_t slot) { return table.flow(slot) != nullptr && affects(change, slot); });
+  for (std::uint32_t begin = 0; begin < table.slot_end(); begin += kSlice) {
+    slots.clear();
+    table.affected().find(query, begin, begin + kSlice, slots);
+    for (const std::uint32_t slot : slots)
+      if (table.flow(slot) != nullptr && affects(change, slot)) return true;
+    serve_requests();
+  }
+  return false;
 }
 
 bool Revalidator::Impl::revalidate(const Change& change) {

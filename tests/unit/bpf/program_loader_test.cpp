@@ -143,6 +143,22 @@ TEST_SUITE("program loader") {
     CHECK(bench.most_at_once == 1);
   }
 
+  TEST_CASE("what could not be loaded is known as such until it is") {
+    const Quiet quiet;
+    Bench bench{kA};
+    bench.failing = {kA | kB};
+    bench.let_go();
+    bench.loader.request(kB);
+    bench.turn();
+    while (bench.loader.pending() != 0) bench.turn();
+    CHECK(bench.loader.failed() == kB);
+    bench.loader.request(kB);
+    CHECK(bench.loader.failed() == kB);
+    bench.failing = {};
+    bench.turn_until(kA | kB);
+    CHECK(bench.loader.failed() == 0);
+  }
+
   TEST_CASE("who cannot wait loads at once, with all that is asked for") {
     Bench bench{kA};
     bench.loader.request(kB);

@@ -279,6 +279,25 @@ TEST_SUITE("configuration changes") {
     }
   }
 
+  TEST_CASE("what has to wait for a larger program has to before anything is changed") {
+    ModelInstance instance;
+    load_config(instance, "[bridge.br0]\nrules = [\"priority=1,actions=drop\"]\n");
+    const std::string before = shown(instance);
+    const std::string wanted =
+        "[bridge.br0]\nmac-ageing = 77\nrules = [\"priority=1,tcp,tp_dst=1,actions=drop\"]\n"
+        "groups = [\"group_id=1,type=all,bucket=actions=push_mpls:0x8847\"]\n[bridge.br0.port.e0]\ntag = 3\n";
+    instance.not_yet = true;
+    CHECK_THROWS_AS(load_config(instance, wanted), NotYet);
+    CHECK(shown(instance) == before);
+    const std::uint32_t needed = SHUNT_FEATURE_L4 | SHUNT_FEATURE_MPLS | SHUNT_FEATURE_EDITS;
+    CHECK((instance.announced_features & needed) == needed);
+    instance.not_yet = false;
+    CHECK(load_config(instance, wanted).size() == 5);
+    instance.not_yet = true;
+    CHECK_THROWS_AS(undo_config(instance, false), NotYet);
+    CHECK(load_config(instance, wanted).empty());  // what changes nothing waits for nothing
+  }
+
   TEST_CASE("what the file does not list is left alone, and undo leaves it alone, too") {
     ModelInstance instance;
     load_config(instance,

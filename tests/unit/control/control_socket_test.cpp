@@ -23,6 +23,7 @@
 #include "user/base/error.h"
 #include "user/control/instance_lock.h"
 #include "user/control/json_rpc.h"
+#include "user/control/not_yet.h"
 
 using namespace shunt;
 using namespace std::chrono_literals;
@@ -72,12 +73,13 @@ class TestClient {
   bool connected_ = false;
 };
 
-// A server that answers each line with itself in brackets.
+// A server that answers each line with itself in brackets, and "later" not yet.
 struct Server {
   TemporaryDirectory directory;
   EventLoop loop;
   std::string path = directory / "test.sock";
   std::size_t requests = 0;
+  bool not_yet = true;
   std::unique_ptr<ControlSocket> socket;
 
   explicit Server(const ControlSocket::Limits& limits = {}) {
@@ -85,6 +87,7 @@ struct Server {
         loop, path,
         [this](std::string_view line, ClientStream&) {
           ++requests;
+          if (not_yet && line == "later") throw NotYet{};
           return "[" + std::string{line} + "]";
         },
         limits);
@@ -347,6 +350,45 @@ TEST_SUITE("control socket") {
     CHECK(server.ended(client));
     CHECK(client.received == "[last]\n");
     CHECK(server.socket->client_count() == 0);
+  }
+
+  TEST_CASE("a request that is put off is handled anew when it may go on, and all behind it after it") {
+    Server server;
+    TestClient waiting{server.path}, other{server.path};
+    waiting.send("first\nlater\nbehind\n");
+    CHECK(server.answered(waiting, "[first]\n"));
+    CHECK(server.until([&] { return server.requests == 2; }));
+    SUBCASE("others are answered meanwhile") {
+      other.send("at once\n");
+      CHECK(server.answered(other, "[at once]\n"));
+    }
+    SUBCASE("it may have to wait again") {
+      server.socket->resume();
+      server.socket->resume();
+      for (int i = 0; i < 5; ++i) server.loop.run_once(0ms);
+      CHECK(server.requests == 3);
+    }
+    SUBCASE("its client will send nothing more") { waiting.shut_down(); }
+    for (int i = 0; i < 5; ++i) server.loop.run_once(0ms);
+    waiting.receive();
+    CHECK(waiting.received == "[first]\n");
+    server.not_yet = false;
+    server.socket->resume();
+    CHECK(server.answered(waiting, "[first]\n[later]\n[behind]\n"));
+  }
+
+  TEST_CASE("a request that is put off is forgotten with its client") {
+    Server server;
+    {
+      TestClient client{server.path};
+      client.send("later\nbehind\n");
+      CHECK(server.until([&] { return server.requests == 1; }));
+    }
+    CHECK(server.until([&] { return server.socket->client_count() == 0; }));
+    server.not_yet = false;
+    server.socket->resume();
+    for (int i = 0; i < 5; ++i) server.loop.run_once(0ms);
+    CHECK(server.requests == 1);
   }
 
   TEST_CASE("clients that vanish leave nothing behind") {

@@ -15,6 +15,7 @@
 #include "user/base/error.h"
 #include "user/base/of_error.h"
 #include "user/control/instance_api.h"
+#include "user/control/not_yet.h"
 #include "user/state/state_store.h"
 
 namespace shunt::test {
@@ -126,6 +127,7 @@ class FakeInstance : public InstanceApi {
   void flow_mod(const std::string& bridge, std::span<const FlowMod> mods) override {
     Bridge& target = at(bridge);
     if (refusal) throw *refusal;
+    if (not_yet) throw NotYet{};
     last_mods.assign(mods.begin(), mods.end());
     for (const FlowMod& mod : mods) {
       if (mod.command != FlowMod::Command::kAdd) continue;
@@ -143,6 +145,15 @@ class FakeInstance : public InstanceApi {
       target.rules.push_back(std::move(rule));
     }
   }
+  // Changes are put off while it is set, and `work` of several is.
+  bool not_yet = false;
+  void with_features(std::uint32_t features, const std::function<void()>& work) override {
+    announced_features = features;
+    if (not_yet) throw NotYet{};
+    work();
+  }
+  std::uint32_t announced_features = 0;
+  std::size_t rule_count(const std::string& bridge) const override { return at(bridge).rules.size(); }
   void flow_replace(const std::string& bridge, std::span<const FlowMod> rules) override {
     at(bridge).rules.clear();
     flow_mod(bridge, rules);
@@ -165,11 +176,13 @@ class FakeInstance : public InstanceApi {
 
   void group_mod(const std::string&, std::span<const GroupMod> mods) override {
     if (refusal) throw *refusal;
+    if (not_yet) throw NotYet{};
     group_mods.insert(group_mods.end(), mods.begin(), mods.end());
   }
   std::vector<GroupStatus> group_list(const std::string&) override { return groups; }
   void modify(const std::string& bridge, std::span<const Modification> mods) override {
     if (refusal) throw *refusal;
+    if (not_yet) throw NotYet{};
     for (const Modification& mod : mods) {
       if (const auto* group = std::get_if<GroupMod>(&mod)) group_mod(bridge, std::span{group, 1});
       if (const auto* rule = std::get_if<FlowMod>(&mod)) flow_mod(bridge, std::span{rule, 1});

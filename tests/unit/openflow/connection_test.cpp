@@ -138,6 +138,32 @@ TEST_SUITE("openflow connection") {
     CHECK(at.rules() == 1001);  // with the bridge's own
   }
 
+  TEST_CASE("what has to wait is handled though the other side has closed, and wakes nobody meanwhile") {
+    Connected at;
+    bool not_yet = true;
+    at.talk.instance.rules.before_publishing([&](const Change&) {
+      if (not_yet) throw NotYet{};
+    });
+    Writer out;
+    put_hello(out);
+    put_rules(out, 10);
+    at.run();
+    at.send(out);
+    at.pair.there.reset();
+    at.run();
+    CHECK_FALSE(at.connection->is_over());
+    CHECK(at.rules() == 1);
+    at.woken = 0;
+    for (int i = 0; i < 100; ++i) at.loop.run_once(std::chrono::milliseconds{0});
+    CHECK(at.woken == 0);
+    not_yet = false;
+    at.connection->session().resume();
+    at.scheduled = true;
+    at.run();
+    CHECK(at.connection->is_over());
+    CHECK(at.rules() == 11);
+  }
+
   // Nothing waited then, so that no event came, and nobody had the rest written for 5 s.
   TEST_CASE("a dump that fills the connection goes on when all of it is taken at once") {
     Connected at{&Connected::on<Taking>};

@@ -108,6 +108,46 @@ TEST_SUITE("openflow session") {
     }
   }
 
+  TEST_CASE("a change that has to wait is put off with all that comes behind it, and nothing is done twice") {
+    Talk talk;
+    talk.instance.not_yet = true;
+    std::vector<std::uint32_t> answers;
+    std::size_t rules = 1;
+    SUBCASE("a rule, and its barrier") {
+      talk.send(flow_mod(1, 1));
+      talk.send(4, kBarrierRequest, {}, 2);
+      talk.send(4, 2, {}, 3);
+      talk.send(flow_mod(2, 4));
+      talk.send(4, kBarrierRequest, {}, 5);
+      rules = 2;
+      answers = {2, 3, 5};
+    }
+    SUBCASE("a change that looks at many rules") {
+      FlowModMessage change;
+      change.mod.flags = kCheckOverlap;
+      change.mod.actions = {OutputAction{PortNo{1}}};
+      Writer out;
+      encode_flow_mod(out, change, Version::k13, 1);
+      talk.send(out);
+      talk.send(4, kBarrierRequest, {}, 2);
+      answers = {2};
+    }
+    CHECK(talk.replies().empty());
+    CHECK(talk.session->is_waiting());
+    CHECK(talk.replies().empty());  // whoever asks
+    CHECK(talk.instance.at("br0").rules.empty());
+    talk.session->resume();  // it has to wait again
+    CHECK(talk.replies().empty());
+    talk.instance.not_yet = false;
+    CHECK(talk.replies().empty());
+    talk.session->resume();
+    std::vector<std::uint32_t> xids;
+    for (const auto& reply : talk.replies()) xids.push_back(reply.header.xid);
+    CHECK(xids == answers);
+    CHECK(talk.instance.at("br0").rules.size() == rules);
+    CHECK(!talk.session->is_waiting());
+  }
+
   TEST_CASE("an echo comes back with its bytes") {
     Talk talk;
     talk.send(4, 2, {1, 2, 3}, 77);
@@ -277,6 +317,20 @@ TEST_SUITE("openflow session") {
       REQUIRE(replies.size() == 1);
       CHECK(replies[0].body[5] == 5);
       CHECK(talk.instance.at("br0").rules.size() == 2);
+    }
+    SUBCASE("the commit has to wait: so does the bundle, for as long as it takes") {
+      talk.instance.not_yet = true;
+      control(4, 4);
+      CHECK(talk.replies().empty());
+      talk.session->expire_bundles(Clock::now() + 10 * Session::kBundleTimeout);
+      talk.instance.not_yet = false;
+      talk.session->resume();
+      talk.session->expire_bundles(Clock::now() + 10 * Session::kBundleTimeout);
+      const auto replies = talk.replies();
+      REQUIRE(replies.size() == 1);
+      CHECK(replies[0].body[5] == 5);
+      CHECK(talk.instance.at("br0").rules.size() == 2);
+      CHECK(talk.agent->bundle_bytes() == 0);
     }
     SUBCASE("discarded") {
       control(6, 4);

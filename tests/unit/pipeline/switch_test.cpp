@@ -429,6 +429,39 @@ TEST_SUITE("switch") {
     CHECK(bridge.count() == 2);
   }
 
+  TEST_CASE("who is asked before a change is published may forbid it: then nothing has changed") {
+    OneBridge bridge;
+    bridge.add("priority=7,actions=output:1");
+    const std::string before = bridge.rules();
+    const std::uint64_t version = bridge.config.version();
+    std::vector<Change> asked;
+    bool forbidden = true;
+    bridge.config.before_publishing([&](const Change& change) {
+      asked.push_back(change);
+      if (forbidden) throw 1;
+    });
+    GroupMod group;
+    group.group = 1;
+    BridgePort access = port(1);
+    access.vlan = VlanConfig::access(VlanId{5});
+    CHECK_THROWS_AS(bridge.apply({mod(Command::kAdd, "priority=9,actions=output:2"),
+                                  mod(Command::kModify, "actions=drop")}), int);
+    CHECK_THROWS_AS(bridge.config.replace(bridge.id, {}, kStart), int);
+    CHECK_THROWS_AS(bridge.config.apply_group(bridge.id, group, kStart), int);
+    CHECK_THROWS_AS(bridge.config.update_port(bridge.id, access), int);
+    CHECK(asked.size() == 4);
+    CHECK(bridge.rules() == before);
+    CHECK(bridge.config.version() == version);
+    CHECK(bridge.config.find_bridge(bridge.id)->groups->empty());
+    CHECK(bridge.config.find_bridge(bridge.id)->find(PortNo{1})->vlan == port(1).vlan);
+    forbidden = false;
+    const Change change = bridge.add("priority=9,actions=output:2");
+    CHECK(change.version == bridge.config.version());
+    CHECK(asked.back().version == change.version);
+    CHECK(asked.back().rules.size() == change.rules.size());
+    CHECK(bridge.count() == 2);
+  }
+
   TEST_CASE("a list of changes is done in order, or not at all") {
     OneBridge bridge;
     bridge.add("tcp,actions=output:1");
