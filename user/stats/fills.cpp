@@ -21,7 +21,7 @@ constexpr FillKind kKinds[] = {
     {"port-masks", "masks in a port's list; what finds it full is cached under the exact mask"},
     {"output-groups", "sets of output ports that flows send to"},
     {"frames", "packet buffers in use, of --umem-frames"},
-    {"requests", "flows that wait to be published, in the fullest worker's ring"},
+    {"requests", "flows that wait to be published"},
     {"events", "packet-ins, rules to learn and samples that wait, in the fullest ring"},
     {"ports", "datapath ports"},
     {"upcall-budget", "misses a second that a port sent up, of --upcall-rate"},
