@@ -32,12 +32,13 @@ static __always_inline void note_outcome(__u32 outcome, __u32 arg) {
   mine->outcome_arg = arg;
 }
 
-/* Ends a packet: the one place where drops are counted. */
-static __always_inline int drop(struct shunt_port_stats* stats, __u32 reason) {
+/* Ends one packet, or all the segments of a socket buffer: the one place where drops are counted. */
+static __always_inline int drop_packets(struct shunt_port_stats* stats, __u32 reason, __u32 packets) {
   note_outcome(SHUNT_OUTCOME_DROP, reason);
-  stats->drops[reason & (SHUNT_DROP_COUNTERS - 1)]++;
+  stats->drops[reason & (SHUNT_DROP_COUNTERS - 1)] += packets;
   return SHUNT_FRAME_DROP;
 }
+static __always_inline int drop(struct shunt_port_stats* stats, __u32 reason) { return drop_packets(stats, reason, 1); }
 
 /* For a function of its own that knows only the port's number. */
 static __always_inline struct shunt_port_stats* stats_of(__u32 in_port) {

@@ -2,11 +2,14 @@
 /*
  * The fast path of ports in mode tcx: what their local stacks send stays a socket buffer, of 64 KiB where the stack
  * made one (GSO), with its checksum still open. The same port, caches and flow table as in XDP. Done here is what flows
- * say that change tags at most, and then have one output or one flood; everything else is XDP's: misses, other edits,
- * meters, captures, headers that do not lie in the first buffer. It goes there by the lane (lane.bpf.h).
+ * say that drop, or edit tags, addresses, ports, TTL and ToS at most and then have one output or one flood; everything
+ * else is XDP's: misses, other edits, meters, captures, headers that do not lie in the first buffer. It goes there by
+ * the lane (lane.bpf.h).
  */
 #define SHUNT_TC
 #include "bpf/datapath/parse.h"
+#include "bpf/edit_skb.bpf.h"
+#include "bpf/foresight.bpf.h"
 #include "bpf/lookup.bpf.h"
 #include "bpf/maps.bpf.h"
 #include "bpf/order.bpf.h"
@@ -17,6 +20,8 @@
 #define SHUNT_LONGEST_SKB 65535
 /* A flood group's devmap has holes where interfaces vanished; behind so many its end is near enough. */
 #define SHUNT_GROUP_HOLES 64
+/* Instead of a verdict (TC_ACT_*). */
+#define SHUNT_LEFT_TO_XDP (-2)
 
 /* A packet as the wire will carry it: segments, and the bytes of the longest. */
 struct shunt_segments {
@@ -101,7 +106,7 @@ static __always_inline void count(struct shunt_packet* packet, const struct shun
 static __always_inline int drop_counted(struct shunt_packet* packet, const struct shunt_segments* segments, __u32 slot,
                                         __u32 reason) {
   count_change(slot, -(__s64)segments->bytes, segments->count);
-  return drop(packet->stats, reason);
+  return drop_packets(packet->stats, reason, segments->count);
 }
 
 static __always_inline int send_to_port(struct shunt_packet* packet, const struct shunt_segments* segments, __u32 slot,
@@ -137,22 +142,6 @@ __noinline int shunt_flood(struct __sk_buff* skb, __u32 group) {
   return 0;
 }
 
-/* One edit of the tags, of which the kernel keeps the outer one beside the frame. 0, or < 0. */
-__noinline int shunt_edit_tag(struct __sk_buff* skb, const struct shunt_action* action) {
-  __u16 tpid, tci, mask;
-
-  if (!action) return -1;
-  tci = SHUNT_BE16(shunt_load16(action->value + 2));
-  if (action->type == SHUNT_ACT_PUSH_VLAN)
-    return (int)bpf_skb_vlan_push(skb, shunt_load16(action->value), tci & (__u16)~SHUNT_VLAN_PRESENT);
-  if (!skb->vlan_present) return 0;
-  if (action->type == SHUNT_ACT_POP_VLAN) return (int)bpf_skb_vlan_pop(skb);
-  mask = SHUNT_BE16(shunt_load16(action->mask)) & (__u16)~SHUNT_VLAN_PRESENT;
-  tpid = (__u16)skb->vlan_proto;
-  tci = (__u16)((skb->vlan_tci & ~mask) | (SHUNT_BE16(shunt_load16(action->value)) & mask));
-  return bpf_skb_vlan_pop(skb) < 0 ? -1 : (int)bpf_skb_vlan_push(skb, tpid, tci);
-}
-
 /* Pads as XDP does, and counts what edits and padding have changed. False: it could not be done. */
 static __always_inline int finish(struct shunt_packet* packet, struct shunt_segments* segments, __u32 slot) {
   struct __sk_buff* skb = packet->ctx;
@@ -171,34 +160,49 @@ static __always_inline int finish(struct shunt_packet* packet, struct shunt_segm
   return 1;
 }
 
-/* What a flow says that TC can run (SHUNT_FLOW_TC). */
-__noinline int shunt_execute_skb(struct __sk_buff* skb, __u32 slot, __u32 in_port, __u32 len) {
-  struct shunt_packet packet = {.ctx = skb, .in_port = in_port, .len = len, .stats = stats_of(in_port)};
-  struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
-  struct shunt_segments segments;
-  __u32 i;
+/* The list of a flow, once nothing speaks against it. */
+static __always_inline int run_actions(struct shunt_packet* packet, struct shunt_segments* segments,
+                                       const struct shunt_flow* flow) {
+  struct __sk_buff* skb = packet->ctx;
+  __u32 slot = flow->head.slot, i;
 
-  if (!packet.stats || !flow || !segments_of(skb, len, &segments)) return TC_ACT_SHOT;
-  count(&packet, &segments, slot);
-  if (flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT) {
-    if (!finish(&packet, &segments, slot)) return drop_counted(&packet, &segments, slot, SHUNT_DROP_BAD_ACTION);
-    return send_to_port(&packet, &segments, slot, flow->head.output, skb->vlan_present);
-  }
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_MAX_ACTIONS; i++) {
     const struct shunt_action* action = action_of(flow, i);
 
     if (!action) break;
+    if (action->type == SHUNT_ACT_DROP) return drop_packets(packet->stats, action->field, segments->count);
     if (action->type != SHUNT_ACT_OUTPUT && action->type != SHUNT_ACT_OUTPUT_GROUP) {
-      if (shunt_edit_tag(skb, action) < 0) break;
+      if (shunt_edit_skb(skb, &packet->scratch->headers, action) < 0) break;
       continue;
     }
-    if (!finish(&packet, &segments, slot)) break;
-    if (action->type == SHUNT_ACT_OUTPUT) return send_to_port(&packet, &segments, slot, action->arg, skb->vlan_present);
-    if (shunt_flood(skb, action->arg) < 0) return drop_counted(&packet, &segments, slot, SHUNT_DROP_NO_OUTPUT_PORT);
+    if (!finish(packet, segments, slot)) break;
+    if (action->type == SHUNT_ACT_OUTPUT) return send_to_port(packet, segments, slot, action->arg, skb->vlan_present);
+    if (shunt_flood(skb, action->arg) < 0) return drop_counted(packet, segments, slot, SHUNT_DROP_NO_OUTPUT_PORT);
     return TC_ACT_SHOT; /* the copies are on their way */
   }
-  return drop_counted(&packet, &segments, slot, SHUNT_DROP_BAD_ACTION);
+  return drop_counted(packet, segments, slot, SHUNT_DROP_BAD_ACTION);
+}
+
+/* What a flow says that TC can run (SHUNT_FLOW_TC), or SHUNT_LEFT_TO_XDP: not on this packet, and nothing was done. */
+__noinline int shunt_execute_skb(struct __sk_buff* skb, __u32 slot, __u32 in_port, __u32 len) {
+  struct shunt_packet packet = {.ctx = skb, .in_port = in_port, .len = len, .stats = stats_of(in_port)};
+  struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
+  struct shunt_segments segments;
+  __u32 zero = 0;
+
+  packet.scratch = bpf_map_lookup_elem(&scratch, &zero);
+  if (!packet.stats || !packet.scratch || !flow || !segments_of(skb, len, &segments)) return TC_ACT_SHOT;
+  if (flow->head.flags & SHUNT_FLOW_SINGLE_OUTPUT) {
+    count(&packet, &segments, slot);
+    if (!finish(&packet, &segments, slot)) return drop_counted(&packet, &segments, slot, SHUNT_DROP_BAD_ACTION);
+    return send_to_port(&packet, &segments, slot, flow->head.output, skb->vlan_present);
+  }
+  if (((flow->head.flags & SHUNT_FLOW_EDITS) && !(shunt_config.features & SHUNT_FEATURE_EDITS)) ||
+      reason_to_go_up(skb, &packet.scratch->headers, flow, len) != SHUNT_STAYS)
+    return SHUNT_LEFT_TO_XDP;
+  count(&packet, &segments, slot);
+  return run_actions(&packet, &segments, flow);
 }
 
 /* Out of the port that the FDB named. */
@@ -211,6 +215,7 @@ static __always_inline int send_bridged(struct shunt_packet* packet, struct shun
 static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_segments* segments,
                                           struct shunt_plain* plain) {
   struct shunt_flow* flow;
+  int verdict;
   __u32 zero = 0;
 
   packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
@@ -225,11 +230,14 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
   if (!(flow->head.flags & SHUNT_FLOW_TC)) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
   if (SHUNT_UNLIKELY(is_young(packet, flow)) && in_userspace(&packet->scratch->key))
     return to_lane_in_order(packet, segments);
+  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged)
+    verdict = send_bridged(packet, segments, flow->head.slot);
+  else
+    verdict = shunt_execute_skb(packet->ctx, flow->head.slot, packet->in_port, packet->len);
+  if (verdict == SHUNT_LEFT_TO_XDP) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
   count_lookup(packet, 1);
   if (plain->valid) microflow_remember(packet, plain, flow);
-  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged)
-    return send_bridged(packet, segments, flow->head.slot);
-  return shunt_execute_skb(packet->ctx, flow->head.slot, packet->in_port, packet->len);
+  return verdict;
 }
 
 SEC("tc")

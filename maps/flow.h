@@ -30,7 +30,7 @@ enum {
 	SHUNT_FLOW_SINGLE_OUTPUT = 1 << 0, /* one OUTPUT and nothing else: `output` says where, actions need no loop */
 	SHUNT_FLOW_YOUNG = 1 << 1,         /* just published: forwards only when no earlier packet of it is in userspace */
 	SHUNT_FLOW_EDITS = 1 << 2,         /* changes the frame */
-	SHUNT_FLOW_TC = 1 << 3,            /* TC can run it: edits of VLAN tags, if any, then one output or one flood */
+	SHUNT_FLOW_TC = 1 << 3,            /* TC can run it (bpf/tc.bpf.c) */
 	SHUNT_FLOW_BRIDGE = 1 << 4,        /* BRIDGE alone: `output` says by which FDB; answers what that knows */
 };
 

@@ -7,16 +7,6 @@
 
 #include "bpf/datapath/set_field.h"
 
-/* Headers moved by `delta` bytes. */
-SHUNT_INLINE void shunt_move_headers(struct shunt_headers* h, int delta) SHUNT_NOEXCEPT {
-  h->eth_type = (__u16)(h->eth_type + delta);
-  h->l3 = (__u16)(h->l3 + delta);
-  if (h->l3_end) h->l3_end += (__u32)delta;
-  if (h->l4) h->l4 = (__u16)(h->l4 + delta);
-  if (h->nd_sll) h->nd_sll = (__u16)(h->nd_sll + delta);
-  if (h->nd_tll) h->nd_tll = (__u16)(h->nd_tll + delta);
-}
-
 SHUNT_INLINE enum shunt_verdict shunt_push_vlan(shunt_frame* frame, struct shunt_headers* h, __u16 raw_tpid,
                                                 __u16 raw_tci) SHUNT_NOEXCEPT {
   __u8* p = shunt_frame_at(frame, 0, 12);

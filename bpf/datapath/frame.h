@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The edge between the datapath and what carries a frame. act.h and checksum.h are written against these names; each
- * carrier implements them once: XDP in frame_xdp.h, userspace in frame_user.h; TC's half, which edits nothing, is in
+ * carrier implements them once: XDP in frame_xdp.h, userspace in frame_user.h; TC's half, for reading, is in
  * frame_skb.h.
  *
  *   shunt_frame                              the frame

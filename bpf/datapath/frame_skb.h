@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * frame.h's interface over a socket buffer, as far as reading goes: TC edits no frame but by the kernel's helpers. Its
+ * frame.h's interface over a socket buffer, as far as reading goes: TC edits by the kernel's helpers (edit_skb.bpf.h). Its
  * first buffer may end anywhere behind the headers, and its length may be that of many segments (GSO).
  */
 #ifndef SHUNT_DATAPATH_FRAME_SKB_H
@@ -14,6 +14,7 @@
 
 typedef struct __sk_buff shunt_frame;
 #define SHUNT_FRAME_DROP TC_ACT_SHOT
+#define SHUNT_FRAME_IS_SKB 1
 
 SHUNT_INLINE __u8* shunt_frame_data(shunt_frame* frame) { return (__u8*)(long)frame->data; }
 SHUNT_INLINE const __u8* shunt_frame_end(shunt_frame* frame) { return (const __u8*)(long)frame->data_end; }

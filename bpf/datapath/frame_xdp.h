@@ -12,6 +12,7 @@
 
 typedef struct xdp_md shunt_frame;
 #define SHUNT_FRAME_DROP XDP_DROP
+#define SHUNT_FRAME_IS_SKB 0
 
 /* Bytes that are loaded and summed at a time. */
 #define SHUNT_SUM_CHUNK 4096

@@ -5,6 +5,7 @@
 #ifndef SHUNT_DATAPATH_HEADERS_H
 #define SHUNT_DATAPATH_HEADERS_H
 
+#include "bpf/datapath/compiler.h"
 #include "maps/types.h"
 
 /* What a frame carries above Ethernet. Bits, so that an edit can name several. */
@@ -40,5 +41,15 @@ struct shunt_headers {
   __u8 proto;      /* IP protocol, that of the last IPv6 header that was walked */
   __u8 flags;      /* SHUNT_HEADERS_* */
 };
+
+/* Headers moved by `delta` bytes. */
+SHUNT_INLINE void shunt_move_headers(struct shunt_headers* h, int delta) SHUNT_NOEXCEPT {
+  h->eth_type = (__u16)(h->eth_type + delta);
+  h->l3 = (__u16)(h->l3 + delta);
+  if (h->l3_end) h->l3_end += (__u32)delta;
+  if (h->l4) h->l4 = (__u16)(h->l4 + delta);
+  if (h->nd_sll) h->nd_sll = (__u16)(h->nd_sll + delta);
+  if (h->nd_tll) h->nd_tll = (__u16)(h->nd_tll + delta);
+}
 
 #endif

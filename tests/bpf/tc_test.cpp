@@ -8,9 +8,11 @@
 #include <array>
 #include <bit>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "bpf/datapath/checksum.h"
 #include "bpf/datapath/mask.h"
 #include "tests/bpf/random_frames.h"
 #include "tests/bpf/switch_fixture.h"
@@ -95,26 +97,65 @@ bool has_sound_tags(const Bytes& frame) {
   return false;
 }
 
-// A list whose edits are of tags, which TC runs by itself.
-std::vector<shunt_action> random_tag_actions(Random& random) {
+// A list that TC runs by itself.
+std::vector<shunt_action> random_tc_actions(Random& random) {
+  static constexpr std::uint8_t kFields[] = {
+      SHUNT_FIELD_ETH_DST,   SHUNT_FIELD_ETH_SRC,   SHUNT_FIELD_VLAN_TCI,  SHUNT_FIELD_IP_SRC,    SHUNT_FIELD_IP_DST,
+      SHUNT_FIELD_IPV6_SRC0, SHUNT_FIELD_IPV6_SRC1, SHUNT_FIELD_IPV6_SRC2, SHUNT_FIELD_IPV6_SRC3, SHUNT_FIELD_IPV6_DST0,
+      SHUNT_FIELD_IPV6_DST1, SHUNT_FIELD_IPV6_DST2, SHUNT_FIELD_IPV6_DST3, SHUNT_FIELD_IPV6_LABEL, SHUNT_FIELD_IP_TOS,
+      SHUNT_FIELD_IP_TTL,    SHUNT_FIELD_TP_SRC,    SHUNT_FIELD_TP_DST};
   std::vector<shunt_action> actions;
-  for (std::size_t i = random() % 4; i > 0; --i) {
-    const std::uint8_t value[]{static_cast<std::uint8_t>(random()), static_cast<std::uint8_t>(random())};
-    const std::uint8_t mask[]{static_cast<std::uint8_t>(random() & 0xef), static_cast<std::uint8_t>(random())};
-    const auto kind = random() % 3;
-    if (kind == 0)
+  for (std::size_t i = random() % 6; i > 0; --i) {
+    const auto kind = random() % 6;
+    if (kind == 0) {
       actions.push_back(push_vlan(random() % 2 ? 0x8100 : 0x88a8, static_cast<std::uint16_t>(random())));
-    else if (kind == 1)
+    } else if (kind == 1) {
       actions.push_back(simple_action(SHUNT_ACT_POP_VLAN));
-    else
-      actions.push_back(set_field(SHUNT_FIELD_VLAN_TCI, value, mask));
+    } else if (kind == 2) {
+      actions.push_back(simple_action(SHUNT_ACT_DEC_TTL));
+    } else {
+      shunt_action action = simple_action(SHUNT_ACT_SET_FIELD);
+      action.field = kFields[random() % std::size(kFields)];
+      for (int at = 0; at < 6; ++at) {
+        action.mask[at] = random() % 2 ? 0xff : static_cast<std::uint8_t>(random());
+        action.value[at] = static_cast<std::uint8_t>(random() & action.mask[at]);
+      }
+      actions.push_back(action);
+    }
   }
-  actions.push_back(random() % 4 == 0 ? group_output(1) : output_to(2 + random() % 2));
+  const auto end = random() % 8;
+  actions.push_back(end == 0 ? drop_for(SHUNT_DROP_RULE) : end < 3 ? group_output(1) : output_to(2 + random() % 2));
   return actions;
 }
 
-// Two packets of the frame each way; the second may be the exact-match cache's.
-void compare(TcSwitch& tc, const Bytes& frame, std::uint32_t slot, const std::vector<shunt_action>& actions,
+// A frame as a stack may send it.
+struct Sent {
+  Bytes frame;
+  std::optional<OpenChecksum> open;
+};
+
+// Leaves the checksum of TCP or UDP to the card, as a local stack does; not one that is wrong, or is none.
+Sent with_open_checksum(Bytes frame) {
+  shunt_frame user{reinterpret_cast<std::uint8_t*>(frame.data()), static_cast<std::uint32_t>(frame.size()), 0, 0};
+  shunt_flow_key key;
+  shunt_headers headers;
+  if (shunt_parse(&user, user.len, 1, SHUNT_FEATURE_ALL, &key, &headers) != SHUNT_DROP_NONE) return {frame, {}};
+  if (headers.l4 == 0 || (headers.flags & SHUNT_HEADERS_FRAG) || headers.l3_end != frame.size()) return {frame, {}};
+  if (headers.proto != SHUNT_IP_PROTO_TCP && headers.proto != SHUNT_IP_PROTO_UDP) return {frame, {}};
+  const auto offset = static_cast<std::uint16_t>(shunt_checksum_offset(headers.proto));
+  std::uint8_t* field = user.data + headers.l4 + offset;
+  const std::uint32_t len = headers.l3_end - headers.l4;
+  const auto pseudo = static_cast<std::uint16_t>(shunt_pseudo_sum(&user, &headers, len));
+  const std::uint16_t checksum = shunt_load16(field);
+  std::uint32_t sum = 0;
+  if (checksum == 0 || checksum == 0xffff || shunt_frame_sum(&user, headers.l4, len, &sum) < 0) return {frame, {}};
+  if (shunt_sum_fold(sum + pseudo) != 0xffff) return {frame, {}};
+  shunt_store16(field, pseudo);
+  return {frame, OpenChecksum{headers.l4, offset}};
+}
+
+// Two packets each way, to XDP the frame and to TC what a stack sends of it; the second may be the exact-match cache's.
+void compare(TcSwitch& tc, const Bytes& frame, const Sent& sent, std::uint32_t slot, const std::vector<shunt_action>& actions,
              std::uint32_t fields) {
   constexpr int kPackets = 2;
   tc.sw.use_microflows(1, fields);
@@ -124,7 +165,7 @@ void compare(TcSwitch& tc, const Bytes& frame, std::uint32_t slot, const std::ve
   tc.forget_counts();
   tc.sw.use_microflows(1, fields);
   for (int i = 0; i < kPackets; ++i) {
-    tc.in.send(frame);
+    tc.in.send(sent.frame, sent.open);
     tc.wait_for(static_cast<std::uint64_t>(i) + 1);
   }
   const shunt_action& last = actions.back();
@@ -200,8 +241,8 @@ TEST_SUITE("tc") {
     TcSwitch tc;
     for_rounds(1500, [&](Random& random) {
       const Bytes frame = random_frame(random);
-      const bool by_tags = random() % 3 != 0;
-      auto actions = by_tags ? random_tag_actions(random) : random_actions(random);
+      const bool by_tc = random() % 3 != 0;
+      auto actions = by_tc ? random_tc_actions(random) : random_actions(random);
       if (actions.empty()) actions.push_back(drop_for(SHUNT_DROP_RULE));
       // How long a flood's frame may be each port decides, behind the program.
       const std::size_t longest = actions.back().type == SHUNT_ACT_OUTPUT_GROUP ? kLongestFrame - 100 : kLongestFrame;
@@ -210,11 +251,61 @@ TEST_SUITE("tc") {
       tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT | SHUNT_PORT_TC;
       const bool exact = random() % 2 == 0;
       const auto slot = tc.sw.publish(tc.sw.whole_key(frame), exact ? exact_mask() : port_mask(), actions,
-                                      by_tags ? SHUNT_FLOW_TC : 0);
+                                      by_tc ? SHUNT_FLOW_TC | SHUNT_FLOW_EDITS : 0);
       const auto fields =
           static_cast<std::uint32_t>(random()) & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IP);
-      compare(tc, frame, slot, actions, random() % 2 ? fields : 0);
+      compare(tc, frame, random() % 2 == 0 ? with_open_checksum(frame) : Sent{frame, {}}, slot, actions, random() % 2 ? fields : 0);
     });
+  }
+
+  TEST_CASE("TC adjusts a tunnel's checksum, which is complete, where that of the packet inside is open") {
+    TcSwitch tc;
+    const auto tunnel = [](PacketBuilder inner) {
+      const Bytes bytes = inner.payload(33).build();
+      std::string payload(8, '\0');  // VXLAN's header
+      for (const std::byte byte : bytes) payload += std::to_integer<char>(byte);
+      return packet().eth("02:00:00:00:00:0a", "02:00:00:00:00:0b").ipv4("10.0.0.1", "10.0.0.2").udp(9, 4789).payload(payload);
+    };
+    const auto inner = [] {
+      return packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02").ipv4("10.1.0.1", "10.1.0.2").tcp(5, 6);
+    };
+    const Bytes frame = tunnel(inner()).build();
+    const Bytes opened = tunnel(inner().partial_checksum()).build();
+    constexpr std::uint16_t kUdp = 14 + 20, kInnerTcp = kUdp + 8 + 8 + 14 + 20;
+    // Once the card has completed the inner one, the outer one is that of the complete packet.
+    Sent sent{opened, OpenChecksum{kInnerTcp, 16}};
+    std::copy_n(frame.begin() + kUdp, 8, sent.frame.begin() + kUdp);
+    REQUIRE(sent.frame != frame);
+    const std::uint8_t address[]{192, 168, 3, 4}, port[]{7, 7}, all[]{0xff, 0xff, 0xff, 0xff};
+    const std::vector<shunt_action> actions{set_field(SHUNT_FIELD_IP_DST, address, all),
+                                            set_field(SHUNT_FIELD_TP_SRC, port, std::span{all}.first(2)), output_to(2)};
+    tc.sw.reset();
+    tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT | SHUNT_PORT_TC;
+    const auto slot =
+        tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), actions, SHUNT_FLOW_TC | SHUNT_FLOW_EDITS);
+    compare(tc, frame, sent, slot, actions, 0);
+  }
+
+  TEST_CASE("an edit by TC makes no checksum of UDP 0, which would say that there is none") {
+    TcSwitch tc;
+    const Bytes frame =
+        packet().eth("02:00:00:00:00:0a", "02:00:00:00:00:0b").ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(9).build();
+    const auto at = [&](std::size_t i) { return std::to_integer<unsigned>(frame[i]) << 8 | std::to_integer<unsigned>(frame[i + 1]); };
+    constexpr std::size_t kUdp = 14 + 20;
+    const unsigned port = at(kUdp + 2) + at(kUdp + 6);  // the checksum becomes less by what the port becomes more
+    REQUIRE(port <= 0xffff);
+    const std::uint8_t value[]{static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port)}, all[]{0xff, 0xff};
+    const std::vector<shunt_action> actions{set_field(SHUNT_FIELD_TP_DST, value, all), output_to(2)};
+    for (const Sent& sent : {Sent{frame, {}}, with_open_checksum(frame)}) {
+      tc.sw.reset();
+      tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT | SHUNT_PORT_TC;
+      const auto slot =
+          tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), actions, SHUNT_FLOW_TC | SHUNT_FLOW_EDITS);
+      const Result expected = tc.sw.run(frame);
+      REQUIRE(text_of(expected.frame).substr(2 * (kUdp + 6), 4) == "ffff");
+      tc.forget_counts();
+      compare(tc, frame, sent, slot, actions, 0);
+    }
   }
 }
 

@@ -61,18 +61,39 @@ wait "$capture"
 at_most "bytes of the longest frame captured" 1514 \
   "$(tcpdump -r "$RUNDIR/a.pcapng" -e -n 2>/dev/null | sed -n 's/.*, length \([0-9]*\): .*/\1/p' | sort -n | tail -1)"
 
-note "edits, where XDP does them: TCP through rules that rewrite addresses and ports"
-rules() { shunt flow add br0 "priority=10,tcp,$1" >/dev/null; }
-rules "nw_dst=10.0.0.9,tp_dst=80,actions=set_field:10.0.0.2->ip_dst,set_field:5201->tcp_dst,set_field:$(mac_of b)->eth_dst,2"
-rules "nw_src=10.0.0.2,tp_src=5201,actions=set_field:10.0.0.9->ip_src,set_field:80->tcp_src,1"
-guest a ip neigh add 10.0.0.9 lladdr 02:00:00:00:00:99 dev eth0
-at_least "TCP through the edits, bits a second" 50000000 "$(iperf a -c 10.0.0.9 -p 80 -t 1)"
-expect_no_checksum_errors a b
-shunt flow del br0 tcp >/dev/null
-
-note "a killed daemon leaves the ports forwarding; the next one takes them over, the lane too"
+note "edits: TCP through rules that route, and rewrite addresses and ports, in large packets"
 lanes() { host ip -j link show | python3 -c "import json, sys
 print(*sorted(l['ifname'] for l in json.load(sys.stdin) if l.get('ifalias', '').startswith('shunt lane: $INSTANCE')))"; }
+lane_packets() { for end in $(lanes); do host ip -j -s link show dev "$end"; done | python3 -c 'import json, sys
+print(sum(json.loads(line)[0]["stats64"]["tx"]["packets"] for line in sys.stdin))'; }
+rules() { shunt flow add br0 "priority=10,$1" >/dev/null; }
+route="set_field:$(mac_of b)->eth_dst,set_field:02:00:00:00:00:99->eth_src,dec_ttl"
+back="set_field:$(mac_of a)->eth_dst,set_field:02:00:00:00:00:99->eth_src,dec_ttl"
+rules "tcp,nw_dst=10.0.0.9,tp_dst=80,actions=set_field:10.0.0.2->ip_dst,set_field:5201->tcp_dst,$route,2"
+rules "tcp,nw_src=10.0.0.2,tp_src=5201,actions=set_field:10.0.0.9->ip_src,set_field:80->tcp_src,$back,1"
+rules "tcp6,ipv6_dst=fd00::9,tp_dst=80,actions=set_field:fd00::2->ipv6_dst,set_field:5201->tcp_dst,$route,2"
+rules "tcp6,ipv6_src=fd00::2,tp_src=5201,actions=set_field:fd00::9->ipv6_src,set_field:80->tcp_src,$back,1"
+rules "udp,nw_dst=10.0.0.9,tp_dst=80,actions=set_field:10.0.0.2->ip_dst,set_field:5353->udp_dst,$route,2"
+for address in 10.0.0.9 fd00::9; do
+  guest a ip neigh add "$address" lladdr 02:00:00:00:00:98 dev eth0
+  for direction in "" -R; do
+    buffers=$(buffers) counted=$(received) left=$(lane_packets)
+    # shellcheck disable=SC2086 # no word, or one
+    at_least "TCP through the edits by $address $direction, bits a second" 100000000 \
+      "$(iperf a -c "$address" -p 80 -t 1 $direction)"
+    buffers=$(($(buffers) - buffers)) counted=$(($(received) - counted))
+    at_most "packets that TC left to XDP, of those to $address $direction" $((counted / 20)) \
+      $(($(lane_packets) - left))
+    [ -n "$direction" ] || at_least "packets of the wire for each buffer of a's stack" 5 $((counted / buffers))
+  done
+done
+before=$(counter b UdpNoPorts)
+guest a python3 "$SUPPORT/talk.py" datagrams 10.0.0.9 80 50
+wait_until 3 "b's stack has the datagrams, with right checksums" eval '[ "$(counter b UdpNoPorts)" = $((before + 50)) ]'
+expect_no_checksum_errors a b
+for protocol in tcp tcp6 udp; do shunt flow del br0 "$protocol" >/dev/null; done
+
+note "a killed daemon leaves the ports forwarding; the next one takes them over, the lane too"
 before=$(lanes)
 equal "ends of the lane" 2 "$(wc -w <<<"$before")"
 expect_ping a 10.0.0.2

@@ -130,7 +130,7 @@ Json set(const CommandContext& context, const Arguments& arguments) {
   if (places != now.queue_workers) context.instance.place_queues(bridge, port, places);
   try {
     if (vlan != now.vlan || flags != now.flags) context.instance.set_port(bridge, port, vlan, flags);
-  } catch (const NotYet&) {  // all of it is to come later
+  } catch (...) {  // refused, or to come later: all of it
     if (places != now.queue_workers) context.instance.place_queues(bridge, port, now.queue_workers);
     throw;
   }

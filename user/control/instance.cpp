@@ -24,6 +24,20 @@ namespace shunt {
 
 namespace {
 
+// A variable that has another value as long as this lives.
+template <typename T>
+class ForScope {
+ public:
+  ForScope(T& variable, T value) : variable_{variable}, before_{std::exchange(variable, value)} {}
+  ~ForScope() { variable_ = before_; }
+  ForScope(const ForScope&) = delete;
+  ForScope& operator=(const ForScope&) = delete;
+
+ private:
+  T& variable_;
+  T before_;
+};
+
 Datapath::Options datapath_options(const InstanceOptions& o) {
   // What a new bridge's rule, `normal`, needs.
   return {.instance = o.name, .flow_limit = o.flow_limit, .features = SHUNT_FEATURE_BRIDGE};
@@ -159,16 +173,11 @@ void merge(Change& into, Change&& more) {
 }
 
 void Instance::Impl::make(std::uint32_t features, const std::string& because, const std::function<Change()>& change) {
-  needed_features = features;
   needed_because = because;
-  Change made;
-  try {
-    made = change();
-  } catch (...) {
-    needed_features = 0;
-    throw;
-  }
-  needed_features = 0;
+  const Change made = [&] {
+    const ForScope needed{needed_features, features};
+    return change();
+  }();
   datapath.request_features(features, because);
   commit(made);
 }
@@ -210,14 +219,8 @@ void Instance::Impl::tell_awaited() {
 }
 
 void Instance::Impl::insist(const std::function<void()>& changes) {
-  const bool before = std::exchange(insists, true);
-  try {
-    changes();
-  } catch (...) {
-    insists = before;
-    throw;
-  }
-  insists = before;
+  const ForScope now{insists, true};
+  changes();
 }
 
 const BridgeState& Instance::Impl::bridge(const std::string& name) const {

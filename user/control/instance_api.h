@@ -97,7 +97,7 @@ struct CacheStats : RevalidatorStats {
   std::uint64_t events_lost = 0;                             // packet-ins, rules to learn, samples: control was behind
   std::uint64_t packet_ins_lost = 0;                         // nobody read them in time
   std::uint32_t events_waiting = 0;                          // of the last second, the most that were taken at once
-  std::uint32_t requests_capacity = 0, events_capacity = 0;  // of one ring
+  std::uint32_t requests_capacity = 0, events_capacity = 0;  // of the revalidator's queue; of one ring
 };
 
 struct LimitedTable {

@@ -148,14 +148,30 @@ bool runs_in_kernel(const Edits& edits) {
   return true;
 }
 
-bool edits_tags(const shunt_action& action) {
-  return action.type == SHUNT_ACT_PUSH_VLAN || action.type == SHUNT_ACT_POP_VLAN ||
-         (action.type == SHUNT_ACT_SET_FIELD && action.field == SHUNT_FIELD_VLAN_TCI);
+// What bpf/edit_skb.bpf.h can do.
+bool edits_in_tc(const shunt_action& action) {
+  switch (action.type) {
+    case SHUNT_ACT_PUSH_VLAN:
+    case SHUNT_ACT_POP_VLAN:
+    case SHUNT_ACT_DEC_TTL:
+      return true;
+    case SHUNT_ACT_SET_FIELD:
+      return action.field == SHUNT_FIELD_ETH_DST || action.field == SHUNT_FIELD_ETH_SRC ||
+             action.field == SHUNT_FIELD_VLAN_TCI ||
+             (action.field >= SHUNT_FIELD_IP_SRC && action.field <= SHUNT_FIELD_TP_DST);
+    default:
+      return false;
+  }
 }
 
-// To other ports than the one that the packet came in on.
-bool sends_away(const shunt_action& last) {
-  return last.type == SHUNT_ACT_OUTPUT_GROUP || (last.type == SHUNT_ACT_OUTPUT && last.field == 0);
+// A drop, or to other ports than the one that the packet came in on.
+bool ends_in_tc(const shunt_action& last) {
+  return last.type == SHUNT_ACT_DROP || last.type == SHUNT_ACT_OUTPUT_GROUP ||
+         (last.type == SHUNT_ACT_OUTPUT && last.field == 0);
+}
+
+bool runs_in_tc(const std::vector<shunt_action>& actions) {
+  return std::all_of(actions.begin(), actions.end() - 1, edits_in_tc) && ends_in_tc(actions.back());
 }
 
 // What most flows are: one output, which leads somewhere, and nothing else. Null: another one.
@@ -180,8 +196,7 @@ Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, c
   if (std::any_of(edits.begin(), edits.end(), is_edit)) encoded.flags |= SHUNT_FLOW_EDITS;
   if (truncate != 0) encoded.actions.push_back(make_action(SHUNT_ACT_TRUNCATE, 0, truncate));
   encoded.actions.push_back(last);
-  if (std::all_of(encoded.actions.begin(), encoded.actions.end() - 1, edits_tags) && sends_away(last))
-    encoded.flags |= SHUNT_FLOW_TC;
+  if (runs_in_tc(encoded.actions)) encoded.flags |= SHUNT_FLOW_TC;
   if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   encoded.group = std::move(group);
   if (encoded.actions.size() == 1 && last.type == SHUNT_ACT_OUTPUT && last.field == 0) {
@@ -203,6 +218,7 @@ Encoded drop(const Parts& parts, shunt_drop_reason reason) {
   encoded.actions.insert(encoded.actions.end(), parts.meters.begin(), parts.meters.end());
   encoded.actions.push_back(drop);
   if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
+  if (runs_in_tc(encoded.actions)) encoded.flags |= SHUNT_FLOW_TC;
   return encoded;
 }
 

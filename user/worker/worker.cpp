@@ -273,10 +273,4 @@ std::vector<WorkerStats> WorkerPool::stats() const {
   return all;
 }
 
-XskStatistics WorkerPool::socket_statistics(DpPort port) {
-  auto sum = std::make_shared<XskStatistics>();
-  impl_->in_each([port, sum](WorkerThread& worker) { worker.add_statistics(port, *sum); });
-  return *sum;
-}
-
 }  // namespace shunt

@@ -130,7 +130,6 @@ class WorkerPool {
   [[nodiscard]] PortCounters counters(DpPort port) const;  // any thread
   void reset_counters(DpPort port);                        // of a port number that is used anew
   [[nodiscard]] std::vector<WorkerStats> stats() const;    // control; by worker
-  [[nodiscard]] XskStatistics socket_statistics(DpPort port);
 
  private:
   struct Impl;

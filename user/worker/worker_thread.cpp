@@ -112,19 +112,6 @@ void WorkerThread::clear_route(DpPort port) { transmitter_.clear_route(port); }
 
 void WorkerThread::serve_inbox() { transmitter_.serve_inbox(); }
 
-void WorkerThread::add_statistics(DpPort port, XskStatistics& sum) const {
-  for (const Served& served : served_) {
-    if (served.port != port) continue;
-    const XskStatistics statistics = served.socket->statistics();
-    sum.rx_dropped += statistics.rx_dropped;
-    sum.rx_invalid += statistics.rx_invalid;
-    sum.tx_invalid += statistics.tx_invalid;
-    sum.rx_ring_full += statistics.rx_ring_full;
-    sum.fill_ring_empty += statistics.fill_ring_empty;
-    sum.tx_ring_empty += statistics.tx_ring_empty;
-  }
-}
-
 // The translations of the older state go with it, so that it can be freed.
 void WorkerThread::refresh_state() {
   state_ = switch_.state();

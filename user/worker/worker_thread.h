@@ -61,7 +61,6 @@ class WorkerThread {
   void serve_inbox();  // sends what was handed over so far; what has no route any more is dropped
   void close_sockets() { served_.clear(); }
   void set_captures(std::shared_ptr<const WorkerCaptures> captures) { tap_.set(std::move(captures)); }
-  void add_statistics(DpPort port, XskStatistics& sum) const;
 
  private:
   static constexpr std::size_t kBatch = 64;

@@ -45,17 +45,26 @@ TEST_SUITE("encode") {
     REQUIRE(encoded.actions.size() == 1);
   }
 
-  TEST_CASE("TC runs edits of tags before one output or one flood, and nothing else") {
+  TEST_CASE("TC runs drops, and edits of tags, addresses, ports, TTL and ToS before one output or one flood") {
     const shunt_action pop = simple(SHUNT_ACT_POP_VLAN), dec = simple(SHUNT_ACT_DEC_TTL);
-    shunt_action set_tci = simple(SHUNT_ACT_SET_FIELD);
-    set_tci.field = SHUNT_FIELD_VLAN_TCI;
+    const auto set = [](shunt_field field) {
+      shunt_action action = simple(SHUNT_ACT_SET_FIELD);
+      action.field = static_cast<std::uint8_t>(field);
+      return action;
+    };
     const auto by_tc = [](const DpActions& actions) { return (encode_actions(actions).flags & SHUNT_FLOW_TC) != 0; };
-    CHECK(by_tc({pop, push_vlan(3), set_tci, output_to(2)}));
+    CHECK(by_tc({pop, push_vlan(3), set(SHUNT_FIELD_VLAN_TCI), output_to(2)}));
     CHECK(by_tc({push_vlan(3), output_to(2), output_to(3)}));
-    CHECK_FALSE(by_tc({push_vlan(3), dec, output_to(2)}));
+    CHECK(by_tc({set_eth_dst(1), dec, output_to(2)}));
+    CHECK(by_tc({set(SHUNT_FIELD_IP_SRC), set(SHUNT_FIELD_IPV6_DST3), set(SHUNT_FIELD_TP_DST), output_to(2)}));
+    CHECK(by_tc({push_vlan(3)}));  // nowhere: a drop
+    CHECK(by_tc({dec}));
+    for (const shunt_field field : {SHUNT_FIELD_ETH_TYPE, SHUNT_FIELD_VLAN_TPID, SHUNT_FIELD_ICMP_TYPE,
+                                    SHUNT_FIELD_ARP_OP, SHUNT_FIELD_ND_SLL, SHUNT_FIELD_MPLS_LSE, SHUNT_FIELD_IP_PROTO})
+      CHECK_FALSE(by_tc({set(field), output_to(2)}));
     CHECK_FALSE(by_tc({simple(SHUNT_ACT_TRUNCATE, 100), output_to(2)}));
+    CHECK_FALSE(by_tc({simple(SHUNT_ACT_METER, 1), output_to(2)}));
     CHECK_FALSE(by_tc({output_to(1, true)}));
-    CHECK_FALSE(by_tc({push_vlan(3)}));
   }
 
   TEST_CASE("edits keep their order before the output, and edits behind the last output are left out") {
@@ -64,7 +73,7 @@ TEST_SUITE("encode") {
     CHECK(encoded.actions[0].type == SHUNT_ACT_SET_FIELD);
     CHECK(encoded.actions[1].type == SHUNT_ACT_DEC_TTL);
     CHECK(encoded.actions[2].type == SHUNT_ACT_OUTPUT);
-    CHECK(encoded.flags == SHUNT_FLOW_EDITS);
+    CHECK(encoded.flags == (SHUNT_FLOW_EDITS | SHUNT_FLOW_TC));
   }
 
   TEST_CASE("several ports that get the same bytes are one group, by port") {
