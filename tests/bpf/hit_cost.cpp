@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a hit costs, in ns a packet by BPF_PROG_TEST_RUN: 64-byte UDP frame, one output, by the number of masks that are
-// asked before the one that answers, with hints, by the FDB, and with a program for L2 only. Needs root.
+// asked before the one that answers, with hints, by the FDB, by a router's list of actions, and with a program for L2
+// only. Needs root. `--instructions`: for a machine whose clock goes one ns an instruction (scripts/test-kernel).
+#include <bpf/bpf.h>
 #include <fmt/format.h>
+#include <linux/bpf.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <string_view>
 
 #include "tests/bpf/switch_fixture.h"
 #include "tests/support/packet_builder.h"
@@ -15,8 +19,11 @@ namespace shunt::test {
 namespace {
 
 // Many short windows, of which the best counts: others use the machine.
-constexpr std::uint32_t kRepeat = 10'000;
-constexpr int kRounds = 150;
+struct Windows {
+  std::uint32_t repeat = 10'000;
+  int rounds = 150;
+  const char* unit = "ns";
+} windows;
 
 // A mask of L2 only, as `normal` makes it: input port, addresses, type, tag. Four words.
 shunt_flow_key l2_mask() {
@@ -30,9 +37,27 @@ shunt_flow_key l2_mask() {
 
 void report(Switch& sw, const char* what, const Bytes& frame) {
   std::uint32_t best = ~0U;
-  for (int round = 0; round < kRounds; ++round) best = std::min(best, sw.measure(frame, 1, kRepeat));
+  for (int round = 0; round < windows.rounds; ++round) best = std::min(best, sw.measure(frame, 1, windows.repeat));
   const auto result = sw.run(frame, 1);
-  fmt::print("{:44} {:5} ns{}\n", what, best, result.verdict == 4 ? "" : "  (NOT redirected)");
+  fmt::print("{:44} {:5} {}{}\n", what, best, windows.unit, result.verdict == 4 ? "" : "  (NOT redirected)");
+}
+
+// What the test run itself takes of each figure.
+void report_empty_program() {
+  const bpf_insn program[]{{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+  const UniqueFd fd{
+      check_libbpf(bpf_prog_load(BPF_PROG_TYPE_XDP, "empty", "GPL", program, std::size(program), nullptr), "load")};
+  const Bytes frame(64);
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  options.data_in = frame.data();
+  options.data_size_in = static_cast<__u32>(frame.size());
+  options.repeat = static_cast<int>(windows.repeat);
+  std::uint32_t best = ~0U;
+  for (int round = 0; round < windows.rounds; ++round) {
+    check_libbpf(bpf_prog_test_run_opts(fd.get(), &options), "BPF_PROG_TEST_RUN");
+    best = std::min(best, options.duration);
+  }
+  fmt::print("{:44} {:5} {}\n", "an empty program", best, windows.unit);
 }
 
 // `others` masks in front of the one that answers; each differs in the bits of the hop limit that it keeps.
@@ -60,6 +85,18 @@ shunt_flow_key l4_mask() {
   return mask;
 }
 
+// As a router's rule: both MACs set, the TTL decremented. A test run gives the program the frame as it left it, which has
+// to be the flow's still: the MACs are set to what they are, and the TTL is set before it is decremented.
+void routed(Switch& sw, const Bytes& frame) {
+  constexpr std::uint8_t kFrom[6] = {2, 0, 0, 0, 0, 1}, kTo[6] = {2, 0, 0, 0, 0, 2}, kTtl[1] = {64};
+  constexpr std::uint8_t kAll[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  const shunt_action list[]{set_field(SHUNT_FIELD_ETH_SRC, kFrom, kAll), set_field(SHUNT_FIELD_ETH_DST, kTo, kAll),
+                            set_field(SHUNT_FIELD_IP_TTL, kTtl, std::span{kAll}.first(1)),
+                            simple_action(SHUNT_ACT_DEC_TTL), output_to(2)};
+  sw.reset();
+  sw.publish(sw.whole_key(frame), l4_mask(), list, SHUNT_FLOW_EDITS);
+}
+
 // By the entries of the frame's two MACs.
 void bridged(Switch& sw, const Bytes& frame) {
   constexpr std::uint16_t kNumber = 1, kBoth = SHUNT_FDB_UNTAGGED | SHUNT_FDB_TAGGED;
@@ -84,6 +121,8 @@ void measure_by_l4(Switch& sw, const char* name, const Bytes& frame) {
   sw.datapath.ports[1].flags = SHUNT_PORT_HINTS;
   sw.set_union_mask(l4_mask());
   report(sw, fmt::format("  {}, 16 masks up to ports, hint", name).c_str(), frame);
+  routed(sw, frame);
+  report(sw, fmt::format("  {}, 1 mask, MACs and TTL set, TTL less one", name).c_str(), frame);
 }
 
 void measure_all(std::uint32_t features, const char* name) {
@@ -127,9 +166,16 @@ void measure_all(std::uint32_t features, const char* name) {
 }  // namespace
 }  // namespace shunt::test
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view{argv[1]} == "--instructions") {
+    shunt::test::windows = {.repeat = 1'000, .rounds = 5, .unit = "instructions"};
+  } else if (argc > 1) {
+    fmt::print(stderr, "usage: bpf_hit_cost [--instructions]\n");
+    return 2;
+  }
   spdlog::set_level(spdlog::level::warn);
   try {
+    shunt::test::report_empty_program();
     shunt::test::measure_all(SHUNT_FEATURE_HINTS | SHUNT_FEATURE_BRIDGE, "L2 only");
     shunt::test::measure_all(SHUNT_FEATURE_ALL & ~SHUNT_FEATURE_HASH, "all features but select groups' hash");
     shunt::test::measure_all(SHUNT_FEATURE_ALL, "all features");

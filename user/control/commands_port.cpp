@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "user/control/commands.h"
-#include "user/control/not_yet.h"
 #include "user/control/port_json.h"
 #include "user/control/port_vlans.h"
 
