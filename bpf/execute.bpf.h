@@ -11,6 +11,7 @@
 #include "bpf/foresight.bpf.h"
 #include "bpf/megaflow.bpf.h"
 #include "bpf/meter.bpf.h"
+#include "bpf/plain.bpf.h"
 #include "bpf/redirect.bpf.h"
 #include "bpf/stats.bpf.h"
 #include "bpf/upcall.bpf.h"
@@ -63,8 +64,8 @@ static __always_inline int output(struct xdp_md* ctx, struct shunt_port_stats* s
   return verdict;
 }
 
-/* Instead of a length: the packet went up, and is userspace's to count. */
-#define SHUNT_WENT_UP (~0u)
+/* Instead of a verdict: nothing was done, the packet is to go up with this reason. */
+#define SHUNT_TO_GO_UP(reason) (-1 - (int)(reason))
 
 /*
  * Runs a flow's actions, once nothing speaks against it. An edit that fails as the first one leaves the frame as it
@@ -99,21 +100,16 @@ static __always_inline int run_actions(struct xdp_md* ctx, struct shunt_port_sta
       edits++;
       continue;
     }
-    if (edits == 0) {
-      *sent = SHUNT_WENT_UP;
-      return shunt_upcall(ctx, in_port, SHUNT_UPCALL_EDIT);
-    }
+    if (edits == 0) return SHUNT_TO_GO_UP(SHUNT_UPCALL_EDIT);
     return drop(stats, verdict == SHUNT_VERDICT_HEADROOM ? SHUNT_DROP_HEADROOM : SHUNT_DROP_BAD_ACTION);
   }
   return drop(stats, SHUNT_DROP_RULE);
 }
 
-/* A packet that goes up is counted where it is run; but a flow that userspace answers counts it too, so as not to age.
- */
+/* What the flow says; < 0: SHUNT_TO_GO_UP(), and nothing is counted. The headers are in the scratch. */
 __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u32 len) {
   struct shunt_port_stats* stats = stats_of(in_port);
   struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
-  const struct shunt_action* first;
   struct shunt_scratch* mine;
   __u32 zero = 0, sent, reason;
   int verdict;
@@ -121,16 +117,24 @@ __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u3
   mine = bpf_map_lookup_elem(&scratch, &zero);
   if (!stats || !flow || !mine) return XDP_DROP;
   reason = reason_to_go_up(ctx, &mine->headers, flow, len);
-  if (reason != SHUNT_STAYS) {
-    first = action_of(flow, 0);
-    if (first && first->type == SHUNT_ACT_USERSPACE) count_flow(slot, 1, len);
-    return shunt_upcall(ctx, in_port, reason);
-  }
+  if (reason != SHUNT_STAYS) return SHUNT_TO_GO_UP(reason);
   verdict = run_actions(ctx, stats, mine, flow, in_port, len, &sent);
-  if (sent == SHUNT_WENT_UP) return verdict;
+  if (verdict < 0) return verdict;
   count_flow(slot, 1, len);
   if (sent != len) count_delta(slot, len, sent);
   return verdict;
+}
+
+/* A packet that goes up is counted where it is run; but a flow that userspace answers counts it too, so as not to age.
+ */
+static __always_inline int execute_list(struct shunt_packet* packet, const struct shunt_flow* flow) {
+  int verdict = shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
+  const struct shunt_action* first;
+
+  if (verdict >= 0) return verdict;
+  first = action_of(flow, 0);
+  if (first && first->type == SHUNT_ACT_USERSPACE) count_flow(flow->head.slot, 1, packet->len);
+  return shunt_upcall(packet->ctx, packet->in_port, (__u32)(-1 - verdict));
 }
 
 /* Out of the only port, once the flow has counted the packet. */
@@ -157,6 +161,19 @@ static __always_inline int execute_output(struct shunt_packet* packet, const str
   return send_out(packet, flow->head.slot, output_of(packet, flow), packet->scratch->headers.vlan_count);
 }
 
+/* The list of the flow that the exact-match cache answered with; < 0: that is left to the other levels. */
+static __always_inline int execute_microflow_list(struct shunt_packet* packet, const struct shunt_plain* plain,
+                                                  __u32 slot) {
+  __u32 zero = 0;
+  int verdict;
+
+  packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
+  if (!packet->scratch || !plain_headers(packet, plain, &packet->scratch->headers)) return -1;
+  verdict = shunt_execute(packet->ctx, slot, packet->in_port, packet->len);
+  if (verdict >= 0) packet->stats->exact_hits++;
+  return verdict;
+}
+
 /* What the exact-match cache answered. */
 static __always_inline int execute_microflow(struct shunt_packet* packet, __u32 slot, __u32 output, __u32 tags) {
   packet->stats->exact_hits++;
@@ -170,7 +187,7 @@ static __always_inline int execute(struct shunt_packet* packet, const struct shu
       has_socket(packet->ctx, packet->in_port))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_ORDER);
   if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE)))
-    return shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
+    return execute_list(packet, flow);
   if (SHUNT_UNLIKELY(shunt_frame_is_split(packet->ctx, packet->len)) && !takes_frags(output_of(packet, flow)))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_JUMBO_FLOOD);
   count_flow(flow->head.slot, 1, packet->len);

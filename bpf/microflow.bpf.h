@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The exact-match cache: what a plain packet's headers say leads to the port it goes out of, in one line of memory, and
- * without a whole flow key. Asked before the parser. It holds flows with one output and nothing else that the megaflow
- * level has answered with; filled here.
+ * without a whole flow key. Asked before the parser. It holds what the megaflow level has answered with; filled here.
+ * Of a flow with more than one output it holds that the flow is the packet's, whose list is then run
+ * (SHUNT_MICROFLOW_LIST).
  *
  * Of bridged packets it keeps where each pair of MACs goes, as long as userspace finds that these are few. When they
  * are many (SHUNT_PLAIN_BRIDGE), it keeps that the flow is the packet's, whatever the MACs are: the key is without
@@ -172,9 +173,13 @@ static __always_inline void microflow_remember(const struct shunt_packet* packet
                                                const struct shunt_flow* flow) {
   __u32 output = output_of(packet, flow);
 
-  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE)) || is_young(packet, flow) ||
-      (flow->head.fields & ~(plain->fields | SHUNT_PLAIN_BRIDGE)) != 0)
+  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE | SHUNT_FLOW_LIST)) ||
+      is_young(packet, flow) || (flow->head.fields & ~(plain->fields | SHUNT_PLAIN_BRIDGE)) != 0)
     return;
+  if (flow->head.flags & SHUNT_FLOW_LIST) {
+    if (!has_plain_headers(&packet->scratch->headers)) return;
+    output = SHUNT_MICROFLOW_LIST;
+  }
   if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) {
     if (plain->fields & SHUNT_PLAIN_BRIDGE) {
       leave_macs(plain, packet->in_port);

@@ -242,4 +242,52 @@ static __always_inline void plain_key(const struct shunt_packet* packet, struct 
   plain->valid = valid;
 }
 
+/*
+ * Where a plain packet's headers lie, as the parser would have said. False: it has to; this knows TCP and UDP right
+ * behind IP, whole, and nothing else.
+ */
+static __always_inline int plain_headers(const struct shunt_packet* packet, const struct shunt_plain* plain,
+                                         struct shunt_headers* h) {
+  __u32 size, header, datagram, len = packet->len - sizeof(struct shunt_eth_header) - 4 * plain->tags;
+  __u16 tpid, tci, type;
+  __u32 l3 = sizeof(struct shunt_eth_header) + 4 * (plain->tags - (__u32)shunt_frame_tag(packet->ctx, &tpid, &tci));
+  const __u8* ip = shunt_frame_at(packet->ctx, l3 - 2, 2 + sizeof(struct shunt_ipv4_header));
+
+  if (!ip) return 0;
+  type = shunt_load16(ip);
+  ip += 2;
+  __builtin_memset(h, 0, sizeof *h);
+  if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) {
+    if (ip[0] != 0x45 || (shunt_load16(ip + 6) & SHUNT_BE16(SHUNT_IPV4_MF | SHUNT_IPV4_OFFSET_MASK))) return 0;
+    h->l3_kind = SHUNT_L3_IPV4;
+    h->proto = ip[9];
+    header = sizeof(struct shunt_ipv4_header);
+    datagram = SHUNT_BE16(shunt_load16(ip + 2));
+  } else if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV6)) {
+    h->l3_kind = SHUNT_L3_IPV6;
+    h->proto = ip[6];
+    header = sizeof(struct shunt_ipv6_header);
+    datagram = header + SHUNT_BE16(shunt_load16(ip + 4));
+  } else {
+    return 0;
+  }
+  size = h->proto == SHUNT_IP_PROTO_TCP ? sizeof(struct shunt_tcp_header) : sizeof(struct shunt_udp_header);
+  if (h->proto != SHUNT_IP_PROTO_TCP && h->proto != SHUNT_IP_PROTO_UDP) return 0;
+  if (datagram < header + size || datagram > len || !shunt_frame_at(packet->ctx, l3 + header, size)) return 0;
+  h->eth_type = (__u16)(l3 - 2);
+  h->l3 = (__u16)l3;
+  h->l4 = (__u16)(l3 + header);
+  h->l3_end = l3 + datagram;
+  h->vlan_count = (__u8)plain->tags;
+  return 1;
+}
+
+/* Whether the parser found headers of the kind that plain_headers() finds. */
+static __always_inline int has_plain_headers(const struct shunt_headers* h) {
+  __u32 size = h->l3_kind == SHUNT_L3_IPV4 ? sizeof(struct shunt_ipv4_header) : sizeof(struct shunt_ipv6_header);
+
+  return (h->proto == SHUNT_IP_PROTO_TCP || h->proto == SHUNT_IP_PROTO_UDP) && !(h->flags & SHUNT_HEADERS_FRAG) &&
+         h->l4 == h->l3 + size;
+}
+
 #endif

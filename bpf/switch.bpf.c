@@ -52,9 +52,15 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
 static __always_inline int forward(struct shunt_packet* packet) {
   struct shunt_plain plain;
   __u32 slot = 0;
-  int output = lookup_microflow(packet, &plain, &slot);
+  int output = lookup_microflow(packet, &plain, &slot), verdict;
 
-  return output >= 0 ? execute_microflow(packet, slot, (__u32)output, plain.tags) : forward_by_key(packet, &plain);
+  if (SHUNT_LIKELY(output >= 0 && !(output & SHUNT_MICROFLOW_LIST)))
+    return execute_microflow(packet, slot, (__u32)output, plain.tags);
+  if (output >= 0) {
+    verdict = execute_microflow_list(packet, &plain, slot);
+    if (verdict >= 0) return verdict;
+  }
+  return forward_by_key(packet, &plain);
 }
 
 /* The same, counted and tapped. */

@@ -198,7 +198,8 @@ __noinline int shunt_execute_skb(struct __sk_buff* skb, __u32 slot, __u32 in_por
     if (!finish(&packet, &segments, slot)) return drop_counted(&packet, &segments, slot, SHUNT_DROP_BAD_ACTION);
     return send_to_port(&packet, &segments, slot, flow->head.output, skb->vlan_present);
   }
-  if (((flow->head.flags & SHUNT_FLOW_EDITS) && !(shunt_config.features & SHUNT_FEATURE_EDITS)) ||
+  if (!(flow->head.flags & SHUNT_FLOW_TC) ||
+      ((flow->head.flags & SHUNT_FLOW_EDITS) && !(shunt_config.features & SHUNT_FEATURE_EDITS)) ||
       reason_to_go_up(skb, &packet.scratch->headers, flow, len) != SHUNT_STAYS)
     return SHUNT_LEFT_TO_XDP;
   count(&packet, &segments, slot);
@@ -240,13 +241,26 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
   return verdict;
 }
 
+/* The list of the flow that the exact-match cache answered with; SHUNT_LEFT_TO_XDP: nothing was done. */
+static __always_inline int execute_microflow_list(struct shunt_packet* packet, const struct shunt_plain* plain,
+                                                  __u32 slot) {
+  __u32 zero = 0;
+  int verdict;
+
+  packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
+  if (!packet->scratch || !plain_headers(packet, plain, &packet->scratch->headers)) return SHUNT_LEFT_TO_XDP;
+  verdict = shunt_execute_skb(packet->ctx, slot, packet->in_port, packet->len);
+  if (verdict != SHUNT_LEFT_TO_XDP) packet->stats->exact_hits++;
+  return verdict;
+}
+
 SEC("tc")
 int shunt_tc(struct __sk_buff* skb) {
   struct shunt_packet packet = {.ctx = skb};
   struct shunt_segments segments;
   struct shunt_plain plain;
   __u32 slot = 0;
-  int output;
+  int output, verdict;
 
   if (!find_port(&packet, skb->ifindex)) return drop_stray();
   packet.len = skb->len + (skb->vlan_present ? 4 : 0);
@@ -254,6 +268,11 @@ int shunt_tc(struct __sk_buff* skb) {
       !segments_of(skb, packet.len, &segments))
     return shunt_to_lane(skb, packet.in_port, SHUNT_ORDER_BUCKETS);
   output = lookup_microflow(&packet, &plain, &slot);
+  if (output >= 0 && (output & SHUNT_MICROFLOW_LIST)) {
+    verdict = execute_microflow_list(&packet, &plain, slot);
+    if (verdict != SHUNT_LEFT_TO_XDP) return verdict;
+    output = -1;
+  }
   if (output < 0) return forward_by_key(&packet, &segments, &plain);
   packet.stats->exact_hits++;
   count(&packet, &segments, slot);

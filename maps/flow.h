@@ -32,6 +32,7 @@ enum {
 	SHUNT_FLOW_EDITS = 1 << 2,         /* changes the frame */
 	SHUNT_FLOW_TC = 1 << 3,            /* TC can run it (bpf/tc.bpf.c) */
 	SHUNT_FLOW_BRIDGE = 1 << 4,        /* BRIDGE alone: `output` says by which FDB; answers what that knows */
+	SHUNT_FLOW_LIST = 1 << 5,          /* a list that is run here, packet by packet alike: no dice, nothing for userspace */
 };
 
 /* What a hit reads first. 16 bytes. */
@@ -149,7 +150,7 @@ struct shunt_microflow {
 	__u64 valid; /* shunt_port.microflows when it was written */
 	__u32 slot;    /* second line: the tags' types */
 	__u16 output;  /* datapath port, and SHUNT_MICROFLOW_BRIDGE: the FDB said so; of an FDB that is to be asked, the number;
-	                  second line: the inner tag's TCI */
+	                  SHUNT_MICROFLOW_LIST: the flow's list is to be run; second line: the inner tag's TCI */
 	__u16 in_port; /* and SHUNT_MICROFLOW_BRIDGE: the FDB is to be asked, and the key is without MACs; _WIDE, _REST */
 	__u64 check;   /* second line: 0 */
 	__u64 zero;
@@ -159,6 +160,7 @@ SHUNT_MAP_TYPE(struct shunt_microflow, 64);
 #define SHUNT_MICROFLOW_BRIDGE 0x8000
 #define SHUNT_MICROFLOW_WIDE 0x4000 /* it has a second line */
 #define SHUNT_MICROFLOW_REST 0x2000 /* it is one */
+#define SHUNT_MICROFLOW_LIST 0x4000 /* in `output`, and nothing else */
 #define SHUNT_MICROFLOW_PORT 0x1fff
 
 struct shunt_flow_counters {

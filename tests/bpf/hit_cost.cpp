@@ -94,7 +94,7 @@ void routed(Switch& sw, const Bytes& frame) {
                             set_field(SHUNT_FIELD_IP_TTL, kTtl, std::span{kAll}.first(1)),
                             simple_action(SHUNT_ACT_DEC_TTL), output_to(2)};
   sw.reset();
-  sw.publish(sw.whole_key(frame), l4_mask(), list, SHUNT_FLOW_EDITS);
+  sw.publish(sw.whole_key(frame), l4_mask(), list, SHUNT_FLOW_EDITS | SHUNT_FLOW_LIST);
 }
 
 // By the entries of the frame's two MACs.
@@ -123,6 +123,8 @@ void measure_by_l4(Switch& sw, const char* name, const Bytes& frame) {
   report(sw, fmt::format("  {}, 16 masks up to ports, hint", name).c_str(), frame);
   routed(sw, frame);
   report(sw, fmt::format("  {}, 1 mask, MACs and TTL set, TTL less one", name).c_str(), frame);
+  sw.use_microflows(1, kFields);
+  report(sw, fmt::format("  {}, likewise, exact-match cache", name).c_str(), frame);
 }
 
 void measure_all(std::uint32_t features, const char* name) {

@@ -147,6 +147,60 @@ TEST_SUITE("exact-match cache") {
     }
   }
 
+  TEST_CASE("the list of a flow is run without the parser, and ends as by the megaflow level") {
+    Switch& sw = shared_switch();
+    const std::uint8_t mac[]{2, 0, 0, 0, 0, 9}, ip[]{10, 9, 8, 7}, port[]{0, 7};
+    const std::vector<std::vector<shunt_action>> lists{
+        {set_field(SHUNT_FIELD_ETH_SRC, mac), simple_action(SHUNT_ACT_DEC_TTL), output_to(2)},
+        {set_field(SHUNT_FIELD_IP_SRC, ip), set_field(SHUNT_FIELD_IPV6_DST3, ip), set_field(SHUNT_FIELD_TP_DST, port),
+         push_vlan(0x8100, 7), output_to(2)},
+        {simple_action(SHUNT_ACT_POP_VLAN), output_to(3)},
+        {push_mpls(0x8847, 0x00064140), output_to(2)},
+        {drop_for(SHUNT_DROP_RULE)},
+    };
+    for (const Bytes& frame : plain_frames()) {
+      for (const auto& list : lists) {
+        CAPTURE(frame.size());
+        sw.reset();
+        const auto slot = sw.publish(sw.whole_key(frame), five_tuple_mask(), list, SHUNT_FLOW_LIST);
+        const Result expected = sw.run(frame);
+        sw.use_microflows(1, kAllFields);
+        for (unsigned i = 0; i < 3; ++i) {
+          const Result result = sw.run(frame);
+          CHECK(result.verdict == expected.verdict);
+          CHECK(result.frame == expected.frame);
+        }
+        CHECK(exact_hits(sw) == 2);
+        CHECK(sw.counted(slot).packets == 4);
+        CHECK(sw.datapath.port_stats(DpPort{1}).drops[SHUNT_DROP_RULE] == (list.size() == 1 ? 4 : 0));
+      }
+    }
+  }
+
+  TEST_CASE("a packet that the list cannot be run on is the other levels', and so is one with other headers") {
+    Switch& sw = shared_switch();
+    const auto with_ttl = [](std::uint8_t ttl) { return ipv4_packet().ttl(ttl).udp(1000, 2000).payload(30).build(); };
+    shunt_flow_key mask = port_mask();
+    mask.eth_type = shunt_be16{0xffff};
+    const shunt_action list[]{simple_action(SHUNT_ACT_DEC_TTL), output_to(2)};
+    const auto slot = sw.publish(sw.whole_key(with_ttl(9)), mask, list, SHUNT_FLOW_LIST | SHUNT_FLOW_EDITS);
+    sw.use_microflows(1, SHUNT_PLAIN_TYPE);
+    for (unsigned i = 0; i < 2; ++i) CHECK(sw.run(with_ttl(9)).verdict == XDP_REDIRECT);
+    REQUIRE(exact_hits(sw) == 1);
+    CHECK(sw.run(with_ttl(1)).verdict == XDP_DROP);  // up, where nobody listens
+    CHECK(sw.datapath.port_stats(DpPort{1}).drops[SHUNT_DROP_UPCALL_NO_SOCKET] == 1);
+    const Bytes options = ipv4_packet().ip_options(8).udp(1000, 2000).payload(30).build();
+    const Bytes fragment = ipv4_packet().fragment(8, true).udp(1000, 2000).payload(30).build();
+    for (const Bytes& other : {options, fragment, ipv4_packet().icmp(8, 0).payload(30).build()}) {
+      const Result result = sw.run(other);
+      CHECK(result.verdict == XDP_REDIRECT);
+      CHECK(result.frame != other);  // the TTL
+    }
+    CHECK(exact_hits(sw) == 1);
+    CHECK(sw.datapath.port_stats(DpPort{1}).megaflow_hits == 5);
+    CHECK(sw.counted(slot).packets == 5);
+  }
+
   TEST_CASE("an answer holds for its port, and while the port's number is the same") {
     Switch& sw = shared_switch();
     const Bytes frame = ipv4_packet().udp(1000, 2000).payload(30).build();
@@ -178,7 +232,7 @@ TEST_SUITE("exact-match cache") {
     shunt_flow_key mask = five_tuple_mask();
     std::uint32_t fields = kAllFields;
     SUBCASE("no young flow") { publish(sw, frame, mask, output_to(2), SHUNT_FLOW_YOUNG); }
-    SUBCASE("no drop") { publish(sw, frame, mask, drop_for(SHUNT_DROP_RULE)); }
+    SUBCASE("no list that may not be the same for each packet") { publish(sw, frame, mask, drop_for(SHUNT_DROP_RULE)); }
     SUBCASE("no flow that looks at more than the key holds") {
       fields = SHUNT_PLAIN_L2;
       publish(sw, frame, mask, output_to(2));

@@ -260,6 +260,15 @@ std::uint32_t Switch::measure(std::span<const std::byte> frame, unsigned port, s
   return options.duration;
 }
 
+void Switch::forget_counts(unsigned port, std::uint32_t slot) {
+  const auto& config = datapath.config();
+  for (std::uint32_t cpu = 0; cpu < config.cpu_count; ++cpu) {
+    datapath.counters[std::size_t{cpu} * config.flow_limit + slot] = {};
+    datapath.deltas[std::size_t{cpu} * config.flow_limit + slot] = {};
+  }
+  datapath.reset_port_stats(DpPort{static_cast<std::uint16_t>(port)});
+}
+
 shunt_flow_counters Switch::counted(std::uint32_t slot) const {
   const auto& config = datapath.config();
   shunt_flow_counters sum{};

@@ -56,6 +56,9 @@ class Switch {
   // Forgets flows, masks, meters and counters; ports as they were at first.
   void reset();
 
+  // What a port and a flow have counted.
+  void forget_counts(unsigned port, std::uint32_t slot);
+
   // Empties the exact-match level, which reset() leaves: its hints are verified, but counted.
   void clear_hints();
 

@@ -56,11 +56,6 @@ struct TcSwitch {
   [[nodiscard]] Seen seen(std::uint32_t slot) const {
     return {sw.datapath.port_stats(DpPort{1}), sw.counted(slot), sw.delta(slot)};
   }
-  void forget_counts() {
-    for (auto& counters : sw.datapath.counters.span()) counters = shunt_flow_counters{};
-    for (auto& delta : sw.datapath.deltas.span()) delta = shunt_flow_delta{};
-    sw.datapath.reset_port_stats(DpPort{1});
-  }
   // The lane's frames come a moment later.
   void wait_for(std::uint64_t packets) const {
     const auto end = std::chrono::steady_clock::now() + 5s;
@@ -162,7 +157,7 @@ void compare(TcSwitch& tc, const Bytes& frame, const Sent& sent, std::uint32_t s
   Result expected;
   for (int i = 0; i < kPackets; ++i) expected = tc.sw.run(frame);
   const TcSwitch::Seen by_xdp = tc.seen(slot);
-  tc.forget_counts();
+  tc.sw.forget_counts(1, slot);
   tc.sw.use_microflows(1, fields);
   for (int i = 0; i < kPackets; ++i) {
     tc.in.send(sent.frame, sent.open);
@@ -252,6 +247,9 @@ TEST_SUITE("tc") {
       const bool exact = random() % 2 == 0;
       const auto slot = tc.sw.publish(tc.sw.whole_key(frame), exact ? exact_mask() : port_mask(), actions,
                                       by_tc ? SHUNT_FLOW_TC | SHUNT_FLOW_EDITS : 0);
+      shunt_flow_head& head = tc.sw.datapath.flows[slot].head;
+      if (by_tc && (head.flags & SHUNT_FLOW_SINGLE_OUTPUT) == 0) head.flags |= SHUNT_FLOW_LIST;
+      if (exact) head.fields = SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IP;  // there is but this frame
       const auto fields =
           static_cast<std::uint32_t>(random()) & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IP);
       compare(tc, frame, random() % 2 == 0 ? with_open_checksum(frame) : Sent{frame, {}}, slot, actions, random() % 2 ? fields : 0);
@@ -303,7 +301,7 @@ TEST_SUITE("tc") {
           tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), actions, SHUNT_FLOW_TC | SHUNT_FLOW_EDITS);
       const Result expected = tc.sw.run(frame);
       REQUIRE(text_of(expected.frame).substr(2 * (kUdp + 6), 4) == "ffff");
-      tc.forget_counts();
+      tc.sw.forget_counts(1, slot);
       compare(tc, frame, sent, slot, actions, 0);
     }
   }

@@ -202,6 +202,8 @@ Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, c
   if (encoded.actions.size() == 1 && last.type == SHUNT_ACT_OUTPUT && last.field == 0) {
     encoded.flags |= SHUNT_FLOW_SINGLE_OUTPUT;
     encoded.output = DpPort{last.arg};
+  } else if (parts.samples.empty()) {
+    encoded.flags |= SHUNT_FLOW_LIST;
   }
   return encoded;
 }
@@ -219,6 +221,7 @@ Encoded drop(const Parts& parts, shunt_drop_reason reason) {
   encoded.actions.push_back(drop);
   if (encoded.actions.size() > SHUNT_MAX_ACTIONS) return encode_userspace(SHUNT_UPCALL_UNSUPPORTED);
   if (runs_in_tc(encoded.actions)) encoded.flags |= SHUNT_FLOW_TC;
+  if (parts.samples.empty()) encoded.flags |= SHUNT_FLOW_LIST;
   return encoded;
 }
 

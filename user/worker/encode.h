@@ -34,7 +34,7 @@ using GroupPorts = std::vector<DpPort>;  // of an output group: ascending, each 
 
 struct Encoded {
   std::vector<shunt_action> actions;  // 1..SHUNT_MAX_ACTIONS; the arg of OUTPUT_GROUP and BRIDGE is the table's
-  std::uint8_t flags = 0;             // SHUNT_FLOW_SINGLE_OUTPUT, SHUNT_FLOW_EDITS, SHUNT_FLOW_TC, SHUNT_FLOW_BRIDGE
+  std::uint8_t flags = 0;             // SHUNT_FLOW_*, but for YOUNG
   DpPort output;                      // SINGLE_OUTPUT; BRIDGE: the FDB's number
   GroupPorts group;                   // members where actions end in OUTPUT_GROUP
   bool in_kernel = true;              // false: one USERSPACE action, for `reason`
