@@ -97,11 +97,24 @@ SHUNT_INLINE void shunt_forget_headers(shunt_frame* frame, struct shunt_headers*
   }
 }
 
+/* What routers set: always there, and no checksum covers it. */
+SHUNT_INLINE enum shunt_verdict shunt_set_mac(shunt_frame* frame, const struct shunt_action* action) SHUNT_NOEXCEPT {
+  __u8* p = shunt_frame_at(frame, action->field == SHUNT_FIELD_ETH_SRC ? 6 : 0, 6);
+  __u32 mask = shunt_load32(action->mask);
+  __u16 mask_end = shunt_load16(action->mask + 4);
+
+  if (!p) return SHUNT_VERDICT_CANNOT;
+  shunt_store32(p, (shunt_load32(p) & ~mask) | (shunt_load32(action->value) & mask));
+  shunt_store16(p + 4, (__u16)((shunt_load16(p + 4) & ~mask_end) | (shunt_load16(action->value + 4) & mask_end)));
+  return SHUNT_VERDICT_NEXT;
+}
+
 SHUNT_INLINE enum shunt_verdict shunt_set_field(shunt_frame* frame, struct shunt_headers* h,
                                                 const struct shunt_action* action) SHUNT_NOEXCEPT {
   enum shunt_verdict verdict;
   struct shunt_write w;
 
+  if (action->field == SHUNT_FIELD_ETH_DST || action->field == SHUNT_FIELD_ETH_SRC) return shunt_set_mac(frame, action);
   if (!shunt_find_field(h, action, &w)) return SHUNT_VERDICT_NEXT;
   verdict = shunt_write_field(frame, h, &w);
   if (verdict == SHUNT_VERDICT_NEXT) shunt_forget_headers(frame, h, action->field);
