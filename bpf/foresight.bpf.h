@@ -90,6 +90,7 @@ static __always_inline __u32 reason_to_go_up(shunt_frame* frame, const struct sh
       .mpls_ttl = mpls_ttl_of(frame, h),
       .mpls = h->l3_kind == SHUNT_L3_MPLS,
   };
+  int split = shunt_frame_is_split(frame, len);
   __u32 i;
 
   SHUNT_NO_UNROLL
@@ -97,8 +98,9 @@ static __always_inline __u32 reason_to_go_up(shunt_frame* frame, const struct sh
     const struct shunt_action* action = action_of(flow, i);
 
     if (!action) break;
+    if (action->type == SHUNT_ACT_SET_FIELD && action->field <= SHUNT_FIELD_ETH_SRC) continue; /* always can be done */
     if (action->type == SHUNT_ACT_USERSPACE) return action->field;
-    if (shunt_frame_is_split(frame, len) &&
+    if (split &&
         (action->type == SHUNT_ACT_OUTPUT_GROUP || (action->type == SHUNT_ACT_OUTPUT && !takes_frags(action->arg))))
       return SHUNT_UPCALL_JUMBO_FLOOD;
     if ((shunt_config.features & SHUNT_FEATURE_SAMPLE) && action->type == SHUNT_ACT_SAMPLE && is_sampled(action))

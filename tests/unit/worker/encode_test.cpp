@@ -67,13 +67,26 @@ TEST_SUITE("encode") {
     CHECK_FALSE(by_tc({output_to(1, true)}));
   }
 
+  TEST_CASE("a list may be kept for other packets of its kind, unless userspace or dice have a say") {
+    const auto is_list = [](const DpActions& actions) { return (encode_actions(actions).flags & SHUNT_FLOW_LIST) != 0; };
+    CHECK(is_list({}));
+    CHECK(is_list({simple(SHUNT_ACT_DEC_TTL)}));
+    CHECK(is_list({set_eth_dst(1), output_to(2)}));
+    CHECK(is_list({output_to(2), output_to(3)}));
+    CHECK(is_list({simple(SHUNT_ACT_METER, 1), output_to(2)}));
+    CHECK_FALSE(is_list({output_to(2)}));  // its output alone says all
+    CHECK_FALSE(is_list({simple(SHUNT_ACT_SAMPLE, 1), set_eth_dst(1), output_to(2)}));
+    CHECK_FALSE(is_list({simple(SHUNT_ACT_SAMPLE, 1)}));
+    CHECK_FALSE(is_list({set_eth_dst(1), output_to(2), output_to(3), set_eth_dst(2), output_to(4)}));  // userspace's
+  }
+
   TEST_CASE("edits keep their order before the output, and edits behind the last output are left out") {
     const Encoded encoded = encode_actions({set_eth_dst(1), simple(SHUNT_ACT_DEC_TTL), output_to(2), set_eth_dst(9)});
     REQUIRE(encoded.actions.size() == 3);
     CHECK(encoded.actions[0].type == SHUNT_ACT_SET_FIELD);
     CHECK(encoded.actions[1].type == SHUNT_ACT_DEC_TTL);
     CHECK(encoded.actions[2].type == SHUNT_ACT_OUTPUT);
-    CHECK(encoded.flags == (SHUNT_FLOW_EDITS | SHUNT_FLOW_TC));
+    CHECK(encoded.flags == (SHUNT_FLOW_EDITS | SHUNT_FLOW_TC | SHUNT_FLOW_LIST));
   }
 
   TEST_CASE("several ports that get the same bytes are one group, by port") {
@@ -120,7 +133,7 @@ TEST_SUITE("encode") {
     CHECK(encode_actions({output_to(1), output_to(2)}).output == DpPort{2});
     const Encoded back = encode_actions({output_to(1, true)});
     CHECK(back.in_kernel);
-    CHECK(back.flags == 0);
+    CHECK(back.flags == SHUNT_FLOW_LIST);
     CHECK(back.actions[0].field == 1);
     const Encoded same = encode_actions({output_to(1)});
     CHECK(same.actions[0].type == SHUNT_ACT_DROP);
@@ -303,7 +316,7 @@ TEST_SUITE("encode") {
           DpActions{push, simple(SHUNT_ACT_COPY_TTL_OUT), output_to(2)}, DpActions{push, output_to(2), output_to(3)}}) {
       const Encoded encoded = encode_actions(actions);
       CHECK(encoded.in_kernel);
-      CHECK(encoded.flags == SHUNT_FLOW_EDITS);
+      CHECK(encoded.flags == (SHUNT_FLOW_EDITS | SHUNT_FLOW_LIST));
       CHECK((features_of(FlowMask{}, encoded) & SHUNT_FEATURE_MPLS) != 0);
     }
     SUBCASE("not what a pop uncovers") {
