@@ -160,6 +160,19 @@ TEST_SUITE("port commands") {
     CHECK(daemon.error("port.set", both).at("code") == static_cast<int>(RpcCode::kInvalidParams));
   }
 
+  TEST_CASE("set that is refused changes nothing, and leaves queues with their workers") {
+    Daemon daemon;
+    daemon.with_ports();
+    Json place = {{"bridge", "br0"}, {"port", "eth1"}, {"queue_workers", "0:1"}};
+    (void)daemon.result("port.set", place);
+    const Json before = daemon.result("port.show", {{"bridge", "br0"}, {"port", "eth1"}});
+    daemon.instance.refuses_settings = true;
+    place["queue_workers"] = "0:0";
+    place["tag"] = 7;
+    CHECK(daemon.error("port.set", place).at("message").get<std::string>().find("no such settings") != std::string::npos);
+    CHECK(daemon.result("port.show", {{"bridge", "br0"}, {"port", "eth1"}}) == before);
+  }
+
   TEST_CASE("list shows one bridge's ports or all, and show names a port that is missing") {
     Daemon daemon;
     daemon.with_ports();

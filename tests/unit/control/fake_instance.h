@@ -95,6 +95,7 @@ class FakeInstance : public InstanceApi {
   }
   void set_port(const std::string& bridge, const std::string& interface, const VlanConfig& vlan,
                 const PortFlags& flags) override {
+    if (refuses_settings) throw Error("no such settings");
     for (PortStatus& port : at(bridge).ports)
       if (port.name == interface) {
         port.vlan = vlan;
@@ -109,6 +110,7 @@ class FakeInstance : public InstanceApi {
   }
   std::vector<WorkerStatus> worker_list() const override { return worker_places; }
   std::vector<WorkerStatus> worker_places;
+  bool refuses_settings = false;  // of ports: VLANs and flags
   std::vector<PortStatus> ports(const std::string& bridge) const override { return at(bridge).ports; }
   std::vector<PortStatus> port_settings(const std::string& bridge) const override { return at(bridge).ports; }
   shunt_port_stats stray_stats() const override { return stray; }
