@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flow set-ups: every packet is of a new flow, comes in at one port, goes out at another, and its flow is published.
-// How many a second the whole daemon does on one core, at offered rates below and above what it can, and the processor
-// time that each costs it: on a machine that does other things beside, that is the figure to go by.
+// At offered rates below and above what can be done, in turns: the whole daemon on one core; the smallest program of
+// this shape (smallest_setup.h) on that core; and, where there are two cores, one worker with a core of its own, the
+// revalidator on the generator's. Beside the rates, the processor time of each set-up: on a machine that does other
+// things beside, that is the figure to go by, and what the ratios are of.
 #include <fmt/format.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/bench/bench_main.h"
 #include "tests/bench/bench_network.h"
+#include "tests/bench/smallest_setup.h"
 #include "user/base/error.h"
 
 namespace shunt::bench {
@@ -18,22 +27,29 @@ namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
+using Time = std::chrono::nanoseconds;
 
 // The generator has a million different flows: a run at the highest rate must not come round to the first one.
 constexpr std::chrono::milliseconds kWindow{1500};
 constexpr std::uint32_t kFlows = 1u << 20;
 
+// By one contestant in one window. Rates a second; costs of each that was made, in us of processor time with the
+// kernel's work in it.
 struct Setups {
-  double published, forwarded;  // a second
-  double cost;  // of each that was published: us of the daemon's threads, with the kernel's work in them
+  double made = 0, forwarded = 0;
+  double cost = 0;                     // of the whole process
+  double worker = 0, revalidator = 0;  // of these threads
 };
 
-Setups measure(Traffic& traffic, Daemon& daemon, const Lane& lane, std::uint64_t offered) {
-  daemon.shunt({"cache", "flush"});
-  pause_for(200ms);  // what was flushed comes free after a grace period
-  const auto published = [&] { return daemon.shunt_json({"cache", "stats"}).at("published").get<std::uint64_t>(); };
-  const std::uint64_t published_before = published(), received_before = traffic.received(lane);
-  const auto processor_before = daemon.process().cpu_time();
+struct Usage {
+  Time process{0}, worker{0}, revalidator{0};
+};
+
+// Sends for a window. `made` and `usage`: what they are by now, since some time.
+Setups measure(Traffic& traffic, const Lane& lane, std::uint64_t offered, const std::function<std::uint64_t()>& made,
+               const std::function<Usage()>& usage) {
+  const std::uint64_t made_before = made(), received_before = traffic.received(lane);
+  const Usage before = usage();
   const auto start = Clock::now();
   traffic.send_to(lane, kFlows, offered);
   pause_for(kWindow);
@@ -41,35 +57,135 @@ Setups measure(Traffic& traffic, Daemon& daemon, const Lane& lane, std::uint64_t
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   traffic.pause();
   pause_for(200ms);  // the revalidator's queue is at most 8,192 flows: the rate counts them all
-  const std::chrono::duration<double, std::micro> processor = daemon.process().cpu_time() - processor_before;
-  const auto made = static_cast<double>(published() - published_before);
-  return {made / seconds, static_cast<double>(received - received_before) / seconds, processor.count() / made};
+  const Usage after = usage();
+  const auto count = static_cast<double>(made() - made_before);
+  if (count == 0) throw Error("no flow was set up");
+  const auto of_each = [&](Time Usage::*part) {
+    return std::chrono::duration<double, std::micro>(after.*part - before.*part).count() / count;
+  };
+  return {.made = count / seconds,
+          .forwarded = static_cast<double>(received - received_before) / seconds,
+          .cost = of_each(&Usage::process),
+          .worker = of_each(&Usage::worker),
+          .revalidator = of_each(&Usage::revalidator)};
+}
+
+pid_t find_thread(const ChildProcess& process, std::string_view name) {
+  for (const auto& task : std::filesystem::directory_iterator{fmt::format("/proc/{}/task", process.pid())}) {
+    std::string found;
+    std::ifstream{task.path() / "comm"} >> found;
+    if (found == name) return std::stoi(task.path().filename());
+  }
+  throw Error("{} has no thread '{}'", process.name(), name);
+}
+
+class Shunt {
+ public:
+  explicit Shunt(const Lane& lane)
+      : lane_{lane},
+        daemon_{
+            {"--flow-limit", "1100000", "--idle-timeout", "600", "--upcall-rate", "2000000", "--upcall-burst", "100000"}},
+        worker_{find_thread(daemon_.process(), "worker0")},
+        revalidator_{find_thread(daemon_.process(), "revalidator")} {
+    daemon_.shunt({"bridge", "add", "br"});
+    for (const std::string& name : {lane.in, lane.out})
+      daemon_.shunt({"port", "attach", "br", name, "--mode", "native"});
+    daemon_.shunt({"fdb", "add", "br", "02:00:00:00:00:02", lane.out});
+    daemon_.add_rules("br", rules_for_each_flow());
+  }
+
+  // `apart`: the revalidator is on the generator's core.
+  Setups measure(Traffic& traffic, std::uint64_t offered, bool apart) {
+    daemon_.process().resume();
+    place_revalidator(apart);
+    daemon_.shunt({"cache", "flush"});
+    pause_for(200ms);  // what was flushed comes free after a grace period
+    const Setups setups = bench::measure(
+        traffic, lane_, offered,
+        [&] { return daemon_.shunt_json({"cache", "stats"}).at("published").get<std::uint64_t>(); },
+        [&] {
+          return Usage{daemon_.process().cpu_time(), cpu_time_of_thread(worker_), cpu_time_of_thread(revalidator_)};
+        });
+    daemon_.process().halt();
+    return setups;
+  }
+
+ private:
+  void place_revalidator(bool apart) {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(apart ? kGeneratorCore : switch_core(), &cores);
+    check(::sched_setaffinity(revalidator_, sizeof cores, &cores), "revalidator: core");
+  }
+
+  const Lane lane_;
+  Daemon daemon_;
+  const pid_t worker_, revalidator_;
+};
+
+// A process of its own each time, whose table is empty. What it has sent it has put into its table before.
+Setups measure_smallest(Traffic& traffic, const Lane& lane, std::uint64_t offered, const char* how) {
+  const TemporaryDirectory directory;
+  ChildProcess smallest{{"/proc/self/exe", how, lane.in, lane.out}, directory.path() + "/log"};
+  pause_for(300ms);
+  if (!smallest.alive()) throw Error("the smallest program ended at start: {}", smallest.last_words());
+  return measure(
+      traffic, lane, offered, [&] { return traffic.received(lane); },
+      [&] { return Usage{smallest.cpu_time(), Time{0}, Time{0}}; });
+}
+
+enum Contestant : std::size_t { kShunt, kSingly, kInBatches, kApart, kContestants };
+constexpr const char *kRunSingly = "--smallest", *kRunInBatches = "--smallest-in-batches";
+
+Setups median_of(std::vector<Setups> windows) {
+  const auto median = [&](double Setups::*what) {
+    std::ranges::sort(windows, {}, what);
+    return windows[windows.size() / 2].*what;
+  };
+  return {median(&Setups::made), median(&Setups::forwarded), median(&Setups::cost), median(&Setups::worker),
+          median(&Setups::revalidator)};
 }
 
 void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
-  const std::vector<Lane> lanes = make_lanes(1);
-  const Lane& lane = lanes.front();
+  const std::vector<Lane> lanes = make_lanes(2);
   Traffic traffic{lanes};
-  Daemon daemon{
-      {"--flow-limit", "1100000", "--idle-timeout", "600", "--upcall-rate", "2000000", "--upcall-burst", "100000"}};
-  daemon.shunt({"bridge", "add", "br"});
-  for (const std::string& name : {lane.in, lane.out}) daemon.shunt({"port", "attach", "br", name, "--mode", "native"});
-  daemon.shunt({"fdb", "add", "br", "02:00:00:00:00:02", lane.out});
-  daemon.add_rules("br", rules_for_each_flow());
+  Shunt shunt{lanes[0]};
+  const bool two_cores = switch_core() != kGeneratorCore;
+  (void)shunt.measure(traffic, 50'000, false);  // the program with the features that these flows want is loaded
 
-  (void)measure(traffic, daemon, lane, 50'000);  // the program with the features that these flows want is loaded
-  fmt::print("Flow set-ups, thousands a second, the daemon on one core (medians of {} rounds)\n\n", rounds);
-  fmt::print("{:>8}  {:>9}  {:>9}  {:>10}\n", "offered", "published", "forwarded", "us of each");
-  std::vector<std::vector<Setups>> results(offers.size());
-  for (int round = 0; round < rounds; ++round)
-    for (std::size_t i = 0; i < offers.size(); ++i) results[i].push_back(measure(traffic, daemon, lane, offers[i]));
+  std::vector<std::array<std::vector<Setups>, kContestants>> windows(offers.size());
+  for (int round = 0; round < rounds; ++round) {
+    for (std::size_t i = 0; i < offers.size(); ++i) {
+      auto& of = windows[i];
+      of[kShunt].push_back(shunt.measure(traffic, offers[i], false));
+      of[kSingly].push_back(measure_smallest(traffic, lanes[1], offers[i], kRunSingly));
+      of[kInBatches].push_back(measure_smallest(traffic, lanes[1], offers[i], kRunInBatches));
+      if (two_cores) of[kApart].push_back(shunt.measure(traffic, offers[i], true));
+    }
+  }
+
+  fmt::print("Flow set-ups, thousands a second, and us of processor time for each (medians of {} rounds in turns)\n\n"
+             "The daemon on one core; the smallest program there, which writes its table singly and in batches\n\n",
+             rounds);
+  fmt::print("{:>8}  {:>9}  {:>9}  {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {:>10}  {:>10}\n", "offered", "published",
+             "forwarded", "us each", "singly", "us each", "batches", "us each", "of singly", "of batches");
   for (std::size_t i = 0; i < offers.size(); ++i) {
-    const auto median = [&](double Setups::*what) {
-      std::ranges::sort(results[i], {}, what);
-      return results[i][results[i].size() / 2].*what;
-    };
-    fmt::print("{:>8}  {:>9.0f}  {:>9.0f}  {:>10.2f}\n", offers[i] / 1000, median(&Setups::published) / 1000,
-               median(&Setups::forwarded) / 1000, median(&Setups::cost));
+    const Setups ours = median_of(windows[i][kShunt]), singly = median_of(windows[i][kSingly]),
+                 in_batches = median_of(windows[i][kInBatches]);
+    fmt::print("{:>8}  {:>9.0f}  {:>9.0f}  {:>7.2f}  {:>7.0f}  {:>7.2f}  {:>7.0f}  {:>7.2f}  {:>10.2f}  {:>10.2f}\n",
+               offers[i] / 1000, ours.made / 1000, ours.forwarded / 1000, ours.cost, singly.made / 1000, singly.cost,
+               in_batches.made / 1000, in_batches.cost, singly.cost / ours.cost, in_batches.cost / ours.cost);
+  }
+  if (!two_cores) return;
+  fmt::print("\nOne worker on a core of its own, the revalidator on the generator's; us of each thread\n\n");
+  fmt::print("{:>8}  {:>9}  {:>9}  {:>7}  {:>11}  {:>16}  {:>17}\n", "offered", "published", "forwarded", "worker",
+             "revalidator", "worker of singly", "worker of batches");
+  for (std::size_t i = 0; i < offers.size(); ++i) {
+    const Setups apart = median_of(windows[i][kApart]);
+    fmt::print("{:>8}  {:>9.0f}  {:>9.0f}  {:>7.2f}  {:>11.2f}  {:>16.2f}  {:>17.2f}\n", offers[i] / 1000,
+               apart.made / 1000, apart.forwarded / 1000, apart.worker, apart.revalidator,
+               median_of(windows[i][kSingly]).cost / apart.worker,
+               median_of(windows[i][kInBatches]).cost / apart.worker);
   }
 }
 
@@ -77,6 +193,9 @@ void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
 }  // namespace shunt::bench
 
 int main(int argc, char** argv) {
+  using namespace shunt::bench;
+  if (argc == 4 && (argv[1] == std::string_view{kRunSingly} || argv[1] == std::string_view{kRunInBatches}))
+    run_smallest_setup(argv[2], argv[3], argv[1] == std::string_view{kRunInBatches});  // SIGTERM ends it
   int rounds = 3;
   std::vector<std::uint64_t> offers{100'000, 200'000, 300'000, 400'000, 500'000};
   for (int i = 1; i < argc; i++) {
@@ -90,8 +209,8 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  return shunt::bench::run_as_root("setup_bench", [&] {
-    shunt::bench::run_all(rounds, offers);
+  return run_as_root("setup_bench", [&] {
+    run_all(rounds, offers);
     return 0;
   });
 }

@@ -54,6 +54,7 @@ bool Translator::may_go_deeper() {
   if (const Classifier* classifier = bridge_->tables[table].get()) {
     PipelineMask examined{};
     rule = classifier->lookup(working_, state_.version, examined);
+    if (rule != nullptr) __builtin_prefetch(rule->actions.data());
     examine(examined);
     if (stop_) {  // it hangs on what only the packet says
       working_.in_port = own_in_port;
