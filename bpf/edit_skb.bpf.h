@@ -65,8 +65,8 @@ static __always_inline void adjust_udp(struct __sk_buff* skb, const struct shunt
 }
 
 /* The L4 checksum behind an edit that has changed the sum of what it covers by `difference`. */
-static __always_inline void adjust_l4(struct __sk_buff* skb, const struct shunt_headers* h, __u32 sums, __u32 difference,
-                                      int complete_udp) {
+static __always_inline void adjust_l4(struct __sk_buff* skb, const struct shunt_headers* h, __u32 sums,
+                                      __u32 difference, int complete_udp) {
   __u32 offset = shunt_checksum_offset(h->proto);
   __u64 flags = sums & SHUNT_SUM_PSEUDO ? BPF_F_PSEUDO_HDR : 0;
 

@@ -186,8 +186,7 @@ static __always_inline int execute(struct shunt_packet* packet, const struct shu
   if (SHUNT_UNLIKELY(is_young(packet, flow)) && in_userspace(&packet->scratch->key) &&
       has_socket(packet->ctx, packet->in_port))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_ORDER);
-  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE)))
-    return execute_list(packet, flow);
+  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE))) return execute_list(packet, flow);
   if (SHUNT_UNLIKELY(shunt_frame_is_split(packet->ctx, packet->len)) && !takes_frags(output_of(packet, flow)))
     return shunt_upcall(packet->ctx, packet->in_port, SHUNT_UPCALL_JUMBO_FLOOD);
   count_flow(flow->head.slot, 1, packet->len);

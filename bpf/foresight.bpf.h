@@ -6,11 +6,11 @@
 #ifndef SHUNT_BPF_FORESIGHT_H
 #define SHUNT_BPF_FORESIGHT_H
 
-#include "bpf/datapath/headers.h"
 #include "bpf/datapath/frame.h"
+#include "bpf/datapath/headers.h"
 #include "bpf/datapath/wire.h"
-#include "bpf/megaflow.bpf.h"
 #include "bpf/maps.bpf.h"
+#include "bpf/megaflow.bpf.h"
 
 /* "None" as a reason to go up. */
 #define SHUNT_STAYS SHUNT_UPCALL_COUNT

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * frame.h's interface over a socket buffer, as far as reading goes: TC edits by the kernel's helpers (edit_skb.bpf.h). Its
- * first buffer may end anywhere behind the headers, and its length may be that of many segments (GSO).
+ * frame.h's interface over a socket buffer, as far as reading goes: TC edits by the kernel's helpers (edit_skb.bpf.h).
+ * Its first buffer may end anywhere behind the headers, and its length may be that of many segments (GSO).
  */
 #ifndef SHUNT_DATAPATH_FRAME_SKB_H
 #define SHUNT_DATAPATH_FRAME_SKB_H

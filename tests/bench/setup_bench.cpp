@@ -83,8 +83,8 @@ class Shunt {
  public:
   explicit Shunt(const Lane& lane)
       : lane_{lane},
-        daemon_{
-            {"--flow-limit", "1100000", "--idle-timeout", "600", "--upcall-rate", "2000000", "--upcall-burst", "100000"}},
+        daemon_{{"--flow-limit", "1100000", "--idle-timeout", "600", "--upcall-rate", "2000000", "--upcall-burst",
+                 "100000"}},
         worker_{find_thread(daemon_.process(), "worker0")},
         revalidator_{find_thread(daemon_.process(), "revalidator")} {
     daemon_.shunt({"bridge", "add", "br"});
@@ -102,7 +102,9 @@ class Shunt {
     pause_for(200ms);  // what was flushed comes free after a grace period
     const Setups setups = bench::measure(
         traffic, lane_, offered,
-        [&] { return daemon_.shunt_json({"cache", "stats"}).at("published").get<std::uint64_t>(); },
+        [&] {
+          return daemon_.shunt_json({"cache", "stats"}).at("published").get<std::uint64_t>();
+        },
         [&] {
           return Usage{daemon_.process().cpu_time(), cpu_time_of_thread(worker_), cpu_time_of_thread(revalidator_)};
         });
@@ -131,7 +133,9 @@ Setups measure_smallest(Traffic& traffic, const Lane& lane, std::uint64_t offere
   if (!smallest.alive()) throw Error("the smallest program ended at start: {}", smallest.last_words());
   return measure(
       traffic, lane, offered, [&] { return traffic.received(lane); },
-      [&] { return Usage{smallest.cpu_time(), Time{0}, Time{0}}; });
+      [&] {
+        return Usage{smallest.cpu_time(), Time{0}, Time{0}};
+      });
 }
 
 enum Contestant : std::size_t { kShunt, kSingly, kInBatches, kApart, kContestants };
@@ -164,9 +168,10 @@ void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
     }
   }
 
-  fmt::print("Flow set-ups, thousands a second, and us of processor time for each (medians of {} rounds in turns)\n\n"
-             "The daemon on one core; the smallest program there, which writes its table singly and in batches\n\n",
-             rounds);
+  fmt::print(
+      "Flow set-ups, thousands a second, and us of processor time for each (medians of {} rounds in turns)\n\n"
+      "The daemon on one core; the smallest program there, which writes its table singly and in batches\n\n",
+      rounds);
   fmt::print("{:>8}  {:>9}  {:>9}  {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {:>10}  {:>10}\n", "offered", "published",
              "forwarded", "us each", "singly", "us each", "batches", "us each", "of singly", "of batches");
   for (std::size_t i = 0; i < offers.size(); ++i) {

@@ -85,8 +85,8 @@ shunt_flow_key l4_mask() {
   return mask;
 }
 
-// As a router's rule: both MACs set, the TTL decremented. A test run gives the program the frame as it left it, which has
-// to be the flow's still: the MACs are set to what they are, and the TTL is set before it is decremented.
+// As a router's rule: both MACs set, the TTL decremented. A test run gives the program the frame as it left it, which
+// has to be the flow's still: the MACs are set to what they are, and the TTL is set before it is decremented.
 void routed(Switch& sw, const Bytes& frame) {
   constexpr std::uint8_t kFrom[6] = {2, 0, 0, 0, 0, 1}, kTo[6] = {2, 0, 0, 0, 0, 2}, kTtl[1] = {64};
   constexpr std::uint8_t kAll[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};

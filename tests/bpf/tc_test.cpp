@@ -94,11 +94,12 @@ bool has_sound_tags(const Bytes& frame) {
 
 // A list that TC runs by itself.
 std::vector<shunt_action> random_tc_actions(Random& random) {
-  static constexpr std::uint8_t kFields[] = {
-      SHUNT_FIELD_ETH_DST,   SHUNT_FIELD_ETH_SRC,   SHUNT_FIELD_VLAN_TCI,  SHUNT_FIELD_IP_SRC,    SHUNT_FIELD_IP_DST,
-      SHUNT_FIELD_IPV6_SRC0, SHUNT_FIELD_IPV6_SRC1, SHUNT_FIELD_IPV6_SRC2, SHUNT_FIELD_IPV6_SRC3, SHUNT_FIELD_IPV6_DST0,
-      SHUNT_FIELD_IPV6_DST1, SHUNT_FIELD_IPV6_DST2, SHUNT_FIELD_IPV6_DST3, SHUNT_FIELD_IPV6_LABEL, SHUNT_FIELD_IP_TOS,
-      SHUNT_FIELD_IP_TTL,    SHUNT_FIELD_TP_SRC,    SHUNT_FIELD_TP_DST};
+  static constexpr std::uint8_t kFields[] = {SHUNT_FIELD_ETH_DST,   SHUNT_FIELD_ETH_SRC,    SHUNT_FIELD_VLAN_TCI,
+                                             SHUNT_FIELD_IP_SRC,    SHUNT_FIELD_IP_DST,     SHUNT_FIELD_IPV6_SRC0,
+                                             SHUNT_FIELD_IPV6_SRC1, SHUNT_FIELD_IPV6_SRC2,  SHUNT_FIELD_IPV6_SRC3,
+                                             SHUNT_FIELD_IPV6_DST0, SHUNT_FIELD_IPV6_DST1,  SHUNT_FIELD_IPV6_DST2,
+                                             SHUNT_FIELD_IPV6_DST3, SHUNT_FIELD_IPV6_LABEL, SHUNT_FIELD_IP_TOS,
+                                             SHUNT_FIELD_IP_TTL,    SHUNT_FIELD_TP_SRC,     SHUNT_FIELD_TP_DST};
   std::vector<shunt_action> actions;
   for (std::size_t i = random() % 6; i > 0; --i) {
     const auto kind = random() % 6;
@@ -150,8 +151,8 @@ Sent with_open_checksum(Bytes frame) {
 }
 
 // Two packets each way, to XDP the frame and to TC what a stack sends of it; the second may be the exact-match cache's.
-void compare(TcSwitch& tc, const Bytes& frame, const Sent& sent, std::uint32_t slot, const std::vector<shunt_action>& actions,
-             std::uint32_t fields) {
+void compare(TcSwitch& tc, const Bytes& frame, const Sent& sent, std::uint32_t slot,
+             const std::vector<shunt_action>& actions, std::uint32_t fields) {
   constexpr int kPackets = 2;
   tc.sw.use_microflows(1, fields);
   Result expected;
@@ -252,7 +253,8 @@ TEST_SUITE("tc") {
       if (exact) head.fields = SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IP;  // there is but this frame
       const auto fields =
           static_cast<std::uint32_t>(random()) & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_NOT_IP);
-      compare(tc, frame, random() % 2 == 0 ? with_open_checksum(frame) : Sent{frame, {}}, slot, actions, random() % 2 ? fields : 0);
+      compare(tc, frame, random() % 2 == 0 ? with_open_checksum(frame) : Sent{frame, {}}, slot, actions,
+              random() % 2 ? fields : 0);
     });
   }
 
@@ -262,7 +264,11 @@ TEST_SUITE("tc") {
       const Bytes bytes = inner.payload(33).build();
       std::string payload(8, '\0');  // VXLAN's header
       for (const std::byte byte : bytes) payload += std::to_integer<char>(byte);
-      return packet().eth("02:00:00:00:00:0a", "02:00:00:00:00:0b").ipv4("10.0.0.1", "10.0.0.2").udp(9, 4789).payload(payload);
+      return packet()
+          .eth("02:00:00:00:00:0a", "02:00:00:00:00:0b")
+          .ipv4("10.0.0.1", "10.0.0.2")
+          .udp(9, 4789)
+          .payload(payload);
     };
     const auto inner = [] {
       return packet().eth("02:00:00:00:00:01", "02:00:00:00:00:02").ipv4("10.1.0.1", "10.1.0.2").tcp(5, 6);
@@ -279,26 +285,31 @@ TEST_SUITE("tc") {
                                             set_field(SHUNT_FIELD_TP_SRC, port, std::span{all}.first(2)), output_to(2)};
     tc.sw.reset();
     tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT | SHUNT_PORT_TC;
-    const auto slot =
-        tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), actions, SHUNT_FLOW_TC | SHUNT_FLOW_EDITS);
+    const auto slot = tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), actions, SHUNT_FLOW_TC | SHUNT_FLOW_EDITS);
     compare(tc, frame, sent, slot, actions, 0);
   }
 
   TEST_CASE("an edit by TC makes no checksum of UDP 0, which would say that there is none") {
     TcSwitch tc;
-    const Bytes frame =
-        packet().eth("02:00:00:00:00:0a", "02:00:00:00:00:0b").ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(9).build();
-    const auto at = [&](std::size_t i) { return std::to_integer<unsigned>(frame[i]) << 8 | std::to_integer<unsigned>(frame[i + 1]); };
+    const Bytes frame = packet()
+                            .eth("02:00:00:00:00:0a", "02:00:00:00:00:0b")
+                            .ipv4("10.0.0.1", "10.0.0.2")
+                            .udp(1, 2)
+                            .payload(9)
+                            .build();
+    const auto at = [&](std::size_t i) {
+      return std::to_integer<unsigned>(frame[i]) << 8 | std::to_integer<unsigned>(frame[i + 1]);
+    };
     constexpr std::size_t kUdp = 14 + 20;
     const unsigned port = at(kUdp + 2) + at(kUdp + 6);  // the checksum becomes less by what the port becomes more
     REQUIRE(port <= 0xffff);
-    const std::uint8_t value[]{static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port)}, all[]{0xff, 0xff};
+    const std::uint8_t value[]{static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port)},
+        all[]{0xff, 0xff};
     const std::vector<shunt_action> actions{set_field(SHUNT_FIELD_TP_DST, value, all), output_to(2)};
     for (const Sent& sent : {Sent{frame, {}}, with_open_checksum(frame)}) {
       tc.sw.reset();
       tc.sw.datapath.ports[1].flags = SHUNT_PORT_EXACT | SHUNT_PORT_TC;
-      const auto slot =
-          tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), actions, SHUNT_FLOW_TC | SHUNT_FLOW_EDITS);
+      const auto slot = tc.sw.publish(tc.sw.whole_key(frame), exact_mask(), actions, SHUNT_FLOW_TC | SHUNT_FLOW_EDITS);
       const Result expected = tc.sw.run(frame);
       REQUIRE(text_of(expected.frame).substr(2 * (kUdp + 6), 4) == "ffff");
       tc.sw.forget_counts(1, slot);

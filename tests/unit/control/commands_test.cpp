@@ -169,7 +169,8 @@ TEST_SUITE("port commands") {
     daemon.instance.refuses_settings = true;
     place["queue_workers"] = "0:0";
     place["tag"] = 7;
-    CHECK(daemon.error("port.set", place).at("message").get<std::string>().find("no such settings") != std::string::npos);
+    CHECK(daemon.error("port.set", place).at("message").get<std::string>().find("no such settings") !=
+          std::string::npos);
     CHECK(daemon.result("port.show", {{"bridge", "br0"}, {"port", "eth1"}}) == before);
   }
 

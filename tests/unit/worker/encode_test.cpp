@@ -68,7 +68,9 @@ TEST_SUITE("encode") {
   }
 
   TEST_CASE("a list may be kept for other packets of its kind, unless userspace or dice have a say") {
-    const auto is_list = [](const DpActions& actions) { return (encode_actions(actions).flags & SHUNT_FLOW_LIST) != 0; };
+    const auto is_list = [](const DpActions& actions) {
+      return (encode_actions(actions).flags & SHUNT_FLOW_LIST) != 0;
+    };
     CHECK(is_list({}));
     CHECK(is_list({simple(SHUNT_ACT_DEC_TTL)}));
     CHECK(is_list({set_eth_dst(1), output_to(2)}));
