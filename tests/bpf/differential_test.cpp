@@ -103,7 +103,8 @@ class Model {
         if (metering && !pass_meter(action)) return drop(SHUNT_DROP_METER);
         continue;
       }
-      // The kernel side looks ahead by the headers as they came: that an edit before it took the ports away, it does not see.
+      // The kernel side looks ahead by the headers as they came: of edits that take the ports away it sees two.
+      if (action.type == SHUNT_ACT_PUSH_MPLS) foresees_ports_ = false;
       if (foresees_ports_ && action.type == SHUNT_ACT_SET_FIELD) {
         if (action.field == SHUNT_FIELD_ETH_TYPE) foresees_ports_ = false;
         if (action.field == SHUNT_FIELD_TP_SRC || action.field == SHUNT_FIELD_TP_DST) return up(SHUNT_UPCALL_EDIT);
