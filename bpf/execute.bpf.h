@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Running a flow's actions. One output and nothing else takes a path without a loop. The rest first makes sure that the
- * kernel side can run it all: what goes up instead goes up unchanged.
+ * Running a flow's actions. One output and nothing else takes a path without a loop, and so does a list whose edits are
+ * one rewrite. The rest first makes sure that the kernel side can run it all: what goes up instead goes up unchanged.
  */
 #ifndef SHUNT_BPF_EXECUTE_H
 #define SHUNT_BPF_EXECUTE_H
@@ -13,6 +13,7 @@
 #include "bpf/meter.bpf.h"
 #include "bpf/plain.bpf.h"
 #include "bpf/redirect.bpf.h"
+#include "bpf/rewrite.bpf.h"
 #include "bpf/stats.bpf.h"
 #include "bpf/upcall.bpf.h"
 
@@ -106,20 +107,46 @@ static __always_inline int run_actions(struct xdp_md* ctx, struct shunt_port_sta
   return drop(stats, SHUNT_DROP_RULE);
 }
 
+/* All edits of the flow's list in one, if it has such. SHUNT_VERDICT_NEXT: what is left of the list is its end. */
+static __always_inline enum shunt_verdict rewrite(struct xdp_md* ctx, const struct shunt_headers* headers,
+                                                  const struct shunt_flow* flow, __u32 len) {
+  __u32 at = flow->actions + flow->head.action_count;
+  const struct shunt_action *outer, *inner;
+
+  if (!(shunt_config.features & SHUNT_FEATURE_EDITS) || !(flow->head.flags & SHUNT_FLOW_REWRITE) ||
+      shunt_frame_is_split(ctx, len))
+    return SHUNT_VERDICT_CANNOT;
+  outer = bpf_map_lookup_elem(&action_lists, &at);
+  at++;
+  inner = bpf_map_lookup_elem(&action_lists, &at);
+  if (!outer || !inner) return SHUNT_VERDICT_CANNOT;
+  return rewrite_frame(ctx, headers, (const struct shunt_rewrite_outer*)outer,
+                       (const struct shunt_rewrite_inner*)inner);
+}
+
 /* What the flow says; < 0: SHUNT_TO_GO_UP(), and nothing is counted. The headers are in the scratch. */
 __noinline int shunt_execute(struct xdp_md* ctx, __u32 slot, __u32 in_port, __u32 len) {
   struct shunt_port_stats* stats = stats_of(in_port);
   struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
+  const struct shunt_action* last;
+  enum shunt_verdict rewritten;
   struct shunt_scratch* mine;
   __u32 zero = 0, sent, reason;
   int verdict;
 
   mine = bpf_map_lookup_elem(&scratch, &zero);
   if (!stats || !flow || !mine) return XDP_DROP;
-  reason = reason_to_go_up(ctx, &mine->headers, flow, len);
-  if (reason != SHUNT_STAYS) return SHUNT_TO_GO_UP(reason);
-  verdict = run_actions(ctx, stats, mine, flow, in_port, len, &sent);
-  if (verdict < 0) return verdict;
+  rewritten = rewrite(ctx, &mine->headers, flow, len);
+  if (rewritten == SHUNT_VERDICT_TTL) return SHUNT_TO_GO_UP(SHUNT_UPCALL_TTL);
+  last = rewritten == SHUNT_VERDICT_NEXT ? action_of(flow, flow->head.action_count - 1u) : 0;
+  if (last) {
+    verdict = output(ctx, stats, &mine->headers, last, in_port, &sent);
+  } else {
+    reason = reason_to_go_up(ctx, &mine->headers, flow, len);
+    if (reason != SHUNT_STAYS) return SHUNT_TO_GO_UP(reason);
+    verdict = run_actions(ctx, stats, mine, flow, in_port, len, &sent);
+    if (verdict < 0) return verdict;
+  }
   count_flow(slot, 1, len);
   if (sent != len) count_delta(slot, len, sent);
   return verdict;
@@ -159,19 +186,6 @@ static __always_inline int execute_output(struct shunt_packet* packet, const str
     packet->len = SHUNT_MIN_FRAME;
   }
   return send_out(packet, flow->head.slot, output_of(packet, flow), packet->scratch->headers.vlan_count);
-}
-
-/* The list of the flow that the exact-match cache answered with; < 0: that is left to the other levels. */
-static __always_inline int execute_microflow_list(struct shunt_packet* packet, const struct shunt_plain* plain,
-                                                  __u32 slot) {
-  __u32 zero = 0;
-  int verdict;
-
-  packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
-  if (!packet->scratch || !plain_headers(packet, plain, &packet->scratch->headers)) return -1;
-  verdict = shunt_execute(packet->ctx, slot, packet->in_port, packet->len);
-  if (verdict >= 0) packet->stats->exact_hits++;
-  return verdict;
 }
 
 /* What the exact-match cache answered. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The levels that may know a packet's flow, one after the other: the same in XDP and in TC.
+ * The levels that may know a packet's flow, one after the other: the same in XDP and in TC. Each has a shunt_execute()
+ * for what the flow says (execute.bpf.h, tc.bpf.c).
  */
 #ifndef SHUNT_BPF_LOOKUP_H
 #define SHUNT_BPF_LOOKUP_H
@@ -49,6 +50,22 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
   if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
   if (output & SHUNT_MICROFLOW_BRIDGE) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGE;
   return output & ~SHUNT_MICROFLOW_BRIDGE;
+}
+
+/* A flow's actions, on a packet whose headers are in the scratch; < 0: not on this packet, and nothing was done. */
+int shunt_execute(shunt_frame* frame, __u32 slot, __u32 in_port, __u32 len);
+
+/* The list of the flow that the exact-match cache answered with; < 0: that is left to the other levels. */
+static __always_inline int execute_microflow_list(struct shunt_packet* packet, const struct shunt_plain* plain,
+                                                  __u32 slot) {
+  __u32 zero = 0;
+  int verdict;
+
+  packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
+  if (!packet->scratch || !plain_headers(packet, plain, &packet->scratch->headers)) return -1;
+  verdict = shunt_execute(packet->ctx, slot, packet->in_port, packet->len);
+  if (verdict >= 0) packet->stats->exact_hits++;
+  return verdict;
 }
 
 /* The flow of the key in the scratch; 0: there is none. To be counted by count_lookup(). */

@@ -51,6 +51,11 @@ static __always_inline int is_open_ipv6_checksum(const __u8* ip, __u32 payload, 
          shunt_ipv6_pseudo_sum(ip, proto, payload);
 }
 
+/* Whether the IPv4 header has neither options nor fragments. */
+static __always_inline int is_plain_ipv4(const __u8* ip) {
+  return ip[0] == 0x45 && !(shunt_load16(ip + 6) & SHUNT_BE16(SHUNT_IPV4_MF | SHUNT_IPV4_OFFSET_MASK));
+}
+
 /* IPv4 and what follows it, at `ip`, of a frame with `len` bytes from there on. False: the packet is not plain. */
 static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, int local_stack, struct shunt_plain* p) {
   __u32 total = SHUNT_BE16(shunt_load16(ip + 2));
@@ -58,7 +63,7 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
   __u32 proto = ip[9];
   __u64 word;
 
-  if (ip[0] != 0x45 || (shunt_load16(ip + 6) & SHUNT_BE16(SHUNT_IPV4_MF | SHUNT_IPV4_OFFSET_MASK))) return 0;
+  if (!is_plain_ipv4(ip)) return 0;
   if (total < sizeof(struct shunt_ipv4_header) || total > len) return 0;
   if (proto == SHUNT_IP_PROTO_TCP) {
     if (total < sizeof(struct shunt_ipv4_header) + sizeof(struct shunt_tcp_header)) return 0;
@@ -258,7 +263,7 @@ static __always_inline int plain_headers(const struct shunt_packet* packet, cons
   ip += 2;
   __builtin_memset(h, 0, sizeof *h);
   if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) {
-    if (ip[0] != 0x45 || (shunt_load16(ip + 6) & SHUNT_BE16(SHUNT_IPV4_MF | SHUNT_IPV4_OFFSET_MASK))) return 0;
+    if (!is_plain_ipv4(ip)) return 0;
     h->l3_kind = SHUNT_L3_IPV4;
     h->proto = ip[9];
     header = sizeof(struct shunt_ipv4_header);

@@ -20,8 +20,8 @@
 #define SHUNT_LONGEST_SKB 65535
 /* A flood group's devmap has holes where interfaces vanished; behind so many its end is near enough. */
 #define SHUNT_GROUP_HOLES 64
-/* Instead of a verdict (TC_ACT_*). */
-#define SHUNT_LEFT_TO_XDP (-2)
+/* Instead of a verdict (TC_ACT_*, of which those that are used here are not negative). */
+#define SHUNT_LEFT_TO_XDP (-1)
 
 /* A packet as the wire will carry it: segments, and the bytes of the longest. */
 struct shunt_segments {
@@ -185,7 +185,7 @@ static __always_inline int run_actions(struct shunt_packet* packet, struct shunt
 }
 
 /* What a flow says that TC can run (SHUNT_FLOW_TC), or SHUNT_LEFT_TO_XDP: not on this packet, and nothing was done. */
-__noinline int shunt_execute_skb(struct __sk_buff* skb, __u32 slot, __u32 in_port, __u32 len) {
+__noinline int shunt_execute(struct __sk_buff* skb, __u32 slot, __u32 in_port, __u32 len) {
   struct shunt_packet packet = {.ctx = skb, .in_port = in_port, .len = len, .stats = stats_of(in_port)};
   struct shunt_flow* flow = bpf_map_lookup_elem(&flows, &slot);
   struct shunt_segments segments;
@@ -234,23 +234,10 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
   if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged)
     verdict = send_bridged(packet, segments, flow->head.slot);
   else
-    verdict = shunt_execute_skb(packet->ctx, flow->head.slot, packet->in_port, packet->len);
-  if (verdict == SHUNT_LEFT_TO_XDP) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
+    verdict = shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
+  if (verdict < 0) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
   count_lookup(packet, 1);
   if (plain->valid) microflow_remember(packet, plain, flow);
-  return verdict;
-}
-
-/* The list of the flow that the exact-match cache answered with; SHUNT_LEFT_TO_XDP: nothing was done. */
-static __always_inline int execute_microflow_list(struct shunt_packet* packet, const struct shunt_plain* plain,
-                                                  __u32 slot) {
-  __u32 zero = 0;
-  int verdict;
-
-  packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
-  if (!packet->scratch || !plain_headers(packet, plain, &packet->scratch->headers)) return SHUNT_LEFT_TO_XDP;
-  verdict = shunt_execute_skb(packet->ctx, slot, packet->in_port, packet->len);
-  if (verdict != SHUNT_LEFT_TO_XDP) packet->stats->exact_hits++;
   return verdict;
 }
 
@@ -270,7 +257,7 @@ int shunt_tc(struct __sk_buff* skb) {
   output = lookup_microflow(&packet, &plain, &slot);
   if (output >= 0 && (output & SHUNT_MICROFLOW_LIST)) {
     verdict = execute_microflow_list(&packet, &plain, slot);
-    if (verdict != SHUNT_LEFT_TO_XDP) return verdict;
+    if (verdict >= 0) return verdict;
     output = -1;
   }
   if (output < 0) return forward_by_key(&packet, &segments, &plain);

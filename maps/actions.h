@@ -92,4 +92,40 @@ struct shunt_action {
 
 SHUNT_MAP_TYPE(struct shunt_action, 16);
 
+/*
+ * What all the edits of a list make of a frame, where they are those of routers and of address translation: two
+ * elements behind the list (SHUNT_FLOW_REWRITE), which XDP runs instead of its edits. Network order. A field that the
+ * frame does not have is not written.
+ */
+struct shunt_rewrite_outer {
+	__u8 eth[12];  /* destination, source */
+	__u8 what;     /* SHUNT_REWRITE_* */
+	__u8 ttl;      /* TTL or hop limit, as it is in the end; 0: less by `spent` */
+	__u8 spent;    /* at least one more than this it has to be before, or the packet goes up (SHUNT_UPCALL_TTL) */
+	__u8 zero;
+};
+SHUNT_MAP_TYPE(struct shunt_rewrite_outer, 16);
+
+struct shunt_rewrite_inner {
+	__u8 ip[8];    /* IPv4: source, destination */
+	__u8 ports[4]; /* TCP, UDP: source, destination */
+	__u8 tos;      /* ToS or traffic class, */
+	__u8 tos_mask; /* of which these bits are written */
+	__u8 zero[2];
+};
+SHUNT_MAP_TYPE(struct shunt_rewrite_inner, 16);
+
+#define SHUNT_REWRITE_ELEMENTS 2
+
+enum {
+	SHUNT_REWRITE_ETH_DST = 1 << 0,
+	SHUNT_REWRITE_ETH_SRC = 1 << 1,
+	SHUNT_REWRITE_IP_SRC = 1 << 2,
+	SHUNT_REWRITE_IP_DST = 1 << 3,
+	SHUNT_REWRITE_TP_SRC = 1 << 4,
+	SHUNT_REWRITE_TP_DST = 1 << 5,
+	SHUNT_REWRITE_TTL = 1 << 6,
+	SHUNT_REWRITE_TOS = 1 << 7,
+};
+
 #endif

@@ -33,6 +33,7 @@ enum {
 	SHUNT_FLOW_TC = 1 << 3,            /* TC can run it (bpf/tc.bpf.c) */
 	SHUNT_FLOW_BRIDGE = 1 << 4,        /* BRIDGE alone: `output` says by which FDB; answers what that knows */
 	SHUNT_FLOW_LIST = 1 << 5,          /* a list that is run here, packet by packet alike: no dice, nothing for userspace */
+	SHUNT_FLOW_REWRITE = 1 << 6,       /* behind the list stand its edits in one (maps/actions.h) */
 };
 
 /* What a hit reads first. 16 bytes. */

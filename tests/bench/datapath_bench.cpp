@@ -25,6 +25,13 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kFlowLimit = 2'000'000;
 
+// What the edits leave is the same for each of a flow's packets, as it would be in a router.
+constexpr auto kRouterRule =
+    "priority=1,in_port=1,ip,actions=set_field:02:00:00:00:00:99->eth_src,set_field:02:00:00:00:00:02->eth_dst,"
+    "dec_ttl,output:2\n";
+constexpr auto kTranslatingRule =
+    "priority=1,in_port=1,udp,actions=set_field:192.0.2.1->ip_src,set_field:1024->udp_src,dec_ttl,output:2\n";
+
 struct Plan {
   std::vector<std::uint32_t> flow_counts{1, 1'000, 10'000, 100'000, 1'000'000};
   int rounds = 5;
@@ -154,7 +161,7 @@ void make_bridge(const Daemon& daemon, const std::string& name, const Lane& lane
 }
 
 void run_all(const Plan& plan) {
-  const std::vector<Lane> lanes = make_lanes(4);
+  const std::vector<Lane> lanes = make_lanes(6);
   Traffic traffic{lanes};
   traffic.attach_redirect(lanes[0]);
   traffic.attach_lookup(lanes[1]);
@@ -166,10 +173,16 @@ void run_all(const Plan& plan) {
   make_bridge(daemon, "normal", lanes[2]);
   make_bridge(daemon, "each", lanes[3]);
   daemon.add_rules("each", rules_for_each_flow());
+  make_bridge(daemon, "router", lanes[4]);
+  daemon.add_rules("router", kRouterRule);
+  make_bridge(daemon, "translator", lanes[5]);
+  daemon.add_rules("translator", kTranslatingRule);
 
   subjects.push_back({"shunt, rule `normal`", lanes[2]});
   subjects.push_back({"shunt, each flow cached", lanes[3], true});
-  warm_up(traffic, daemon, subjects[2], 1);
+  subjects.push_back({"shunt, MACs and TTL", lanes[4]});
+  subjects.push_back({"shunt, address, port, TTL", lanes[5]});
+  for (const std::size_t i : {2u, 4u, 5u}) warm_up(traffic, daemon, subjects[i], 1);
   if (!plan.only_setups) measure_hits(traffic, &daemon, subjects, plan);
   if (!plan.only_hits) measure_setups(traffic, daemon, subjects[3], plan);
 }

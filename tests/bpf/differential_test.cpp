@@ -280,6 +280,7 @@ TEST_SUITE("differential") {
       const auto actions = random_actions(random);
       CAPTURE(frame.size());
       CAPTURE(actions.size());
+      bench.sw.has_rewrites = random() % 4 != 0;
       bench.compare(frame, actions, random() % 2 == 0, random() % 2 == 0);
     });
   }

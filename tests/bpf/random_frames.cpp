@@ -171,6 +171,20 @@ shunt_action random_edit(Random& random) {
   }
 }
 
+// What routers and address translation do, of which encoding makes a rewrite.
+shunt_action random_routing(Random& random) {
+  static constexpr shunt_field kFields[]{SHUNT_FIELD_ETH_DST, SHUNT_FIELD_ETH_SRC, SHUNT_FIELD_IP_SRC,
+                                         SHUNT_FIELD_IP_DST,  SHUNT_FIELD_TP_SRC,  SHUNT_FIELD_TP_DST,
+                                         SHUNT_FIELD_IP_TOS,  SHUNT_FIELD_IP_TTL};
+  if (one_in(random, 4)) return simple_action(SHUNT_ACT_DEC_TTL);
+  shunt_action action = random_set_field(random);
+  action.field = kFields[below(random, std::size(kFields))];
+  if (action.field != SHUNT_FIELD_IP_TOS) std::ranges::fill(action.mask, std::uint8_t{0xff});
+  if (one_in(random, 3)) std::ranges::fill(action.value, one_in(random, 2) ? std::uint8_t{0xff} : std::uint8_t{0});
+  for (int i = 0; i < 6; ++i) action.value[i] &= action.mask[i];
+  return action;
+}
+
 // Whether the kernel side may get `edit` behind these (encoding sees to it): it does not know what a pop uncovers, nor
 // a top label's TTL that a pop or a copy put there.
 bool may_follow(const std::vector<shunt_action>& edits, const shunt_action& edit) {
@@ -223,6 +237,11 @@ Bytes random_frame(Random& random) {
 
 std::vector<shunt_action> random_actions(Random& random) {
   std::vector<shunt_action> actions;
+  if (one_in(random, 4)) {
+    for (auto edits = 1 + below(random, 8); edits > 0; --edits) actions.push_back(random_routing(random));
+    actions.push_back(random_end(random));
+    return actions;
+  }
   for (auto edits = one_in(random, 3) ? 0 : below(random, SHUNT_MAX_ACTIONS - 1); edits > 0; --edits)
     if (const shunt_action edit = random_edit(random); may_follow(actions, edit)) actions.push_back(edit);
   if (one_in(random, 30)) actions.insert(actions.begin(), simple_action(SHUNT_ACT_SAMPLE));  // probability: all

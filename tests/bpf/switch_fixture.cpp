@@ -18,6 +18,7 @@
 #include "bpf/datapath/parse.h"
 #include "user/base/error.h"
 #include "user/worker/plain_fields.h"
+#include "user/worker/rewrite.h"
 
 namespace shunt::test {
 
@@ -192,6 +193,11 @@ std::uint32_t Switch::write_flow(const shunt_flow_key& key, const shunt_flow_key
   }
   flow.actions = next_action_;
   for (const shunt_action& action : actions) datapath.action_lists[next_action_++] = action;
+  if (const auto rewrite = rewrite_of(actions); rewrite && has_rewrites) {
+    flow.head.flags |= SHUNT_FLOW_REWRITE;
+    std::memcpy(&datapath.action_lists[next_action_], &*rewrite, sizeof *rewrite);
+    next_action_ += SHUNT_REWRITE_ELEMENTS;
+  }
   shunt_pack_key(&key, &packed_mask, flow.key);
   datapath.flows[slot] = flow;
 

@@ -91,6 +91,9 @@ class Switch {
   [[nodiscard]] shunt_flow_delta delta(std::uint32_t slot) const;
   [[nodiscard]] std::uint32_t flow_count() const { return next_slot_; }
 
+  // Whether behind a list stands its rewrite, where it has one, as the daemon writes it.
+  bool has_rewrites = true;
+
  private:
   [[nodiscard]] shunt_fdb_entry& fdb_entry(std::uint64_t key) const;  // or a free one
   std::uint32_t write_flow(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,

@@ -223,7 +223,7 @@ std::uint32_t index_buckets(std::uint32_t flow_limit) {
   return std::bit_ceil(std::max(flow_limit / 3, std::uint32_t{1024}));
 }
 
-std::uint32_t action_elements(std::uint32_t flow_limit) { return std::max(flow_limit, std::uint32_t{4096}); }
+std::uint32_t action_elements(std::uint32_t flow_limit) { return std::max(2 * flow_limit, std::uint32_t{4096}); }
 
 std::uint32_t microflow_elements(std::uint32_t flow_limit) {
   return std::bit_ceil(std::max(flow_limit, std::uint32_t{2048}) * 2);

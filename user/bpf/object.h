@@ -92,7 +92,7 @@ class SwitchObject {
 
 // Buckets of flow_index for a flow limit: a power of two.
 [[nodiscard]] std::uint32_t index_buckets(std::uint32_t flow_limit);
-// Elements of action_lists: one a flow.
+// Elements of action_lists: two a flow, 32 bytes.
 [[nodiscard]] std::uint32_t action_elements(std::uint32_t flow_limit);
 // Elements of microflows, a power of two: two a flow, 128 bytes.
 [[nodiscard]] std::uint32_t microflow_elements(std::uint32_t flow_limit);

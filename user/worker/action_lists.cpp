@@ -2,23 +2,32 @@
 #include "user/worker/action_lists.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 
 namespace shunt {
 
 ActionLists::ActionLists(std::span<shunt_action> elements) : elements_{elements} {}
 
-std::string_view ActionLists::bytes_of(std::span<const shunt_action> actions) {
-  return {reinterpret_cast<const char*>(actions.data()), actions.size_bytes()};
+std::string_view ActionLists::bytes_of(std::span<const shunt_action> elements) {
+  return {reinterpret_cast<const char*>(elements.data()), elements.size_bytes()};
 }
 
-std::optional<std::uint32_t> ActionLists::acquire(std::span<const shunt_action> actions) {
-  if (const auto known = numbers_.find(bytes_of(actions)); known != numbers_.end()) return share(known->second);
-  const auto first = take_run(actions.size());
+std::optional<std::uint32_t> ActionLists::acquire(std::span<const shunt_action> actions,
+                                                  const std::optional<Rewrite>& rewrite) {
+  std::array<shunt_action, kLongest> buffer;
+  auto end = std::ranges::copy(actions, buffer.begin()).out;
+  if (rewrite) {
+    std::memcpy(&*end, &*rewrite, sizeof *rewrite);
+    end += SHUNT_REWRITE_ELEMENTS;
+  }
+  const std::span<const shunt_action> elements{buffer.begin(), end};
+  if (const auto known = numbers_.find(bytes_of(elements)); known != numbers_.end()) return share(known->second);
+  const auto first = take_run(elements.size());
   if (!first) return std::nullopt;
-  std::ranges::copy(actions, elements_.begin() + *first);
-  lists_[*first] = {actions.size(), 1, 0};
-  numbers_.emplace(bytes_of(actions), *first);
+  std::ranges::copy(elements, elements_.begin() + *first);
+  lists_[*first] = {actions.size(), elements.size(), 1, 0};
+  numbers_.emplace(bytes_of(elements), *first);
   return first;
 }
 
@@ -49,18 +58,19 @@ void ActionLists::reclaim(std::uint64_t epoch) {
   });
 }
 
-bool ActionLists::inherit(std::uint32_t first, std::size_t count) {
-  if (count == 0 || count > SHUNT_MAX_ACTIONS || first >= elements_.size() || count > elements_.size() - first)
+bool ActionLists::inherit(std::uint32_t first, std::size_t actions, bool has_rewrite) {
+  const std::size_t count = actions + (has_rewrite ? SHUNT_REWRITE_ELEMENTS : 0);
+  if (actions == 0 || actions > SHUNT_MAX_ACTIONS || first >= elements_.size() || count > elements_.size() - first)
     return false;
   const auto next = lists_.lower_bound(first);
   if (next != lists_.end() && next->first == first) {
-    if (next->second.count != count) return false;
+    if (next->second.actions != actions || next->second.count != count) return false;
     ++next->second.references;
     return true;
   }
   if (next != lists_.end() && next->first < first + count) return false;
   if (next != lists_.begin() && std::prev(next)->first + std::prev(next)->second.count > first) return false;
-  lists_.emplace_hint(next, first, List{count, 1, 0});
+  lists_.emplace_hint(next, first, List{actions, count, 1, 0});
   numbers_.emplace(bytes_of(elements_.subspan(first, count)), first);
   return true;
 }
@@ -92,7 +102,7 @@ std::optional<std::uint32_t> ActionLists::take_run(std::size_t count) {
 
 void ActionLists::free_run(std::uint32_t first, std::size_t count) {
   while (count > 0) {
-    const std::size_t length = std::min<std::size_t>(count, SHUNT_MAX_ACTIONS);
+    const std::size_t length = std::min(count, kLongest);
     free_[length].push_back(first);
     first += static_cast<std::uint32_t>(length);
     count -= length;

@@ -58,7 +58,8 @@ bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t s
     return false;
   if (slot < flows.size() && flows[slot].state == Flow::State::kLive) return false;
   const bool has_list = (element.head.flags & SHUNT_FLOW_SINGLE_OUTPUT) == 0;
-  if (has_list && !lists.inherit(element.actions, element.head.action_count)) return false;
+  const bool has_rewrite = (element.head.flags & SHUNT_FLOW_REWRITE) != 0;
+  if (has_list && !lists.inherit(element.actions, element.head.action_count, has_rewrite)) return false;
   const std::span<const shunt_action> actions =
       has_list ? lists.actions(element.actions) : std::span<const shunt_action>{};
   const std::uint16_t group =

@@ -28,6 +28,19 @@ bool equal(std::span<const shunt_action> a, const Actions& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
+Rewrite rewrite(std::uint8_t number) {
+  Rewrite rewrite{};
+  rewrite.outer.ttl = number;
+  return rewrite;
+}
+
+// What stands behind the list of `count` actions.
+std::uint8_t rewrite_behind(const Actions& elements, std::uint32_t first, std::size_t count) {
+  Rewrite rewrite;
+  std::memcpy(&rewrite, &elements[first + count], sizeof rewrite);
+  return rewrite.outer.ttl;
+}
+
 }  // namespace
 
 TEST_SUITE("action lists") {
@@ -41,6 +54,19 @@ TEST_SUITE("action lists") {
     CHECK(equal(lists.actions(*first), list(3, 1)));
     CHECK(equal(lists.actions(*other), list(2, 2)));
     CHECK(lists.count() == 2);
+  }
+
+  TEST_CASE("a rewrite stands behind the actions, and is none of them; without it the list is another one") {
+    Actions elements(64);
+    ActionLists lists{elements};
+    const auto first = lists.acquire(list(3, 1), rewrite(9)), again = lists.acquire(list(3, 1), rewrite(9)),
+               other = lists.acquire(list(3, 1));
+    REQUIRE((first && again && other));
+    CHECK(*first == *again);
+    CHECK((*other >= *first + 5 || *other + 3 <= *first));
+    CHECK(equal(lists.actions(*first), list(3, 1)));
+    CHECK(rewrite_behind(elements, *first, 3) == 9);
+    CHECK(lists.acquire(list(SHUNT_MAX_ACTIONS, 1), rewrite(1)));
   }
 
   TEST_CASE("what a program may still read is not written before its epoch is over") {
@@ -89,6 +115,7 @@ TEST_SUITE("action lists") {
     ActionLists lists{elements};
     struct Use {
       Actions actions;
+      std::uint8_t rewrite;  // 0: none
       std::uint32_t first;
     };
     std::vector<Use> uses;
@@ -96,7 +123,9 @@ TEST_SUITE("action lists") {
     for (int i = 0; i < 20'000; ++i) {
       if (random() % 2 == 0 || uses.empty()) {
         Actions actions = list(1 + random() % SHUNT_MAX_ACTIONS, static_cast<std::uint16_t>(random() % 64));
-        if (const auto first = lists.acquire(actions)) uses.push_back({std::move(actions), *first});
+        const auto number = static_cast<std::uint8_t>(random() % 3);
+        if (const auto first = lists.acquire(actions, number ? std::optional{rewrite(number)} : std::nullopt))
+          uses.push_back({std::move(actions), number, *first});
       } else {
         std::swap(uses[random() % uses.size()], uses.back());
         lists.release(uses.back().first, epoch);
@@ -105,7 +134,9 @@ TEST_SUITE("action lists") {
       if (random() % 8 == 0) lists.reclaim(epoch++);
       const Use* wrong = nullptr;
       for (const Use& use : uses)
-        if (!equal(lists.actions(use.first), use.actions)) wrong = &use;
+        if (!equal(lists.actions(use.first), use.actions) ||
+            (use.rewrite != 0 && rewrite_behind(elements, use.first, use.actions.size()) != use.rewrite))
+          wrong = &use;
       REQUIRE(wrong == nullptr);
     }
   }
@@ -115,14 +146,18 @@ TEST_SUITE("action lists") {
     const Actions kept = list(4, 7);
     std::ranges::copy(kept, elements.begin() + 6);
     ActionLists lists{elements};
-    CHECK(lists.inherit(6, 4));
-    CHECK(lists.inherit(6, 4));
-    CHECK_FALSE(lists.inherit(6, 3));  // the same, of another length
-    CHECK_FALSE(lists.inherit(8, 4));  // they overlap
-    CHECK_FALSE(lists.inherit(4, 3));
-    CHECK_FALSE(lists.inherit(14, 3));  // beyond the end
-    CHECK_FALSE(lists.inherit(0, 0));
-    CHECK_FALSE(lists.inherit(0, SHUNT_MAX_ACTIONS + 1));
+    CHECK(lists.inherit(6, 4, false));
+    CHECK(lists.inherit(6, 4, false));
+    CHECK_FALSE(lists.inherit(6, 3, false));  // the same, of another length
+    CHECK_FALSE(lists.inherit(6, 4, true));
+    CHECK_FALSE(lists.inherit(6, 2, true));   // as many elements, but other actions
+    CHECK_FALSE(lists.inherit(8, 4, false));  // they overlap
+    CHECK_FALSE(lists.inherit(3, 2, true));
+    CHECK_FALSE(lists.inherit(14, 1, true));
+    CHECK_FALSE(lists.inherit(4, 3, false));
+    CHECK_FALSE(lists.inherit(14, 3, false));  // beyond the end
+    CHECK_FALSE(lists.inherit(0, 0, false));
+    CHECK_FALSE(lists.inherit(0, SHUNT_MAX_ACTIONS + 1, false));
     lists.found_all();
     CHECK(lists.acquire(kept) == 6);
     for (std::uint16_t i = 0; i < 12; ++i) CHECK(lists.acquire(list(1, i)));
@@ -131,5 +166,19 @@ TEST_SUITE("action lists") {
     for (int i = 0; i < 3; ++i) lists.release(6, 1);
     lists.reclaim(1);
     CHECK(lists.acquire(list(4, 8)) == 6);
+  }
+
+  TEST_CASE("so are rewrites") {
+    Actions elements(8);
+    std::ranges::copy(list(2, 7), elements.begin() + 2);
+    const Rewrite kept = rewrite(5);
+    std::memcpy(&elements[4], &kept, sizeof kept);
+    ActionLists lists{elements};
+    CHECK(lists.inherit(2, 2, true));
+    lists.found_all();
+    CHECK(lists.acquire(list(2, 7), kept) == 2);
+    for (std::uint16_t i = 0; i < 4; ++i) CHECK(lists.acquire(list(1, i)));
+    CHECK_FALSE(lists.acquire(list(1, 99)));
+    CHECK(rewrite_behind(elements, 2, 2) == 5);
   }
 }

@@ -85,6 +85,24 @@ unsigned answer(const MemoryMaps& maps, const FlowKey& key) {
 }  // namespace
 
 TEST_SUITE("inheriting megaflows") {
+  TEST_CASE("lists are taken over with the rewrite behind them") {
+    MemoryMaps maps{256};
+    {
+      Daemon first{maps};
+      REQUIRE(first.publish(key_of(1), mask_of(0xffff), {set_eth_dst(7), output_to(2)}) == Publish::kPublished);
+      REQUIRE(first.publish(key_of(2), mask_of(0xffff), {push_vlan(5), output_to(2)}) == Publish::kPublished);
+    }
+    const std::vector before(maps.action_lists.begin(), maps.action_lists.end());
+    Daemon second{maps, true};
+    CHECK(second.inherit() == 0);
+    CHECK(second.broken == 0);
+    REQUIRE(second.publish(key_of(3), mask_of(0xffff), {push_vlan(6), output_to(2)}) == Publish::kPublished);
+    const shunt_flow &routed = maps.flows[0], &tagged = maps.flows[1], &fresh = maps.flows[2];
+    CHECK((routed.head.flags & SHUNT_FLOW_REWRITE) != 0);
+    CHECK(std::memcmp(&maps.action_lists[routed.actions], &before[routed.actions], 4 * sizeof before[0]) == 0);
+    CHECK(fresh.actions >= std::max(routed.actions + 4, tagged.actions + 2));
+  }
+
   TEST_CASE("flows that are still right stay as they are, slot for slot") {
     MemoryMaps maps{256, 2};  // so few buckets that they overflow
     {

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/unit/worker/memory_maps.h"
+#include "user/worker/rewrite.h"
 
 using namespace shunt;
 using namespace shunt::test;
@@ -106,6 +107,19 @@ TEST_SUITE("megaflow table") {
     CHECK(f.maps.flows[0].head.action_count == 2);
     CHECK(f.maps.flows[1].head.action_count == 0);
     for (std::uint32_t slot = 2; slot < 18; slot += 2) CHECK(f.maps.flows[slot].actions == f.maps.flows[0].actions);
+  }
+
+  TEST_CASE("a list that routes has its rewrite behind it") {
+    Fixture f;
+    REQUIRE(f.publish(key_of(80), full_ports(), {set_eth_dst(7), output_to(2)}) == Publish::kPublished);
+    REQUIRE(f.publish(key_of(81), full_ports(), {push_vlan(5), output_to(2)}) == Publish::kPublished);
+    const shunt_flow& flow = f.maps.flows[0];
+    REQUIRE((flow.head.flags & SHUNT_FLOW_REWRITE) != 0);
+    CHECK(flow.head.action_count == 2);
+    const auto rewrite = rewrite_of(f.maps.action_lists.subspan(flow.actions, 2));
+    REQUIRE(rewrite);
+    CHECK(std::memcmp(&f.maps.action_lists[flow.actions + 2], &*rewrite, sizeof *rewrite) == 0);
+    CHECK((f.maps.flows[1].head.flags & SHUNT_FLOW_REWRITE) == 0);
   }
 
   TEST_CASE("where there is no room for a list, userspace answers; and there is again, a grace period later") {
