@@ -90,10 +90,8 @@ static __always_inline enum shunt_verdict rewrite_frame(shunt_frame* frame, cons
     rewrite_ipv6(ip, outer, inner);
   if (h->proto == SHUNT_IP_PROTO_ICMP || h->proto == SHUNT_IP_PROTO_IGMP) return SHUNT_VERDICT_NEXT;
   if (l4) {
-    if (ports & SHUNT_REWRITE_TP_SRC)
-      difference += shunt_write_word(l4, shunt_load16(inner->ports), 0xffff);
-    if (ports & SHUNT_REWRITE_TP_DST)
-      difference += shunt_write_word(l4 + 2, shunt_load16(inner->ports + 2), 0xffff);
+    if (ports & SHUNT_REWRITE_TP_SRC) difference += shunt_write_word(l4, shunt_load16(inner->ports), 0xffff);
+    if (ports & SHUNT_REWRITE_TP_DST) difference += shunt_write_word(l4 + 2, shunt_load16(inner->ports + 2), 0xffff);
   }
   if (difference != 0) shunt_adjust_l4(frame, h, difference);
   return SHUNT_VERDICT_NEXT;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists of actions in use: the `action_lists` map, in which a list is a run of elements. Flows with equal lists share
-// one. Behind the actions may stand their edits in one (rewrite.h); the elements of a list that no flow uses any more are written again only after a grace period.
+// one. Behind the actions may stand their edits in one (rewrite.h); the elements of a list that no flow uses any more
+// are written again only after a grace period.
 //
 // Threads: the revalidator.
 #pragma once

@@ -35,10 +35,10 @@ const shunt_action kDec = simple(SHUNT_ACT_DEC_TTL);
 
 TEST_SUITE("rewrite") {
   TEST_CASE("a router's and a translator's edits are one rewrite") {
-    const auto rewrite = rewrite_of(Actions{
-        set(SHUNT_FIELD_ETH_SRC, {2, 0, 0, 0, 0, 1}), set(SHUNT_FIELD_ETH_DST, {2, 0, 0, 0, 0, 2}), kDec,
-        set(SHUNT_FIELD_IP_SRC, {10, 0, 0, 1}), set(SHUNT_FIELD_IP_DST, {10, 0, 0, 2}),
-        set(SHUNT_FIELD_TP_SRC, {0, 80}), set(SHUNT_FIELD_TP_DST, {0, 81}), output_to(2)});
+    const auto rewrite =
+        rewrite_of(Actions{set(SHUNT_FIELD_ETH_SRC, {2, 0, 0, 0, 0, 1}), set(SHUNT_FIELD_ETH_DST, {2, 0, 0, 0, 0, 2}),
+                           kDec, set(SHUNT_FIELD_IP_SRC, {10, 0, 0, 1}), set(SHUNT_FIELD_IP_DST, {10, 0, 0, 2}),
+                           set(SHUNT_FIELD_TP_SRC, {0, 80}), set(SHUNT_FIELD_TP_DST, {0, 81}), output_to(2)});
     REQUIRE(rewrite);
     const auto holds = [](const auto& field, std::initializer_list<std::uint8_t> bytes) {
       return std::equal(std::begin(field), std::end(field), bytes.begin(), bytes.end());
@@ -52,8 +52,8 @@ TEST_SUITE("rewrite") {
   }
 
   TEST_CASE("of two edits of a field the later one holds") {
-    const auto rewrite = rewrite_of(
-        Actions{set(SHUNT_FIELD_ETH_DST, {1, 1, 1, 1, 1, 1}), set(SHUNT_FIELD_ETH_DST, {2, 2, 2, 2, 2, 2}), output_to(2)});
+    const auto rewrite = rewrite_of(Actions{set(SHUNT_FIELD_ETH_DST, {1, 1, 1, 1, 1, 1}),
+                                            set(SHUNT_FIELD_ETH_DST, {2, 2, 2, 2, 2, 2}), output_to(2)});
     REQUIRE(rewrite);
     CHECK(rewrite->outer.what == SHUNT_REWRITE_ETH_DST);
     CHECK(rewrite->outer.eth[0] == 2);
@@ -64,12 +64,9 @@ TEST_SUITE("rewrite") {
       Actions edits;
       int ttl, spent;  // ttl < 0: no rewrite
     } const cases[]{
-        {{kDec, kDec}, 0, 2},
-        {{set_ttl(64), kDec}, 63, 0},
-        {{kDec, set_ttl(64)}, 64, 1},
-        {{kDec, set_ttl(9), kDec, kDec}, 7, 1},
-        {{set_ttl(2), kDec}, 1, 0},
-        {{set_ttl(1), kDec}, -1, 0},  // runs out
+        {{kDec, kDec}, 0, 2},         {{set_ttl(64), kDec}, 63, 0},
+        {{kDec, set_ttl(64)}, 64, 1}, {{kDec, set_ttl(9), kDec, kDec}, 7, 1},
+        {{set_ttl(2), kDec}, 1, 0},   {{set_ttl(1), kDec}, -1, 0},  // runs out
         {{set_ttl(0)}, -1, 0},
     };
     for (const auto& each : cases) {
@@ -85,8 +82,9 @@ TEST_SUITE("rewrite") {
   }
 
   TEST_CASE("ToS is written bit by bit") {
-    const auto rewrite = rewrite_of(Actions{set(SHUNT_FIELD_IP_TOS, {0xb8}, {0xfc}), set(SHUNT_FIELD_IP_TOS, {0x01}, {0x03}),
-                                            set(SHUNT_FIELD_IP_TOS, {0x00}, {0x80}), output_to(2)});
+    const auto rewrite =
+        rewrite_of(Actions{set(SHUNT_FIELD_IP_TOS, {0xb8}, {0xfc}), set(SHUNT_FIELD_IP_TOS, {0x01}, {0x03}),
+                           set(SHUNT_FIELD_IP_TOS, {0x00}, {0x80}), output_to(2)});
     REQUIRE(rewrite);
     CHECK(rewrite->inner.tos == 0x39);
     CHECK(rewrite->inner.tos_mask == 0xff);
