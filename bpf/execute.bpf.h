@@ -108,7 +108,7 @@ static __always_inline int run_actions(struct xdp_md* ctx, struct shunt_port_sta
 }
 
 /* All edits of the flow's list in one, if it has such. SHUNT_VERDICT_NEXT: what is left of the list is its end. */
-static __always_inline enum shunt_verdict rewrite(struct xdp_md* ctx, const struct shunt_headers* headers,
+static __always_inline enum shunt_verdict rewrite(struct xdp_md* ctx, struct shunt_headers* headers,
                                                   const struct shunt_flow* flow, __u32 len) {
   __u32 at = flow->actions + flow->head.action_count;
   const struct shunt_action *outer, *inner;

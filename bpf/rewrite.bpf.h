@@ -7,8 +7,10 @@
 #ifndef SHUNT_BPF_REWRITE_H
 #define SHUNT_BPF_REWRITE_H
 
+#include "bpf/datapath/act_vlan.h"
 #include "bpf/datapath/checksum.h"
 #include "bpf/datapath/set_field.h"
+#include "bpf/foresight.bpf.h"
 #include "bpf/maps.bpf.h"
 
 /* Writes 4 bytes, and returns what that adds to a sum over them. */
@@ -61,34 +63,46 @@ static __always_inline void rewrite_ipv6(__u8* p, const struct shunt_rewrite_out
     (void)shunt_write_word(p, SHUNT_BE16(inner->tos << 4), SHUNT_BE16(inner->tos_mask << 4));
 }
 
+/* Moves what follows the MACs at most once: a tag that takes another one's place is written over it. */
+static __always_inline enum shunt_verdict rewrite_tags(shunt_frame* frame, struct shunt_headers* h,
+                                                       const struct shunt_rewrite_outer* outer,
+                                                       const struct shunt_rewrite_inner* inner) {
+  __u16 tpid = outer->tags & SHUNT_REWRITE_SERVICE ? SHUNT_BE16(SHUNT_ETH_TYPE_SVLAN) : SHUNT_BE16(SHUNT_ETH_TYPE_CVLAN);
+  __u16 tci = shunt_load16(inner->tci);
+  __u8* p;
+
+  if (!(outer->tags & SHUNT_REWRITE_PUSH)) return shunt_pop_vlan(frame, h);
+  if (!(outer->tags & SHUNT_REWRITE_POP) || h->vlan_count == 0) return shunt_push_vlan(frame, h, tpid, tci);
+  p = shunt_frame_at(frame, 12, 4);
+  if (!p) return SHUNT_VERDICT_CANNOT;
+  shunt_store32(p, (__u32)tci << 16 | tpid);
+  return SHUNT_VERDICT_NEXT;
+}
+
 /*
  * Rewrites the frame. SHUNT_VERDICT_TTL: its TTL is used up; SHUNT_VERDICT_CANNOT: the list's edits have to be run one
- * by one (SCTP's ports, under a CRC). Either leaves the frame as it came.
+ * by one (SCTP's ports, under a CRC; no room for a tag). Either leaves the frame as it came.
  */
-static __always_inline enum shunt_verdict rewrite_frame(shunt_frame* frame, const struct shunt_headers* h,
+static __always_inline enum shunt_verdict rewrite_frame(shunt_frame* frame, struct shunt_headers* h,
                                                         const struct shunt_rewrite_outer* outer,
                                                         const struct shunt_rewrite_inner* inner) {
   __u32 ports = outer->what & (SHUNT_REWRITE_TP_SRC | SHUNT_REWRITE_TP_DST), difference = 0;
   __u8 *p, *ip = 0, *l4 = 0;
 
+  if (outer->spent && ttl_of(frame, h) <= outer->spent) return SHUNT_VERDICT_TTL;
+  if (ports && h->l4 && h->proto == SHUNT_IP_PROTO_SCTP) return SHUNT_VERDICT_CANNOT;
+  if (outer->tags && rewrite_tags(frame, h, outer, inner) != SHUNT_VERDICT_NEXT) return SHUNT_VERDICT_CANNOT;
   p = shunt_frame_at(frame, 0, 12);
   if (!p) return SHUNT_VERDICT_CANNOT;
-  if (ports && h->l4 && h->proto == SHUNT_IP_PROTO_SCTP) return SHUNT_VERDICT_CANNOT;
-  if (ports && h->l4 && (h->proto == SHUNT_IP_PROTO_TCP || h->proto == SHUNT_IP_PROTO_UDP)) {
-    l4 = shunt_frame_at(frame, h->l4, 4);
-    if (!l4) return SHUNT_VERDICT_CANNOT;
-  }
-  if (h->l3_kind & (SHUNT_L3_IPV4 | SHUNT_L3_IPV6)) {
-    ip = shunt_frame_at(frame, h->l3, sizeof(struct shunt_ipv4_header));
-    if (!ip) return SHUNT_VERDICT_CANNOT;
-    if (outer->spent && ip[h->l3_kind == SHUNT_L3_IPV4 ? 8 : 7] <= outer->spent) return SHUNT_VERDICT_TTL;
-  }
   rewrite_macs(p, outer);
+  if (h->l3_kind & (SHUNT_L3_IPV4 | SHUNT_L3_IPV6)) ip = shunt_frame_at(frame, h->l3, sizeof(struct shunt_ipv4_header));
   if (ip && h->l3_kind == SHUNT_L3_IPV4)
     difference = rewrite_ipv4(ip, outer, inner);
   else if (ip)
     rewrite_ipv6(ip, outer, inner);
   if (h->proto == SHUNT_IP_PROTO_ICMP || h->proto == SHUNT_IP_PROTO_IGMP) return SHUNT_VERDICT_NEXT;
+  if (ports && h->l4 && (h->proto == SHUNT_IP_PROTO_TCP || h->proto == SHUNT_IP_PROTO_UDP))
+    l4 = shunt_frame_at(frame, h->l4, 4);
   if (l4) {
     if (ports & SHUNT_REWRITE_TP_SRC) difference += shunt_write_word(l4, shunt_load16(inner->ports), 0xffff);
     if (ports & SHUNT_REWRITE_TP_DST) difference += shunt_write_word(l4 + 2, shunt_load16(inner->ports + 2), 0xffff);

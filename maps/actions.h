@@ -93,7 +93,7 @@ struct shunt_action {
 SHUNT_MAP_TYPE(struct shunt_action, 16);
 
 /*
- * What all the edits of a list make of a frame, where they are those of routers and of address translation: two
+ * What all the edits of a list make of a frame, where they are those of bridges with VLANs, of routers, and of address translation: two
  * elements behind the list (SHUNT_FLOW_REWRITE), which XDP runs instead of its edits. Network order. A field that the
  * frame does not have is not written.
  */
@@ -102,7 +102,7 @@ struct shunt_rewrite_outer {
 	__u8 what;     /* SHUNT_REWRITE_* */
 	__u8 ttl;      /* TTL or hop limit, as it is in the end; 0: less by `spent` */
 	__u8 spent;    /* at least one more than this it has to be before, or the packet goes up (SHUNT_UPCALL_TTL) */
-	__u8 zero;
+	__u8 tags;     /* SHUNT_REWRITE_POP, then SHUNT_REWRITE_PUSH */
 };
 SHUNT_MAP_TYPE(struct shunt_rewrite_outer, 16);
 
@@ -111,7 +111,7 @@ struct shunt_rewrite_inner {
 	__u8 ports[4]; /* TCP, UDP: source, destination */
 	__u8 tos;      /* ToS or traffic class, */
 	__u8 tos_mask; /* of which these bits are written */
-	__u8 zero[2];
+	__u8 tci[2];   /* of the tag that is pushed */
 };
 SHUNT_MAP_TYPE(struct shunt_rewrite_inner, 16);
 
@@ -126,6 +126,13 @@ enum {
 	SHUNT_REWRITE_TP_DST = 1 << 5,
 	SHUNT_REWRITE_TTL = 1 << 6,
 	SHUNT_REWRITE_TOS = 1 << 7,
+};
+
+/* shunt_rewrite_outer.tags */
+enum {
+	SHUNT_REWRITE_POP = 1 << 0,     /* the outer tag, if there is one */
+	SHUNT_REWRITE_PUSH = 1 << 1,    /* one of 802.1Q */
+	SHUNT_REWRITE_SERVICE = 1 << 2, /* ... of 802.1ad */
 };
 
 #endif

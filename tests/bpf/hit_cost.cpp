@@ -97,6 +97,16 @@ void routed(Switch& sw, const Bytes& frame) {
   sw.publish(sw.whole_key(frame), l4_mask(), list, SHUNT_FLOW_EDITS | SHUNT_FLOW_LIST);
 }
 
+// Between VLANs: a tag takes another one's place, which is its like, for the same reason.
+void retagged(Switch& sw, const Bytes& frame, std::uint16_t vid) {
+  const shunt_action list[]{simple_action(SHUNT_ACT_POP_VLAN), push_vlan(0x8100, vid), output_to(2)};
+  sw.reset();
+  sw.publish(sw.whole_key(frame), l4_mask(), list, SHUNT_FLOW_EDITS | SHUNT_FLOW_LIST);
+  report(sw, "  one tag, 1 mask, the tag replaced", frame);
+  sw.use_microflows(1, SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3);
+  report(sw, "  likewise, exact-match cache", frame);
+}
+
 // By the entries of the frame's two MACs.
 void bridged(Switch& sw, const Bytes& frame) {
   constexpr std::uint16_t kNumber = 1, kBoth = SHUNT_FDB_UNTAGGED | SHUNT_FDB_TAGGED;
@@ -163,6 +173,7 @@ void measure_all(std::uint32_t features, const char* name) {
   measure_by_l4(sw, "IPv6", under().ipv6("fd00::1", "fd00::2").udp(1, 2).payload(22).build());
   measure_by_l4(sw, "two tags",
                 under().vlan(7, 0x88a8).vlan(9).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build());
+  retagged(sw, under().vlan(5).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(22).build(), 5);
 }
 
 }  // namespace

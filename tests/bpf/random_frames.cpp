@@ -171,13 +171,19 @@ shunt_action random_edit(Random& random) {
   }
 }
 
-// What routers and address translation do, of which encoding makes a rewrite.
+// What bridges with VLANs, routers and address translation do, of which encoding makes a rewrite.
 shunt_action random_routing(Random& random) {
   static constexpr shunt_field kFields[]{SHUNT_FIELD_ETH_DST, SHUNT_FIELD_ETH_SRC, SHUNT_FIELD_IP_SRC,
                                          SHUNT_FIELD_IP_DST,  SHUNT_FIELD_TP_SRC,  SHUNT_FIELD_TP_DST,
                                          SHUNT_FIELD_IP_TOS,  SHUNT_FIELD_IP_TTL};
   if (one_in(random, 4)) return simple_action(SHUNT_ACT_DEC_TTL);
+  if (one_in(random, 6)) return simple_action(SHUNT_ACT_POP_VLAN);
+  if (one_in(random, 6)) return push_vlan(one_in(random, 2) ? 0x8100 : 0x88a8, static_cast<std::uint16_t>(random()));
   shunt_action action = random_set_field(random);
+  if (one_in(random, 10)) {
+    action.field = SHUNT_FIELD_VLAN_TCI;
+    return action;
+  }
   action.field = kFields[below(random, std::size(kFields))];
   if (action.field != SHUNT_FIELD_IP_TOS) std::ranges::fill(action.mask, std::uint8_t{0xff});
   if (one_in(random, 3)) std::ranges::fill(action.value, one_in(random, 2) ? std::uint8_t{0xff} : std::uint8_t{0});

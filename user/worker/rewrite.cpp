@@ -28,6 +28,40 @@ bool decrement_ttl(Rewrite& rewrite) {
   return outer.ttl == 0 || --outer.ttl != 0;
 }
 
+// A tag that was pushed here is taken off, or one of the frame's.
+bool pop_tag(Rewrite& rewrite) {
+  std::uint8_t& tags = rewrite.outer.tags;
+  if ((tags & SHUNT_REWRITE_PUSH) != 0) {
+    tags &= SHUNT_REWRITE_POP;
+    std::memset(rewrite.inner.tci, 0, sizeof rewrite.inner.tci);
+    return true;
+  }
+  if ((tags & SHUNT_REWRITE_POP) != 0) return false;
+  tags |= SHUNT_REWRITE_POP;
+  return true;
+}
+
+bool push_tag(Rewrite& rewrite, const shunt_action& action) {
+  std::uint8_t& tags = rewrite.outer.tags;
+  const int tpid = action.value[0] << 8 | action.value[1];
+  if ((tags & SHUNT_REWRITE_PUSH) != 0 || (tpid != 0x8100 && tpid != 0x88a8)) return false;
+  tags |= tpid == 0x88a8 ? SHUNT_REWRITE_PUSH | SHUNT_REWRITE_SERVICE : SHUNT_REWRITE_PUSH;
+  rewrite.inner.tci[0] = static_cast<std::uint8_t>(action.value[2] & ~0x10);  // the PRESENT bit is the key's
+  rewrite.inner.tci[1] = action.value[3];
+  return true;
+}
+
+// Of a tag that was pushed here: the bits that are set over it.
+bool set_tci(Rewrite& rewrite, const shunt_action& action) {
+  if ((rewrite.outer.tags & SHUNT_REWRITE_PUSH) == 0) return false;
+  for (int i = 0; i < 2; ++i) {
+    const int mask = i == 0 ? action.mask[0] & ~0x10 : action.mask[1];
+    std::uint8_t& byte = rewrite.inner.tci[i];
+    byte = static_cast<std::uint8_t>((byte & ~mask) | (action.value[i] & mask));
+  }
+  return true;
+}
+
 void set_tos(Rewrite& rewrite, const shunt_action& action) {
   shunt_rewrite_inner& inner = rewrite.inner;
   const std::uint8_t mask = action.mask[0];
@@ -52,11 +86,28 @@ bool set_field(Rewrite& rewrite, const shunt_action& action) {
       return set_whole(rewrite, SHUNT_REWRITE_TP_SRC, inner.ports, action, 2);
     case SHUNT_FIELD_TP_DST:
       return set_whole(rewrite, SHUNT_REWRITE_TP_DST, inner.ports + 2, action, 2);
+    case SHUNT_FIELD_VLAN_TCI:
+      return set_tci(rewrite, action);
     case SHUNT_FIELD_IP_TTL:
       return set_ttl(rewrite, action);
     case SHUNT_FIELD_IP_TOS:
       set_tos(rewrite, action);
       return true;
+    default:
+      return false;
+  }
+}
+
+bool add(Rewrite& rewrite, const shunt_action& action) {
+  switch (action.type) {
+    case SHUNT_ACT_SET_FIELD:
+      return set_field(rewrite, action);
+    case SHUNT_ACT_DEC_TTL:
+      return decrement_ttl(rewrite);
+    case SHUNT_ACT_PUSH_VLAN:
+      return push_tag(rewrite, action);
+    case SHUNT_ACT_POP_VLAN:
+      return pop_tag(rewrite);
     default:
       return false;
   }
@@ -69,11 +120,8 @@ std::optional<Rewrite> rewrite_of(std::span<const shunt_action> actions) {
   const std::uint8_t end = actions.back().type;
   if (end != SHUNT_ACT_OUTPUT && end != SHUNT_ACT_OUTPUT_GROUP) return std::nullopt;
   Rewrite rewrite{};
-  for (const shunt_action& action : actions.first(actions.size() - 1)) {
-    const bool done = action.type == SHUNT_ACT_SET_FIELD ? set_field(rewrite, action)
-                                                         : action.type == SHUNT_ACT_DEC_TTL && decrement_ttl(rewrite);
-    if (!done) return std::nullopt;
-  }
+  for (const shunt_action& action : actions.first(actions.size() - 1))
+    if (!add(rewrite, action)) return std::nullopt;
   return rewrite;
 }
 

@@ -18,7 +18,7 @@ struct Rewrite {
 static_assert(sizeof(Rewrite) == SHUNT_REWRITE_ELEMENTS * sizeof(shunt_action));
 
 // What a list of edits before one OUTPUT or OUTPUT_GROUP makes of any frame. Nothing where that depends on more of the
-// frame than a rewrite knows of (tags, labels, parts of addresses), or is no edit (meters, samples, cuts).
+// frame than a rewrite knows of (a second tag, labels, parts of addresses), or is no edit (meters, samples, cuts).
 [[nodiscard]] std::optional<Rewrite> rewrite_of(std::span<const shunt_action> actions);
 
 }  // namespace shunt

@@ -112,7 +112,7 @@ TEST_SUITE("megaflow table") {
   TEST_CASE("a list that routes has its rewrite behind it") {
     Fixture f;
     REQUIRE(f.publish(key_of(80), full_ports(), {set_eth_dst(7), output_to(2)}) == Publish::kPublished);
-    REQUIRE(f.publish(key_of(81), full_ports(), {push_vlan(5), output_to(2)}) == Publish::kPublished);
+    REQUIRE(f.publish(key_of(81), full_ports(), {simple(SHUNT_ACT_TRUNCATE, 99), output_to(2)}) == Publish::kPublished);
     const shunt_flow& flow = f.maps.flows[0];
     REQUIRE((flow.head.flags & SHUNT_FLOW_REWRITE) != 0);
     CHECK(flow.head.action_count == 2);
@@ -123,7 +123,7 @@ TEST_SUITE("megaflow table") {
   }
 
   TEST_CASE("where there is no room for a list, userspace answers; and there is again, a grace period later") {
-    Fixture f{256, 64, 3};
+    Fixture f{256, 64, 5};  // a list of two with its rewrite, and the one that says "userspace"
     REQUIRE(f.publish(key_of(80), full_ports(), {push_vlan(5), output_to(2)}) == Publish::kPublished);
     REQUIRE(f.publish(key_of(81), full_ports(), {push_vlan(6), output_to(2)}) == Publish::kPublished);
     CHECK(f.answer(key_of(80)) == 2);

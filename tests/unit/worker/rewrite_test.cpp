@@ -90,6 +90,42 @@ TEST_SUITE("rewrite") {
     CHECK(rewrite->inner.tos_mask == 0xff);
   }
 
+  TEST_CASE("a tag is taken off, pushed, or replaced; one that was pushed and taken off again was never there") {
+    constexpr int kPop = SHUNT_REWRITE_POP, kPush = SHUNT_REWRITE_PUSH;
+    const shunt_action pop = simple(SHUNT_ACT_POP_VLAN), vid = set(SHUNT_FIELD_VLAN_TCI, {0x10, 9}, {0x1f, 0xff});
+    const shunt_action push = push_vlan(5);
+    shunt_action service = push_vlan(7), other = push_vlan(8);
+    service.value[0] = 0x88, service.value[1] = 0xa8;
+    other.value[0] = 0x91, other.value[1] = 0x00;
+    struct {
+      Actions edits;
+      int tags, tci;  // tags < 0: no rewrite
+    } const cases[]{
+        {{pop}, kPop, 0},
+        {{push}, kPush, 5},
+        {{service}, kPush | SHUNT_REWRITE_SERVICE, 7},
+        {{pop, push}, kPop | kPush, 5},
+        {{push, vid}, kPush, 9},
+        {{push, pop, service, pop, push}, kPush, 5},
+        {{pop, service, pop}, kPop, 0},
+        {{pop, pop}, -1, 0},
+        {{push, push}, -1, 0},
+        {{other}, -1, 0},
+        {{vid}, -1, 0},
+    };
+    for (const auto& each : cases) {
+      Actions list = each.edits;
+      list.push_back(output_to(2));
+      const auto rewrite = rewrite_of(list);
+      CAPTURE(list.size());
+      CHECK(rewrite.has_value() == (each.tags >= 0));
+      if (!rewrite) continue;
+      CHECK(int{rewrite->outer.tags} == each.tags);
+      CHECK((rewrite->inner.tci[0] << 8 | rewrite->inner.tci[1]) == each.tci);
+      CHECK(rewrite->outer.what == 0);
+    }
+  }
+
   TEST_CASE("anything else stays a list") {
     const shunt_action mac = set(SHUNT_FIELD_ETH_DST, {1, 1, 1, 1, 1, 1});
     CHECK(rewrite_of(Actions{mac, output_to(2)}));
@@ -99,7 +135,7 @@ TEST_SUITE("rewrite") {
     CHECK_FALSE(rewrite_of(Actions{output_to(2)}));
     CHECK_FALSE(rewrite_of(Actions{mac}));
     CHECK_FALSE(rewrite_of(Actions{kDec, simple(SHUNT_ACT_DROP)}));
-    for (const shunt_action_type type : {SHUNT_ACT_PUSH_VLAN, SHUNT_ACT_POP_VLAN, SHUNT_ACT_METER, SHUNT_ACT_TRUNCATE,
+    for (const shunt_action_type type : {SHUNT_ACT_METER, SHUNT_ACT_TRUNCATE,
                                          SHUNT_ACT_SAMPLE, SHUNT_ACT_PUSH_MPLS, SHUNT_ACT_OUTPUT})
       CHECK_FALSE(rewrite_of(Actions{mac, simple(type, 100), output_to(2)}));
     for (int field = 1; field < SHUNT_FIELD_COUNT; ++field) {
