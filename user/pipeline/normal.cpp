@@ -109,13 +109,12 @@ void Translator::learn(const BridgePort& ingress, VlanId vlan) {
   examine(eth_src_mask());
   const FdbKey src{vlan, MacAddr::from_wire(working_.eth_src)};
   if (src.mac.is_multicast()) return;
-  std::vector<Translation::Learn>& learns = result_.learns;
+  auto& learns = result_.learns;
   const auto earlier = std::find_if(learns.begin(), learns.end(), [&](const auto& each) { return each.key == src; });
   if (earlier == learns.end())
     learns.push_back({src, ingress.number});
   else
     earlier->port = ingress.number;  // by an in_port that an action wrote: it was seen there last
-  result_.fdb_dependencies.reserve(2);  // and the destination
   result_.fdb_dependencies.push_back({bridge_->id, src});
 }
 

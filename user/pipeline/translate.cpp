@@ -99,46 +99,57 @@ void add_examined(const Translation& first, Translation& second) {
   second.dependencies.tables |= first.dependencies.tables;
   add_mask(second.dependencies.rewritten, first.dependencies.rewritten);
   second.dependencies.tags |= first.dependencies.tags;
-  second.fdb_dependencies.insert(second.fdb_dependencies.end(), first.fdb_dependencies.begin(),
-                                 first.fdb_dependencies.end());
+  second.fdb_dependencies.append(first.fdb_dependencies.begin(), first.fdb_dependencies.end());
 }
 
 // `run` takes a Translator. Only behind a translation is it known whether each decrement of a TTL has something sent
 // behind it; where one has not, another is made that looks at the TTLs. The observer sees one translation.
 template <typename Run>
-Translation translate_with(const SwitchState& state, const FlowKey& key, const PacketView* packet,
-                           TranslationObserver* observer, Run run) {
-  Translator first{state, key, packet, nullptr, false};
-  Translation result = run(first);
-  if (observer == nullptr && !first.hides_ttl()) return result;
-  Translator second{state, key, packet, observer, first.hides_ttl()};
-  Translation seen = run(second);
-  if (first.hides_ttl()) add_examined(result, seen);
-  return seen;
+void translate_with(const SwitchState& state, const FlowKey& key, const PacketView* packet,
+                    TranslationObserver* observer, Translation& result, Run run) {
+  Translator first{state, key, packet, nullptr, false, result};
+  run(first);
+  if (observer == nullptr && !first.hides_ttl()) return;
+  const Translation unseen = std::exchange(result, Translation{});
+  Translator second{state, key, packet, observer, first.hides_ttl(), result};
+  run(second);
+  if (first.hides_ttl()) add_examined(unseen, result);
 }
 
 }  // namespace
 
+void translate(const SwitchState& state, const FlowKey& key, const PacketView* packet, Translation& result) {
+  translate_with(state, key, packet, nullptr, result, [](Translator& translator) { translator.run(); });
+}
+
 Translation translate(const SwitchState& state, const FlowKey& key, const PacketView* packet,
                       TranslationObserver* observer) {
-  return translate_with(state, key, packet, observer, [](Translator& translator) { return translator.run(); });
+  Translation result;
+  translate_with(state, key, packet, observer, result, [](Translator& translator) { translator.run(); });
+  return result;
 }
 
 Translation translate_bridged(const SwitchState& state, const FlowKey& key) {
-  return Translator{state, key, nullptr, nullptr, false}.run_bridged();
+  Translation result;
+  Translator{state, key, nullptr, nullptr, false, result}.run_bridged();
+  return result;
 }
 
 Translation translate_actions(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
                               std::span<const Action> actions, const PacketView* packet, TranslationObserver* observer,
                               const PipelineFields& fields) {
-  return translate_with(state, key, packet, observer,
-                        [&](Translator& translator) { return translator.run(bridge, in_port, actions, fields); });
+  Translation result;
+  translate_with(state, key, packet, observer, result,
+                 [&](Translator& translator) { translator.run(bridge, in_port, actions, fields); });
+  return result;
 }
 
 Translation resume(const SwitchState& state, BridgeId bridge, const FlowKey& key, PortNo in_port,
                    const PipelineFields& fields, const Continuation& from, const PacketView* packet) {
-  return translate_with(state, key, packet, nullptr,
-                        [&](Translator& translator) { return translator.run(bridge, in_port, fields, from); });
+  Translation result;
+  translate_with(state, key, packet, nullptr, result,
+                 [&](Translator& translator) { translator.run(bridge, in_port, fields, from); });
+  return result;
 }
 
 FlowMask eth_dst_mask() {
@@ -171,14 +182,14 @@ std::uint16_t load16(const __u8* at) {
 }
 
 Translator::Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet,
-                       TranslationObserver* observer, bool looks_at_ttl)
-    : state_{state}, packet_{key}, view_{packet}, observer_{observer}, looks_at_ttl_{looks_at_ttl} {
+                       TranslationObserver* observer, bool looks_at_ttl, Translation& result)
+    : state_{state}, packet_{key}, view_{packet}, observer_{observer}, looks_at_ttl_{looks_at_ttl}, result_{result} {
   working_ = to_pipeline(key);
   result_.version = state.version;
   result_.mask.in_port = ~std::uint32_t{0};
 }
 
-Translation Translator::run() {
+void Translator::run() {
   const BridgeState* bridge = packet_.in_port < state_.bridge_of.size() ? state_.bridge_of[packet_.in_port] : nullptr;
   if (bridge == nullptr) {
     fail(SHUNT_DROP_NO_PORT);
@@ -198,19 +209,18 @@ Translation Translator::run() {
 }
 
 // What follows from a packet beside its output, a flow that no packet's MACs made cannot say.
-Translation Translator::run_bridged() {
+void Translator::run_bridged() {
   bridging_ = true;
-  Translation result = run();
-  const bool alone = result.actions.size() == 1 && !result.needs_packet && result.controllers.empty() &&
-                     result.ttl_controllers.empty() && result.samples.empty() && result.learned.empty() &&
-                     result.fin_timeouts.empty() && !hides_ttl_;
+  run();
+  const bool alone = result_.actions.size() == 1 && !result_.needs_packet && result_.controllers.empty() &&
+                     result_.ttl_controllers.empty() && result_.samples.empty() && result_.learned.empty() &&
+                     result_.fin_timeouts.empty() && !hides_ttl_;
   FlowMask macs = eth_dst_mask();
   add_mask(macs, eth_src_mask());
-  if (!alone || !is_zero(without(macs, without(macs, result.mask)))) result.bridged.reset();
-  return result;
+  if (!alone || !is_zero(without(macs, without(macs, result_.mask)))) result_.bridged.reset();
 }
 
-Translation Translator::run(BridgeId id, PortNo in_port, std::span<const Action> actions,
+void Translator::run(BridgeId id, PortNo in_port, std::span<const Action> actions,
                             const PipelineFields& fields) {
   if (!begin(id, in_port)) return finish();
   working_.metadata = fields.metadata;
@@ -223,7 +233,7 @@ Translation Translator::run(BridgeId id, PortNo in_port, std::span<const Action>
   return finish();
 }
 
-Translation Translator::run(BridgeId id, PortNo in_port, const PipelineFields& fields, const Continuation& from) {
+void Translator::run(BridgeId id, PortNo in_port, const PipelineFields& fields, const Continuation& from) {
   if (!begin(id, in_port)) return finish();
   static_cast<PipelineFields&>(working_) = fields;
   stack_ = from.stack;
@@ -258,7 +268,6 @@ void Translator::begin(const BridgeState& bridge, PortNo in_port) {
   bridge_ = &bridge;
   result_.bridge = bridge.id;
   result_.fdb_version = bridge.fdb->version();
-  result_.credits.reserve(2);  // a table's two counters: all that most have
   original_in_port_ = working_.in_port = in_port.value;
   write_field(field(FieldId::kActsetOutput), working_, kPortUnset.value);
   known_.in_port = ~std::uint32_t{0};
@@ -473,7 +482,7 @@ void Translator::give_up(shunt_drop_reason reason) {
   stop_ = true;
 }
 
-Translation Translator::finish() {
+void Translator::finish() {
   DpActions& actions = result_.actions;
   if (stop_) {
     hides_ttl_ = false;
@@ -495,7 +504,6 @@ Translation Translator::finish() {
     else
       fail(SHUNT_DROP_RULE);
   }
-  return std::move(result_);
 }
 
 }  // namespace shunt

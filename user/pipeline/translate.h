@@ -23,6 +23,7 @@
 
 #include "maps/actions.h"
 #include "maps/drop_reason.h"
+#include "user/base/small_vector.h"
 #include "user/flow/flow_key.h"
 #include "user/l2/fdb.h"
 #include "user/pipeline/group.h"
@@ -90,9 +91,9 @@ struct Translation {
   bool may_be_bridged = false;
   // translate_bridged() only: BRIDGE is the one action, by the FDB of this VLAN. The mask has no MACs.
   std::optional<VlanId> bridged;
-  std::vector<RuleRef> rules;  // met, in order: their counters rise with the flow's
+  SmallVector<RuleRef, 1> rules;  // met, in order: their counters rise with the flow's
   // What else counts with the flow: tables (look-ups and matches), groups, buckets. They point into objects kept alive.
-  std::vector<std::shared_ptr<const FlowCounters>> credits;
+  SmallVector<std::shared_ptr<const FlowCounters>, 2> credits;
   std::optional<BridgeId> bridge;
   std::uint64_t fdb_version = 0;  // of the bridge's FDB, read before the first look-up
   // `normal` only. Where the source was seen: learn it, refresh it while the flow has hits. One for each VLAN that the
@@ -101,9 +102,9 @@ struct Translation {
     FdbKey key;
     PortNo port;
   };
-  std::vector<Learn> learns;
-  std::vector<FdbDependency>
-      fdb_dependencies;  // MACs (also unknown ones) that decided; a change of one revalidates the flow
+  SmallVector<Learn, 1> learns;
+  // MACs (also unknown ones) that decided; a change of one revalidates the flow.
+  SmallVector<FdbDependency, 2> fdb_dependencies;
   Dependencies dependencies;
 
   // Each packet of the flow asks for these again (user/worker/events.h takes them to control).
@@ -151,6 +152,8 @@ class TranslationObserver {
 // `key.in_port` is a datapath port. Never fails: what cannot be translated is a drop with its reason.
 Translation translate(const SwitchState& state, const FlowKey& key, const PacketView* packet = nullptr,
                       TranslationObserver* observer = nullptr);
+// The same, made where it is to stay: `result` is a new one.
+void translate(const SwitchState& state, const FlowKey& key, const PacketView* packet, Translation& result);
 
 // The same without a look at the packet's MACs: `bridged` is set where `normal` is all that decides about such packets,
 // and sends those between MACs that the FDB knows as they came, to a port that takes them so. Else nothing of the

@@ -70,13 +70,14 @@ struct WorkingPacket {
 
 class Translator : private WorkingPacket {
  public:
-  // looks_at_ttl: whether a TTL runs out is found out here, not by who runs the actions.
+  // looks_at_ttl: whether a TTL runs out is found out here, not by who runs the actions. `result`: a new one, which is
+  // made where it is to stay.
   Translator(const SwitchState& state, const FlowKey& key, const PacketView* packet, TranslationObserver* observer,
-             bool looks_at_ttl);
-  Translation run();
-  Translation run_bridged();
-  Translation run(BridgeId bridge, PortNo in_port, std::span<const Action> actions, const PipelineFields& fields);
-  Translation run(BridgeId bridge, PortNo in_port, const PipelineFields& fields, const Continuation& from);
+             bool looks_at_ttl, Translation& result);
+  void run();
+  void run_bridged();
+  void run(BridgeId bridge, PortNo in_port, std::span<const Action> actions, const PipelineFields& fields);
+  void run(BridgeId bridge, PortNo in_port, const PipelineFields& fields, const Continuation& from);
   // Behind run(), without looks_at_ttl: a TTL that runs out would not be noticed by who runs these actions.
   [[nodiscard]] bool hides_ttl() const { return hides_ttl_; }
 
@@ -106,7 +107,7 @@ class Translator : private WorkingPacket {
   const bool looks_at_ttl_;
   const BridgeState* bridge_ = nullptr;
   std::uint32_t original_in_port_ = 0;  // the OpenFlow number of the port that the packet came in on
-  Translation result_;
+  Translation& result_;
 
   // Where translation is.
   std::uint8_t table_ = 0;
@@ -298,7 +299,7 @@ class Translator : private WorkingPacket {
   // Takes off result_.actions, from `start` on, what changes nothing that is sent; nor, where decrements count, says
   // that a TTL has run out.
   void trim(std::size_t start, bool decrements_count);
-  Translation finish();
+  void finish();
 };
 
 // Masks of the parts that are examined most.

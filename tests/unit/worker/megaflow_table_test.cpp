@@ -50,7 +50,7 @@ TranslationRef depending(std::uint16_t port, std::vector<FdbDependency> dependen
   Translation made;
   made.mask = full_ports();
   made.actions = {output_to(port)};
-  made.fdb_dependencies = std::move(dependencies);
+  made.fdb_dependencies.assign(dependencies.begin(), dependencies.end());
   return std::make_shared<const Translation>(std::move(made));
 }
 
