@@ -102,7 +102,7 @@ static __always_inline int write_field(struct __sk_buff* skb, const struct shunt
   }
   /* One bound at a time, or the compiler tests both at once on a copy, of which the verifier learns nothing. */
   if (size < 2) return -1;
-  asm volatile("" : "+r"(size));
+  SHUNT_OPAQUE(size);
   if (size > sizeof words) return -1;
   if (bpf_skb_store_bytes(skb, w->off, words, size, w->sums ? BPF_F_INVALIDATE_HASH : 0) < 0) return -1;
   if ((w->sums & SHUNT_SUM_IPV4) && h->l3_kind == SHUNT_L3_IPV4)

@@ -120,8 +120,8 @@ static __always_inline enum shunt_verdict rewrite(struct xdp_md* ctx, struct shu
   at++;
   inner = bpf_map_lookup_elem(&action_lists, &at);
   if (!outer || !inner) return SHUNT_VERDICT_CANNOT;
-  return rewrite_frame(ctx, headers, (const struct shunt_rewrite_outer*)outer,
-                       (const struct shunt_rewrite_inner*)inner);
+  return (enum shunt_verdict)shunt_rewrite_frame(ctx, headers, (const struct shunt_rewrite_outer*)outer,
+                                                 (const struct shunt_rewrite_inner*)inner);
 }
 
 /* What the flow says; < 0: SHUNT_TO_GO_UP(), and nothing is counted. The headers are in the scratch. */

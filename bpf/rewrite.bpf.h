@@ -81,14 +81,15 @@ static __always_inline enum shunt_verdict rewrite_tags(shunt_frame* frame, struc
 
 /*
  * Rewrites the frame. SHUNT_VERDICT_TTL: its TTL is used up; SHUNT_VERDICT_CANNOT: the list's edits have to be run one
- * by one (SCTP's ports, under a CRC; no room for a tag). Either leaves the frame as it came.
+ * by one (SCTP's ports, under a CRC; no room for a tag). Either leaves the frame as it came. A function of its own: the
+ * verifier walks it once.
  */
-static __always_inline enum shunt_verdict rewrite_frame(shunt_frame* frame, struct shunt_headers* h,
-                                                        const struct shunt_rewrite_outer* outer,
-                                                        const struct shunt_rewrite_inner* inner) {
+__noinline int shunt_rewrite_frame(shunt_frame* frame, struct shunt_headers* h, const struct shunt_rewrite_outer* outer,
+                                   const struct shunt_rewrite_inner* inner) {
   __u32 ports = outer->what & (SHUNT_REWRITE_TP_SRC | SHUNT_REWRITE_TP_DST), difference = 0;
   __u8 *p, *ip = 0, *l4 = 0;
 
+  if (!h || !outer || !inner || !(shunt_config.features & SHUNT_FEATURE_EDITS)) return SHUNT_VERDICT_CANNOT;
   if (outer->spent && ttl_of(frame, h) <= outer->spent) return SHUNT_VERDICT_TTL;
   if (ports && h->l4 && h->proto == SHUNT_IP_PROTO_SCTP) return SHUNT_VERDICT_CANNOT;
   if (outer->tags && rewrite_tags(frame, h, outer, inner) != SHUNT_VERDICT_NEXT) return SHUNT_VERDICT_CANNOT;
