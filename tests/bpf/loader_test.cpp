@@ -367,7 +367,7 @@ TEST_SUITE("loader") {
     const SwitchObject maps{small_config(0)};
     const auto loads = [&](std::uint32_t features) {
       CAPTURE(features);
-      CHECK_NOTHROW((SwitchObject{small_config(features), maps, /*tc=*/true}));
+      CHECK_NOTHROW((SwitchObject{small_config(features), maps, /*tc=*/has_tcx()}));
     };
     for (std::uint32_t one = 1; one < SHUNT_FEATURE_ALL; one <<= 1) {
       loads(one);

@@ -37,6 +37,9 @@ struct Result {
   std::optional<shunt_upcall_meta> meta;  // where the frame went up
 };
 
+// Whether the kernel has the hook of mode tcx (Linux 6.6). One that has not need not take the programs.
+[[nodiscard]] bool has_tcx();
+
 // Ports 1 .. port_count are veths whose other ends, named peer(port), are a stack without addresses; all up.
 class Switch {
  public:

@@ -183,7 +183,7 @@ void compare(TcSwitch& tc, const Bytes& frame, const Sent& sent, std::uint32_t s
 
 }  // namespace
 
-TEST_SUITE("tc") {
+TEST_SUITE("tc" * doctest::skip(!has_tcx())) {
   TEST_CASE("bridged packets end alike by TC and by XDP") {
     TcSwitch tc;
     for_rounds(400, [&](Random& random) {
