@@ -113,9 +113,7 @@ static __always_inline enum shunt_verdict rewrite(struct xdp_md* ctx, struct shu
   __u32 at = flow->actions + flow->head.action_count;
   const struct shunt_action *outer, *inner;
 
-  if (!(shunt_config.features & SHUNT_FEATURE_EDITS) || !(flow->head.flags & SHUNT_FLOW_REWRITE) ||
-      shunt_frame_is_split(ctx, len))
-    return SHUNT_VERDICT_CANNOT;
+  if (!(flow->head.flags & SHUNT_FLOW_REWRITE) || shunt_frame_is_split(ctx, len)) return SHUNT_VERDICT_CANNOT;
   outer = bpf_map_lookup_elem(&action_lists, &at);
   at++;
   inner = bpf_map_lookup_elem(&action_lists, &at);

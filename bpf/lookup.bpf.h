@@ -7,6 +7,7 @@
 #define SHUNT_BPF_LOOKUP_H
 
 #include "bpf/datapath/hash.h"
+#include "bpf/datapath/parse.h"
 #include "bpf/exact_match.bpf.h"
 #include "bpf/megaflow.bpf.h"
 #include "bpf/microflow.bpf.h"
@@ -66,6 +67,19 @@ static __always_inline int execute_microflow_list(struct shunt_packet* packet, c
   verdict = shunt_execute(packet->ctx, slot, packet->in_port, packet->len);
   if (verdict >= 0) packet->stats->exact_hits++;
   return verdict;
+}
+
+/*
+ * Key and headers of a frame of `len` bytes, into the scratch: SHUNT_DROP_NONE, or why the packet is to be dropped. A
+ * function of its own: the verifier walks what follows once, and not for each kind of packet.
+ */
+__noinline int shunt_parse_frame(shunt_frame* frame, __u32 in_port, __u32 len) {
+  struct shunt_scratch* mine;
+  __u32 zero = 0;
+
+  mine = bpf_map_lookup_elem(&scratch, &zero);
+  if (!mine) return SHUNT_DROP_BAD_ACTION;
+  return (int)shunt_parse(frame, len, in_port, shunt_config.features, &mine->key, &mine->headers);
 }
 
 /* The flow of the key in the scratch; 0: there is none. To be counted by count_lookup(). */

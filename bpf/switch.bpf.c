@@ -6,7 +6,6 @@
 #include "bpf/capture.bpf.h"
 #include "bpf/datapath/act.h"
 #include "bpf/datapath/checksum.h"
-#include "bpf/datapath/parse.h"
 #include "bpf/execute.bpf.h"
 #include "bpf/lane.bpf.h"
 #include "bpf/lookup.bpf.h"
@@ -18,16 +17,6 @@
 __noinline int shunt_cure_checksum(struct xdp_md* ctx, struct shunt_headers* headers) {
   if (!headers || !(shunt_config.features & SHUNT_FEATURE_CHECKSUM)) return 0;
   return shunt_complete_checksum(ctx, headers);
-}
-
-/* Parses into the scratch. A function of its own: what follows is walked once, and not for each kind of packet. */
-__noinline int shunt_parse_frame(struct xdp_md* ctx, __u32 in_port, __u32 len) {
-  struct shunt_scratch* mine;
-  __u32 zero = 0;
-
-  mine = bpf_map_lookup_elem(&scratch, &zero);
-  if (!mine) return SHUNT_DROP_BAD_ACTION;
-  return (int)shunt_parse(ctx, len, in_port, shunt_config.features, &mine->key, &mine->headers);
 }
 
 /* The parser, the megaflow level, and what the flow says. */

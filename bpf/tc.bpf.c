@@ -221,8 +221,7 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
 
   packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
   if (!packet->scratch) return TC_ACT_SHOT;
-  if (shunt_parse(packet->ctx, packet->ctx->len, packet->in_port, shunt_config.features, &packet->scratch->key,
-                  &packet->scratch->headers) != SHUNT_DROP_NONE ||
+  if (shunt_parse_frame(packet->ctx, packet->in_port, packet->ctx->len) != SHUNT_DROP_NONE ||
       (packet->scratch->headers.flags & SHUNT_HEADERS_CUT))
     return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
   hash_key(&packet->scratch->key);
