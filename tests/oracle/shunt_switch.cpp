@@ -295,7 +295,7 @@ Translation ShuntSwitch::translate_frame(const FlowKey& key, const Bytes& frame,
 // touches go.
 void ShuntSwitch::follow_up(const Translation& translation, const Met& met) {
   const auto first = [&](const auto& all, std::size_t count) {
-    return std::span{all}.first(met.expired ? std::min(all.size(), count) : all.size());
+    return std::span{all.data(), all.size()}.first(met.expired ? std::min(all.size(), count) : all.size());
   };
   for (const Translation::Learn& learn : first(translation.learns, met.normals)) {
     const auto outcome = switch_.find_bridge("br0")->fdb->learn(learn.key, learn.port, kNow).outcome;

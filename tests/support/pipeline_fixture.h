@@ -63,7 +63,7 @@ inline Subfield bits_of(FieldId id, unsigned first, unsigned count) {
 }
 inline Subfield whole(FieldId id) { return bits_of(id, 0, field(id).width); }
 inline SetFieldAction set_field(FieldId id, FieldBits value, FieldBits mask = ~FieldBits{0}) {
-  return {&field(id), match_on(id, value, mask)};
+  return set_field(field(id), value, mask);
 }
 inline MoveAction move_bits(const Subfield& from, const Subfield& to) {
   return {from.field, to.field, from.first_bit, to.first_bit, from.bit_count};

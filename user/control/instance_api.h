@@ -170,7 +170,6 @@ struct TraceAnswer {
   Trace trace;
   bool in_kernel = false;                          // where the flow of this packet would be served
   shunt_upcall_reason reason = SHUNT_UPCALL_MISS;  // why not in the kernel
-  std::vector<shunt_action> kernel_actions;        // as the kernel would run them
 };
 
 // Why a cached flow is what it is: the cache entry and the walk through the rules that makes it now.

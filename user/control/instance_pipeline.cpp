@@ -172,7 +172,6 @@ TraceAnswer Instance::trace(const std::string& bridge, const TraceRequest& reque
   const Encoded encoded = encode(answer.trace.translation, dp, outputs_of(impl_->ports));
   answer.in_kernel = encoded.in_kernel;
   answer.reason = encoded.reason;
-  answer.kernel_actions = encoded.actions;
   return answer;
 }
 

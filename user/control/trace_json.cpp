@@ -36,7 +36,7 @@ Json rule_json(const Rule& rule, const PortNames& names) {
 // What becomes of the packet: actions, and what ends it where they send it nowhere.
 std::string actions_of(const Translation& made, const PortPlaces& places) {
   if (made.actions.empty()) return fmt::format("drop({})", name_of(made.drop));
-  const std::string actions = format_dp_actions(made.actions, namer(places));
+  const std::string actions = format_dp_actions(as_span(made.actions), namer(places));
   return made.is_drop() ? fmt::format("{},drop({})", actions, name_of(made.drop)) : actions;
 }
 
@@ -71,7 +71,7 @@ Json flow_json(const FlowSnapshot& flow, const PortPlaces& places) {
       {"bytes", flow.bytes},
       {"used_s", nullptr},
       {"age_s", seconds(flow.age)},
-      {"actions", format_dp_actions(flow.actions, namer(places))},
+      {"actions", format_dp_actions(as_span(flow.actions), namer(places))},
       {"where", flow.in_kernel ? "kernel" : "userspace"},
       {"reason", nullptr},
       {"mask", flow.key.mask},

@@ -126,9 +126,7 @@ std::string_view value_kind(FieldFormat format) {
 }
 
 FieldBits prefix_mask(unsigned width, unsigned length) noexcept {
-  if (length == 0) return 0;
-  const FieldBits ones = width == 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1;
-  return ones & ~((FieldBits{1} << (width - length)) - 1);
+  return low_bits(width) & ~low_bits(width - length);
 }
 
 // The length of the prefix that `mask` is; nothing where it is none.

@@ -256,10 +256,13 @@ std::string_view oxm_name(const Field& field) noexcept {
   return at->nxm.empty() ? at->oxm : at->nxm;
 }
 
+FieldBits low_bits(std::size_t count) noexcept {
+  return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1;
+}
+
 FieldBits value_bits(const Field& field) noexcept {
-  const int width = std::min<int>(field.width, field.size * 8 - field.shift);
-  const FieldBits ones = width == 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1;
-  return ones & ~((FieldBits{1} << field.fixed_low_bits) - 1);
+  const std::size_t width = std::min<std::size_t>(field.width, field.size * 8u - field.shift);
+  return low_bits(width) & ~low_bits(field.fixed_low_bits);
 }
 
 PipelineMask field_mask(const Field& field) noexcept {
@@ -289,10 +292,6 @@ void write_field(const Field& field, PipelineKey& key, FieldBits value) noexcept
     bytes[i] = static_cast<std::uint8_t>((bytes[i] & ~static_cast<unsigned>(bits & 0xff)) |
                                          static_cast<unsigned>(value & 0xff));
 }
-
-namespace {
-FieldBits low_bits(unsigned count) { return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1; }
-}  // namespace
 
 FieldBits read_subfield(const Subfield& subfield, const PipelineKey& key) noexcept {
   return read_field(*subfield.field, key) >> subfield.first_bit & low_bits(subfield.bit_count);

@@ -17,6 +17,7 @@
 
 #include "maps/actions.h"
 #include "user/base/strong_types.h"
+#include "user/flow/dp_actions.h"
 #include "user/flow/flow_key.h"
 
 namespace shunt {
@@ -147,6 +148,7 @@ struct Subfield {
 // The name that load and move show: "NXM_OF_ETH_SRC"; the field's own name where it has no such name.
 [[nodiscard]] std::string_view oxm_name(const Field& field) noexcept;
 
+[[nodiscard]] FieldBits low_bits(std::size_t count) noexcept;  // so many ones, up to 128
 // The bits of a value that a field has: `width` ones, less its fixed low bits and those that are always 0.
 [[nodiscard]] FieldBits value_bits(const Field& field) noexcept;
 // The bits of the key that a field covers.
@@ -174,7 +176,7 @@ void write_subfield(const Subfield& subfield, PipelineKey& key, FieldBits value)
 // Appends the SET_FIELD actions that write set.value under set.mask to a packet: those key bytes whose datapath field
 // the packet has (the key's bytes mean different fields for different protocols). Bits that no datapath field writes
 // (in_port, eth_type, the tag's PRESENT bit) are left out.
-void append_set_field(const FlowKey& packet, const Match& set, std::vector<shunt_action>& actions);
+void append_set_field(const FlowKey& packet, const Match& set, DpActions& actions);
 // The key bytes under the mask that one SET_FIELD action writes; the opposite of append_set_field().
 [[nodiscard]] Match set_field_match(const shunt_action& action) noexcept;
 

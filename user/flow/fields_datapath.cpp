@@ -70,7 +70,7 @@ using KeyBytes = std::array<std::uint8_t, sizeof(PipelineKey)>;
 
 }  // namespace
 
-void append_set_field(const FlowKey& packet, const Match& set, std::vector<shunt_action>& actions) {
+void append_set_field(const FlowKey& packet, const Match& set, DpActions& actions) {
   const auto value = std::bit_cast<KeyBytes>(set.value);
   auto mask = std::bit_cast<KeyBytes>(set.mask);
   mask[kOuterTci] &= static_cast<std::uint8_t>(~(SHUNT_VLAN_PRESENT >> 8));

@@ -80,14 +80,18 @@ struct EnqueueAction {  // enqueue:PORT:QUEUE
 
 // --- Changes to the packet and to registers.
 
-// set_field, load, mod_*: writes the bits of `set.mask` to `set.value` in the packet's key. One field, whole or under a
-// mask. A packet that has not got the field (holds(field->prerequisite, key)) stays as it is: mod_nw_src and its like
-// may stand in rules that match more than IPv4. Never the PRESENT bit of a VLAN tag.
+// set_field, load, mod_*: writes one field, whole or under a mask, to a value. A packet that has not got the field
+// (holds(field->prerequisite, key)) stays as it is: mod_nw_src and its like may stand in rules that match more than
+// IPv4. Never the PRESENT bit of a VLAN tag. To be made by set_field().
 struct SetFieldAction {
-  const Field* field;  // user/flow/fields.h
-  Match set;
+  const Field* field;     // user/flow/fields.h
+  FieldBits value, mask;  // value has no bit outside mask, which has none that the field has not
   friend bool operator==(const SetFieldAction&, const SetFieldAction&) = default;
 };
+// Leaves out what of `mask` is not the field's (value_bits()), and of `value` not the mask's.
+[[nodiscard]] SetFieldAction set_field(const Field& field, FieldBits value, FieldBits mask) noexcept;
+// The same in a packet's key: the bits that are written, under those that are looked at.
+[[nodiscard]] Match written_by(const SetFieldAction& set) noexcept;
 // set_field:N->eth_type, set_field:N->ip_proto: what the packet says it is. No header below is looked at after that.
 struct SetTypeAction {
   enum class What : std::uint8_t { kEthType, kIpProtocol };

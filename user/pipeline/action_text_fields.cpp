@@ -99,6 +99,4 @@ void check_tos(std::string_view text, std::size_t column) {
     throw TextError(column, fmt::format("{} is no ToS: its two lowest bits are nw_ecn's, and are 0 here", text));
 }
 
-FieldBits low_bits(unsigned count) noexcept { return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1; }
-
 }  // namespace shunt

@@ -31,7 +31,4 @@ void check_writable(const Field& field, std::size_t column);
 // The two lowest bits of a ToS are ECN's.
 void check_tos(std::string_view text, std::size_t column);
 
-// `count` ones.
-[[nodiscard]] FieldBits low_bits(unsigned count) noexcept;
-
 }  // namespace shunt

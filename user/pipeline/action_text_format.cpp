@@ -115,8 +115,8 @@ struct ActionFormatter {
   }
   void operator()(const SetFieldAction& action) const {
     const Field& f = *action.field;
-    FieldBits value = read_field(f, action.set.value);
-    const FieldBits mask = read_field(f, action.set.mask);
+    FieldBits value = action.value;
+    const FieldBits mask = action.mask;
     const bool whole = mask == value_bits(f);
     if (whole && !mod_action(f.id).empty()) {
       out += mod_action(f.id);

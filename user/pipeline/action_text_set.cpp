@@ -9,10 +9,7 @@ namespace shunt::action_text {
 namespace {
 
 void add_set(Scope& scope, const Field& f, FieldText text) {
-  SetFieldAction action{.field = &f, .set = {}};
-  write_field(f, action.set.value, text.value);
-  write_field(f, action.set.mask, text.mask);
-  scope.add(action);
+  scope.add(set_field(f, text.value, text.mask));
   after_set(scope.state, f, text.value, text.mask);
 }
 

@@ -158,7 +158,7 @@ class ActionCheck {
   void check(const SetFieldAction& set) const {
     if (set.field == nullptr || !set.field->writable)
       throw OfError(OfErrorCode::kBadSetType, "{} cannot be written", set.field ? set.field->name : "no field");
-    if (!is_subset(set.set.value, set.set.mask) || !is_subset(set.set.mask, field_mask(*set.field)))
+    if ((set.value & ~set.mask) != 0 || (set.mask & ~value_bits(*set.field)) != 0)
       throw OfError(OfErrorCode::kBadSetArgument, "a value for {} that is not one of its own", set.field->name);
   }
   void check(const SetTypeAction& set) const {

@@ -99,7 +99,8 @@ void add_examined(const Translation& first, Translation& second) {
   second.dependencies.tables |= first.dependencies.tables;
   add_mask(second.dependencies.rewritten, first.dependencies.rewritten);
   second.dependencies.tags |= first.dependencies.tags;
-  second.fdb_dependencies.append(first.fdb_dependencies.begin(), first.fdb_dependencies.end());
+  second.fdb_dependencies.insert(second.fdb_dependencies.end(), first.fdb_dependencies.begin(),
+                                 first.fdb_dependencies.end());
 }
 
 // `run` takes a Translator. Only behind a translation is it known whether each decrement of a TTL has something sent

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <bitset>
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,9 +22,8 @@
 #include <span>
 #include <vector>
 
-#include "maps/actions.h"
 #include "maps/drop_reason.h"
-#include "user/base/small_vector.h"
+#include "user/flow/dp_actions.h"
 #include "user/flow/flow_key.h"
 #include "user/l2/fdb.h"
 #include "user/pipeline/group.h"
@@ -31,10 +31,6 @@
 #include "user/pipeline/switch.h"
 
 namespace shunt {
-
-// Run in order; outputs may stand anywhere (maps/actions.h). OUTPUT_GROUP never appears: encoding for the kernel makes
-// groups. SAVE and RESTORE stand in pairs, only around outputs, and only where something is sent after them.
-using DpActions = std::vector<shunt_action>;
 
 // Where controller(pause) stopped a packet: what is left to run, of each list around it and of the action set.
 struct Continuation {
@@ -80,6 +76,8 @@ inline constexpr unsigned kMaxNestedCopies = 65;
 struct Translation {
   std::uint64_t version = 0;  // SwitchState::version it was made under
   FlowMask mask{};
+  // Run in order; outputs may stand anywhere (maps/actions.h). OUTPUT_GROUP never appears: encoding for the kernel makes
+  // groups. SAVE and RESTORE stand in pairs, only around outputs, and only where something is sent after them.
   // Without an OUTPUT: a drop for the reason in `drop`, whatever it still counts or reports (METER, SAMPLE, CONTROLLER,
   // and DEC_TTL or DEC_MPLS_TTL to those who hear of a TTL that runs out).
   DpActions actions;
@@ -91,9 +89,9 @@ struct Translation {
   bool may_be_bridged = false;
   // translate_bridged() only: BRIDGE is the one action, by the FDB of this VLAN. The mask has no MACs.
   std::optional<VlanId> bridged;
-  SmallVector<RuleRef, 1> rules;  // met, in order: their counters rise with the flow's
+  boost::container::small_vector<RuleRef, 1> rules;  // met, in order: their counters rise with the flow's
   // What else counts with the flow: tables (look-ups and matches), groups, buckets. They point into objects kept alive.
-  SmallVector<std::shared_ptr<const FlowCounters>, 2> credits;
+  boost::container::small_vector<std::shared_ptr<const FlowCounters>, 2> credits;
   std::optional<BridgeId> bridge;
   std::uint64_t fdb_version = 0;  // of the bridge's FDB, read before the first look-up
   // `normal` only. Where the source was seen: learn it, refresh it while the flow has hits. One for each VLAN that the
@@ -102,9 +100,9 @@ struct Translation {
     FdbKey key;
     PortNo port;
   };
-  SmallVector<Learn, 1> learns;
+  boost::container::small_vector<Learn, 1> learns;
   // MACs (also unknown ones) that decided; a change of one revalidates the flow.
-  SmallVector<FdbDependency, 2> fdb_dependencies;
+  boost::container::small_vector<FdbDependency, 2> fdb_dependencies;
   Dependencies dependencies;
 
   // Each packet of the flow asks for these again (user/worker/events.h takes them to control).

@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::uint16_t kIpv6Type = 0x86dd;
 
-FieldBits low_bits(unsigned count) { return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1; }
-
 FlowMask mask_of(const Subfield& part) {
   PipelineMask mask{};
   write_field(*part.field, mask, low_bits(part.bit_count) << part.first_bit);
@@ -22,7 +20,7 @@ FlowMask mask_of(const Subfield& part) {
 
 void Translator::run(const SetFieldAction& set) {
   if (has(set.field->prerequisite))
-    write(set.set);
+    write(written_by(set));
   else
     note([&] { return std::string{"the packet has no "} + std::string{set.field->name}; });
 }

@@ -127,7 +127,7 @@ void Translator::bottom_changed() {
 }
 
 FlowKey Translator::remake_packet() {
-  layers_.remade = std::make_shared<const std::vector<std::uint8_t>>(edited_frame(*view_, result_.actions));
+  layers_.remade = std::make_shared<const std::vector<std::uint8_t>>(edited_frame(*view_, as_span(result_.actions)));
   const Reparsed found = reparse_frame(packet_at_hand(), 0);
   layers_.payload_at = found.payload;
   return found.key;

@@ -49,10 +49,7 @@ SetFieldAction load(Subfield target, FieldBits value) {
     value = port_of_bits(value).value;
     target.bit_count = target.field->width;
   }
-  SetFieldAction set{target.field, {}};
-  write_subfield(target, set.set.value, value);
-  write_subfield(target, set.set.mask, ~FieldBits{0});
-  return set;
+  return set_field(*target.field, value << target.first_bit, low_bits(target.bit_count) << target.first_bit);
 }
 
 }  // namespace

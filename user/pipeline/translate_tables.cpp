@@ -6,6 +6,18 @@
 
 namespace shunt {
 
+namespace {
+
+// The first one. Its kind lies behind what it holds.
+void prefetch(const ActionList& actions) noexcept {
+  if (actions.empty()) return;
+  const auto* first = reinterpret_cast<const std::byte*>(&actions.front());
+  __builtin_prefetch(first);
+  __builtin_prefetch(first + sizeof(Action) - 1);
+}
+
+}  // namespace
+
 void Translator::enter_table(std::uint8_t table, std::uint32_t in_port, bool honor_miss, bool may_packet_in) {
   if (!may_go_deeper()) return;
   const std::uint8_t from = table_;
@@ -54,7 +66,7 @@ bool Translator::may_go_deeper() {
   if (const Classifier* classifier = bridge_->tables[table].get()) {
     PipelineMask examined{};
     rule = classifier->lookup(working_, state_.version, examined);
-    if (rule != nullptr) __builtin_prefetch(rule->actions.data());
+    if (rule != nullptr) prefetch(rule->actions);
     examine(examined);
     if (stop_) {  // it hangs on what only the packet says
       working_.in_port = own_in_port;

@@ -5,30 +5,31 @@
 #include <cstring>
 #include <iterator>
 
+#include "user/worker/rewrite.h"
+
 namespace shunt {
 
 ActionLists::ActionLists(std::span<shunt_action> elements) : elements_{elements} {}
 
-std::string_view ActionLists::bytes_of(std::span<const shunt_action> elements) {
-  return {reinterpret_cast<const char*>(elements.data()), elements.size_bytes()};
+std::string_view ActionLists::bytes_of(std::span<const shunt_action> actions) {
+  return {reinterpret_cast<const char*>(actions.data()), actions.size_bytes()};
 }
 
-std::optional<std::uint32_t> ActionLists::acquire(std::span<const shunt_action> actions,
-                                                  const std::optional<Rewrite>& rewrite) {
-  std::array<shunt_action, kLongest> buffer;
-  auto end = std::ranges::copy(actions, buffer.begin()).out;
-  if (rewrite) {
-    std::memcpy(&*end, &*rewrite, sizeof *rewrite);
-    end += SHUNT_REWRITE_ELEMENTS;
+std::optional<ActionLists::Acquired> ActionLists::acquire(std::span<const shunt_action> actions) {
+  if (const auto known = numbers_.find(bytes_of(actions)); known != numbers_.end()) {
+    List& list = lists_.at(known->second);
+    ++list.references;
+    return Acquired{known->second, list.has_rewrite()};
   }
-  const std::span<const shunt_action> elements{buffer.begin(), end};
-  if (const auto known = numbers_.find(bytes_of(elements)); known != numbers_.end()) return share(known->second);
-  const auto first = take_run(elements.size());
+  const auto rewrite = rewrite_of(actions);
+  const std::size_t count = actions.size() + (rewrite ? SHUNT_REWRITE_ELEMENTS : 0);
+  const auto first = take_run(count);
   if (!first) return std::nullopt;
-  std::ranges::copy(elements, elements_.begin() + *first);
-  lists_[*first] = {actions.size(), elements.size(), 1, 0};
-  numbers_.emplace(bytes_of(elements), *first);
-  return first;
+  const auto end = std::ranges::copy(actions, elements_.begin() + *first).out;
+  if (rewrite) std::memcpy(&*end, &*rewrite, sizeof *rewrite);
+  lists_[*first] = {actions.size(), count, 1, 0};
+  numbers_.emplace(bytes_of(actions), *first);
+  return Acquired{*first, rewrite.has_value()};
 }
 
 std::uint32_t ActionLists::share(std::uint32_t first) {
@@ -49,9 +50,8 @@ void ActionLists::reclaim(std::uint64_t epoch) {
     // In use again meanwhile, or left once more in a later epoch.
     if (list == lists_.end() || list->second.references > 0 || list->second.retired_in != left) return;
     const std::size_t count = list->second.count;
-    // Of two lists alike, which an earlier daemon may have left, one is known by its content.
-    if (const auto known = numbers_.find(bytes_of(elements_.subspan(first, count)));
-        known != numbers_.end() && known->second == first)
+    // Of two lists alike, which an earlier daemon may have left, one is known by its actions.
+    if (const auto known = numbers_.find(bytes_of(actions(first))); known != numbers_.end() && known->second == first)
       numbers_.erase(known);
     lists_.erase(list);
     free_run(first, count);
@@ -71,7 +71,7 @@ bool ActionLists::inherit(std::uint32_t first, std::size_t actions, bool has_rew
   if (next != lists_.end() && next->first < first + count) return false;
   if (next != lists_.begin() && std::prev(next)->first + std::prev(next)->second.count > first) return false;
   lists_.emplace_hint(next, first, List{actions, count, 1, 0});
-  numbers_.emplace(bytes_of(elements_.subspan(first, count)), first);
+  numbers_.emplace(bytes_of(elements_.subspan(first, actions)), first);
   return true;
 }
 

@@ -20,7 +20,6 @@
 #include "maps/actions.h"
 #include "maps/types.h"
 #include "user/worker/epoch_queue.h"
-#include "user/worker/rewrite.h"
 
 namespace shunt {
 
@@ -28,10 +27,13 @@ class ActionLists {
  public:
   explicit ActionLists(std::span<shunt_action> elements);
 
-  // Takes a reference to the list of these actions (1..SHUNT_MAX_ACTIONS), and of the rewrite that stands for them, if
-  // there is one; returns its first element, nothing where no run of elements is free.
-  [[nodiscard]] std::optional<std::uint32_t> acquire(std::span<const shunt_action> actions,
-                                                     const std::optional<Rewrite>& rewrite = {});
+  struct Acquired {
+    std::uint32_t first = 0;  // element
+    bool has_rewrite = false;
+    bool operator==(const Acquired&) const = default;
+  };
+  // Takes a reference to the list of these actions (1..SHUNT_MAX_ACTIONS); nothing where no run of elements is free.
+  [[nodiscard]] std::optional<Acquired> acquire(std::span<const shunt_action> actions);
   std::uint32_t share(std::uint32_t first);  // one more reference
   void release(std::uint32_t first, std::uint64_t epoch);
   void reclaim(std::uint64_t epoch);
@@ -50,6 +52,7 @@ class ActionLists {
  private:
   static constexpr std::size_t kLongest = SHUNT_MAX_ACTIONS + SHUNT_REWRITE_ELEMENTS;
   struct List {
+    [[nodiscard]] bool has_rewrite() const { return count > actions; }
     std::size_t actions = 0;
     std::size_t count = 0;  // of elements
     std::uint32_t references = 0;
@@ -59,13 +62,13 @@ class ActionLists {
     using is_transparent = void;
     std::size_t operator()(std::string_view bytes) const noexcept { return std::hash<std::string_view>{}(bytes); }
   };
-  static std::string_view bytes_of(std::span<const shunt_action> elements);
+  static std::string_view bytes_of(std::span<const shunt_action> actions);
   [[nodiscard]] std::optional<std::uint32_t> take_run(std::size_t count);
   void free_run(std::uint32_t first, std::size_t count);  // of any length
 
   std::span<shunt_action> elements_;
   std::map<std::uint32_t, List> lists_;                                            // by first element
-  std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> numbers_;  // by content
+  std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> numbers_;  // by actions
   std::array<std::vector<std::uint32_t>, kLongest + 1> free_;                      // runs below end_, by length
   std::uint32_t end_ = 0;                                                          // from here on nothing was ever used
   EpochQueue<std::uint32_t> retired_;

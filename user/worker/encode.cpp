@@ -11,12 +11,10 @@
 namespace shunt {
 namespace {
 
-using Edits = std::vector<shunt_action>;
-
 // One output of a translation: where to, with which edits before it, cut to how many bytes (0: whole).
 struct Output {
   DpPort port;
-  Edits edits;
+  DpActions edits;
   std::uint16_t truncate = 0;
   bool to_in_port = false;
 };
@@ -24,17 +22,17 @@ struct Output {
 // The translation's actions taken apart.
 struct Parts {
   std::vector<Output> outputs;
-  Edits edits;                       // all but what is put back
-  std::vector<shunt_action> meters;  // without outputs they still count
-  std::vector<shunt_action> samples;
+  DpActions edits;                       // all but what is put back
+  DpActions meters;  // without outputs they still count
+  DpActions samples;
   std::optional<shunt_action> last_word;  // an explicit DROP or USERSPACE
   bool controller = false;
 };
 
 Parts take_apart(const DpActions& actions) {
   Parts parts;
-  std::vector<Edits> saved;
-  Edits& edits = parts.edits;
+  std::vector<DpActions> saved;
+  DpActions& edits = parts.edits;
   std::uint16_t truncate = 0;
   for (const shunt_action& action : actions) {
     switch (action.type) {
@@ -99,7 +97,7 @@ bool all_ports_differ(std::vector<Output> outputs) {
                             [](const Output& a, const Output& b) { return a.port == b.port; }) == outputs.end();
 }
 
-bool equal_edits(const Edits& a, const Edits& b) {
+bool equal_edits(const DpActions& a, const DpActions& b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) {
            return std::memcmp(&x, &y, sizeof x) == 0;
          });
@@ -113,7 +111,7 @@ bool uncovers_tag(const shunt_action& pop) {
 
 // Whether the kernel side has what the edits need: it does not parse what a popped label uncovers, foresees a label's
 // TTL only where no pop and no copy made it the top one's, and knows no service instance tags.
-bool runs_in_kernel(const Edits& edits) {
+bool runs_in_kernel(const DpActions& edits) {
   bool popped = false, ttl_unknown = false;
   for (const shunt_action& action : edits) {
     switch (action.type) {
@@ -170,7 +168,7 @@ bool ends_in_tc(const shunt_action& last) {
          (last.type == SHUNT_ACT_OUTPUT && last.field == 0);
 }
 
-bool runs_in_tc(const std::vector<shunt_action>& actions) {
+bool runs_in_tc(const DpActions& actions) {
   return std::all_of(actions.begin(), actions.end() - 1, edits_in_tc) && ends_in_tc(actions.back());
 }
 
@@ -183,7 +181,7 @@ const shunt_action* only_output(const Translation& translation, DpPort in_port, 
   return port != in_port || action.field == 1 ? &action : nullptr;
 }
 
-Encoded finish(const Parts& parts, const Edits& edits, std::uint16_t truncate, const shunt_action& last,
+Encoded finish(const Parts& parts, const DpActions& edits, std::uint16_t truncate, const shunt_action& last,
                GroupPorts group) {
   // Each meter counts the packet, once: those behind the last output too, and those of a clone apart.
   const auto meters =

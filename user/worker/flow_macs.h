@@ -19,7 +19,9 @@ namespace shunt {
 class FlowMacs {
  public:
   FlowMacs() = default;
-  explicit FlowMacs(const Translation& translation) : FlowMacs{translation.learns, translation.fdb_dependencies} {}
+  explicit FlowMacs(const Translation& translation)
+      : FlowMacs{{translation.learns.data(), translation.learns.size()},
+                 {translation.fdb_dependencies.data(), translation.fdb_dependencies.size()}} {}
   FlowMacs(const FlowMacs& other) : FlowMacs{other.learns(), other.dependencies()} {}
   FlowMacs& operator=(const FlowMacs& other) {
     if (this != &other) *this = FlowMacs{other};

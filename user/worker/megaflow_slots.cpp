@@ -43,10 +43,9 @@ MegaflowTable::Impl::Verdict MegaflowTable::Impl::decide(const Translation& tran
       encoded.actions.back().arg = verdict.group;
   }
   if ((encoded.flags & SHUNT_FLOW_SINGLE_OUTPUT) != 0) return verdict;
-  const auto rewrite = rewrite_of(encoded.actions);
-  if (rewrite) encoded.flags |= SHUNT_FLOW_REWRITE;
-  if (const auto list = lists.acquire(encoded.actions, rewrite)) {
-    verdict.list = *list;
+  if (const auto list = lists.acquire(as_span(encoded.actions))) {
+    verdict.list = list->first;
+    if (list->has_rewrite) encoded.flags |= SHUNT_FLOW_REWRITE;
     return verdict;
   }
   undo(verdict);

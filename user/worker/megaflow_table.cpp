@@ -152,12 +152,13 @@ void MegaflowTable::prefetch(std::span<const FlowRequest> requests) const {
 
 // A flow's own lines lie in a row, so that the processor comes by itself; what they lead to does not.
 void MegaflowTable::prefetch_flow(std::uint32_t slot) const {
-  const auto* translation = reinterpret_cast<const std::byte*>(impl_->flows[slot].translation.get());
+  const Translation* translation = impl_->flows[slot].translation.get();
   if (translation == nullptr) return;
   // Its version; its bridge and dependencies.
   __builtin_prefetch(translation);
-  for (std::size_t at = offsetof(Translation, bridge); at < offsetof(Translation, learned); at += 64)
-    __builtin_prefetch(translation + at);
+  const auto* end = reinterpret_cast<const std::byte*>(&translation->learned);
+  for (const auto* at = reinterpret_cast<const std::byte*>(&translation->bridge); at < end; at += 64)
+    __builtin_prefetch(at);
   __builtin_prefetch(&impl_->maps.flows[slot]);
 }
 
@@ -210,7 +211,7 @@ FlowKey MegaflowTable::key(std::uint32_t slot) const { return impl_->key_of(slot
 
 const FlowMask& MegaflowTable::mask(std::uint32_t slot) const { return impl_->masks.bits(impl_->flows[slot].mask); }
 
-std::vector<shunt_action> MegaflowTable::actions(std::uint32_t slot) const {
+DpActions MegaflowTable::actions(std::uint32_t slot) const {
   if (const std::uint32_t list = impl_->flows[slot].list; list != kNoList) {
     const std::span<const shunt_action> actions = impl_->lists.actions(list);
     return {actions.begin(), actions.end()};

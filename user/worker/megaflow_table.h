@@ -137,7 +137,7 @@ class MegaflowTable {
   [[nodiscard]] const Flow* flow(std::uint32_t slot) const;
   [[nodiscard]] FlowKey key(std::uint32_t slot) const;           // masked
   [[nodiscard]] const FlowMask& mask(std::uint32_t slot) const;  // that of the table: all ones where exact
-  [[nodiscard]] std::vector<shunt_action> actions(std::uint32_t slot) const;
+  [[nodiscard]] DpActions actions(std::uint32_t slot) const;
   [[nodiscard]] TranslationRef translation(std::uint32_t slot) const;  // the flow's, whole
   [[nodiscard]] std::uint32_t find(const FlowKey& key) const;  // a live flow of its port that matches, or kNoSlot
 

@@ -47,7 +47,7 @@ struct MegaflowTable::Impl {
         masks{flow_maps.masks},
         groups{flow_maps},
         lists{flow_maps.action_lists},
-        unsupported{lists.acquire(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions).value()},
+        unsupported{lists.acquire(as_span(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions)).value().first},
         ports{flow_maps.ports},
         region{flow_maps.microflows, flow_maps.ports},
         bridges{flow_maps},

@@ -44,7 +44,7 @@ struct FlowSnapshot {
   std::uint64_t id = 0;  // flow_id()
   shunt_megaflow_key key{};
   FlowMask mask{};
-  std::vector<shunt_action> actions;
+  DpActions actions;
   bool in_kernel = true;  // false: answered by userspace, for `reason`
   shunt_upcall_reason reason = SHUNT_UPCALL_MISS;
   std::uint64_t packets = 0, bytes = 0;

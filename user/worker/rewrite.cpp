@@ -5,8 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "maps/flow_key.h"
+
 namespace shunt {
 namespace {
+
+constexpr std::uint8_t kVlanPresent = SHUNT_VLAN_PRESENT >> 8;  // of a key's TCI, first byte
 
 // Takes all of a field's `size` bytes over. False: its mask leaves some of the frame's bits.
 bool set_whole(Rewrite& rewrite, std::uint8_t bit, std::uint8_t* to, const shunt_action& action, std::size_t size) {
@@ -46,7 +50,7 @@ bool push_tag(Rewrite& rewrite, const shunt_action& action) {
   const int tpid = action.value[0] << 8 | action.value[1];
   if ((tags & SHUNT_REWRITE_PUSH) != 0 || (tpid != 0x8100 && tpid != 0x88a8)) return false;
   tags |= tpid == 0x88a8 ? SHUNT_REWRITE_PUSH | SHUNT_REWRITE_SERVICE : SHUNT_REWRITE_PUSH;
-  rewrite.inner.tci[0] = static_cast<std::uint8_t>(action.value[2] & ~0x10);  // the PRESENT bit is the key's
+  rewrite.inner.tci[0] = static_cast<std::uint8_t>(action.value[2] & ~kVlanPresent);
   rewrite.inner.tci[1] = action.value[3];
   return true;
 }
@@ -55,7 +59,7 @@ bool push_tag(Rewrite& rewrite, const shunt_action& action) {
 bool set_tci(Rewrite& rewrite, const shunt_action& action) {
   if ((rewrite.outer.tags & SHUNT_REWRITE_PUSH) == 0) return false;
   for (int i = 0; i < 2; ++i) {
-    const int mask = i == 0 ? action.mask[0] & ~0x10 : action.mask[1];
+    const int mask = i == 0 ? action.mask[0] & ~kVlanPresent : action.mask[1];
     std::uint8_t& byte = rewrite.inner.tci[i];
     byte = static_cast<std::uint8_t>((byte & ~mask) | (action.value[i] & mask));
   }

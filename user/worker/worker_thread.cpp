@@ -51,7 +51,6 @@ WorkerThread::WorkerThread(const Options& options, const WorkerPool::Context& co
       epoll_{check(::epoll_create1(EPOLL_CLOEXEC), "worker: epoll")},
       recent_(kRecent) {
   pending_.reserve(kBatch);
-  displaced_.reserve(kBatch);
   refresh_state();
   epoll_event event{};
   event.events = EPOLLIN;
@@ -202,7 +201,6 @@ std::size_t WorkerThread::serve(const Served& served) noexcept {
   transmitter_.flush();
   counters_.send.record(Clock::now() - received_, packets);
   push_requests();
-  displaced_.clear();
   return packets;
 }
 
@@ -317,10 +315,7 @@ WorkerThread::Recent& WorkerThread::look_up() {
   Recent& recent = recent_[shunt_hash_key(&key, 0, 0x9e3779b97f4a7c15) & (kRecent - 1)];
   const bool known = recent.translation != nullptr && equal(recent.key, key) && is_current(*recent.translation, key);
   if (known && !recent.translation->needs_packet) return recent;
-  if (!known) {
-    displace(std::move(recent.translation));
-    recent = {key, nullptr, {}, {}};
-  }
+  if (!known) recent = {key, nullptr, {}, {}};
   const PacketView packet{executor_.frame(), executor_.length()};
   const TimePoint begin = Clock::now();
   auto made = std::make_shared<Translation>();
@@ -329,15 +324,6 @@ WorkerThread::Recent& WorkerThread::look_up() {
   counters_.translate.record(Clock::now() - begin);
   counters_.translations.add(1);
   return recent;
-}
-
-// Its count of owners was written by the revalidator, on another core, and is as far away as memory: it is fetched while
-// the batch goes on.
-void WorkerThread::displace(TranslationRef&& translation) noexcept {
-  if (translation == nullptr) return;
-  constexpr int kWrite = 1;
-  __builtin_prefetch(reinterpret_cast<const std::byte*>(translation.get()) - 1, kWrite);  // std::make_shared()'s layout
-  displaced_.push_back(std::move(translation));
 }
 
 bool WorkerThread::is_current(const Translation& translation, const FlowKey& key) const noexcept {

@@ -91,7 +91,6 @@ class WorkerThread {
   shunt_drop_reason run_packet_out(const PacketOutRequest& request, DpPort in_port);
   [[nodiscard]] FrameSink& sink() noexcept { return tap_.active() ? static_cast<FrameSink&>(tap_) : transmitter_; }
   Recent& look_up();
-  void displace(TranslationRef&& translation) noexcept;
   [[nodiscard]] bool is_current(const Translation& translation, const FlowKey& key) const noexcept;
   void push_requests() noexcept;
   void rest();
@@ -116,8 +115,6 @@ class WorkerThread {
   std::vector<Served> served_;
   std::vector<Recent> recent_;
   std::vector<FlowRequest> pending_;  // of this batch
-  // By translations of this batch: let go of at its end.
-  std::vector<TranslationRef> displaced_;
   TimePoint now_{}, next_housekeeping_{};
   TimePoint received_{};  // this batch
   std::atomic<bool> stopping_{false};

@@ -291,7 +291,7 @@ TEST_SUITE("fields") {
       for (int i = 0; i < 20; ++i) {
         const FieldBits mask = i == 0 ? value_bits(field(c.id)) : random_bits(random) & value_bits(field(c.id));
         const Match set = set_of(c.id, random_bits(random), mask);
-        std::vector<shunt_action> actions;
+        DpActions actions;
         append_set_field(c.packet, set, actions);
         Match joined;
         for (const shunt_action& action : actions) {
@@ -307,7 +307,7 @@ TEST_SUITE("fields") {
   }
 
   TEST_CASE("a packet without the field gets no set_field action") {
-    std::vector<shunt_action> actions;
+    DpActions actions;
     append_set_field(ipv6_packet(6), set_of(FieldId::kVlanVid, 5, 0xfff), actions);
     append_set_field(FlowKey{}, set_of(FieldId::kIpSrc, 5, 0xffffffff), actions);
     append_set_field(ipv4_packet(1), set_of(FieldId::kNdTarget, 5, ~FieldBits{0}), actions);
@@ -317,7 +317,7 @@ TEST_SUITE("fields") {
   TEST_CASE("the PRESENT bit of a tag and the type are never written") {
     FlowKey tagged{};
     tagged.vlan[0] = {be16{0x8100}, be16{SHUNT_VLAN_PRESENT}};
-    std::vector<shunt_action> actions;
+    DpActions actions;
     append_set_field(tagged, set_of(FieldId::kVlanTci, 0xffff, SHUNT_VLAN_PRESENT), actions);
     append_set_field(tagged, set_of(FieldId::kEthType, 0x0800, 0xffff), actions);
     append_set_field(tagged, set_of(FieldId::kInPort, 3, 0xffffffff), actions);

@@ -251,10 +251,7 @@ TEST_SUITE("openflow codec: Open vSwitch's bytes") {
       ActionList actions;
       for (const FieldBits mask : {value_bits(f), value_bits(f) & 0x5555}) {
         if (f.id == FieldId::kInPort && mask != value_bits(f)) continue;
-        SetFieldAction set{.field = &f, .set = {}};
-        write_field(f, set.set.mask, mask);
-        write_field(f, set.set.value, mask & 0x14);
-        actions.emplace_back(set);
+        actions.emplace_back(set_field(f, 0x14, mask));
       }
       if (f.id != FieldId::kInPort) {
         const auto width = static_cast<std::uint16_t>(f.width);

@@ -7,13 +7,7 @@ using namespace shunt;
 
 namespace {
 
-SetFieldAction set_ttl(unsigned ttl) {
-  const Field& ttl_field = field(FieldId::kNwTtl);
-  SetFieldAction set{&ttl_field, {}};
-  write_field(ttl_field, set.set.mask, 0xff);
-  write_field(ttl_field, set.set.value, ttl);
-  return set;
-}
+SetFieldAction set_ttl(unsigned ttl) { return set_field(field(FieldId::kNwTtl), ttl, 0xff); }
 
 ActionList run_of(const ActionList& written) {
   ActionSet set;

@@ -64,10 +64,10 @@ shunt_action of_type(shunt_action_type type, std::uint16_t arg = 0, std::uint8_t
 
 // The datapath actions of the set_field actions in a rule, for a packet.
 std::string dp_shown(const std::string& rule, const FlowKey& packet) {
-  std::vector<shunt_action> out;
+  DpActions out;
   for (const Action& action : actions_of(rule))
-    if (const auto* set = std::get_if<SetFieldAction>(&action)) append_set_field(packet, set->set, out);
-  return format_dp_actions(out);
+    if (const auto* set = std::get_if<SetFieldAction>(&action)) append_set_field(packet, written_by(*set), out);
+  return format_dp_actions(as_span(out));
 }
 
 FlowKey packet_of(std::uint16_t eth_type, std::uint8_t protocol) {
@@ -464,12 +464,12 @@ TEST_SUITE("datapath actions as text") {
     CHECK(format_dp_actions(std::vector<shunt_action>{of_type(SHUNT_ACT_SAVE), of_type(SHUNT_ACT_POP_VLAN),
                                                       output_to(1), of_type(SHUNT_ACT_RESTORE), output_to(2)}) ==
           "clone(pop_vlan,1),2");
-    std::vector<shunt_action> nested{of_type(SHUNT_ACT_SAVE), of_type(SHUNT_ACT_SAVE)};
+    DpActions nested{of_type(SHUNT_ACT_SAVE), of_type(SHUNT_ACT_SAVE)};
     for (const Action& action : actions_of("ip,actions=mod_nw_ttl:63"))
-      append_set_field(packet_of(0x0800, 6), std::get<SetFieldAction>(action).set, nested);
+      append_set_field(packet_of(0x0800, 6), written_by(std::get<SetFieldAction>(action)), nested);
     nested.push_back(of_type(SHUNT_ACT_RESTORE));
     nested.push_back(of_type(SHUNT_ACT_RESTORE));
-    CHECK(format_dp_actions(nested) == "clone(clone(set(ip(ttl=63))))");
+    CHECK(format_dp_actions(as_span(nested)) == "clone(clone(set(ip(ttl=63))))");
     CHECK(format_dp_actions(std::vector<shunt_action>{of_type(SHUNT_ACT_SAVE), output_to(1)}) == "clone(1)");
   }
 

@@ -104,12 +104,9 @@ class RandomActions {
     FieldBits mask = value_bits(f);
     if (!one_in(2)) mask &= one_in(2) ? bits() : ~FieldBits{0} << below(f.width);
     if (mask == 0) mask = value_bits(f);
-    SetFieldAction action{.field = &f, .set = {}};
-    FieldBits value = bits() & mask;
+    FieldBits value = bits();
     if (f.id == FieldId::kInPort && mask == value_bits(f)) value = below(9);
-    write_field(f, action.set.value, value);
-    write_field(f, action.set.mask, mask);
-    list.emplace_back(action);
+    list.emplace_back(set_field(f, value, mask));
   }
 
   void add_move(ActionList& list, const Match* state) {

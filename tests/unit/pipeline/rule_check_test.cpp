@@ -38,11 +38,7 @@ std::optional<OfErrorCode> refusal(ActionList actions, std::uint8_t table = 3) {
 }
 
 Subfield bits(FieldId id, std::uint16_t first, std::uint16_t count) { return {&field(id), first, count}; }
-SetFieldAction set(FieldId id) {
-  SetFieldAction action{&field(id), {}};
-  action.set.mask = field_mask(field(id));
-  return action;
-}
+SetFieldAction set(FieldId id) { return set_field(field(id), 0, ~FieldBits{0}); }
 const OutputAction kOutput{kOne};
 
 }  // namespace
@@ -141,11 +137,11 @@ TEST_SUITE("rule check") {
     CHECK(refusal({set(FieldId::kIpSrc)}) == std::nullopt);
     CHECK(refusal({set(FieldId::kEthType)}) == OfErrorCode::kBadSetType);
     SetFieldAction foreign = set(FieldId::kIpSrc);
-    foreign.set.mask = field_mask(field(FieldId::kIpDst));
+    foreign.mask |= FieldBits{1} << 32;
     CHECK(refusal({foreign}) == OfErrorCode::kBadSetArgument);
     foreign = set(FieldId::kIpSrc);
-    foreign.set.mask = {};
-    foreign.set.value.nw_ttl = 1;
+    foreign.mask = 2;
+    foreign.value = 1;
     CHECK(refusal({foreign}) == OfErrorCode::kBadSetArgument);
     const Field& src = field(FieldId::kEthSrc);
     const Field& reg = field(FieldId::kReg0);

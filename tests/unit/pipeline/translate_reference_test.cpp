@@ -158,7 +158,7 @@ class Reference {
     if (shunt_act(&parsed.frame, &parsed.headers, &action) == SHUNT_VERDICT_NEXT) frame_.take(parsed.frame);
   }
   void write(const Match& set) {
-    std::vector<shunt_action> edits;
+    DpActions edits;
     append_set_field(key(), set, edits);
     for (const shunt_action& edit : edits) act(edit);
     PipelineKey whole = key();
@@ -183,7 +183,7 @@ class Reference {
   bool tagged() const { return holds(Prerequisite::kVlan, key()); }
 
   void run(const SetFieldAction& set) {
-    if (holds(set.field->prerequisite, key())) write(set.set);
+    if (holds(set.field->prerequisite, key())) write(written_by(set));
   }
   void run(const MoveAction& move) {
     const PipelineKey now = key();

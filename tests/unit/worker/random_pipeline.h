@@ -69,10 +69,7 @@ class Random {
     return match;
   }
   SetFieldAction set(FieldId id, std::uint64_t value) {
-    SetFieldAction set{&field(id), {}};
-    write_field(field(id), set.set.mask, value_bits(field(id)));
-    write_field(field(id), set.set.value, value);
-    return set;
+    return set_field(field(id), value, ~FieldBits{0});
   }
   Action edit() {
     switch (below(8)) {

@@ -17,8 +17,6 @@ constexpr std::uint16_t kExperimenterAction = 0xffff;
 constexpr std::size_t kSmallest = 8;
 constexpr std::uint16_t kPbbType = 0x88e7, kMplsType = 0x8847, kMplsMulticastType = 0x8848;
 
-FieldBits ones(std::size_t width) { return width >= 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1; }
-
 void add_output(ActionScope& scope, PortNo port, std::uint16_t max_len) {
   if (port != kPortController) return scope.add(OutputAction{port, 0, max_len});
   if (scope.place == ActionPlace::kActionSet && max_len != 0)
@@ -270,10 +268,7 @@ Subfield ActionScope::target(const OxmField& oxm, std::size_t first_bit, std::si
 }
 
 void add_set_field(ActionScope& scope, const Field& f, FieldBits value, FieldBits mask) {
-  SetFieldAction action{.field = &f, .set = {}};
-  write_field(f, action.set.mask, mask);
-  write_field(f, action.set.value, value & mask);
-  scope.add(action);
+  scope.add(set_field(f, value, mask));
   after_set(scope.known, f, value, mask);
 }
 
@@ -281,7 +276,7 @@ void add_load(ActionScope& scope, const OxmField& oxm, FieldBits value, FieldBit
   const Field& f = field(oxm.field);
   if (f.id != FieldId::kVlanTci) {
     if (!f.writable) throw OfError(OfErrorCode::kBadSetType, "{} cannot be written", oxm.name);
-    if ((value & mask & ones(f.width) & ~value_bits(f)) != 0)
+    if ((value & mask & low_bits(f.width) & ~value_bits(f)) != 0)
       throw OfError(OfErrorCode::kBadSetArgument, "{}: a value that is not one of its own", oxm.name);
     scope.check(f);
     return add_set_field(scope, f, value, mask & value_bits(f));

@@ -151,15 +151,14 @@ class ActionEncoder {
 
   void put(const SetFieldAction& set) {
     const Field& f = *set.field;
-    const FieldBits mask = read_field(f, set.set.mask), value = read_field(f, set.set.value);
-    const bool whole = mask == value_bits(f);
-    if (is_10() && whole && set10(f.id, value)) return;
+    const bool whole = set.mask == value_bits(f);
+    if (is_10() && whole && set10(f.id, set.value)) return;
     if (f.id == FieldId::kNwTtl && whole && !is_10())
-      return standard(23, [&] { out_.u8(static_cast<std::uint8_t>(value)); });
+      return standard(23, [&] { out_.u8(static_cast<std::uint8_t>(set.value)); });
     if (f.id == FieldId::kInPort)
-      return load({wire_form(f.id, Version::k10), 0}, port_to_16(PortNo{static_cast<std::uint32_t>(value)}), 16);
-    if (f.id == FieldId::kNwTos && !is_10()) return set_bits(field(FieldId::kIpDscp), value >> 2, mask >> 2);
-    set_bits(f, value, mask);
+      return load({wire_form(f.id, Version::k10), 0}, port_to_16(PortNo{static_cast<std::uint32_t>(set.value)}), 16);
+    if (f.id == FieldId::kNwTos && !is_10()) return set_bits(field(FieldId::kIpDscp), set.value >> 2, set.mask >> 2);
+    set_bits(f, set.value, set.mask);
   }
 
   void put(const SetTypeAction& set) {

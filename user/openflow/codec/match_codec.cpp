@@ -17,8 +17,6 @@ constexpr std::uint16_t kOxmMatch = 1;  // OFPMT_OXM
 constexpr FieldBits kVidMask = 0xfff, kPresent = SHUNT_VLAN_PRESENT, kPcpMask = 0xe000;
 constexpr FieldBits kPhysicalPort = 1;  // OXM_OF_IN_PHY_PORT
 
-FieldBits ones(unsigned width) { return width >= 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1; }
-
 bool is_port(const OxmField& oxm) { return field(oxm.field).format == FieldFormat::kPort; }
 bool is_physical_port(const OxmField& oxm) { return oxm.oxm_class == kOxmBasicClass && oxm.number == kPhysicalPort; }
 
@@ -60,7 +58,7 @@ class FieldsDecoder {
     if (header.size != oxm.size * (header.has_mask ? 2u : 1u))
       throw OfError(OfErrorCode::kMatchBadLength, "{} of {} bytes", oxm.name, header.size);
     FieldBits value = in.number(oxm.size);
-    const FieldBits all = ones(width_of(oxm));
+    const FieldBits all = low_bits(width_of(oxm));
     FieldBits mask = all;
     if (header.has_mask) {
       mask = in.number(oxm.size);
@@ -108,7 +106,7 @@ class FieldsDecoder {
   }
 
   void add(const OxmField& oxm, FieldBits value, FieldBits mask) {
-    if (is_port(oxm) && oxm.size == 2) mask = ones(32);
+    if (is_port(oxm) && oxm.size == 2) mask = low_bits(32);
     const Match more = bits_of(oxm, value, mask);
     if (!is_zero(more.mask & match_.mask))
       throw OfError(OfErrorCode::kDuplicateField, "{} says again what another field says", oxm.name);
@@ -167,7 +165,7 @@ void encode_value(Writer& out, const OxmField& oxm, FieldBits value) {
 }
 
 void encode_field(Writer& out, const OxmField& oxm, FieldBits value, FieldBits mask) {
-  const FieldBits all = oxm.field == I::kVlanVid ? ones(width_of(oxm)) : value_bits(field(oxm.field));
+  const FieldBits all = oxm.field == I::kVlanVid ? low_bits(width_of(oxm)) : value_bits(field(oxm.field));
   const bool whole = (mask & all) == all || (is_port(oxm) && oxm.size == 2);
   write_oxm_header(out, oxm, !whole);
   encode_value(out, oxm, value);
@@ -238,7 +236,7 @@ FieldValue decode_set_field(Reader& in) {
   const OxmField& oxm = *header.field;
   if (header.size != oxm.size * (header.has_mask ? 2u : 1u))
     throw OfError(OfErrorCode::kBadSetLength, "{} of {} bytes", oxm.name, header.size);
-  const FieldBits all = ones(width_of(oxm));
+  const FieldBits all = low_bits(width_of(oxm));
   FieldValue set{&oxm, in.number(oxm.size), all, header.has_mask};
   if (header.has_mask) set.mask = in.number(oxm.size);
   if ((set.value & ~all) != 0 || (set.value & ~set.mask) != 0)
@@ -247,7 +245,7 @@ FieldValue decode_set_field(Reader& in) {
   set.mask &= all;
   if (is_port(oxm) && oxm.size == 2) {
     set.value = port_from_16(static_cast<std::uint16_t>(set.value)).value;
-    set.mask = ones(32);
+    set.mask = low_bits(32);
   }
   return set;
 }
@@ -274,7 +272,7 @@ void add_if_there(Match& match, I id, FieldBits value, FieldBits mask = ~FieldBi
 // The address bits that a count of ignored low bits leaves.
 FieldBits address_mask(std::uint32_t wildcards, unsigned shift) {
   const unsigned ignored = wildcards >> shift & 0x3f;
-  return ignored >= 32 ? 0 : ones(32) & ~ones(ignored);
+  return ignored >= 32 ? 0 : low_bits(32) & ~low_bits(ignored);
 }
 
 void add_address(Match& match, I of_ip, I of_arp, std::uint32_t address, FieldBits mask) {
@@ -358,7 +356,7 @@ class Match10 {
     if (!implied_by(f.prerequisite, match_)) return 0;
     const auto mask = static_cast<std::uint32_t>(read_field(f, match_.mask));
     unsigned ignored = mask == 0 ? 32 : static_cast<unsigned>(__builtin_ctz(mask));
-    if (ignored < 32 && mask != static_cast<std::uint32_t>(ones(32) & ~ones(ignored))) ignored = 32;  // no prefix
+    if (ignored < 32 && mask != static_cast<std::uint32_t>(low_bits(32) & ~low_bits(ignored))) ignored = 32;  // no prefix
     wildcards &= ~(0x3fu << shift);
     wildcards |= ignored << shift;
     return ignored == 32 ? 0 : static_cast<std::uint32_t>(read_field(f, match_.value));

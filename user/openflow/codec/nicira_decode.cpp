@@ -15,8 +15,6 @@ constexpr std::uint32_t kInPortHeader = 0x00000002;  // NXM_OF_IN_PORT, the type
 constexpr std::uint8_t kOwnTable = 0xff;
 constexpr std::uint32_t kNoQueue = 0xffffffff;
 
-FieldBits ones(std::size_t width) { return width >= 128 ? ~FieldBits{0} : (FieldBits{1} << width) - 1; }
-
 struct OffsetAndCount {
   std::size_t first, count;
 };
@@ -85,11 +83,11 @@ void reg_load(Reader& in, ActionScope& scope) {
   const FieldBits value = in.u64();
   if (first + count > width_of(target))
     throw OfError(OfErrorCode::kBadSetLength, "bits {} to {} of {}", first, first + count - 1, target.name);
-  if ((value & ~ones(count)) != 0)
+  if ((value & ~low_bits(count)) != 0)
     throw OfError(OfErrorCode::kBadSetArgument, "{}: the value has more than {} bits", target.name, count);
   if (target.field == FieldId::kInPort && first == 0 && count == 16)
-    return add_load(scope, target, port_from_16(static_cast<std::uint16_t>(value)).value, ones(32));
-  add_load(scope, target, value << first, ones(count) << first);
+    return add_load(scope, target, port_from_16(static_cast<std::uint16_t>(value)).value, low_bits(32));
+  add_load(scope, target, value << first, low_bits(count) << first);
 }
 
 void reg_load2(Reader& in, ActionScope& scope) {
