@@ -2,10 +2,11 @@
 // Flow set-ups: every packet is of a new flow, comes in at one port, goes out at another, and its flow is published.
 // At offered rates below and above what can be done, in turns: the whole daemon on one core; the smallest program of
 // this shape (smallest_setup.h) on that core; and, where there are two cores, one worker with a core of its own, the
-// revalidator on the generator's. Beside the rates, the processor time of each set-up: on a machine that does other
-// things beside, that is the figure to go by, and what the ratios are of.
+// revalidator on the generator's, before which it comes. Beside the rates, the processor time of each set-up: on a
+// machine that does other things beside, that is the figure to go by, and what the ratios are of.
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -37,8 +38,9 @@ constexpr std::uint32_t kFlows = 1u << 20;
 // kernel's work in it.
 struct Setups {
   double made = 0, forwarded = 0;
-  double cost = 0;                     // of the whole process
-  double worker = 0, revalidator = 0;  // of these threads
+  double cost = 0;         // of the whole process
+  double worker = 0;       // of this thread, a flow whose packet was forwarded: its part is done then
+  double revalidator = 0;  // of this thread, a flow that was published
 };
 
 struct Usage {
@@ -58,16 +60,17 @@ Setups measure(Traffic& traffic, const Lane& lane, std::uint64_t offered, const 
   traffic.pause();
   pause_for(200ms);  // the revalidator's queue is at most 8,192 flows: the rate counts them all
   const Usage after = usage();
-  const auto count = static_cast<double>(made() - made_before);
-  if (count == 0) throw Error("no flow was set up");
-  const auto of_each = [&](Time Usage::*part) {
+  const auto published = static_cast<double>(made() - made_before);
+  const auto forwarded = static_cast<double>(received - received_before);
+  if (published == 0 || forwarded == 0) throw Error("no flow was set up");
+  const auto of_each = [&](Time Usage::*part, double count) {
     return std::chrono::duration<double, std::micro>(after.*part - before.*part).count() / count;
   };
-  return {.made = count / seconds,
-          .forwarded = static_cast<double>(received - received_before) / seconds,
-          .cost = of_each(&Usage::process),
-          .worker = of_each(&Usage::worker),
-          .revalidator = of_each(&Usage::revalidator)};
+  return {.made = published / seconds,
+          .forwarded = forwarded / seconds,
+          .cost = of_each(&Usage::process, published),
+          .worker = of_each(&Usage::worker, forwarded),
+          .revalidator = of_each(&Usage::revalidator, published)};
 }
 
 pid_t find_thread(const ChildProcess& process, std::string_view name) {
@@ -118,6 +121,8 @@ class Shunt {
     CPU_ZERO(&cores);
     CPU_SET(apart ? kGeneratorCore : switch_core(), &cores);
     check(::sched_setaffinity(revalidator_, sizeof cores, &cores), "revalidator: core");
+    // The generator spins, and would have half of the core whatever it offers.
+    check(::setpriority(PRIO_PROCESS, static_cast<id_t>(revalidator_), apart ? -20 : 0), "revalidator: priority");
   }
 
   const Lane lane_;
@@ -142,6 +147,7 @@ enum Contestant : std::size_t { kShunt, kSingly, kInBatches, kApart, kContestant
 constexpr const char *kRunSingly = "--smallest", *kRunInBatches = "--smallest-in-batches";
 
 Setups median_of(std::vector<Setups> windows) {
+  if (windows.empty()) return {};
   const auto median = [&](double Setups::*what) {
     std::ranges::sort(windows, {}, what);
     return windows[windows.size() / 2].*what;
@@ -174,9 +180,10 @@ void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
       rounds);
   fmt::print("{:>8}  {:>9}  {:>9}  {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {:>10}  {:>10}\n", "offered", "published",
              "forwarded", "us each", "singly", "us each", "batches", "us each", "of singly", "of batches");
+  std::vector<std::array<Setups, kContestants>> medians(offers.size());
   for (std::size_t i = 0; i < offers.size(); ++i) {
-    const Setups ours = median_of(windows[i][kShunt]), singly = median_of(windows[i][kSingly]),
-                 in_batches = median_of(windows[i][kInBatches]);
+    std::ranges::transform(windows[i], medians[i].begin(), median_of);
+    const auto& [ours, singly, in_batches, apart] = medians[i];
     fmt::print("{:>8}  {:>9.0f}  {:>9.0f}  {:>7.2f}  {:>7.0f}  {:>7.2f}  {:>7.0f}  {:>7.2f}  {:>10.2f}  {:>10.2f}\n",
                offers[i] / 1000, ours.made / 1000, ours.forwarded / 1000, ours.cost, singly.made / 1000, singly.cost,
                in_batches.made / 1000, in_batches.cost, singly.cost / ours.cost, in_batches.cost / ours.cost);
@@ -186,11 +193,10 @@ void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
   fmt::print("{:>8}  {:>9}  {:>9}  {:>7}  {:>11}  {:>16}  {:>17}\n", "offered", "published", "forwarded", "worker",
              "revalidator", "worker of singly", "worker of batches");
   for (std::size_t i = 0; i < offers.size(); ++i) {
-    const Setups apart = median_of(windows[i][kApart]);
+    const auto& [ours, singly, in_batches, apart] = medians[i];
     fmt::print("{:>8}  {:>9.0f}  {:>9.0f}  {:>7.2f}  {:>11.2f}  {:>16.2f}  {:>17.2f}\n", offers[i] / 1000,
                apart.made / 1000, apart.forwarded / 1000, apart.worker, apart.revalidator,
-               median_of(windows[i][kSingly]).cost / apart.worker,
-               median_of(windows[i][kInBatches]).cost / apart.worker);
+               singly.cost / apart.worker, in_batches.cost / apart.worker);
   }
 }
 
