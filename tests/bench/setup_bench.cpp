@@ -195,8 +195,8 @@ void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
   for (std::size_t i = 0; i < offers.size(); ++i) {
     const auto& [ours, singly, in_batches, apart] = medians[i];
     fmt::print("{:>8}  {:>9.0f}  {:>9.0f}  {:>7.2f}  {:>11.2f}  {:>16.2f}  {:>17.2f}\n", offers[i] / 1000,
-               apart.made / 1000, apart.forwarded / 1000, apart.worker, apart.revalidator,
-               singly.cost / apart.worker, in_batches.cost / apart.worker);
+               apart.made / 1000, apart.forwarded / 1000, apart.worker, apart.revalidator, singly.cost / apart.worker,
+               in_batches.cost / apart.worker);
   }
 }
 

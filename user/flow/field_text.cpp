@@ -125,9 +125,7 @@ std::string_view value_kind(FieldFormat format) {
   }
 }
 
-FieldBits prefix_mask(unsigned width, unsigned length) noexcept {
-  return low_bits(width) & ~low_bits(width - length);
-}
+FieldBits prefix_mask(unsigned width, unsigned length) noexcept { return low_bits(width) & ~low_bits(width - length); }
 
 // The length of the prefix that `mask` is; nothing where it is none.
 std::optional<unsigned> prefix_length(unsigned width, FieldBits mask) noexcept {

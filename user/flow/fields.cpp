@@ -256,9 +256,7 @@ std::string_view oxm_name(const Field& field) noexcept {
   return at->nxm.empty() ? at->oxm : at->nxm;
 }
 
-FieldBits low_bits(std::size_t count) noexcept {
-  return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1;
-}
+FieldBits low_bits(std::size_t count) noexcept { return count >= 128 ? ~FieldBits{0} : (FieldBits{1} << count) - 1; }
 
 FieldBits value_bits(const Field& field) noexcept {
   const std::size_t width = std::min<std::size_t>(field.width, field.size * 8u - field.shift);

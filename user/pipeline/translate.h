@@ -76,8 +76,8 @@ inline constexpr unsigned kMaxNestedCopies = 65;
 struct Translation {
   std::uint64_t version = 0;  // SwitchState::version it was made under
   FlowMask mask{};
-  // Run in order; outputs may stand anywhere (maps/actions.h). OUTPUT_GROUP never appears: encoding for the kernel makes
-  // groups. SAVE and RESTORE stand in pairs, only around outputs, and only where something is sent after them.
+  // Run in order; outputs may stand anywhere (maps/actions.h). OUTPUT_GROUP never appears: encoding for the kernel
+  // makes groups. SAVE and RESTORE stand in pairs, only around outputs, and only where something is sent after them.
   // Without an OUTPUT: a drop for the reason in `drop`, whatever it still counts or reports (METER, SAMPLE, CONTROLLER,
   // and DEC_TTL or DEC_MPLS_TTL to those who hear of a TTL that runs out).
   DpActions actions;

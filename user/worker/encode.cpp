@@ -22,7 +22,7 @@ struct Output {
 // The translation's actions taken apart.
 struct Parts {
   std::vector<Output> outputs;
-  DpActions edits;                       // all but what is put back
+  DpActions edits;   // all but what is put back
   DpActions meters;  // without outputs they still count
   DpActions samples;
   std::optional<shunt_action> last_word;  // an explicit DROP or USERSPACE

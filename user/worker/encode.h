@@ -33,7 +33,7 @@ using PortOutputs = std::array<PortOutput, SHUNT_MAX_PORTS>;
 using GroupPorts = std::vector<DpPort>;  // of an output group: ascending, each once
 
 struct Encoded {
-  DpActions actions;  // 1..SHUNT_MAX_ACTIONS; the arg of OUTPUT_GROUP and BRIDGE is the table's
+  DpActions actions;                  // 1..SHUNT_MAX_ACTIONS; the arg of OUTPUT_GROUP and BRIDGE is the table's
   std::uint8_t flags = 0;             // SHUNT_FLOW_*, but for YOUNG
   DpPort output;                      // SINGLE_OUTPUT; BRIDGE: the FDB's number
   GroupPorts group;                   // members where actions end in OUTPUT_GROUP

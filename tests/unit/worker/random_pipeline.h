@@ -68,9 +68,7 @@ class Random {
     }
     return match;
   }
-  SetFieldAction set(FieldId id, std::uint64_t value) {
-    return set_field(field(id), value, ~FieldBits{0});
-  }
+  SetFieldAction set(FieldId id, std::uint64_t value) { return set_field(field(id), value, ~FieldBits{0}); }
   Action edit() {
     switch (below(8)) {
       case 0:

@@ -356,7 +356,8 @@ class Match10 {
     if (!implied_by(f.prerequisite, match_)) return 0;
     const auto mask = static_cast<std::uint32_t>(read_field(f, match_.mask));
     unsigned ignored = mask == 0 ? 32 : static_cast<unsigned>(__builtin_ctz(mask));
-    if (ignored < 32 && mask != static_cast<std::uint32_t>(low_bits(32) & ~low_bits(ignored))) ignored = 32;  // no prefix
+    if (ignored < 32 && mask != static_cast<std::uint32_t>(low_bits(32) & ~low_bits(ignored)))
+      ignored = 32;  // no prefix
     wildcards &= ~(0x3fu << shift);
     wildcards |= ignored << shift;
     return ignored == 32 ? 0 : static_cast<std::uint32_t>(read_field(f, match_.value));
