@@ -136,6 +136,7 @@ TEST_SUITE("action lists") {
       const Use* wrong = nullptr;
       for (const Use& use : uses)
         if (!equal(lists.actions(use.at.first), use.actions) ||
+            use.at.has_rewrite != rewrite_of(use.actions).has_value() ||
             (use.at.has_rewrite && !has_rewrite_behind(elements, use.at.first, use.actions)))
           wrong = &use;
       REQUIRE(wrong == nullptr);
