@@ -49,7 +49,7 @@ void check_form(const Translation& result) {
   for (const shunt_action& action : result.actions) {
     FUZZ_CHECK(action.type != SHUNT_ACT_NONE && action.type < SHUNT_ACT_COUNT);
     FUZZ_CHECK(action.type != SHUNT_ACT_OUTPUT_GROUP);
-    FUZZ_CHECK(action.type != SHUNT_ACT_CONTROLLER || action.arg < result.controllers.size());
+    FUZZ_CHECK(action.type != SHUNT_ACT_CONTROLLER || action.arg < result.follow_ups->controllers.size());
     goes_out = goes_out || action.type == SHUNT_ACT_OUTPUT;
     if (action.type == SHUNT_ACT_SAVE) ++saved;
     if (action.type != SHUNT_ACT_RESTORE) continue;

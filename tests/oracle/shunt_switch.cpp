@@ -305,11 +305,11 @@ void ShuntSwitch::follow_up(const Translation& translation, const Met& met) {
                            [&](const FdbDependency& each) { return each.key == learn.key; });
       });
   }
-  for (const Translation::FinTimeout& fin : first(translation.fin_timeouts, met.fin_timeouts)) {
+  for (const Translation::FinTimeout& fin : first(translation.follow_ups->fin_timeouts, met.fin_timeouts)) {
     lower_timeout(fin.rule->idle_timeout, fin.idle_timeout);
     lower_timeout(fin.rule->hard_timeout, fin.hard_timeout);
   }
-  for (const Translation::LearnedRule& learned : first(translation.learned, met.learn_actions)) {
+  for (const Translation::LearnedRule& learned : first(translation.follow_ups->learned, met.learn_actions)) {
     const Change change = switch_.learn(bridge_, learned.mod, learned.limit, learned.by, learned.delete_learned, kNow);
     if (change.empty()) continue;
     std::erase_if(cache_, [&](const CachedFlow& flow) {
@@ -318,7 +318,7 @@ void ShuntSwitch::follow_up(const Translation& translation, const Met& met) {
       return std::any_of(change.rules.begin(), change.rules.end(), [&](const Change::Rules& rules) {
         if (!on.tables.test(rules.table)) return false;
         Match seen;
-        flow_part(seen.mask) = without(flow.translation.mask, on.rewritten);
+        flow_part(seen.mask) = without(flow.translation.mask, *on.rewritten);
         flow_part(seen.value) = flow.masked & flow_part(seen.mask);
         Match changed = rules.match;
         static_cast<PipelineFields&>(changed.mask) = PipelineFields{};

@@ -231,12 +231,12 @@ void Instance::Impl::learn_rules(std::span<const TranslationRef> translations) {
   const TimePoint now = Clock::now();
   std::uint32_t wanted = 0;
   for (const TranslationRef& translation : translations)
-    for (const Translation::LearnedRule& learned : translation->learned) wanted |= features_of(learned.mod);
+    for (const Translation::LearnedRule& learned : translation->follow_ups->learned) wanted |= features_of(learned.mod);
   datapath.request_features(wanted, "a learned rule");
   Change all;
   for (const TranslationRef& translation : translations) {
     if (!translation->bridge) continue;
-    for (const Translation::LearnedRule& learned : translation->learned) {
+    for (const Translation::LearnedRule& learned : translation->follow_ups->learned) {
       try {
         merge(all, sw.learn(*translation->bridge, learned.mod, learned.limit, learned.by, learned.delete_learned, now));
       } catch (const Error& error) {  // the table is full, say: the packet was forwarded all the same

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/container/small_vector.hpp>
+#include <cstring>
 #include <span>
 
 #include "maps/actions.h"
@@ -15,6 +16,10 @@ using DpActions = boost::container::small_vector<shunt_action, 4>;
 // To std::span its iterators are none of a contiguous range (Boost 1.74).
 inline std::span<const shunt_action> as_span(const DpActions& actions) noexcept {
   return {actions.data(), actions.size()};
+}
+
+inline bool equal(const DpActions& a, const DpActions& b) noexcept {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(shunt_action)) == 0);
 }
 
 }  // namespace shunt

@@ -97,9 +97,9 @@ void add_consequences(const Translation& translation, const PortNames& names, st
                     mac >> 32 & 0xff, mac >> 24 & 0xff, mac >> 16 & 0xff, mac >> 8 & 0xff, mac & 0xff,
                     learn.key.vlan.value, port));
   }
-  for (const Translation::LearnedRule& learned : translation.learned)
+  for (const Translation::LearnedRule& learned : translation.follow_ups->learned)
     add("learns the rule " + format_flow_spec(learned.mod, names));
-  for (const Translation::FinTimeout& fin : translation.fin_timeouts)
+  for (const Translation::FinTimeout& fin : translation.follow_ups->fin_timeouts)
     add(fmt::format("lowers timeouts of the rule with cookie {:#x}: idle_timeout={}, hard_timeout={}", fin.rule->cookie,
                     fin.idle_timeout, fin.hard_timeout));
 }

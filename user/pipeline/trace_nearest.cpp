@@ -88,7 +88,7 @@ std::optional<FlowKey> other_packet(const BridgeState& bridge, const FlowKey& pa
     changed.in_port = port->dp.value;
     differing.in_port = 0;
   }
-  if (!is_zero(differing & dropped.dependencies.rewritten)) return std::nullopt;
+  if (!is_zero(differing & *dropped.dependencies.rewritten)) return std::nullopt;
   KeyWords words = to_words(changed);
   const KeyWords flip = to_words(differing);
   for (std::size_t i = 0; i < words.size(); ++i) words[i] ^= flip[i];

@@ -97,7 +97,7 @@ void add_examined(const Translation& first, Translation& second) {
   second.needs_packet = second.needs_packet || first.needs_packet;
   add_mask(second.mask, first.mask);
   second.dependencies.tables |= first.dependencies.tables;
-  add_mask(second.dependencies.rewritten, first.dependencies.rewritten);
+  if (first.dependencies.rewritten.exists()) add_mask(second.dependencies.rewritten.make(), *first.dependencies.rewritten);
   second.dependencies.tags |= first.dependencies.tags;
   second.fdb_dependencies.insert(second.fdb_dependencies.end(), first.fdb_dependencies.begin(),
                                  first.fdb_dependencies.end());
@@ -213,9 +213,8 @@ void Translator::run() {
 void Translator::run_bridged() {
   bridging_ = true;
   run();
-  const bool alone = result_.actions.size() == 1 && !result_.needs_packet && result_.controllers.empty() &&
-                     result_.ttl_controllers.empty() && result_.samples.empty() && result_.learned.empty() &&
-                     result_.fin_timeouts.empty() && !hides_ttl_;
+  const bool alone =
+      result_.actions.size() == 1 && !result_.needs_packet && !result_.follow_ups.exists() && !hides_ttl_;
   FlowMask macs = eth_dst_mask();
   add_mask(macs, eth_src_mask());
   if (!alone || !is_zero(without(macs, without(macs, result_.mask)))) result_.bridged.reset();
@@ -488,19 +487,14 @@ void Translator::finish() {
   if (stop_) {
     hides_ttl_ = false;
     actions.clear();
-    // Nothing follows from half a translation.
-    result_.controllers.clear();
-    result_.ttl_controllers.clear();
-    result_.samples.clear();
-    result_.learned.clear();
-    result_.fin_timeouts.clear();
+    result_.follow_ups.clear();  // nothing follows from half a translation
   } else {
     const bool goes_out = std::any_of(actions.begin(), actions.end(), is_output);
     if (goes_out && ends_in_decrement(actions, 0)) hides_ttl_ = true;
     trim(0, !goes_out && !looks_at_ttl_);
     if (goes_out)
       result_.drop = SHUNT_DROP_NONE;
-    else if (!result_.controllers.empty())
+    else if (!result_.follow_ups->controllers.empty())
       result_.drop = SHUNT_DROP_CONTROLLER;
     else
       fail(SHUNT_DROP_RULE);

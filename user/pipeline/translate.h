@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "maps/drop_reason.h"
+#include "user/base/rare.h"
 #include "user/flow/dp_actions.h"
 #include "user/flow/flow_key.h"
 #include "user/l2/fdb.h"
@@ -57,7 +58,7 @@ struct FdbDependency {
 // What a translation looked at besides the key: a change to anything else leaves it as it is.
 struct Dependencies {
   std::bitset<kTableCount> tables;  // looked up
-  FlowMask rewritten{};             // packet bits that actions had written before some look-up: no filter for changes
+  Rare<FlowMask> rewritten;         // packet bits that actions had written before some look-up: no filter for changes
   // tag_of() of ports whose state, groups and meters whose configuration counted, also where there is none of that
   // number: one that comes is a change. kPort of kPortAll: the list of ports, for whoever walks it.
   std::uint64_t tags = 0;
@@ -105,22 +106,17 @@ struct Translation {
   boost::container::small_vector<FdbDependency, 2> fdb_dependencies;
   Dependencies dependencies;
 
-  // Each packet of the flow asks for these again (user/worker/events.h takes them to control).
+  // What each packet of the flow has control do (user/worker/events.h takes it there). It exists where there is some.
   struct LearnedRule {
     FlowMod mod;  // kAdd (or modify, where it is there already)
     std::uint32_t limit = 0;
     RuleRef by;  // the rule with the learn action; delete_learned: goes when that goes
     bool delete_learned = false;
   };
-  std::vector<LearnedRule> learned;
   struct FinTimeout {
     RuleRef rule;
     std::uint16_t idle_timeout, hard_timeout;
   };
-  std::vector<FinTimeout> fin_timeouts;  // only in flows whose packets have FIN or RST
-
-  // By SHUNT_ACT_CONTROLLER's arg, by SHUNT_ACT_SAMPLE's index. ttl_controllers: who hears of a TTL that runs out, by
-  // the arg of the DEC_TTL or DEC_MPLS_TTL that finds it so.
   struct Controller {
     ControllerAction action;
     RuleRef rule;  // null: table-miss without a rule, or an action that no rule holds
@@ -130,9 +126,16 @@ struct Translation {
     ContinuationRef paused{};  // where it was a pause
     bool only_old = false;     // BridgeState::misses_to_old
   };
-  std::vector<Controller> controllers;
-  std::vector<SampleAction> samples;
-  std::vector<std::vector<Controller>> ttl_controllers;
+  struct FollowUps {
+    std::vector<LearnedRule> learned;
+    std::vector<FinTimeout> fin_timeouts;  // only in flows whose packets have FIN or RST
+    // By SHUNT_ACT_CONTROLLER's arg, by SHUNT_ACT_SAMPLE's index. ttl_controllers: who hears of a TTL that runs out, by
+    // the arg of the DEC_TTL or DEC_MPLS_TTL that finds it so.
+    std::vector<Controller> controllers;
+    std::vector<SampleAction> samples;
+    std::vector<std::vector<Controller>> ttl_controllers;
+  };
+  Rare<FollowUps> follow_ups;
 };
 
 // What trace shows: called as translation goes on. `key` is the packet as the actions have left it so far.

@@ -296,8 +296,8 @@ void Translator::expire(std::span<const std::uint16_t> ids) {
 // Which of several decrements finds the TTL used up, its packet says: each names those who hear of it.
 void Translator::emit_decrement(shunt_action_type type, std::span<const std::uint16_t> ids) {
   shunt_action decrement = action_of(type);
-  decrement.arg = static_cast<__u16>(result_.ttl_controllers.size());
-  auto& controllers = result_.ttl_controllers.emplace_back();
+  decrement.arg = static_cast<__u16>(result_.follow_ups->ttl_controllers.size());
+  auto& controllers = result_.follow_ups.make().ttl_controllers.emplace_back();
   for (const std::uint16_t id : ttl_receivers(ids)) controllers.push_back(controller_of(invalid_ttl(id)));
   emit(decrement);
 }

@@ -94,7 +94,7 @@ void Translator::run(const LearnAction& learn) {
   }
   if (stop_) return;
   if (learn.result && !learn_result(learn, mod)) return;
-  result_.learned.push_back(
+  result_.follow_ups.make().learned.push_back(
       {std::move(mod), learn.limit, rule_ != nullptr ? rule_->shared_from_this() : nullptr, learn.delete_learned});
 }
 

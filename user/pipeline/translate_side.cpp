@@ -38,9 +38,10 @@ void Translator::send_to_controller(const ControllerAction& action) {
     run(MeterAction{meter});
   }
   shunt_action up = action_of(SHUNT_ACT_CONTROLLER);
-  up.arg = static_cast<__u16>(result_.controllers.size());
-  result_.controllers.push_back(controller_of(action));
-  if (action.pause) result_.controllers.back().paused = pause();
+  auto& controllers = result_.follow_ups.make().controllers;
+  up.arg = static_cast<__u16>(controllers.size());
+  controllers.push_back(controller_of(action));
+  if (action.pause) controllers.back().paused = pause();
   emit(up);
   if (metered) close_scope();
 }
@@ -61,8 +62,9 @@ ContinuationRef Translator::pause() {
 void Translator::run(const SampleAction& sample) {
   shunt_action take = action_of(SHUNT_ACT_SAMPLE);
   if (sample.probability != kEachPacket) take.arg = sample.probability;
-  store16(take.value, static_cast<std::uint16_t>(result_.samples.size()));
-  result_.samples.push_back(sample);
+  auto& samples = result_.follow_ups.make().samples;
+  store16(take.value, static_cast<std::uint16_t>(samples.size()));
+  samples.push_back(sample);
   emit(take);
 }
 
@@ -70,7 +72,7 @@ void Translator::run(const FinTimeoutAction& fin) {
   if (rule_ == nullptr || !has(Prerequisite::kTcp)) return;
   examine(fin_or_rst());
   if ((working_.tcp_flags.host() & (kTcpFin | kTcpRst)) == 0) return;
-  result_.fin_timeouts.push_back({rule_->shared_from_this(), fin.idle_timeout, fin.hard_timeout});
+  result_.follow_ups.make().fin_timeouts.push_back({rule_->shared_from_this(), fin.idle_timeout, fin.hard_timeout});
 }
 
 void Translator::run(const CheckPktLargerAction& check) {

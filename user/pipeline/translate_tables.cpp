@@ -57,7 +57,7 @@ bool Translator::may_go_deeper() {
 [[gnu::noinline]] const Rule* Translator::look_up(std::uint8_t table, std::uint32_t in_port) {
   result_.dependencies.tables.set(table);
   if (in_port != original_in_port_) rewritten_.in_port = ~std::uint32_t{0};
-  add_mask(result_.dependencies.rewritten, rewritten_);
+  if (!is_zero(rewritten_)) add_mask(result_.dependencies.rewritten.make(), rewritten_);
 
   const TableCounters& counters = (*bridge_->table_counters)[table];
   credit({bridge_->table_counters, &counters.lookups});
@@ -93,7 +93,7 @@ void Translator::miss(std::uint8_t table, bool may_packet_in) {
   ControllerAction controller;
   controller.reason = PacketInReason::kNoMatch;
   send_to_controller(controller);
-  result_.controllers.back().only_old = !to_all;
+  result_.follow_ups.make().controllers.back().only_old = !to_all;
   rule_ = rule;
 }
 

@@ -17,7 +17,7 @@ namespace shunt {
   if (change.all || (change.tags & dependencies.tags) != 0) return true;
   if (change.rules.empty()) return false;
   // What actions wrote before a look-up, the packet's own bits say nothing about; nor do they about registers.
-  const KeyWords filter = to_words(without(mask, dependencies.rewritten)), flow = to_words(key);
+  const KeyWords filter = to_words(without(mask, *dependencies.rewritten)), flow = to_words(key);
   const auto overlaps = [&](const Match& match) {
     const KeyWords value = to_words(flow_part(match.value)), bits = to_words(flow_part(match.mask));
     std::uint64_t differ = 0;

@@ -80,7 +80,7 @@ std::uint32_t AffectedIndex::number_of(const Basis& basis, const FlowMask& bits)
     const Key& last = *classes_[found_].key;
     if (last.port == basis.port.value && last.mask == basis.mask && last.bridge == basis.bridge &&
         last.dependencies.tags == d.tags && last.dependencies.tables == d.tables &&
-        equal(last.dependencies.rewritten, d.rewritten))
+        equal(*last.dependencies.rewritten, *d.rewritten))
       return found_;
   }
   const auto [found, is_new] = numbers_.try_emplace(Key{basis.port.value, basis.mask, basis.bridge, d}, kNone);
@@ -94,7 +94,7 @@ std::uint32_t AffectedIndex::number_of(const Basis& basis, const FlowMask& bits)
     }
     Class& fresh = classes_[found->second];
     fresh.key = &found->first;
-    fresh.filter = without(bits, d.rewritten);
+    fresh.filter = without(bits, *d.rewritten);
     const KeyBytes filter = to_bytes(fresh.filter);
     for (const std::uint8_t at : kOrder)
       if (fresh.byte_count < kBytes && filter[at] != 0 && at >= sizeof(FlowKey::in_port))
@@ -162,14 +162,14 @@ std::size_t AffectedIndex::Hash::operator()(const Key& key) const noexcept {
   std::uint64_t hash = shunt_hash_step(key.dependencies.tags, std::uint64_t{key.port} << 16 | key.mask, kMultiplier);
   hash = shunt_hash_step(hash, key.bridge ? std::uint64_t{key.bridge->value} + 1 : 0, kMultiplier);
   hash = shunt_hash_step(hash, std::hash<std::bitset<kTableCount>>{}(key.dependencies.tables), kMultiplier);
-  for (const std::uint64_t word : to_words(key.dependencies.rewritten))
+  for (const std::uint64_t word : to_words(*key.dependencies.rewritten))
     if (word != 0) hash = shunt_hash_step(hash, word, kMultiplier);
   return hash;
 }
 
 bool AffectedIndex::Same::operator()(const Key& a, const Key& b) const noexcept {
   return a.port == b.port && a.mask == b.mask && a.bridge == b.bridge && a.dependencies.tags == b.dependencies.tags &&
-         a.dependencies.tables == b.dependencies.tables && equal(a.dependencies.rewritten, b.dependencies.rewritten);
+         a.dependencies.tables == b.dependencies.tables && equal(*a.dependencies.rewritten, *b.dependencies.rewritten);
 }
 
 }  // namespace shunt

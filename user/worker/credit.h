@@ -24,7 +24,7 @@ inline void lower_timeout(std::atomic<std::uint16_t>& timeout, std::uint16_t mos
 inline void credit(const Translation& translation, std::uint64_t packets, std::uint64_t bytes, TimePoint now) noexcept {
   for (const RuleRef& rule : translation.rules) rule->counters.add(packets, bytes, now);
   for (const auto& counters : translation.credits) counters->add(packets, bytes, now);
-  for (const Translation::FinTimeout& fin : translation.fin_timeouts) {
+  for (const Translation::FinTimeout& fin : translation.follow_ups->fin_timeouts) {
     lower_timeout(fin.rule->idle_timeout, fin.idle_timeout);
     lower_timeout(fin.rule->hard_timeout, fin.hard_timeout);
   }

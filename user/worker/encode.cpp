@@ -97,12 +97,6 @@ bool all_ports_differ(std::vector<Output> outputs) {
                             [](const Output& a, const Output& b) { return a.port == b.port; }) == outputs.end();
 }
 
-bool equal_edits(const DpActions& a, const DpActions& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) {
-           return std::memcmp(&x, &y, sizeof x) == 0;
-         });
-}
-
 // A pop that says that a VLAN or service instance tag is below.
 bool uncovers_tag(const shunt_action& pop) {
   const std::uint16_t type = static_cast<std::uint16_t>(pop.value[0] << 8 | pop.value[1]);
@@ -227,7 +221,7 @@ Encoded encode_group(const Parts& parts) {
   const auto& outputs = parts.outputs;
   const Output& first = outputs.front();
   const bool same_bytes = std::all_of(outputs.begin(), outputs.end(), [&](const Output& o) {
-    return o.truncate == first.truncate && equal_edits(o.edits, first.edits);
+    return o.truncate == first.truncate && equal(o.edits, first.edits);
   });
   const bool to_in_port = std::any_of(outputs.begin(), outputs.end(), [](const Output& o) { return o.to_in_port; });
   // A broadcast redirect leaves out the ingress interface and sends one copy a port.

@@ -161,7 +161,7 @@ bool Executor::edit(Run& run, const shunt_action& action) noexcept {
   const shunt_verdict verdict = shunt_act(&frame_, &headers_, &action);
   if (verdict == SHUNT_VERDICT_NEXT) return true;
   run.reason = drop_of(verdict);
-  const auto& controllers = run.translation.ttl_controllers;
+  const auto& controllers = run.translation.follow_ups->ttl_controllers;
   if (verdict == SHUNT_VERDICT_TTL && run.reports != nullptr && action.arg < controllers.size())
     for (const Translation::Controller& controller : controllers[action.arg])
       run.reports->packet_in(run.translation, controller, PacketInReason::kInvalidTtl, frame());
@@ -181,8 +181,9 @@ bool Executor::meter(const shunt_action& action) noexcept {
 
 void Executor::report(Run& run, const shunt_action& action) noexcept {
   if (run.reason == SHUNT_DROP_RULE) run.reason = SHUNT_DROP_CONTROLLER;
-  if (run.reports == nullptr || action.arg >= run.translation.controllers.size()) return;
-  const Translation::Controller& controller = run.translation.controllers[action.arg];
+  const auto& controllers = run.translation.follow_ups->controllers;
+  if (run.reports == nullptr || action.arg >= controllers.size()) return;
+  const Translation::Controller& controller = controllers[action.arg];
   run.reports->packet_in(run.translation, controller, controller.action.reason, frame());
 }
 
@@ -193,8 +194,8 @@ void Executor::sample(Run& run, const shunt_action& action) noexcept {
   const bool picked = run.sampled || action.arg == 0 || (dice_ >> 48) < action.arg;
   run.sampled = false;
   const std::size_t index = SHUNT_BE16(shunt_load16(action.value));
-  if (picked && run.reports != nullptr && index < run.translation.samples.size())
-    run.reports->sample(run.translation, run.translation.samples[index], frame());
+  if (picked && run.reports != nullptr && index < run.translation.follow_ups->samples.size())
+    run.reports->sample(run.translation, run.translation.follow_ups->samples[index], frame());
 }
 
 bool Executor::save() noexcept {

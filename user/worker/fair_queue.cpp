@@ -15,8 +15,7 @@ bool FairQueue::push(FlowRequest&& request) {
   if (!has_room) drop_from_longest();
   const std::uint32_t at = free_.back();
   free_.pop_back();
-  const std::uint32_t in_port = request.key.in_port;
-  const auto port = static_cast<std::uint16_t>(in_port < lines_.size() ? in_port : 0);
+  const auto port = static_cast<std::uint16_t>(request.port.value < lines_.size() ? request.port.value : 0);
   entries_[at] = {std::move(request), kNone};
   Line& line = lines_[port];
   if (line.length++ == 0) {

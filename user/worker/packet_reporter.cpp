@@ -43,9 +43,9 @@ void PacketReporter::sample(const Translation& translation, const SampleAction& 
   }
 }
 
-void PacketReporter::learn(const TranslationRef& translation, TimePoint now, TimePoint& last) noexcept {
-  if (events_ == nullptr || translation->learned.empty() || now - last < kLearnInterval) return;
-  if (events_->push(producer_, LearnEvent{translation})) last = now;
+void PacketReporter::learn(const DecisionRef& decision, TimePoint now, TimePoint& last) noexcept {
+  if (events_ == nullptr || decision->translation.follow_ups->learned.empty() || now - last < kLearnInterval) return;
+  if (events_->push(producer_, LearnEvent{translation_of(decision)})) last = now;
 }
 
 }  // namespace shunt

@@ -40,8 +40,8 @@ class PacketReporter final : public PacketReports {
     if (tap_ != nullptr && tap_->active())
       tap_->dropped(in_port_, reason, frame, static_cast<std::uint32_t>(frame.size()));
   }
-  // A packet of this translation went by: `last` is when it asked for its rules before, and is brought up to date.
-  void learn(const TranslationRef& translation, TimePoint now, TimePoint& last) noexcept;
+  // A packet so decided went by: `last` is when it asked for its rules before, and is brought up to date.
+  void learn(const DecisionRef& decision, TimePoint now, TimePoint& last) noexcept;
 
  private:
   EventQueue* const events_;

@@ -115,15 +115,16 @@ void Revalidator::Impl::tell_wanted_features() {
 void Revalidator::Impl::serve(FlowRequest& request) {
   refresh_state();
   const TimePoint received = std::exchange(request.received, TimePoint{});
-  TranslationRef translation = std::move(request.translation);
+  const FlowKey key = request.decision->key;
+  TranslationRef translation = translation_of(std::move(request.decision));
   if (is_stale(*translation)) {
     ++stats.rejected_stale;
-    translation = translate_now(request.key);
+    translation = translate_now(key);
   }
   // What is learned may change what was decided: then it is decided again.
-  if (learn(*translation) && is_stale(*translation)) translation = translate_now(request.key);
-  if (answered_as_bridged(request.key, *translation)) return;
-  switch (table.stage(request.key, std::move(translation), now)) {
+  if (learn(*translation) && is_stale(*translation)) translation = translate_now(key);
+  if (answered_as_bridged(key, *translation)) return;
+  switch (table.stage(key, std::move(translation), now)) {
     case MegaflowTable::Publish::kPublished:
       last_published = now;
       request.received = received;
@@ -390,7 +391,7 @@ void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTa
   count_sent(flow, counted);
   if (counted.packets == 0) return;
   shunt::credit(translation, counted.packets, counted.bytes, now);
-  if (options.events != nullptr && !translation.learned.empty())
+  if (options.events != nullptr && !translation.follow_ups->learned.empty())
     (void)options.events->push(options.workers, LearnEvent{flow.translation});
 }
 

@@ -1,31 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/worker/shared_translations.h"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "bpf/datapath/mask.h"
 
 namespace shunt {
 namespace {
 
+using Controllers = std::vector<Translation::Controller>;
+
+// What hears of TTLs that run out is alike for all that a router forwards; the rest of what follows hangs on the packet.
 bool is_sharable(const Translation& t) {
-  return t.learned.empty() && t.fin_timeouts.empty() && t.controllers.empty() && t.samples.empty() &&
-         t.ttl_controllers.empty();
+  const Translation::FollowUps& then = *t.follow_ups;
+  return then.learned.empty() && then.fin_timeouts.empty() && then.controllers.empty() && then.samples.empty();
 }
 
-bool equal_actions(const DpActions& a, const DpActions& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(shunt_action)) == 0);
+bool is_same(const Translation::Controller& a, const Translation::Controller& b) {
+  return a.action == b.action && a.rule == b.rule && a.table == b.table &&
+         std::memcmp(&a.fields, &b.fields, sizeof a.fields) == 0 && a.in_port == b.in_port && a.paused == b.paused &&
+         a.only_old == b.only_old;
+}
+
+bool equal_receivers(const Translation& a, const Translation& b) {
+  return std::ranges::equal(a.follow_ups->ttl_controllers, b.follow_ups->ttl_controllers,
+                            [](const Controllers& x, const Controllers& y) { return std::ranges::equal(x, y, is_same); });
 }
 
 // But for what is each flow's own.
 bool equal_content(const Translation& a, const Translation& b) {
-  return a.rules == b.rules && equal_actions(a.actions, b.actions) && a.drop == b.drop &&
+  return a.rules == b.rules && equal(a.actions, b.actions) && a.drop == b.drop &&
          a.needs_packet == b.needs_packet && a.may_be_bridged == b.may_be_bridged && a.bridged == b.bridged &&
          a.bridge == b.bridge && a.credits == b.credits && equal(a.mask, b.mask) &&
          a.dependencies.tags == b.dependencies.tags && a.dependencies.tables == b.dependencies.tables &&
-         equal(a.dependencies.rewritten, b.dependencies.rewritten);
+         equal(*a.dependencies.rewritten, *b.dependencies.rewritten) &&
+         equal_receivers(a, b);
 }
 
 std::uint64_t hash_of(const Translation& t) {
@@ -42,6 +55,13 @@ std::uint64_t hash_of(const Translation& t) {
     if (halves[1] != 0) add(halves[1]);
   }
   for (const std::uint64_t word : to_words(t.mask)) add(word);
+  // Registers may hold what is each packet's own.
+  for (const Controllers& controllers : t.follow_ups->ttl_controllers)
+    for (const Translation::Controller& controller : controllers) {
+      PipelineKey key{};
+      static_cast<PipelineFields&>(key) = controller.fields;
+      for (const std::uint64_t word : to_words(key)) add(word);
+    }
   return hash;
 }
 

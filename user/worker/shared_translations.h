@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One translation for all cached flows that are decided alike, found by its content: all but its version and its MACs,
-// which are each flow's own (FlowMacs). Translations that tell a controller, sample or learn rules are not shared.
+// which are each flow's own (FlowMacs). Translations that tell a controller of their packets, sample or learn rules are
+// not shared.
 //
 // It holds none: one that no flow has any more lets go of its rules.
 //

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "user/base/clock.h"
 #include "user/flow/flow_key.h"
@@ -16,11 +17,26 @@ namespace shunt {
 
 using TranslationRef = std::shared_ptr<const Translation>;
 
+// A packet's key, whole, and what became of it.
+struct Decision {
+  FlowKey key{};
+  Translation translation;
+};
+using DecisionRef = std::shared_ptr<const Decision>;
+
+inline TranslationRef translation_of(DecisionRef decision) noexcept {
+  const Translation* translation = &decision->translation;
+  return {std::move(decision), translation};
+}
+
 // A packet was translated and has been sent: the flow may be published now (order: DESIGN.md, decision 6).
 struct FlowRequest {
-  FlowKey key{};  // the packet's, whole
-  TranslationRef translation;
+  DecisionRef decision;
+  DpPort port;           // of the decision's key
   TimePoint received{};  // when the worker took the packet
+  // What the worker lets go of: the last one who has a decision frees it, and who comes to that in a core's own time
+  // waits for memory that the packets' way need not wait for.
+  DecisionRef displaced{};
 };
 
 class RequestQueue {

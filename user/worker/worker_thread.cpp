@@ -115,7 +115,7 @@ void WorkerThread::serve_inbox() { transmitter_.serve_inbox(); }
 // The translations of the older state go with it, so that it can be freed.
 void WorkerThread::refresh_state() {
   state_ = switch_.state();
-  for (Recent& recent : recent_) recent.translation = nullptr;
+  for (Recent& recent : recent_) recent.decision = nullptr;
 }
 
 void WorkerThread::run() {
@@ -221,16 +221,18 @@ void WorkerThread::handle(std::span<const XskDescriptor> packet, DpPort from) no
       executor_.discard();
     } else {
       reporter_.begin(*state_, port);
-      Recent& recent = look_up();
+      DecisionRef displaced;
+      Recent& recent = look_up(displaced);
+      const Translation& translation = recent.decision->translation;
       // Who runs a packet credits it, for whatever reason it came up: what a flow counted of it is for its age.
-      credit(*recent.translation, 1, executor_.length(), now_);
-      outcome = executor_.run(*recent.translation, sink(), &reporter_, meta.reason == SHUNT_UPCALL_SAMPLE);
-      reporter_.learn(recent.translation, now_, recent.learned);
+      credit(translation, 1, executor_.length(), now_);
+      outcome = executor_.run(translation, sink(), &reporter_, meta.reason == SHUNT_UPCALL_SAMPLE);
+      reporter_.learn(recent.decision, now_, recent.learned);
       // Before a flow was looked up, or without one: asked for, and its source learned.
       const bool unknown = is_uncounted(meta.reason) && meta.reason != SHUNT_UPCALL_ORDER;
       if (unknown && now_ - recent.requested >= kAskAgain) {
         recent.requested = now_;
-        pending_.push_back({executor_.key(), recent.translation, received_});
+        pending_.push_back({recent.decision, port, received_, std::move(displaced)});
       }
     }
   }
@@ -298,29 +300,35 @@ shunt_drop_reason WorkerThread::run_packet_out(const PacketOutRequest& request, 
     return reason;
   reporter_.begin(*state_, in_port);
   const PacketView view{executor_.frame(), executor_.length()};
-  const auto translation = std::make_shared<const Translation>(
+  const auto decision = std::make_shared<Decision>();
+  decision->key = executor_.key();
+  decision->translation =
       request.resumed == nullptr
           ? translate_actions(*state_, request.bridge, executor_.key(), request.in_port, request.actions, &view,
                               nullptr, request.fields)
-          : resume(*state_, request.bridge, executor_.key(), request.in_port, request.fields, *request.resumed, &view));
-  credit(*translation, 1, executor_.length(), now_);
+          : resume(*state_, request.bridge, executor_.key(), request.in_port, request.fields, *request.resumed, &view);
+  credit(decision->translation, 1, executor_.length(), now_);
   TimePoint never{};
-  reporter_.learn(translation, now_, never);
-  return executor_.run(*translation, sink(), &reporter_);
+  reporter_.learn(decision, now_, never);
+  return executor_.run(decision->translation, sink(), &reporter_);
 }
 
-// The loaded packet's translation.
-WorkerThread::Recent& WorkerThread::look_up() {
+// Of the loaded packet. `displaced`: what made room for it, which is in no cache any more.
+WorkerThread::Recent& WorkerThread::look_up(DecisionRef& displaced) {
   const FlowKey& key = executor_.key();
-  Recent& recent = recent_[shunt_hash_key(&key, 0, 0x9e3779b97f4a7c15) & (kRecent - 1)];
-  const bool known = recent.translation != nullptr && equal(recent.key, key) && is_current(*recent.translation, key);
-  if (known && !recent.translation->needs_packet) return recent;
-  if (!known) recent = {key, nullptr, {}, {}};
+  const std::uint64_t hash = shunt_hash_key(&key, 0, 0x9e3779b97f4a7c15);
+  Recent& recent = recent_[hash & (kRecent - 1)];
+  const bool known = recent.decision != nullptr && recent.hash == hash && equal(recent.decision->key, key) &&
+                     is_current(recent.decision->translation, key);
+  if (known && !recent.decision->translation.needs_packet) return recent;
+  displaced = std::move(recent.decision);
+  if (!known) recent = {hash, nullptr, {}, {}};
   const PacketView packet{executor_.frame(), executor_.length()};
   const TimePoint begin = Clock::now();
-  auto made = std::make_shared<Translation>();
-  translate(*state_, key, &packet, *made);
-  recent.translation = std::move(made);
+  auto made = std::make_shared<Decision>();
+  made->key = key;
+  translate(*state_, key, &packet, made->translation);
+  recent.decision = std::move(made);
   counters_.translate.record(Clock::now() - begin);
   counters_.translations.add(1);
   return recent;

@@ -72,11 +72,11 @@ class WorkerThread {
     std::shared_ptr<Counter> spent;
     std::chrono::nanoseconds credit{0};  // of time; below zero it waits for its turn
   };
-  // A translation of one exact key, good for one version of the switch and of its FDB; where it needed the packet, for
+  // Of one exact key, good for one version of the switch and of its FDB; where the translation needed the packet, for
   // that packet only.
   struct Recent {
-    FlowKey key{};
-    TranslationRef translation;
+    std::uint64_t hash = 0;  // of the key
+    DecisionRef decision;
     TimePoint requested{};
     TimePoint learned{};  // when control was asked for its rules
   };
@@ -90,7 +90,7 @@ class WorkerThread {
   shunt_upcall_meta take_meta(const XskDescriptor& first, DpPort port) noexcept;
   shunt_drop_reason run_packet_out(const PacketOutRequest& request, DpPort in_port);
   [[nodiscard]] FrameSink& sink() noexcept { return tap_.active() ? static_cast<FrameSink&>(tap_) : transmitter_; }
-  Recent& look_up();
+  Recent& look_up(DecisionRef& displaced);
   [[nodiscard]] bool is_current(const Translation& translation, const FlowKey& key) const noexcept;
   void push_requests() noexcept;
   void rest();

@@ -244,7 +244,7 @@ TEST_SUITE("translate: groups") {
     sw.rule(0, 1, kAny, {GroupAction{1}, to_port(2)});
     const Translation result = sw.run(eth_key());
     CHECK(text(result) == "up:0 2");
-    REQUIRE(result.controllers.size() == 1);
-    CHECK(result.controllers[0].action.reason == PacketInReason::kGroup);
+    REQUIRE(result.follow_ups->controllers.size() == 1);
+    CHECK(result.follow_ups->controllers[0].action.reason == PacketInReason::kGroup);
   }
 }

@@ -370,14 +370,14 @@ TEST_SUITE("translate: headers") {
     const Rule& rule = sw.rule(0, 1, {}, {DecTtlAction{{5, 6}}, DecTtlAction{{6}}, DecTtlAction{}, to_port(2)});
     const Translation result = sw.run(tcp_key());
     const std::vector<std::vector<std::uint16_t>> wanted{{5, 6}, {6}, {0}};
-    REQUIRE(result.ttl_controllers.size() == wanted.size());
+    REQUIRE(result.follow_ups->ttl_controllers.size() == wanted.size());
     REQUIRE(result.actions.size() == wanted.size() + 1);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       CAPTURE(i);
       CHECK(result.actions[i].type == SHUNT_ACT_DEC_TTL);
       CHECK(result.actions[i].arg == i);
       std::vector<std::uint16_t> ids;
-      for (const Translation::Controller& controller : result.ttl_controllers[i]) {
+      for (const Translation::Controller& controller : result.follow_ups->ttl_controllers[i]) {
         ids.push_back(controller.action.controller_id);
         CHECK(controller.action.reason == PacketInReason::kInvalidTtl);
         CHECK(controller.rule.get() == &rule);

@@ -39,13 +39,13 @@ TEST_SUITE("translate: side effects") {
     const Rule& rule = sw.rule(3, 1, {}, {up, set_field(kReg0, 6), up, to_port(2)});
     const Translation result = sw.run(tcp_key());
     CHECK(text(result) == "up:0 up:1 2");
-    REQUIRE(result.controllers.size() == 2);
-    CHECK(result.controllers[0].action == up);
-    CHECK(result.controllers[0].rule.get() == &rule);
-    CHECK(result.controllers[0].table == 3);
-    CHECK(result.controllers[0].in_port == PortNo{1});
-    CHECK(result.controllers[0].fields.reg[0][3] == 5);
-    CHECK(result.controllers[1].fields.reg[0][3] == 6);
+    REQUIRE(result.follow_ups->controllers.size() == 2);
+    CHECK(result.follow_ups->controllers[0].action == up);
+    CHECK(result.follow_ups->controllers[0].rule.get() == &rule);
+    CHECK(result.follow_ups->controllers[0].table == 3);
+    CHECK(result.follow_ups->controllers[0].in_port == PortNo{1});
+    CHECK(result.follow_ups->controllers[0].fields.reg[0][3] == 5);
+    CHECK(result.follow_ups->controllers[1].fields.reg[0][3] == 6);
   }
 
   TEST_CASE("a meter of packet-ins holds back nothing else") {
@@ -87,8 +87,8 @@ TEST_SUITE("translate: side effects") {
     sw.rule(1, 1, {}, {set_field(kReg0, 5), up, ResubmitAction{{}, 2}, StackPopAction{whole(kReg1)}});
     sw.rule(2, 1, match, {to_port(4)});
     const Translation paused = sw.run(tcp_key());
-    REQUIRE(paused.controllers.size() == 1);
-    const Translation::Controller& controller = paused.controllers[0];
+    REQUIRE(paused.follow_ups->controllers.size() == 1);
+    const Translation::Controller& controller = paused.follow_ups->controllers[0];
     REQUIRE(controller.paused != nullptr);
     CHECK(controller.paused->stack.size() == 1);
     CHECK(controller.paused->parts.size() == 2);
@@ -106,20 +106,20 @@ TEST_SUITE("translate: side effects") {
     sw.rule(0, 1, {}, {ResubmitAction{{}, 1}, to_port(2)});
     sw.rule(1, 1, {}, {up, up, to_port(3)});
     const Translation once = sw.run(tcp_key());
-    REQUIRE(once.controllers.size() == 1);
+    REQUIRE(once.follow_ups->controllers.size() == 1);
     const auto go_on = [&](const Translation::Controller& at) {
       return resume(sw.state(), sw.bridge.id, tcp_key(), PortNo{1}, at.fields, *at.paused);
     };
-    const Translation twice = go_on(once.controllers[0]);
-    REQUIRE(twice.controllers.size() == 1);
-    CHECK(text(go_on(twice.controllers[0])) == "3 2");
+    const Translation twice = go_on(once.follow_ups->controllers[0]);
+    REQUIRE(twice.follow_ups->controllers.size() == 1);
+    CHECK(text(go_on(twice.follow_ups->controllers[0])) == "3 2");
 
     HandmadeBridge other{4};
     other.rule(0, 1, {}, {CloneAction{{up, to_port(3)}}, to_port(2)});
     const Translation cloned = other.run(tcp_key());
-    REQUIRE(cloned.controllers.size() == 1);
+    REQUIRE(cloned.follow_ups->controllers.size() == 1);
     CHECK(text(cloned) == "up:0 2");
-    CHECK(text(resume(other.state(), other.bridge.id, tcp_key(), PortNo{1}, {}, *cloned.controllers[0].paused)) == "3");
+    CHECK(text(resume(other.state(), other.bridge.id, tcp_key(), PortNo{1}, {}, *cloned.follow_ups->controllers[0].paused)) == "3");
   }
 
   TEST_CASE("samples: each packet, or some") {
@@ -136,9 +136,9 @@ TEST_SUITE("translate: side effects") {
     CHECK(hex(result.actions[0].value, 2) == "0000");
     CHECK(result.actions[1].arg == 1000);
     CHECK(hex(result.actions[1].value, 2) == "0001");
-    REQUIRE(result.samples.size() == 2);
-    CHECK(result.samples[0] == all);
-    CHECK(result.samples[1] == some);
+    REQUIRE(result.follow_ups->samples.size() == 2);
+    CHECK(result.follow_ups->samples[0] == all);
+    CHECK(result.follow_ups->samples[1] == some);
   }
 
   TEST_CASE("learn: the MAC learning of ovs-actions(7)") {
@@ -159,8 +159,8 @@ TEST_SUITE("translate: side effects") {
     const Rule& rule = sw.rule(0, 1, {}, {learn, to_port(2)});
     const Translation result = sw.run(eth_key());
     CHECK(text(result) == "2");
-    REQUIRE(result.learned.size() == 1);
-    const auto& learned = result.learned[0];
+    REQUIRE(result.follow_ups->learned.size() == 1);
+    const auto& learned = result.follow_ups->learned[0];
     CHECK(learned.limit == 9);
     CHECK(learned.by.get() == &rule);
     CHECK(learned.delete_learned);
@@ -196,8 +196,8 @@ TEST_SUITE("translate: side effects") {
                    output_field(bits_of(kReg0, 0, 16))};
     sw.rule(0, 1, {}, {set_field(kReg0, 0xfffe), learn, to_port(2)});
     const Translation result = sw.run(tcp_key());
-    REQUIRE(result.learned.size() == 1);
-    const FlowMod& mod = result.learned[0].mod;
+    REQUIRE(result.follow_ups->learned.size() == 1);
+    const FlowMod& mod = result.follow_ups->learned[0].mod;
     CHECK(mod.table == 1);
     CHECK(mod.match == (match_on(FieldId::kEthType, 0x0800) && match_on(FieldId::kNwProto, 6) &&
                         match_on(FieldId::kTcpDst, 1000) && match_on(FieldId::kIpDst, 0x0a000001) &&
@@ -205,7 +205,7 @@ TEST_SUITE("translate: side effects") {
     REQUIRE(mod.actions.size() == 1);
     CHECK(std::get<OutputAction>(mod.actions[0]).port == kPortLocal);
     // A packet that has no such field teaches nothing.
-    CHECK(sw.run(eth_key()).learned.empty());
+    CHECK(sw.run(eth_key()).follow_ups->learned.empty());
     CHECK(text(sw.run(eth_key())) == "2");
   }
 
@@ -220,8 +220,8 @@ TEST_SUITE("translate: side effects") {
       learn.specs = {output_field(bits_of(kReg0, 0, 16))};
       sw.rule(0, 1, {}, {set_field(kReg0, number), learn, to_port(2)});
       const Translation result = sw.run(tcp_key());
-      REQUIRE(result.learned.size() == 1);
-      const ActionList& actions = result.learned[0].mod.actions;
+      REQUIRE(result.follow_ups->learned.size() == 1);
+      const ActionList& actions = result.follow_ups->learned[0].mod.actions;
       if (actions.empty()) return std::nullopt;
       return std::get<OutputAction>(actions.at(0)).port;
     };
@@ -240,8 +240,8 @@ TEST_SUITE("translate: side effects") {
     learn.specs = {load_value(0, whole(FieldId::kVlanTci)), load_value(0x7005, whole(FieldId::kVlanTci))};
     sw.rule(0, 1, {}, {learn, to_port(2)});
     const Translation result = sw.run(tcp_key());
-    REQUIRE(result.learned.size() == 1);
-    CHECK(result.learned[0].mod.actions == ActionList{PopVlanAction{}, SetVlanVidAction{5}, SetVlanPcpAction{3}});
+    REQUIRE(result.follow_ups->learned.size() == 1);
+    CHECK(result.follow_ups->learned[0].mod.actions == ActionList{PopVlanAction{}, SetVlanVidAction{5}, SetVlanPcpAction{3}});
   }
 
   TEST_CASE("learn with result_dst says whether there is room") {
@@ -259,28 +259,28 @@ TEST_SUITE("translate: side effects") {
     const PacketView view{{}, 60};
     const auto with_packet = [&](const FlowKey& key) { return translate(sw.state(), key, &view); };
     CHECK(text(with_packet(tcp_key())) == "2");
-    CHECK(with_packet(tcp_key()).learned.size() == 1);
+    CHECK(with_packet(tcp_key()).follow_ups->learned.size() == 1);
     const Match other = match_on(FieldId::kEthDst, kB);
     sw.rule(1, 32768, other, {}, 8);
     CHECK(text(with_packet(tcp_key())) == "3");
-    CHECK(with_packet(tcp_key()).learned.empty());
+    CHECK(with_packet(tcp_key()).follow_ups->learned.empty());
     // The rule that is there already is refreshed.
     CHECK(text(with_packet(eth_key(1, kB, kA))) == "2");
-    CHECK(with_packet(eth_key(1, kB, kA)).learned.size() == 1);
+    CHECK(with_packet(eth_key(1, kB, kA)).follow_ups->learned.size() == 1);
   }
 
   TEST_CASE("fin_timeout: packets that end a connection lower the rule's timeouts, and are flows of their own") {
     HandmadeBridge sw{3};
     const Rule& rule = sw.rule(0, 1, {}, {FinTimeoutAction{10, 20}, to_port(2)});
     const Translation open = sw.run(tcp_with(kSyn));
-    CHECK(open.fin_timeouts.empty());
+    CHECK(open.follow_ups->fin_timeouts.empty());
     CHECK(open.mask.tcp_flags == be16{kFin | kRst});
     for (const std::uint16_t flag : {kFin, kRst}) {
       const Translation closing = sw.run(tcp_with(flag));
-      REQUIRE(closing.fin_timeouts.size() == 1);
-      CHECK(closing.fin_timeouts[0].rule.get() == &rule);
-      CHECK(closing.fin_timeouts[0].idle_timeout == 10);
-      CHECK(closing.fin_timeouts[0].hard_timeout == 20);
+      REQUIRE(closing.follow_ups->fin_timeouts.size() == 1);
+      CHECK(closing.follow_ups->fin_timeouts[0].rule.get() == &rule);
+      CHECK(closing.follow_ups->fin_timeouts[0].idle_timeout == 10);
+      CHECK(closing.follow_ups->fin_timeouts[0].hard_timeout == 20);
     }
     CHECK(sw.run(eth_key()).mask.tcp_flags == be16{0});
   }

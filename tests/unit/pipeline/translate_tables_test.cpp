@@ -62,7 +62,7 @@ TEST_SUITE("translate: tables") {
     FlowMask in_port{};
     in_port.in_port = ~std::uint32_t{0};
     CHECK(equal(result.mask, in_port));
-    CHECK(is_subset(field_mask(field(FieldId::kEthDst)), to_pipeline(result.dependencies.rewritten)));
+    CHECK(is_subset(field_mask(field(FieldId::kEthDst)), to_pipeline(*result.dependencies.rewritten)));
   }
 
   TEST_CASE("look-ups and matches of each table are credited") {
@@ -92,10 +92,10 @@ TEST_SUITE("translate: tables") {
     sw.configs[4].miss = TableConfig::Miss::kController;
     const Translation up = sw.run(eth_key());
     CHECK(text(up) == "up:0 drop:controller");
-    REQUIRE(up.controllers.size() == 1);
-    CHECK(up.controllers[0].action.reason == PacketInReason::kNoMatch);
-    CHECK(up.controllers[0].table == 4);
-    CHECK(up.controllers[0].rule == nullptr);
+    REQUIRE(up.follow_ups->controllers.size() == 1);
+    CHECK(up.follow_ups->controllers[0].action.reason == PacketInReason::kNoMatch);
+    CHECK(up.follow_ups->controllers[0].table == 4);
+    CHECK(up.follow_ups->controllers[0].rule == nullptr);
     sw.at(1).packet_in = false;
     CHECK(text(sw.run(eth_key())) == "drop:table-miss");
   }
@@ -123,7 +123,7 @@ TEST_SUITE("translate: tables") {
     sw.rule(1, 1, match_on(FieldId::kInPort, 1), {to_port(3)});
     const Translation result = sw.run(eth_key(1));
     CHECK(text(result) == "back:1 2 3");
-    CHECK(result.dependencies.rewritten.in_port == ~std::uint32_t{0});
+    CHECK(result.dependencies.rewritten->in_port == ~std::uint32_t{0});
   }
 
   TEST_CASE("resubmit without a table looks up in the rule's own, and endless ones end the packet") {
@@ -169,7 +169,7 @@ TEST_SUITE("translate: tables") {
              OutputAction{kPortController}});
     const Translation result = sw.run(eth_key());
     CHECK(text(result) == "drop:resubmit-limit");
-    CHECK(result.controllers.empty());
+    CHECK(result.follow_ups->controllers.empty());
   }
 
   TEST_CASE("as many nested look-ups as the limit allows are not too many for the stack") {
@@ -197,7 +197,7 @@ TEST_SUITE("translate: tables") {
     sw.rule(1, 1, match_on(FieldId::kInPort, 2), {OutputAction{kPortAll}});
     const Translation result = sw.run(eth_key(1));
     CHECK(text(result) == "back:1 2 back:1 3");
-    CHECK(result.dependencies.rewritten.in_port == ~std::uint32_t{0});
+    CHECK(result.dependencies.rewritten->in_port == ~std::uint32_t{0});
 
     HandmadeBridge none{3};
     none.rule(0, 1, kAny, {set_field(FieldId::kInPort, 0), OutputAction{kPortAll}});
@@ -288,9 +288,9 @@ TEST_SUITE("translate: action set") {
     sw.rule(0, 1, kAny, {write_actions({OutputAction{kPortController, 64}})});
     const Translation result = sw.run(eth_key());
     CHECK(text(result) == "up:0 drop:controller");
-    REQUIRE(result.controllers.size() == 1);
-    CHECK(result.controllers[0].action.reason == PacketInReason::kActionSet);
-    CHECK(result.controllers[0].action.max_len == 64);
+    REQUIRE(result.follow_ups->controllers.size() == 1);
+    CHECK(result.follow_ups->controllers[0].action.reason == PacketInReason::kActionSet);
+    CHECK(result.follow_ups->controllers[0].action.max_len == 64);
   }
 }
 
@@ -406,8 +406,8 @@ TEST_SUITE("translate: packet-out") {
     CHECK(text(sw.packet_out(key, PortNo{2}, {OutputAction{kPortAll}})) == "1 3");
     CHECK(text(sw.packet_out(key, kPortController, {})) == "drop:rule");
     const Translation up = sw.packet_out(key, kPortLocal, {OutputAction{kPortController}});
-    REQUIRE(up.controllers.size() == 1);
-    CHECK(up.controllers[0].action.reason == PacketInReason::kPacketOut);
-    CHECK(up.controllers[0].in_port == kPortLocal);
+    REQUIRE(up.follow_ups->controllers.size() == 1);
+    CHECK(up.follow_ups->controllers[0].action.reason == PacketInReason::kPacketOut);
+    CHECK(up.follow_ups->controllers[0].in_port == kPortLocal);
   }
 }

@@ -235,13 +235,13 @@ TEST_SUITE("translate") {
     key.nw_ttl = 1;
     Translation result = bridge.run(key);
     CHECK(text(result) == "up:0 3");
-    CHECK(result.controllers.at(0).action.reason == PacketInReason::kInvalidTtl);
+    CHECK(result.follow_ups->controllers.at(0).action.reason == PacketInReason::kInvalidTtl);
     CHECK(result.mask.nw_ttl == 0xfe);
     key.nw_ttl = 64;
     result = bridge.run(key);
     CHECK(text(result) == "ttl 2 3");
     CHECK(result.mask.nw_ttl == 0x40);  // 2 or more, whatever the rest of it
-    CHECK(result.ttl_controllers.size() == 1);
+    CHECK(result.follow_ups->ttl_controllers.size() == 1);
   }
 
   // A decrement was once left out where nothing was sent behind it, and no controller heard of the TTL.
@@ -260,7 +260,7 @@ TEST_SUITE("translate") {
       const Translation result = with("dec_ttl,mod_dl_dst:02:00:00:00:00:09", ttl);
       CHECK(text(result) == "ttl drop:rule");
       CHECK(result.is_drop());
-      CHECK(result.ttl_controllers.size() == 1);
+      CHECK(result.follow_ups->ttl_controllers.size() == 1);
       CHECK(result.mask.nw_ttl == 0);  // who runs it finds out
       CHECK(text(with("dec_ttl,output:1", ttl)) == "ttl drop:same-port");
     }
@@ -270,7 +270,7 @@ TEST_SUITE("translate") {
       Translation result = with(actions, 1);
       const bool sent_first = actions.front() == 'o';
       CHECK(text(result) == (sent_first ? "2 up:0" : "up:0 2"));
-      CHECK(result.controllers.at(0).action.reason == PacketInReason::kInvalidTtl);
+      CHECK(result.follow_ups->controllers.at(0).action.reason == PacketInReason::kInvalidTtl);
       CHECK(result.mask.nw_ttl == 0xfe);
       result = with(actions, 64);
       CHECK(text(result) == "2");

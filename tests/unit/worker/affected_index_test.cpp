@@ -85,7 +85,7 @@ struct Fixture {
     made.key.in_port = made.port.value;
     made.dependencies.tables.set(random.below(3));
     if (random.one_in(2)) made.dependencies.tables.set(random.below(3));
-    if (random.one_in(3)) made.dependencies.rewritten = random.mask(4);
+    if (random.one_in(3)) made.dependencies.rewritten.make() = random.mask(4);
     if (random.one_in(2)) made.dependencies.tags = std::uint64_t{1} << random.below(4);
     return made;
   }

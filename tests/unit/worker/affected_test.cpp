@@ -19,7 +19,7 @@ bool same(const Translation& a, const Translation& b) {
          (a.actions.empty() ||
           std::memcmp(a.actions.data(), b.actions.data(), a.actions.size() * sizeof(shunt_action)) == 0) &&
          a.drop == b.drop && a.rules == b.rules && a.needs_packet == b.needs_packet &&
-         a.controllers.size() == b.controllers.size();
+         a.follow_ups->controllers.size() == b.follow_ups->controllers.size();
 }
 
 }  // namespace
@@ -81,7 +81,7 @@ TEST_SUITE("affected flows") {
     CHECK(is_affected(dependencies, key, mask, change(3, 80)));
     CHECK_FALSE(is_affected(dependencies, key, mask, change(3, 81)));
     CHECK_FALSE(is_affected(dependencies, key, mask, change(2, 80)));
-    dependencies.rewritten.tp_dst = be16{0xffff};
+    dependencies.rewritten.make().tp_dst = be16{0xffff};
     CHECK(is_affected(dependencies, key, mask, change(3, 81)));
     dependencies.tags = 6;
     Change tagged;

@@ -130,19 +130,19 @@ TEST_SUITE("packet reports") {
   TEST_CASE("a translation asks for its rules ten times a second at most") {
     EventQueue queue{1};
     PacketReporter reporter{&queue, 0};
-    auto translation = std::make_shared<Translation>();
+    auto decision = std::make_shared<Decision>();
     const TimePoint start{std::chrono::hours{1}};
     TimePoint last{};
-    reporter.learn(translation, start, last);
+    reporter.learn(decision, start, last);
     CHECK(queue.drain().empty());
-    translation->learned.resize(1);
-    reporter.learn(translation, start, last);
-    reporter.learn(translation, start + std::chrono::milliseconds{99}, last);
+    decision->translation.follow_ups.make().learned.resize(1);
+    reporter.learn(decision, start, last);
+    reporter.learn(decision, start + std::chrono::milliseconds{99}, last);
     CHECK(queue.drain().size() == 1);
-    reporter.learn(translation, start + std::chrono::milliseconds{100}, last);
+    reporter.learn(decision, start + std::chrono::milliseconds{100}, last);
     const auto events = queue.drain();
     REQUIRE(events.size() == 1);
-    CHECK(std::get<LearnEvent>(events[0]).translation == translation);
+    CHECK(std::get<LearnEvent>(events[0]).translation.get() == &decision->translation);
   }
 
   TEST_CASE("rules are learned in the order in which packets asked for them last") {
@@ -162,7 +162,7 @@ TEST_SUITE("packet reports") {
     reporter.packet_in(translation, {}, PacketInReason::kAction, {});
     reporter.sample(translation, {}, {});
     TimePoint last{};
-    reporter.learn(std::make_shared<Translation>(), TimePoint{}, last);
+    reporter.learn(std::make_shared<Decision>(), TimePoint{}, last);
   }
 }
 
@@ -190,7 +190,7 @@ TEST_SUITE("credit") {
     };
     const auto after = [](const std::shared_ptr<Rule>& rule, std::uint16_t idle, std::uint16_t hard) {
       Translation translation;
-      translation.fin_timeouts = {{rule, idle, hard}};
+      translation.follow_ups.make().fin_timeouts = {{rule, idle, hard}};
       credit(translation, 1, 60, TimePoint{});
       return std::pair<int, int>{rule->idle_timeout, rule->hard_timeout};
     };

@@ -403,7 +403,7 @@ TEST_SUITE("executor") {
 
   TEST_CASE("the controller gets the packet as it is at that point, wherever that is") {
     Fixture f;
-    f.translation.controllers = {controller(10), controller(11)};
+    f.translation.follow_ups.make().controllers = {controller(10), controller(11)};
     const Bytes frame = udp(100);
     CHECK(f.run(frame, {simple(SHUNT_ACT_CONTROLLER, 0), push_vlan(5), output_to(2),
                         simple(SHUNT_ACT_CONTROLLER, 1)}) == SHUNT_DROP_NONE);
@@ -421,7 +421,7 @@ TEST_SUITE("executor") {
 
   TEST_CASE("who asked hears of a TTL that runs out, with the packet as it was") {
     Fixture f;
-    f.translation.ttl_controllers = {{controller(3), controller(4)}};
+    f.translation.follow_ups.make().ttl_controllers = {{controller(3), controller(4)}};
     const Bytes frame = udp_with_ttl(1);
     CHECK(f.run(frame, {simple(SHUNT_ACT_DEC_TTL), output_to(2)}) == SHUNT_DROP_TTL_EXPIRED);
     REQUIRE(f.reports.packet_ins.size() == 2);
@@ -441,7 +441,7 @@ TEST_SUITE("executor") {
 
   TEST_CASE("of several decrements the one that finds the TTL used up says who hears of it") {
     Fixture f;
-    f.translation.ttl_controllers = {{controller(3)}, {controller(4), controller(5)}, {controller(6)}};
+    f.translation.follow_ups.make().ttl_controllers = {{controller(3)}, {controller(4), controller(5)}, {controller(6)}};
     DpActions actions;
     for (std::uint16_t i = 0; i < 3; ++i) actions.push_back(simple(SHUNT_ACT_DEC_TTL, i));
     actions.push_back(output_to(2));
@@ -459,9 +459,9 @@ TEST_SUITE("executor") {
 
   TEST_CASE("a packet that the kernel picked is sampled once; others by dice") {
     Fixture f;
-    f.translation.samples.resize(2);
-    f.translation.samples[0].obs_point_id = 20;
-    f.translation.samples[1].obs_point_id = 21;
+    f.translation.follow_ups.make().samples.resize(2);
+    f.translation.follow_ups.make().samples[0].obs_point_id = 20;
+    f.translation.follow_ups.make().samples[1].obs_point_id = 21;
     shunt_action all = simple(SHUNT_ACT_SAMPLE), seldom = simple(SHUNT_ACT_SAMPLE, 1), half = simple(SHUNT_ACT_SAMPLE);
     half.arg = 0x8000;
     half.value[1] = 1;

@@ -11,10 +11,9 @@ using namespace shunt;
 namespace {
 
 FlowRequest request(std::uint32_t port, std::uint16_t number) {
-  FlowRequest request;
-  request.key.in_port = port;
-  request.key.tp_src = be16{number};
-  return request;
+  auto decision = std::make_shared<Decision>();
+  decision->key.tp_src = be16{number};
+  return {std::move(decision), DpPort{port}};
 }
 
 struct Taken {
@@ -25,7 +24,7 @@ struct Taken {
 
 std::vector<Taken> take_all(FairQueue& queue) {
   std::vector<Taken> taken;
-  for (FlowRequest request; queue.pop(request);) taken.push_back({request.key.in_port, request.key.tp_src.host()});
+  for (FlowRequest request; queue.pop(request);) taken.push_back({request.port.value, request.decision->key.tp_src.host()});
   return taken;
 }
 
@@ -62,18 +61,17 @@ TEST_SUITE("fair queue") {
       for (std::uint32_t i = random(4); i > 0; --i) (void)queue.push(request(7, sent++));
       FlowRequest taken;
       for (int i = 0; i < 16 && queue.pop(taken); ++i)
-        if (taken.key.in_port == 7) CHECK(taken.key.tp_src.host() == expected++);
+        if (taken.port == DpPort{7}) CHECK(taken.decision->key.tp_src.host() == expected++);
     }
     for (const Taken& left : take_all(queue))
       if (left.port == 7) CHECK(left.number == expected++);
     CHECK(expected == sent);
   }
 
-  TEST_CASE("a request that goes lets go of its translation") {
+  TEST_CASE("a request that goes lets go of its decision") {
     FairQueue queue{1};
     FlowRequest first = request(1, 0);
-    first.translation = std::make_shared<const Translation>();
-    const std::weak_ptr<const Translation> held = first.translation;
+    const std::weak_ptr<const Decision> held = first.decision;
     CHECK(queue.push(std::move(first)));
     CHECK_FALSE(held.expired());
     CHECK_FALSE(queue.push(request(2, 0)));

@@ -314,7 +314,7 @@ TEST_SUITE("revalidator: bridged packets") {
     for (std::uint32_t port = 1; port <= 2; ++port) revalidator.add_port(DpPort{port}, {Ifindex{100 + port}, true});
     revalidator.start();
     const FlowKey key = frame(1, 0xa, 0xb);
-    REQUIRE(revalidator.queue(0).push({key, std::make_shared<const Translation>(translate(*sw.state(), key)), {}}));
+    REQUIRE(revalidator.queue(0).push(request_for(key, translate(*sw.state(), key))));
     revalidator.queue(0).ring_doorbell();
     while (!revalidator.queue(0).empty()) std::this_thread::sleep_for(milliseconds{1});
     (void)revalidator.stats();

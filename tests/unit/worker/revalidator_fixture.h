@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "tests/unit/worker/flow_requests.h"
 #include "tests/unit/worker/memory_maps.h"
 #include "user/flow/fields.h"
 #include "user/worker/events.h"
@@ -51,11 +52,11 @@ struct RevalidatorFixture {
   // What a worker does for a miss.
   TranslationRef miss(const FlowKey& key) {
     auto made = std::make_shared<const Translation>(translate(*sw.state(), key));
-    ask(key, made);
+    ask(key, *made);
     return made;
   }
-  void ask(const FlowKey& key, TranslationRef translation) {
-    REQUIRE(revalidator.queue(0).push({key, std::move(translation)}));
+  void ask(const FlowKey& key, const Translation& translation) {
+    REQUIRE(revalidator.queue(0).push(request_for(key, translation)));
     revalidator.queue(0).ring_doorbell();
     settle();
   }

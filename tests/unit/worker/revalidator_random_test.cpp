@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/worker/flow_requests.h"
 #include "tests/unit/worker/memory_maps.h"
 #include "tests/unit/worker/random_pipeline.h"
 #include "user/worker/encode.h"
@@ -30,7 +31,7 @@ struct CachedPipeline : Pipeline {
   ~CachedPipeline() { revalidator.stop(); }
 
   void miss(const FlowKey& key) {
-    REQUIRE(revalidator.queue(0).push({key, std::make_shared<const Translation>(translate(*config.state(), key))}));
+    REQUIRE(revalidator.queue(0).push(request_for(key, translate(*config.state(), key))));
   }
   void settle() {
     revalidator.queue(0).ring_doorbell();

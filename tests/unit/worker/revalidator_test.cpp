@@ -63,7 +63,7 @@ TEST_SUITE("revalidator") {
   TEST_CASE("a translation made under older rules is not published as it is") {
     Fixture f;
     const FlowKey key = frame(1, 0xa, 0xb);
-    auto old = std::make_shared<const Translation>(translate(*f.sw.state(), key));
+    const Translation old = translate(*f.sw.state(), key);
     f.apply(FlowMod::Command::kAdd, 100, {OutputAction{kThree}}, 80);
     f.ask(key, old);
     CHECK(f.outputs_to(key, 3));
@@ -74,7 +74,7 @@ TEST_SUITE("revalidator") {
     Fixture f;
     const FlowKey key = frame(1, 0xa, 0xb);
     f.miss(frame(1, 0xa, 0xc));
-    auto old = std::make_shared<const Translation>(translate(*f.sw.state(), key));
+    const Translation old = translate(*f.sw.state(), key);
     f.miss(frame(2, 0xb, 0xa));
     f.ask(key, old);
     CHECK(f.outputs_to(key, 2));
@@ -297,7 +297,7 @@ TEST_SUITE("revalidator") {
       const FlowKey key = frame(1, 0xa, 0xb, port);
       Translation made = translate(*f.sw.state(), key);
       made.mask.tp_dst = be16{0xffff};  // as a rule set would have it that looks at every port
-      f.ask(key, std::make_shared<const Translation>(std::move(made)));
+      f.ask(key, made);
     }
     const RevalidatorStats stats = f.revalidator.stats();
     CHECK(stats.flows <= 256);
@@ -452,7 +452,7 @@ TEST_SUITE("revalidator") {
     f.revalidator.collect_counters();
     const auto events = f.events.drain();
     REQUIRE(events.size() == 1);
-    const auto& learned = std::get<LearnEvent>(events[0]).translation->learned;
+    const auto& learned = std::get<LearnEvent>(events[0]).translation->follow_ups->learned;
     REQUIRE(learned.size() == 1);
     CHECK(learned[0].mod.table == 5);
     CHECK_FALSE(f.sw.learn(f.bridge, learned[0].mod, learned[0].limit, learned[0].by, false, Clock::now()).empty());

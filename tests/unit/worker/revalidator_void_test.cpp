@@ -39,8 +39,7 @@ struct Fixture : RevalidatorFixture {
   void ask_for(const FlowKey& key) {
     Translation made = translate(*sw.state(), key);
     made.mask.tp_src = made.mask.eth_type = be16{0xffff};
-    FlowRequest request{key, std::make_shared<const Translation>(std::move(made))};
-    REQUIRE(revalidator.queue(0).push(std::move(request)));
+    REQUIRE(revalidator.queue(0).push(request_for(key, std::move(made))));
     revalidator.queue(0).ring_doorbell();
     if (++asked % 4096 == 0) settle();  // more of a port at a time are put off
   }

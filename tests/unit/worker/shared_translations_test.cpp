@@ -21,6 +21,13 @@ using Edit = std::function<void(Translation&)>;
 RuleRef rule() { return std::make_shared<const Rule>(); }
 FdbKey mac(std::uint8_t last) { return {VlanId{0}, MacAddr::from_number(last)}; }
 
+// One more who hears of a TTL that runs out.
+Edit ttl_controller(std::function<void(Translation::Controller&)> edit) {
+  return [edit = std::move(edit)](Translation& made) {
+    edit(made.follow_ups.make().ttl_controllers.emplace_back().emplace_back());
+  };
+}
+
 // Equal ones each time, but for what `edit` does.
 struct Translations {
   RuleRef first = rule(), second = rule();
@@ -73,8 +80,16 @@ TEST_SUITE("shared translations") {
         [](Translation& made) { made.credits.clear(); },
         [](Translation& made) { made.bridge = BridgeId{2}; },
         [](Translation& made) { made.dependencies.tables.set(1); },
-        [](Translation& made) { made.dependencies.rewritten.nw_tos = 0xff; },
+        [](Translation& made) { made.dependencies.rewritten.make().nw_tos = 0xff; },
         [](Translation& made) { made.dependencies.tags = 1; },
+        [](Translation& made) { made.follow_ups.make().ttl_controllers.emplace_back(); },
+        [](Translation& made) { made.follow_ups.make().ttl_controllers.resize(2); },
+        ttl_controller([](Translation::Controller&) {}),
+        ttl_controller([](Translation::Controller& hears) { hears.action.controller_id = 1; }),
+        ttl_controller([&](Translation::Controller& hears) { hears.rule = t.first; }),
+        ttl_controller([](Translation::Controller& hears) { hears.table = 1; }),
+        ttl_controller([](Translation::Controller& hears) { hears.fields.reg[3][0] = 1; }),
+        ttl_controller([](Translation::Controller& hears) { hears.in_port = PortNo{1}; }),
     };
     SharedTranslations shared;
     std::vector<TranslationRef> all{shared.share(t.ref())};
@@ -91,11 +106,10 @@ TEST_SUITE("shared translations") {
   TEST_CASE("what tells a controller, samples or learns is each flow's own") {
     const Translations t;
     const std::vector<Edit> edits{
-        [](Translation& made) { made.learned.emplace_back(); },
-        [](Translation& made) { made.fin_timeouts.emplace_back(); },
-        [](Translation& made) { made.controllers.emplace_back(); },
-        [](Translation& made) { made.samples.emplace_back(); },
-        [](Translation& made) { made.ttl_controllers.emplace_back(); },
+        [](Translation& made) { made.follow_ups.make().learned.emplace_back(); },
+        [](Translation& made) { made.follow_ups.make().fin_timeouts.emplace_back(); },
+        [](Translation& made) { made.follow_ups.make().controllers.emplace_back(); },
+        [](Translation& made) { made.follow_ups.make().samples.emplace_back(); },
     };
     SharedTranslations shared;
     for (const Edit& edit : edits) {
