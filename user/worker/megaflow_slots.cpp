@@ -239,8 +239,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   Flow& old_flow = flows[slot];
   Flow& flow = flows[fresh];
   flow = old_flow;
-  set_translation(flow, std::move(translation));
-  share_translation(flow);
+  set_shared(flow, std::move(translation));
   flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
   flow.group = verdict.group;
   flow.list = verdict.list;
@@ -271,8 +270,7 @@ void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation
   Flow& flow = flows[slot];
   collect(slot);  // what was counted so far is the old rules'
   const FlowMacs before = std::move(flow.macs);
-  set_translation(flow, std::move(translation));
-  share_translation(flow);
+  set_shared(flow, std::move(translation));
   set_affected(slot, key_of(slot));
   if (const std::uint16_t fields = fields_of(flow); fields != maps.flows[slot].head.fields) {
     store(maps.flows[slot].head.fields, fields);
@@ -317,6 +315,18 @@ void MegaflowTable::Impl::set_translation(Flow& flow, TranslationRef translation
   flow.macs = FlowMacs{*translation};
   flow.translation = std::move(translation);
   flow.shared = false;
+}
+
+// By one that is shared: what the flow had, where that says the same.
+void MegaflowTable::Impl::set_shared(Flow& flow, TranslationRef translation) {
+  TranslationRef before = flow.shared ? std::move(flow.translation) : nullptr;
+  set_translation(flow, std::move(translation));
+  if (before != nullptr && SharedTranslations::are_alike(*before, *flow.translation)) {
+    flow.translation = std::move(before);
+    flow.shared = true;
+  } else {
+    share_translation(flow);
+  }
 }
 
 void MegaflowTable::Impl::share_translation(Flow& flow) {

@@ -152,16 +152,27 @@ void MegaflowTable::prefetch(std::span<const FlowRequest> requests) const {
     if (const std::uint32_t slot = t.heads[buckets[i]]; slot != kNoSlot) __builtin_prefetch(&t.flows[slot].hash);
 }
 
-// A flow's own lines lie in a row, so that the processor comes by itself; what they lead to does not.
-void MegaflowTable::prefetch_flow(std::uint32_t slot) const {
-  const Translation* translation = impl_->flows[slot].translation.get();
-  if (translation == nullptr) return;
-  // Its version; its bridge and dependencies.
-  __builtin_prefetch(translation);
-  const auto* end = reinterpret_cast<const std::byte*>(&translation->follow_ups);
-  for (const auto* at = reinterpret_cast<const std::byte*>(&translation->bridge); at < end; at += 64)
-    __builtin_prefetch(at);
-  __builtin_prefetch(&impl_->maps.flows[slot]);
+// Each flow's lines one step behind those that lead to them.
+void MegaflowTable::prefetch_walk(std::span<const std::uint32_t> slots) const {
+  constexpr std::size_t kRecord = 24, kTranslation = 16, kRules = 8;  // flows ahead
+  constexpr int kWrite = 1;
+  const Impl& t = *impl_;
+  if (slots.size() > kRecord) {
+    __builtin_prefetch(&t.flows[slots[kRecord]]);
+    __builtin_prefetch(&t.maps.flows[slots[kRecord]]);
+  }
+  if (slots.size() > kTranslation)
+    if (const Translation* translation = t.flows[slots[kTranslation]].translation.get()) {
+      // Its version, its rules; its bridge and dependencies.
+      __builtin_prefetch(translation);
+      __builtin_prefetch(&translation->rules);
+      const auto* end = reinterpret_cast<const std::byte*>(&translation->follow_ups);
+      for (const auto* at = reinterpret_cast<const std::byte*>(&translation->bridge); at < end; at += 64)
+        __builtin_prefetch(at);
+    }
+  if (slots.size() > kRules)
+    if (const Translation* translation = t.flows[slots[kRules]].translation.get())
+      for (const RuleRef& rule : translation->rules) __builtin_prefetch(&rule->counters, kWrite);
 }
 
 bool MegaflowTable::update(std::uint32_t slot, TranslationRef translation, TimePoint now) {

@@ -119,8 +119,8 @@ class MegaflowTable {
   void commit();
   // Fetches into the processor's cache what staging these will touch. At most kStage.
   void prefetch(std::span<const FlowRequest> requests) const;
-  // Likewise for a walk that looks at flows' translations and keys: of one that it will meet soon.
-  void prefetch_flow(std::uint32_t slot) const;
+  // Likewise what translating flows again will touch, of a walk over these slots that has come to the first.
+  void prefetch_walk(std::span<const std::uint32_t> slots) const;
   // The flow is answered by `translation` from now on: in place where the actions are the same, by a new slot where
   // they differ; retires it where the new mask looks at more than the flow's, or only one of the two is bridged. True:
   // the kernel had to be changed.

@@ -100,6 +100,7 @@ struct MegaflowTable::Impl {
   void set_affected(std::uint32_t slot, const FlowKey& key);  // in the index: what the flow's translation looked at
   void unlink_dependencies(const FlowMacs& macs);
   void set_translation(Flow& flow, TranslationRef translation);
+  void set_shared(Flow& flow, TranslationRef translation);
   void share_translation(Flow& flow);
   // What a slot counted since it was written, over all CPUs.
   struct Sums {

@@ -69,12 +69,14 @@ struct Revalidator::Impl {
     if (state == nullptr || state->version != sw.version()) state = sw.state();
   }
   TranslationRef translate_now(const FlowKey& key) const {
-    return std::make_shared<const Translation>(translate(*state, key));
+    auto made = std::make_shared<Translation>();
+    translate(*state, key, nullptr, *made);
+    return made;
   }
   // As the flow is: a bridged one without a look at MACs.
-  [[nodiscard]] TranslationRef translate_as(std::uint32_t slot) const {
-    if (!table.flow(slot)->bridged) return translate_now(table.key(slot));
-    return std::make_shared<const Translation>(translate_bridged(*state, table.key(slot)));
+  [[nodiscard]] TranslationRef translate_as(std::uint32_t slot, const FlowKey& key) const {
+    if (!table.flow(slot)->bridged) return translate_now(key);
+    return std::make_shared<const Translation>(translate_bridged(*state, key));
   }
   [[nodiscard]] const BridgeState* bridge_of(const Translation& translation) const;
   [[nodiscard]] bool is_stale(const Translation& translation) const;
@@ -98,8 +100,8 @@ struct Revalidator::Impl {
   void inherit_macs(std::span<const std::uint32_t> slots);
 
   bool mac_changed(const BridgeState& bridge, FdbKey key, MacChange change, std::optional<PortNo> old_port = {});
-  bool retranslate(std::uint32_t slot);
-  bool affects(const Change& change, std::uint32_t slot) const;
+  bool retranslate(std::uint32_t slot, const FlowKey& key);
+  bool affects(const Change& change, std::uint32_t slot, const FlowKey& key) const;
   // Of a port's flows, so far: those that a change's walk met and may alter, and did.
   struct Extent {
     std::uint32_t met = 0, altered = 0;

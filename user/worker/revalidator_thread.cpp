@@ -25,7 +25,6 @@ constexpr std::size_t kSharedSlice = 256, kCalm = 64;
 // A packet handed up before its flow was published has long been sent then.
 constexpr milliseconds kYouth{50};
 constexpr milliseconds kSweepInterval{1000};
-constexpr std::size_t kPrefetchAhead = 12;  // flows of a walk
 constexpr milliseconds kBusyPause{10}, kIdlePause{250};
 
 }  // namespace
@@ -246,17 +245,16 @@ bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacCh
       table.retire(slot);
       changed = true;
     } else {
-      changed = retranslate(slot) || changed;
+      changed = retranslate(slot, table.key(slot)) || changed;
     }
   }
   return changed;
 }
 
-bool Revalidator::Impl::retranslate(std::uint32_t slot) {
+bool Revalidator::Impl::retranslate(std::uint32_t slot, const FlowKey& key) {
   ++stats.revalidated;
-  const FlowKey key = table.key(slot);
   const std::uint32_t birth = table.flow(slot)->birth;
-  TranslationRef translation = translate_as(slot);
+  TranslationRef translation = translate_as(slot, key);
   // Where it is the FDB now that decides, no flow of these packets' own.
   if (!table.flow(slot)->bridged && answered_as_bridged(key, *translation)) {
     // Unless the bridged flow has taken its place already.
@@ -266,7 +264,7 @@ bool Revalidator::Impl::retranslate(std::uint32_t slot) {
   return table.update(slot, std::move(translation), now);
 }
 
-bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const {
+bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot, const FlowKey& key) const {
   const MegaflowTable::Flow& flow = *table.flow(slot);
   const BridgeState* found = state->bridge_of[flow.port];
   const std::optional<BridgeId> bridge = found != nullptr ? std::optional{found->id} : std::nullopt;
@@ -274,7 +272,7 @@ bool Revalidator::Impl::affects(const Change& change, std::uint32_t slot) const 
   if (flow.translation->bridge != bridge) return true;
   if (change.bridge && bridge != change.bridge) return false;
   if (change.all) return true;
-  return is_affected(flow.translation->dependencies, table.key(slot), table.mask(slot), change);
+  return is_affected(flow.translation->dependencies, key, table.mask(slot), change);
 }
 
 bool Revalidator::Impl::meets(const Change& change) {
@@ -285,7 +283,7 @@ bool Revalidator::Impl::meets(const Change& change) {
     slots.clear();
     table.affected().find(query, begin, begin + kSlice, slots);
     for (const std::uint32_t slot : slots)
-      if (table.flow(slot) != nullptr && affects(change, slot)) return true;
+      if (table.flow(slot) != nullptr && affects(change, slot, table.key(slot))) return true;
     serve_requests();
   }
   return false;
@@ -303,7 +301,7 @@ bool Revalidator::Impl::revalidate(const Change& change) {
     slots.clear();
     table.affected().find(query, begin, begin + kSlice, slots);
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (i + kPrefetchAhead < slots.size()) table.prefetch_flow(slots[i + kPrefetchAhead]);
+      table.prefetch_walk(std::span{slots}.subspan(i));
       const std::uint32_t slot = slots[i];
       const MegaflowTable::Flow* flow = table.flow(slot);
       // Translated since: by a packet of its own, or here, before it moved to this slot.
@@ -311,7 +309,8 @@ bool Revalidator::Impl::revalidate(const Change& change) {
       const DpPort port{flow->port};
       Extent& extent = extents[port.value];
       ++extent.met;
-      if (!affects(change, slot) || !retranslate(slot)) continue;
+      const FlowKey key = table.key(slot);
+      if (!affects(change, slot, key) || !retranslate(slot, key)) continue;
       changed = true;
       ++extent.altered;
       if (!may_end_all(extent, query, slot + 1, port)) continue;
@@ -374,7 +373,7 @@ Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> cr
   // Those that confirm() moves to another slot are behind it then, or in a gap that was passed: each is met once.
   list_slots();
   for (const std::uint32_t slot : slots)
-    if (table.confirm(slot, translate_as(slot), now)) ++result.changed;
+    if (table.confirm(slot, translate_as(slot, table.key(slot)), now)) ++result.changed;
   result.flows = static_cast<std::uint32_t>(slots.size());
   return result;
 }

@@ -2,8 +2,8 @@
 #include "user/worker/shared_translations.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -62,29 +62,42 @@ std::uint64_t hash_of(const Translation& t) {
       static_cast<PipelineFields&>(key) = controller.fields;
       for (const std::uint64_t word : to_words(key)) add(word);
     }
-  return hash;
+  return hash == 0 ? 1 : hash;
 }
 
 }  // namespace
 
+bool SharedTranslations::are_alike(const Translation& a, const Translation& b) {
+  return is_sharable(a) && is_sharable(b) && equal_content(a, b);
+}
+
 TranslationRef SharedTranslations::share(TranslationRef translation) {
   if (!is_sharable(*translation)) return translation;
   const std::uint64_t hash = hash_of(*translation);
-  const auto [begin, end] = known_.equal_range(hash);
-  for (auto at = begin; at != end; ++at) {
-    TranslationRef one = at->second.lock();
-    if (one == nullptr) {  // its place is free
-      at->second = translation;
-      return translation;
-    }
+  Place* place = &first_place(hash);
+  for (; place->hash != 0; place = &next_place(*place)) {
+    if (place->hash != hash) continue;
+    TranslationRef one = place->translation.lock();
+    if (one == nullptr) break;  // its place is free
     if (equal_content(*one, *translation)) return one;
   }
-  if (known_.size() >= purge_at_) {
-    std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
-    purge_at_ = 2 * known_.size() + kSlack;
-  }
-  known_.emplace(hash, translation);
+  if (place->hash == 0) ++used_;
+  *place = {hash, translation};
+  if (2 * used_ > places_.size()) make_room();
   return translation;
+}
+
+// Twice as many places as those that live want.
+void SharedTranslations::make_room() {
+  std::vector<Place> all = std::move(places_);
+  std::erase_if(all, [](const Place& place) { return place.translation.expired(); });
+  used_ = all.size();
+  places_ = std::vector<Place>(std::bit_ceil(std::max(kMinPlaces, 4 * used_)));
+  for (Place& place : all) {
+    Place* to = &first_place(place.hash);
+    while (to->hash != 0) to = &next_place(*to);
+    *to = std::move(place);
+  }
 }
 
 }  // namespace shunt

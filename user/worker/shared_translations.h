@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
+#include <vector>
 
 #include "user/worker/upcall.h"
 
@@ -22,13 +22,26 @@ class SharedTranslations {
   // An earlier one of the same content that somebody still has; else this one, from now on.
   [[nodiscard]] TranslationRef share(TranslationRef translation);
 
-  [[nodiscard]] std::size_t size() const { return known_.size(); }  // dead ones included
+  // Whether that would be the same for both.
+  [[nodiscard]] static bool are_alike(const Translation& a, const Translation& b);
+
+  [[nodiscard]] std::size_t size() const { return used_; }  // dead ones included
 
  private:
-  static constexpr std::size_t kSlack = 64;
+  static constexpr std::size_t kMinPlaces = 64;
+  struct Place {
+    std::uint64_t hash = 0;  // of the content; 0: never used
+    std::weak_ptr<const Translation> translation;
+  };
 
-  std::unordered_multimap<std::uint64_t, std::weak_ptr<const Translation>> known_;  // by hash of the content
-  std::size_t purge_at_ = kSlack;  // entries; dead ones go when there are so many
+  [[nodiscard]] Place& first_place(std::uint64_t hash) { return places_[hash & (places_.size() - 1)]; }
+  [[nodiscard]] Place& next_place(Place& place) { return &place == &places_.back() ? places_.front() : *(&place + 1); }
+  void make_room();
+
+  // Open addressing, at most half full, in one piece: most look-ups wait for one line of it. Dead ones go when there is
+  // no room.
+  std::vector<Place> places_ = std::vector<Place>(kMinPlaces);
+  std::size_t used_ = 0;
 };
 
 }  // namespace shunt
