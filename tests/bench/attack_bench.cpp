@@ -155,9 +155,10 @@ std::string cached(const Daemon& daemon) {
 // As fast as it goes, in turns with quiet: what a core does in a second drifts by more than an attack costs.
 void measure_explosions(Arena& arena, Established& established) {
   constexpr int kRounds = 7;
-  fmt::print("\nEstablished traffic of {} flows, in quiet and under attack: medians of {} rounds; share of the quiet before "
-             "and behind it\n\n{:<44} {:>8} {:>8} {:>8} {:>6} {:>6} {:>9}\n", Established::kFlows, kRounds, "", "quiet,",
-             "attack,", "share", "min", "max", "of sent");
+  fmt::print(
+      "\nEstablished traffic of {} flows, in quiet and under attack: medians of {} rounds; share of the quiet before "
+      "and behind it\n\n{:<44} {:>8} {:>8} {:>8} {:>6} {:>6} {:>9}\n",
+      Established::kFlows, kRounds, "", "quiet,", "attack,", "share", "min", "max", "of sent");
   established.start(0);
   pause_for(2s);
   Lane same = arena.lanes[1];
@@ -180,8 +181,8 @@ void measure_explosions(Arena& arena, Established& established) {
       const Spread share = spread_of(shares);
       fmt::print("{:<44} {:>8.3f} {:>8.3f} {:>8.3f} {:>6.2f} {:>6.2f} {:>7.1f} %  {}\n",
                  fmt::format("explosion, {:.1f} Mbit/s, {}", megabits, where), spread_of(quiet).median / 1e6,
-                 spread_of(attacked).median / 1e6, share.median, share.min, share.max,
-                 100 * spread_of(of_sent).median, cached(arena.daemon));
+                 spread_of(attacked).median / 1e6, share.median, share.min, share.max, 100 * spread_of(of_sent).median,
+                 cached(arena.daemon));
       std::fflush(stdout);
     };
     for (const auto& [lane, where] : {std::pair{arena.lanes[1], "another port"}, {same, "same port"}})

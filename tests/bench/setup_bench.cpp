@@ -189,8 +189,9 @@ void run_all(int rounds, const std::vector<std::uint64_t>& offers) {
                in_batches.made / 1000, in_batches.cost, singly.cost / ours.cost, in_batches.cost / ours.cost);
   }
   if (!two_cores) return;
-  fmt::print("\nOne worker on a core of its own, the revalidator on the generator's, which has what is left of it; us of each "
-             "thread, and the share of its core that the worker ran\n\n");
+  fmt::print(
+      "\nOne worker on a core of its own, the revalidator on the generator's, which has what is left of it; us of each "
+      "thread, and the share of its core that the worker ran\n\n");
   fmt::print("{:>8}  {:>9}  {:>9}  {:>7}  {:>7}  {:>11}  {:>16}  {:>17}\n", "offered", "published", "forwarded",
              "worker", "ran", "revalidator", "worker of singly", "worker of batches");
   for (std::size_t i = 0; i < offers.size(); ++i) {

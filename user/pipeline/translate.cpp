@@ -97,7 +97,8 @@ void add_examined(const Translation& first, Translation& second) {
   second.needs_packet = second.needs_packet || first.needs_packet;
   add_mask(second.mask, first.mask);
   second.dependencies.tables |= first.dependencies.tables;
-  if (first.dependencies.rewritten.exists()) add_mask(second.dependencies.rewritten.make(), *first.dependencies.rewritten);
+  if (first.dependencies.rewritten.exists())
+    add_mask(second.dependencies.rewritten.make(), *first.dependencies.rewritten);
   second.dependencies.tags |= first.dependencies.tags;
   second.fdb_dependencies.insert(second.fdb_dependencies.end(), first.fdb_dependencies.begin(),
                                  first.fdb_dependencies.end());

@@ -134,7 +134,8 @@ void MegaflowTable::prefetch(std::span<const FlowRequest> requests) const {
   std::size_t count = 0;
   for (const FlowRequest& request : requests) {
     // Its count of owners, which make_shared() puts in front.
-    if (request.displaced) __builtin_prefetch(reinterpret_cast<const std::uint64_t*>(request.displaced.get()) - 1, kWrite);
+    if (request.displaced)
+      __builtin_prefetch(reinterpret_cast<const std::uint64_t*>(request.displaced.get()) - 1, kWrite);
     const auto mask = t.masks.find(request.decision->translation.mask);
     if (!mask) continue;
     const std::uint32_t bucket = t.bucket_of(t.hash_of(request.decision->key, *mask));

@@ -14,7 +14,8 @@ namespace {
 
 using Controllers = std::vector<Translation::Controller>;
 
-// What hears of TTLs that run out is alike for all that a router forwards; the rest of what follows hangs on the packet.
+// What hears of TTLs that run out is alike for all that a router forwards; the rest of what follows hangs on the
+// packet.
 bool is_sharable(const Translation& t) {
   const Translation::FollowUps& then = *t.follow_ups;
   return then.learned.empty() && then.fin_timeouts.empty() && then.controllers.empty() && then.samples.empty();
@@ -27,18 +28,18 @@ bool is_same(const Translation::Controller& a, const Translation::Controller& b)
 }
 
 bool equal_receivers(const Translation& a, const Translation& b) {
-  return std::ranges::equal(a.follow_ups->ttl_controllers, b.follow_ups->ttl_controllers,
-                            [](const Controllers& x, const Controllers& y) { return std::ranges::equal(x, y, is_same); });
+  return std::ranges::equal(
+      a.follow_ups->ttl_controllers, b.follow_ups->ttl_controllers,
+      [](const Controllers& x, const Controllers& y) { return std::ranges::equal(x, y, is_same); });
 }
 
 // But for what is each flow's own.
 bool equal_content(const Translation& a, const Translation& b) {
-  return a.rules == b.rules && equal(a.actions, b.actions) && a.drop == b.drop &&
-         a.needs_packet == b.needs_packet && a.may_be_bridged == b.may_be_bridged && a.bridged == b.bridged &&
-         a.bridge == b.bridge && a.credits == b.credits && equal(a.mask, b.mask) &&
-         a.dependencies.tags == b.dependencies.tags && a.dependencies.tables == b.dependencies.tables &&
-         equal(*a.dependencies.rewritten, *b.dependencies.rewritten) &&
-         equal_receivers(a, b);
+  return a.rules == b.rules && equal(a.actions, b.actions) && a.drop == b.drop && a.needs_packet == b.needs_packet &&
+         a.may_be_bridged == b.may_be_bridged && a.bridged == b.bridged && a.bridge == b.bridge &&
+         a.credits == b.credits && equal(a.mask, b.mask) && a.dependencies.tags == b.dependencies.tags &&
+         a.dependencies.tables == b.dependencies.tables &&
+         equal(*a.dependencies.rewritten, *b.dependencies.rewritten) && equal_receivers(a, b);
 }
 
 std::uint64_t hash_of(const Translation& t) {

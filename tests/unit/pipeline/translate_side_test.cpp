@@ -119,7 +119,8 @@ TEST_SUITE("translate: side effects") {
     const Translation cloned = other.run(tcp_key());
     REQUIRE(cloned.follow_ups->controllers.size() == 1);
     CHECK(text(cloned) == "up:0 2");
-    CHECK(text(resume(other.state(), other.bridge.id, tcp_key(), PortNo{1}, {}, *cloned.follow_ups->controllers[0].paused)) == "3");
+    CHECK(text(resume(other.state(), other.bridge.id, tcp_key(), PortNo{1}, {},
+                      *cloned.follow_ups->controllers[0].paused)) == "3");
   }
 
   TEST_CASE("samples: each packet, or some") {
@@ -241,7 +242,8 @@ TEST_SUITE("translate: side effects") {
     sw.rule(0, 1, {}, {learn, to_port(2)});
     const Translation result = sw.run(tcp_key());
     REQUIRE(result.follow_ups->learned.size() == 1);
-    CHECK(result.follow_ups->learned[0].mod.actions == ActionList{PopVlanAction{}, SetVlanVidAction{5}, SetVlanPcpAction{3}});
+    CHECK(result.follow_ups->learned[0].mod.actions ==
+          ActionList{PopVlanAction{}, SetVlanVidAction{5}, SetVlanPcpAction{3}});
   }
 
   TEST_CASE("learn with result_dst says whether there is room") {

@@ -441,7 +441,8 @@ TEST_SUITE("executor") {
 
   TEST_CASE("of several decrements the one that finds the TTL used up says who hears of it") {
     Fixture f;
-    f.translation.follow_ups.make().ttl_controllers = {{controller(3)}, {controller(4), controller(5)}, {controller(6)}};
+    f.translation.follow_ups.make().ttl_controllers = {
+        {controller(3)}, {controller(4), controller(5)}, {controller(6)}};
     DpActions actions;
     for (std::uint16_t i = 0; i < 3; ++i) actions.push_back(simple(SHUNT_ACT_DEC_TTL, i));
     actions.push_back(output_to(2));

@@ -24,7 +24,8 @@ struct Taken {
 
 std::vector<Taken> take_all(FairQueue& queue) {
   std::vector<Taken> taken;
-  for (FlowRequest request; queue.pop(request);) taken.push_back({request.port.value, request.decision->key.tp_src.host()});
+  for (FlowRequest request; queue.pop(request);)
+    taken.push_back({request.port.value, request.decision->key.tp_src.host()});
   return taken;
 }
 
