@@ -7,7 +7,6 @@
  * the lane (lane.bpf.h).
  */
 #define SHUNT_TC
-#include "bpf/datapath/parse.h"
 #include "bpf/edit_skb.bpf.h"
 #include "bpf/foresight.bpf.h"
 #include "bpf/lookup.bpf.h"

@@ -12,6 +12,7 @@
 #include "bpf/datapath/headers.h"
 #include "bpf/datapath/wire.h"
 #include "maps/actions.h"
+#include "maps/flow_key.h"
 
 /* What a field's place counts from. */
 enum shunt_base {

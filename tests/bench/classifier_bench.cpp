@@ -191,11 +191,21 @@ void report(const RuleMix& mix, std::size_t count, std::size_t flow_count) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool large = false;
-  std::size_t flows = 0;
+  std::size_t least = 1'000, most = 100'000, flows = 0;
   for (int i = 1; i < argc; ++i) {
-    if (std::string_view{argv[i]} == "--large") large = true;
-    if (std::string_view{argv[i]} == "--flows" && i + 1 < argc) flows = std::strtoul(argv[++i], nullptr, 10);
+    const std::string_view option{argv[i]};
+    if (option == "--quick") {
+      most = 10'000;
+    } else if (option == "--large") {
+      most = 1'000'000;
+    } else if (option == "--only-large") {
+      least = most = 1'000'000;
+    } else if (option == "--flows" && i + 1 < argc) {
+      flows = std::strtoul(argv[++i], nullptr, 10);
+    } else {
+      fmt::print(stderr, "usage: {} [--quick | --large | --only-large] [--flows COUNT]\n", argv[0]);
+      return 2;
+    }
   }
   fmt::print("ns a look-up or rule; bytes a rule, without the Rule; megaflows and masks in a cache after some flows\n");
   fmt::print(
@@ -207,5 +217,5 @@ int main(int argc, char** argv) {
   for (const auto& [count, default_flows] :
        {std::pair{1'000u, 100'000u}, {10'000u, 20'000u}, {100'000u, 10'000u}, {1'000'000u, 10'000u}})
     for (const RuleMix& mix : rule_mixes())
-      if (count <= 100'000 || large) report(mix, count, flows != 0 ? flows : default_flows);
+      if (count >= least && count <= most) report(mix, count, flows != 0 ? flows : default_flows);
 }
