@@ -60,6 +60,18 @@ TEST_SUITE("revalidator") {
     CHECK_FALSE(f.answer(frame(3, 0xb, 0xa)));
   }
 
+  TEST_CASE("what a worker lets go of is let go of here") {
+    Fixture f;
+    auto displaced = std::make_shared<const Decision>();
+    const std::weak_ptr<const Decision> held = displaced;
+    FlowRequest request = request_for(frame(1, 0xa, 0xb), translate(*f.sw.state(), frame(1, 0xa, 0xb)));
+    request.displaced = std::move(displaced);
+    REQUIRE(f.revalidator.queue(0).push(std::move(request)));
+    f.revalidator.queue(0).ring_doorbell();
+    f.settle();
+    CHECK(held.expired());
+  }
+
   TEST_CASE("a translation made under older rules is not published as it is") {
     Fixture f;
     const FlowKey key = frame(1, 0xa, 0xb);

@@ -96,6 +96,8 @@ TEST_SUITE("shared translations") {
     for (const Edit& edit : edits) {
       CAPTURE(all.size());
       const TranslationRef made = t.ref(edit);
+      CHECK_FALSE(SharedTranslations::are_alike(*made, t.make()));
+      CHECK(SharedTranslations::are_alike(*made, t.make(edit)));
       CHECK(shared.share(made) == made);
       CHECK(shared.share(t.ref(edit)) == made);
       all.push_back(made);
@@ -115,6 +117,7 @@ TEST_SUITE("shared translations") {
     for (const Edit& edit : edits) {
       const TranslationRef first = shared.share(t.ref(edit)), second = shared.share(t.ref(edit));
       CHECK(first != second);
+      CHECK_FALSE(SharedTranslations::are_alike(*first, *second));
     }
     CHECK(shared.size() == 0);
   }
@@ -186,7 +189,12 @@ TEST_SUITE("shared translations") {
     CHECK_FALSE(table.flow(slots[1])->shared);
     table.share(0, table.slot_end(), 1);
     CHECK(table.flow(slots[0])->translation == table.flow(slots[1])->translation);
-    for (const std::uint32_t slot : slots) CHECK_FALSE(table.update(slot, table.translation(slot), TimePoint{}));
+    // What is decided as before keeps what it has.
+    for (const std::uint32_t slot : slots) {
+      const Translation* before = table.flow(slot)->translation.get();
+      CHECK_FALSE(table.update(slot, table.translation(slot), TimePoint{}));
+      CHECK(table.flow(slot)->translation.get() == before);
+    }
     for (std::uint8_t i = 1; i <= 2; ++i) {
       CHECK(table.dependents({BridgeId{1}, mac(i)}) == std::vector<std::uint32_t>{slots[i - 1u]});
       const MegaflowTable::Flow& flow = *table.flow(slots[i - 1u]);
