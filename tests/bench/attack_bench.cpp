@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A switch under attack.
 //
-//   established traffic at a fixed rate on one port while another one, and then the same one, is attacked: a tuple-space
-//   explosion against a rule set made for it, plain and in bursts, and a SYN flood
+//   established traffic on one port while another one, and then the same one, is attacked: a tuple-space explosion
+//   against a rule set made for it, plain and in bursts, and, at a fixed rate, a SYN flood
 //   newcomers   flows that begin on one port while another one is flooded with packets that are each a flow of their
 //               own: how many of their packets arrive, and how many of them are in the cache at the end
 #include <arpa/inet.h>
@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <random>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "cli/client.h"
 #include "tests/bench/bench_main.h"
 #include "tests/bench/bench_network.h"
+#include "tests/bench/flow_mix.h"
 #include "tests/bench/measurement.h"
 #include "user/base/error.h"
 
@@ -97,53 +100,69 @@ std::vector<sequence_entry> syn_flood() {
   return packets;
 }
 
-// Two lanes, each with a bridge of its own; the second one's generator is the attacker's.
+// A flood of SYNs that one generator sends between other traffic: two would share a core, and each wait its time in it.
+struct Flood {
+  static constexpr std::uint32_t kRate = 1'000'000;
+  SequencePart part;
+  std::uint32_t syns;  // to one frame of the other traffic
+
+  // Frames a second, and of all that were sent those of the other traffic.
+  [[nodiscard]] std::uint64_t rate() const { return kRate + kRate / syns; }
+  [[nodiscard]] double others_of(std::uint64_t sent) const { return static_cast<double>(sent) / (syns + 1); }
+};
+
+// One of the others, which goes to `lane`, behind so many SYNs each, over and over up to the end of the longer list.
+void append_mixed(std::vector<sequence_entry>& sequence, Flood& flood, std::span<const sequence_entry> syns,
+                  std::span<const sequence_entry> others, const Lane& lane) {
+  flood.part.first = static_cast<std::uint32_t>(sequence.size());
+  const std::size_t count = std::max(syns.size() / flood.syns, others.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t syn = i * flood.syns; syn < (i + 1) * flood.syns; ++syn)
+      sequence.push_back(syns[syn % syns.size()]);
+    sequence.push_back(others[i % others.size()]);
+    sequence.back().ifindex = lane.generator_ifindex;
+  }
+  flood.part.count = static_cast<std::uint32_t>(sequence.size()) - flood.part.first;
+}
+
+// Two lanes, each with a bridge of its own: the victim's and the attacker's.
 class Arena {
  public:
-  Arena() : Arena{explosive_packets(), syn_flood()} {}
+  static constexpr std::uint32_t kNewcomers = 40'000;
 
-  const std::vector<Lane> lanes = make_lanes(2);
-  Traffic victims{{lanes[0]}};
-  Daemon daemon{{"--idle-timeout", "60"}};
-
-  // The attacker's generator waits by spinning on the core that the other one sends from: it does so in quiet, too.
-  void stay_quiet() { attacker_.send_sequence(lanes[1], {0, 1}, 1); }
-  void explode(const Lane& lane, std::uint64_t rate) { attacker_.send_sequence(lane, exploding_, rate); }
-  // Runs `during` while SYNs flood the second lane.
-  template <typename During>
-  void flood_for(During during) {
-    attacker_.send_sequence(lanes[1], flooding_, 1'000'000);
-    pause_for(1s);
-    const std::uint64_t sent = attacker_.sent();
-    const auto start = Clock::now();
-    during();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    fmt::print("    the flood was {:.0f} packets a second\n", static_cast<double>(attacker_.sent() - sent) / seconds);
-    std::fflush(stdout);
-    stay_quiet();
-  }
-  // From now on each packet of a flood is a flow of its own: an output that a field names looks at all of the field.
-  void set_flows_of_their_own() { daemon.add_rules("br1", "priority=500,tcp,actions=output:NXM_OF_IP_SRC[]\n"); }
-  void pause() {
-    attacker_.pause();
-    victims.pause();
-  }
-
- private:
-  Arena(const std::vector<sequence_entry>& explosion, const std::vector<sequence_entry>& flood)
-      : exploding_{0, static_cast<std::uint32_t>(explosion.size())},
-        flooding_{exploding_.count, static_cast<std::uint32_t>(flood.size())},
-        attacker_{{lanes[1]}, exploding_.count + flooding_.count} {
-    std::vector<sequence_entry> all = explosion;
-    all.insert(all.end(), flood.begin(), flood.end());
-    attacker_.set_sequence(all);
+  Arena() {
+    std::vector<sequence_entry> all = explosive_packets();
+    exploding_.count = static_cast<std::uint32_t>(all.size());
+    const std::vector<sequence_entry> syns = syn_flood();
+    const std::vector<sequence_entry> flows = numbered_flows(Established::kFlows + kNewcomers);
+    append_mixed(all, over_established, syns, std::span{flows}.first(Established::kFlows), lanes[0]);
+    append_mixed(all, over_newcomers, syns, std::span{flows}.subspan(Established::kFlows), lanes[0]);
+    attacker.emplace(std::vector{lanes[1]}, static_cast<std::uint32_t>(all.size()));
+    attacker->set_sequence(all);
     daemon.bridge_lanes(lanes);
     for (const char* bridge : {"br0", "br1"}) daemon.add_rules(bridge, explosive_rules());
     stay_quiet();
   }
 
-  SequencePart exploding_, flooding_;
-  Traffic attacker_;
+  const std::vector<Lane> lanes = make_lanes(2);
+  Traffic victims{{lanes[0]}};
+  std::optional<Traffic> attacker;
+  Daemon daemon{{"--idle-timeout", "60"}};
+  Flood over_established{{}, 10}, over_newcomers{{}, 100};
+
+  // An attacker's generator that waits does so by spinning on the core that the other one sends from.
+  void stay_quiet() { attacker->send_sequence(lanes[1], {0, 1}, 1); }
+  void explode(const Lane& lane, std::uint64_t rate) { attacker->send_sequence(lane, exploding_, rate); }
+  void start(const Flood& flood) { attacker->send_sequence(lanes[1], flood.part, flood.rate()); }
+  // From now on each packet of a flood is a flow of its own: an output that a field names looks at all of the field.
+  void set_flows_of_their_own() { daemon.add_rules("br1", "priority=500,tcp,actions=output:NXM_OF_IP_SRC[]\n"); }
+  void pause() {
+    attacker->pause();
+    victims.pause();
+  }
+
+ private:
+  SequencePart exploding_;
 };
 
 std::string cached(const Daemon& daemon) {
@@ -204,59 +223,83 @@ void measure_explosions(Arena& arena, Established& established) {
   }
 }
 
-// Both generators share a core: at a fixed rate, or the flood alone would lower it.
-void measure_floods(Arena& arena, Established& established) {
-  constexpr std::uint64_t kRate = 100'000;
-  fmt::print("\nEstablished traffic at {} packets a second\n\n", kRate);
-  established.start(kRate);
-  pause_for(1s);
-  const auto report = [&](std::string_view what, std::chrono::milliseconds time) {
-    const auto [of_sent, a_second] = established.over(time);
-    fmt::print("{:<52} {:>7.0f} a second, {:.1f} % of what was sent  {}\n", what, a_second, 100 * of_sent,
-               cached(arena.daemon));
+void measure_floods(Arena& arena) {
+  const Flood& flood = arena.over_established;
+  const Lane& lane = arena.lanes[0];
+  const std::uint64_t rate = flood.rate() - Flood::kRate;
+  fmt::print("\nEstablished traffic of {} flows at {} packets a second\n\n{:<52} {:>9} {:>9} {:>9}\n",
+             Established::kFlows, rate, "", "flood", "arrived", "of sent");
+  const auto report = [&](std::string_view what, const Traffic& sender, auto others_of) {
+    pause_for(1s);
+    const std::uint64_t sent = sender.sent(), received = arena.victims.received(lane);
+    const auto start = Clock::now();
+    pause_for(4s);
+    const auto arrived = static_cast<double>(arena.victims.received(lane) - received);
+    const std::uint64_t all = sender.sent() - sent;
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const double others = others_of(all);
+    fmt::print("{:<52} {:>9.0f} {:>9.0f} {:>7.1f} %  {}\n", what, (static_cast<double>(all) - others) / seconds,
+               arrived / seconds, 100 * arrived / others, cached(arena.daemon));
     std::fflush(stdout);
   };
-  report("quiet", 3s);
-  arena.flood_for([&] { report("SYN flood, another port", 4s); });
+  const auto report_flood = [&](std::string_view what) {
+    arena.start(flood);
+    report(what, *arena.attacker, [&](std::uint64_t sent) { return flood.others_of(sent); });
+    arena.pause();
+  };
+  arena.pause();
+  arena.victims.send_to(lane, Established::kFlows, rate);
+  report("quiet", arena.victims, [](std::uint64_t sent) { return static_cast<double>(sent); });
+  arena.pause();
+  report_flood("SYN flood, another port");
   arena.set_flows_of_their_own();
-  arena.flood_for([&] { report("SYN flood, another port, each a flow of its own", 4s); });
+  report_flood("SYN flood, another port, each a flow of its own");
 }
 
 void measure_established(Arena& arena) {
   Established established{arena.victims, arena.lanes[0]};
   measure_explosions(arena, established);
-  measure_floods(arena, established);
-  arena.victims.stop_sending();
+  measure_floods(arena);
 }
 
 void measure_newcomers(Arena& arena) {
-  // Each packet a flow of its own.
-  constexpr std::uint32_t kNewcomers = 500'000, kNewcomersASecond = 10'000;
+  const Flood& flood = arena.over_newcomers;
+  const Lane& lane = arena.lanes[0];
   arena.set_flows_of_their_own();
   arena.daemon.add_rules("br0", rules_for_each_flow());
-  const Lane& lane = arena.lanes[0];
   const auto flows_of_victim = [&]() -> std::uint64_t {
     const auto ports = cli::Client{arena.daemon.rundir(), arena.daemon.instance(), 60s}.call("top").at("ports");
     for (const auto& port : ports)
       if (port.at("name") == lane.in) return port.at("flows");
     throw Error("{} is no port any more", lane.in);
   };
-  const auto report = [&](const char* what) {
-    const std::uint64_t flows = flows_of_victim(), received = arena.victims.received(lane);
-    arena.victims.send_to(lane, kNewcomers, kNewcomersASecond);
+  // What is on its way at the end counts as sent, and not as set up.
+  const auto report = [&](std::string_view what, std::uint64_t flows, std::uint64_t received, Traffic& sender,
+                          auto others_of) {
+    const auto start = Clock::now();
     pause_for(3s);
-    arena.victims.stop_sending();
-    pause_for(100ms);
-    const auto count = static_cast<double>(arena.victims.sent());  // since send_to()
-    fmt::print("{:<52} of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n", what, count,
-               100 * static_cast<double>(arena.victims.received(lane) - received) / count,
-               100 * static_cast<double>(flows_of_victim() - flows) / count);
+    const std::uint64_t set_up = flows_of_victim() - flows, arrived = arena.victims.received(lane) - received;
+    const std::uint64_t sent = sender.sent();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    arena.pause();
+    const double others = others_of(sent);
+    fmt::print("{:<28} of {:.0f} packets a second, of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n", what,
+               (static_cast<double>(sent) - others) / seconds, others, 100 * static_cast<double>(arrived) / others,
+               100 * static_cast<double>(set_up) / others);
     arena.daemon.shunt({"cache", "flush"});
   };
+  arena.pause();
   arena.daemon.shunt({"cache", "flush"});
-  fmt::print("\n");
-  report("new flows in quiet");
-  arena.flood_for([&] { report("new flows during the flood"); });
+  fmt::print("\nNew flows, {} a second\n\n", flood.rate() - Flood::kRate);
+  const std::uint64_t before = arena.victims.received(lane);
+  arena.victims.send_to(lane, Arena::kNewcomers, flood.rate() - Flood::kRate);
+  report("in quiet", 0, before, arena.victims, [](std::uint64_t sent) { return static_cast<double>(sent); });
+  // A flood that lasts already, with traffic of few flows in between, before new ones come.
+  arena.start(arena.over_established);
+  pause_for(1s);
+  const std::uint64_t flows = flows_of_victim(), received = arena.victims.received(lane);
+  arena.start(flood);
+  report("beside a flood", flows, received, *arena.attacker, [&](std::uint64_t sent) { return flood.others_of(sent); });
 }
 
 }  // namespace

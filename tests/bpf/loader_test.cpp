@@ -6,14 +6,20 @@
 #include <linux/capability.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+#include <barrier>
+#include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -41,6 +47,14 @@ std::string output_of(const std::string& command) {
 }
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// How many mounts lie on one another there, as this thread sees it.
+std::ptrdiff_t mounts_at(const std::string& path) {
+  std::ifstream file{"/proc/thread-self/mountinfo"};
+  std::ptrdiff_t count = 0;
+  for (std::string line; std::getline(file, line);) count += has(line, " " + path + " ") ? 1 : 0;
+  return count;
+}
 
 // The text of the Error that `action` throws.
 template <typename Action>
@@ -217,6 +231,36 @@ TEST_SUITE("loader") {
       CHECK(Datapath::query(veth.ifindex()).generic);
     }
     CHECK(!fs::exists(fs::path{SHUNT_PIN_ROOT} / instance));
+  }
+
+  TEST_CASE("daemons that start at once mount one bpffs") {
+    // In a mount namespace of its own, which ends with the thread.
+    constexpr int kRounds = 50, kDaemons = 4;
+    std::vector<std::ptrdiff_t> mounted;
+    std::string refused;
+    std::thread([&] {
+      try {
+        check(::unshare(CLONE_NEWNS), "unshare");
+        check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make mounts private");
+        for (int round = 0; round < kRounds; ++round) {
+          while (::umount2(SHUNT_BPFFS, MNT_DETACH) == 0) {
+          }
+          std::barrier start{kDaemons};
+          std::array<std::future<void>, kDaemons> daemons;
+          for (std::future<void>& daemon : daemons)
+            daemon = std::async(std::launch::async, [&start] {
+              start.arrive_and_wait();
+              mount_bpffs();
+            });
+          for (std::future<void>& daemon : daemons) daemon.get();
+          mounted.push_back(mounts_at(SHUNT_BPFFS));
+        }
+      } catch (const std::exception& error) {
+        refused = error.what();
+      }
+    }).join();
+    CHECK(refused.empty());
+    CHECK(mounted == std::vector<std::ptrdiff_t>(kRounds, 1));
   }
 
   TEST_CASE("pins of a daemon that died and cannot be taken over are replaced, its programs detached") {

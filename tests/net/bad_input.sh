@@ -25,7 +25,7 @@ no_memory
 refused 1 'parent directory' host timeout 10 "$SHUNTD" --no-state --rundir "$RUNDIR/no/such" --instance "$INSTANCE"
 refused 2 'instance' host timeout 10 "$SHUNTD" --no-state --rundir "$RUNDIR" --instance ../x
 note "no bpffs, and no right to mount it"
-refused 1 'mount -t bpf' host unshare -m sh -c "umount -l /sys/fs/bpf; exec timeout 10 setpriv \\
+refused 1 'mount -t bpf' host unshare -m sh -c "while umount -l /sys/fs/bpf; do :; done; exec timeout 10 setpriv \\
   --bounding-set=-sys_admin --inh-caps=-sys_admin '$SHUNTD' --no-state --rundir '$RUNDIR' --instance '$INSTANCE'"
 equal "what the refused daemons left" "" "$(ls -A "$RUNDIR" | grep -v refused || true)"
 note "no daemon"

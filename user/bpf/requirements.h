@@ -8,7 +8,7 @@
 
 namespace shunt {
 
-// Mounts a bpffs at SHUNT_BPFFS where there is none.
+// Mounts a bpffs at SHUNT_BPFFS where there is none; a single one, whoever else calls at the same time.
 void mount_bpffs();
 
 // CONFIG_HZ, from the resolution of the coarse clock, which is one tick.

@@ -32,10 +32,10 @@ inline TranslationRef translation_of(DecisionRef decision) noexcept {
 // A packet was translated and has been sent: the flow may be published now (order: DESIGN.md, decision 6).
 struct FlowRequest {
   DecisionRef decision;
-  DpPort port;           // of the decision's key
+  DpPort port;           // of the decision's key, which whoever sorts requests by port need not fetch from memory
   TimePoint received{};  // when the worker took the packet
-  // What the worker lets go of: the last one who has a decision frees it, and who comes to that in a core's own time
-  // waits for memory that the packets' way need not wait for.
+  // What this decision took the place of in the worker's memory. The revalidator frees it, as it can fetch its lines
+  // ahead, which the worker with a packet in hand cannot.
   DecisionRef displaced{};
 };
 
