@@ -273,33 +273,38 @@ void measure_newcomers(Arena& arena) {
       if (port.at("name") == lane.in) return port.at("flows");
     throw Error("{} is no port any more", lane.in);
   };
-  // What is on its way at the end counts as sent, and not as set up.
   const auto report = [&](std::string_view what, std::uint64_t flows, std::uint64_t received, Traffic& sender,
-                          auto others_of) {
+                          auto others_of, auto go_on_without) {
     const auto start = Clock::now();
     pause_for(3s);
-    const std::uint64_t set_up = flows_of_victim() - flows, arrived = arena.victims.received(lane) - received;
-    const std::uint64_t sent = sender.sent();
+    sender.stop_sending();
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const std::uint64_t sent = sender.sent(), arrived = arena.victims.received(lane) - received;
+    go_on_without();
+    pause_for(100ms);
+    const std::uint64_t set_up = flows_of_victim() - flows;
     arena.pause();
     const double others = others_of(sent);
-    fmt::print("{:<28} of {:.0f} packets a second, of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n", what,
-               (static_cast<double>(sent) - others) / seconds, others, 100 * static_cast<double>(arrived) / others,
-               100 * static_cast<double>(set_up) / others);
+    fmt::print("{:<14} of {:>7.0f} packets a second, of {:.0f} new flows {:.1f} % arrived, {:.1f} % were set up\n",
+               what, (static_cast<double>(sent) - others) / seconds, others,
+               100 * static_cast<double>(arrived) / others, 100 * static_cast<double>(set_up) / others);
     arena.daemon.shunt({"cache", "flush"});
   };
+  const auto lead = [&] { arena.start(arena.over_established); };
   arena.pause();
   arena.daemon.shunt({"cache", "flush"});
-  fmt::print("\nNew flows, {} a second\n\n", flood.rate() - Flood::kRate);
+  fmt::print("\nNew flows, {} a second, beside a flood\n\n", flood.rate() - Flood::kRate);
   const std::uint64_t before = arena.victims.received(lane);
   arena.victims.send_to(lane, Arena::kNewcomers, flood.rate() - Flood::kRate);
-  report("in quiet", 0, before, arena.victims, [](std::uint64_t sent) { return static_cast<double>(sent); });
-  // A flood that lasts already, with traffic of few flows in between, before new ones come.
-  arena.start(arena.over_established);
+  report(
+      "quiet", 0, before, arena.victims, [](std::uint64_t sent) { return static_cast<double>(sent); }, [] {});
+  // The flood, with few flows beside it, lasts already when new ones come, and still when they are counted.
+  lead();
   pause_for(1s);
   const std::uint64_t flows = flows_of_victim(), received = arena.victims.received(lane);
   arena.start(flood);
-  report("beside a flood", flows, received, *arena.attacker, [&](std::uint64_t sent) { return flood.others_of(sent); });
+  report(
+      "flood", flows, received, *arena.attacker, [&](std::uint64_t sent) { return flood.others_of(sent); }, lead);
 }
 
 }  // namespace
