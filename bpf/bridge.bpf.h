@@ -12,45 +12,64 @@
 /* Beside the port in shunt_bridge()'s answer: one of the two entries is young. */
 #define SHUNT_BRIDGED_YOUNG (1u << 16)
 
-static __always_inline struct shunt_fdb_bucket* fdb_bucket(__u32 number) {
-  __u32 at = number & (SHUNT_FDB_BUCKETS - 1);
+static __always_inline struct shunt_fdb_bucket* fdb_bucket(__u64 spread, __u32 probe) {
+  __u32 at = shunt_fdb_bucket_of(spread, probe);
 
   return bpf_map_lookup_elem(&fdb, &at);
 }
 
-/* 1: they differ; 0. Without a branch, which the compiler makes of a comparison. */
-static __always_inline __u64 differ(__u64 a, __u64 b) {
-  __u64 bits = a ^ b, negative = -bits;
-
-  asm volatile("" : "+r"(negative));
-  return (bits | negative) >> 63;
-}
-
-/* Where in the bucket the key is; SHUNT_FDB_ENTRIES: nowhere. Which of the four it is no processor can guess, and a
- * wrong guess costs more than all four comparisons. */
-static __always_inline __u64 position_in(const struct shunt_fdb_bucket* bucket, __u64 key) {
-  __u64 position = 0, so_far = 1;
+/*
+ * The bucket's entry of this name; 0: it has none. Which of the four it is no processor can guess, and a wrong guess
+ * costs more than all four comparisons; the compiler would make branches of them.
+ */
+static __always_inline __u64 entry_in(const struct shunt_fdb_bucket* bucket, __u64 name) {
+  __u64 found = 0;
   __u32 e;
 
 #pragma unroll
   for (e = 0; e < SHUNT_FDB_ENTRIES; e++) {
-    so_far &= differ(*(const volatile shunt_word*)&bucket->entry[e], key);
-    position += so_far;
+    __u64 entry = *(const volatile __u64*)&bucket->entry[e];
+    __s64 sign = (__s64)((entry ^ name) >> SHUNT_FDB_NAME_SHIFT) - 1; /* negative only where they are the same */
+
+    asm volatile("" : "+r"(sign));
+    found |= entry & (__u64)(sign >> 63);
   }
-  return position;
+  return found;
 }
 
-static __always_inline struct shunt_fdb_entry* fdb_entry(__u64 key, __u32 first) {
+static __always_inline __u64 fdb_entry(__u64 spread) {
   __u32 i;
 
   SHUNT_NO_UNROLL
   for (i = 0; i < SHUNT_FDB_PROBES; i++) {
-    struct shunt_fdb_bucket* bucket = fdb_bucket(first + i);
-    __u64 position;
+    const struct shunt_fdb_bucket* bucket = fdb_bucket(spread, i);
+    __u64 entry = bucket ? entry_in(bucket, shunt_fdb_name(spread, i)) : 0;
+
+    if (entry) return entry;
+  }
+  return 0;
+}
+
+/*
+ * Notes that a packet came from a MAC: once, until userspace has looked. If that has just changed the entry, the next
+ * packet notes it. A function of its own, as it is hardly ever called.
+ */
+__noinline int shunt_note_used(__u64 spread) {
+  __u32 i, e;
+
+  SHUNT_NO_UNROLL
+  for (i = 0; i < SHUNT_FDB_PROBES; i++) {
+    struct shunt_fdb_bucket* bucket = fdb_bucket(spread, i);
+    __u64 name = shunt_fdb_name(spread, i);
 
     if (!bucket) return 0;
-    position = position_in(bucket, key);
-    if (position < SHUNT_FDB_ENTRIES) return &bucket->entry[position];
+#pragma unroll
+    for (e = 0; e < SHUNT_FDB_ENTRIES; e++) {
+      __u64 entry = *(volatile __u64*)&bucket->entry[e];
+
+      if (entry == 0 || (entry ^ name) >> SHUNT_FDB_NAME_SHIFT != 0) continue;
+      return __sync_val_compare_and_swap(&bucket->entry[e], entry, entry | SHUNT_FDB_USED) == entry;
+    }
   }
   return 0;
 }
@@ -59,31 +78,28 @@ static __always_inline struct shunt_fdb_entry* fdb_entry(__u64 key, __u32 first)
  * Where a packet goes from one MAC to another (SHUNT_FDB_KEY()); 0: the FDB does not say. `form`: shunt_fdb_form().
  * Notes that the source is in use.
  */
-static __always_inline __u32 ask_fdb(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form, __u32 round) {
-  __u32 src_first = shunt_fdb_first(src_key, shunt_config.hash_seed, shunt_config.hash_multiplier);
-  __u32 dst_first = shunt_fdb_first(dst_key, shunt_config.hash_seed, shunt_config.hash_multiplier);
-  struct shunt_fdb_entry *src, *dst;
-  struct shunt_fdb_bucket* bucket;
-  __u32 output, flags;
+static __always_inline __u32 ask_fdb(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form) {
+  __u64 src_spread = shunt_fdb_spread(src_key, shunt_config.hash_seed, shunt_config.hash_multiplier);
+  __u64 dst_spread = shunt_fdb_spread(dst_key, shunt_config.hash_seed, shunt_config.hash_multiplier);
+  const struct shunt_fdb_bucket* bucket;
+  __u64 src, dst;
+  __u32 output;
 
   /* The destination's line is on its way while the source's is waited for. */
-  bucket = fdb_bucket(dst_first);
-  if (bucket) (void)*(const volatile shunt_word*)bucket;
-  src = fdb_entry(src_key, src_first);
-  if (!src || src->port != in_port) return 0;
-  dst = fdb_entry(dst_key, dst_first);
-  if (!dst) return 0;
-  output = *(const volatile __u32*)&dst->port; /* port and flags, which belong together */
-  flags = output >> 16;
-  output &= 0xffff;
-  if (output == 0 || output == in_port || !(flags & form)) return 0;
-  if (src->used != round) src->used = round;
-  return output | ((flags | src->flags) & SHUNT_FDB_YOUNG ? SHUNT_BRIDGED_YOUNG : 0);
+  bucket = fdb_bucket(dst_spread, 0);
+  if (bucket) (void)*(const volatile __u64*)bucket;
+  src = fdb_entry(src_spread);
+  if (src == 0 || SHUNT_FDB_PORT(src) != in_port) return 0;
+  dst = fdb_entry(dst_spread);
+  output = SHUNT_FDB_PORT(dst);
+  if (output == 0 || output == in_port || !(dst & form)) return 0;
+  if (SHUNT_UNLIKELY(!(src & SHUNT_FDB_USED))) shunt_note_used(src_spread);
+  return output | ((src | dst) & SHUNT_FDB_YOUNG ? SHUNT_BRIDGED_YOUNG : 0);
 }
 
 /* A function of its own: the verifier walks it once, not once a mask. */
-__noinline __u32 shunt_bridge(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form, __u32 round) {
-  return shunt_config.features & SHUNT_FEATURE_BRIDGE ? ask_fdb(src_key, dst_key, in_port, form, round) : 0;
+__noinline __u32 shunt_bridge(__u64 src_key, __u64 dst_key, __u32 in_port, __u32 form) {
+  return shunt_config.features & SHUNT_FEATURE_BRIDGE ? ask_fdb(src_key, dst_key, in_port, form) : 0;
 }
 
 /* Whether a flow that matches the packet answers it. What the FDB says is left in the scratch, where the verifier does
@@ -93,8 +109,8 @@ static __always_inline int flow_takes(struct shunt_packet* packet, const struct 
   __u32 number = flow->head.output;
 
   if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || !(flow->head.flags & SHUNT_FLOW_BRIDGE)) return 1;
-  packet->scratch->bridged = shunt_bridge(shunt_fdb_src(key, number), shunt_fdb_dst(key, number), packet->in_port,
-                                          shunt_fdb_form(key), packet->port->round);
+  packet->scratch->bridged =
+      shunt_bridge(shunt_fdb_src(key, number), shunt_fdb_dst(key, number), packet->in_port, shunt_fdb_form(key));
   return packet->scratch->bridged != 0;
 }
 

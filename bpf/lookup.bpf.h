@@ -17,7 +17,7 @@
  * left to the other levels, as all is that waits for an entry's youth to end. A function of its own: the verifier walks
  * what follows once, and not once for each way in which this finds nothing.
  */
-__noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 region, __u32 in_port, __u32 round) {
+__noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 region, __u32 in_port) {
   __u32 slot = 0, answer, form;
   int number;
 
@@ -26,7 +26,7 @@ __noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 region, __u
   number = find_microflow(plain, region, &slot);
   if (number < 0) return 0;
   form = plain->tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;
-  answer = ask_fdb(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), in_port, form, round);
+  answer = ask_fdb(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), in_port, form);
   return answer & SHUNT_BRIDGED_YOUNG ? 0 : (__u64)slot << 32 | answer;
 }
 
@@ -39,7 +39,7 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
   plain_key(packet, plain);
   if (!plain->valid) return -1;
   if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && (plain->fields & SHUNT_PLAIN_BRIDGE)) {
-    answer = shunt_find_bridged(plain, region, packet->in_port, packet->port->round);
+    answer = shunt_find_bridged(plain, region, packet->in_port);
     packet->bridged = (__u32)answer;
     if (packet->bridged) {
       *slot = (__u32)(answer >> 32);

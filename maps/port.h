@@ -30,11 +30,9 @@ struct shunt_port {
 	__u32 upcall_burst; /* packets */
 	__u16 masks[SHUNT_PORT_MASKS]; /* by decayed hits, newcomers last */
 	__u32 mtu;          /* of the interface, bytes without the Ethernet header */
-	__u32 round;        /* goes up now and then: in which round an FDB entry was used last (maps/fdb.h) */
+	__u32 microflow_mask; /* where in `microflows` its elements may lie: those in use - 1, the same for all ports */
 	__u64 microflows; /* SHUNT_MICROFLOWS(): the exact-match cache's elements of this port are those with this number */
-	__u32 microflow_mask; /* where in `microflows` they may lie: elements in use - 1, the same for all ports */
-	__u32 zero;
-	__u64 zeros[6];
+	__u64 zeros[7];
 };
 SHUNT_MAP_TYPE(struct shunt_port, 128);
 

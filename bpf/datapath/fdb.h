@@ -18,9 +18,21 @@ SHUNT_INLINE __u64 shunt_fdb_src(const struct shunt_flow_key* key, __u32 number)
   return SHUNT_FDB_KEY(shunt_load64(key->eth_src) & SHUNT_FDB_MAC, number);
 }
 
-/* The first bucket of a key; the others follow it. */
-SHUNT_INLINE __u32 shunt_fdb_first(__u64 key, __u64 seed, __u64 multiplier) SHUNT_NOEXCEPT {
-  return (__u32)(shunt_hash_step(seed, key, multiplier) >> 16) & (SHUNT_FDB_BUCKETS - 1);
+/* A permutation of keys, since the multiplier is odd; what of it is where maps/fdb.h says. */
+SHUNT_INLINE __u64 shunt_fdb_spread(__u64 key, __u64 seed, __u64 multiplier) SHUNT_NOEXCEPT {
+  __u64 hash = shunt_hash_step(seed, key, multiplier);
+
+  return hash >> 16 | hash << 48;
+}
+
+/* The bucket that is tried as number `probe`. */
+SHUNT_INLINE __u32 shunt_fdb_bucket_of(__u64 spread, __u32 probe) SHUNT_NOEXCEPT {
+  return ((__u32)spread + probe) & (SHUNT_FDB_BUCKETS - 1);
+}
+
+/* An entry in that bucket, but for the bits that say something of its key. */
+SHUNT_INLINE __u64 shunt_fdb_name(__u64 spread, __u32 probe) SHUNT_NOEXCEPT {
+  return (spread & ~0xffffULL) | (__u64)probe << SHUNT_FDB_NAME_SHIFT;
 }
 
 /* The form in which a frame came, as the flags of an entry say that its port takes it. */

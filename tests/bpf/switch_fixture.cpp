@@ -77,7 +77,7 @@ Switch::~Switch() {
 void Switch::reset() {
   for (const auto& key : published_) datapath.megaflows().erase(key);
   published_.clear();
-  for (shunt_fdb_entry* entry : macs_) *entry = shunt_fdb_entry{};
+  for (__u64* entry : macs_) *entry = 0;
   macs_.clear();
   for (std::uint32_t slot = 0; slot < next_slot_; ++slot) datapath.flows[slot] = shunt_flow{};
   for (auto& bucket : datapath.index.span()) bucket = shunt_index_bucket{};
@@ -151,28 +151,28 @@ std::uint32_t Switch::publish_bridged(unsigned port, std::span<const std::byte> 
   return slot;
 }
 
-shunt_fdb_entry& Switch::fdb_entry(std::uint64_t key) const {
+Switch::FdbPlace Switch::fdb_place(std::uint16_t number, const std::uint8_t (&mac)[6]) const {
   const auto& config = datapath.config();
-  const std::uint32_t first = shunt_fdb_first(key, config.hash_seed, config.hash_multiplier);
-  for (std::uint32_t i = 0; i < SHUNT_FDB_PROBES; ++i)
-    for (shunt_fdb_entry& entry : datapath.fdb[(first + i) % SHUNT_FDB_BUCKETS].entry)
-      if (entry.number == 0 || std::memcmp(&entry, &key, sizeof key) == 0) return entry;
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, mac, sizeof mac);
+  const std::uint64_t spread = shunt_fdb_spread(SHUNT_FDB_KEY(bytes, number), config.hash_seed, config.hash_multiplier);
+  for (const bool free : {false, true})
+    for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe) {
+      const std::uint64_t name = shunt_fdb_name(spread, probe);
+      for (__u64& entry : datapath.fdb[shunt_fdb_bucket_of(spread, probe)].entry)
+        if (free ? entry == 0 : entry != 0 && (entry ^ name) >> SHUNT_FDB_NAME_SHIFT == 0) return {entry, name};
+    }
   throw Error("the FDB's buckets are full");
 }
 
 void Switch::set_mac(std::uint16_t number, const std::uint8_t (&mac)[6], std::uint16_t port, std::uint16_t flags) {
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, mac, sizeof mac);
-  shunt_fdb_entry& entry = fdb_entry(SHUNT_FDB_KEY(bytes, number));
-  macs_.push_back(&entry);
-  entry = {{}, number, port, flags, 0};
-  std::memcpy(entry.mac, mac, sizeof mac);
+  const FdbPlace place = fdb_place(number, mac);
+  macs_.push_back(&place.entry);
+  place.entry = port == 0 ? 0 : place.name | flags | port;
 }
 
-shunt_fdb_entry Switch::mac(std::uint16_t number, const std::uint8_t (&mac)[6]) const {
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, mac, sizeof mac);
-  return fdb_entry(SHUNT_FDB_KEY(bytes, number));
+std::uint64_t Switch::mac(std::uint16_t number, const std::uint8_t (&mac)[6]) const {
+  return fdb_place(number, mac).entry;
 }
 
 std::uint32_t Switch::publish_overflowed(const shunt_flow_key& key, const shunt_flow_key& mask,

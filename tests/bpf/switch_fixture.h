@@ -79,7 +79,7 @@ class Switch {
   std::uint32_t publish_bridged(unsigned port, std::span<const std::byte> frame, std::uint16_t number);
   // An entry of the FDB, which the next reset() takes away; of 64 MACs all have room.
   void set_mac(std::uint16_t number, const std::uint8_t (&mac)[6], std::uint16_t port, std::uint16_t flags);
-  [[nodiscard]] shunt_fdb_entry mac(std::uint16_t number, const std::uint8_t (&mac)[6]) const;
+  [[nodiscard]] std::uint64_t mac(std::uint16_t number, const std::uint8_t (&mac)[6]) const;
   // Numbers a mask; it is not in any port's list.
   std::uint16_t add_mask(const shunt_flow_key& mask);
   void set_union_mask(const shunt_flow_key& mask);
@@ -98,7 +98,11 @@ class Switch {
   bool has_rewrites = true;
 
  private:
-  [[nodiscard]] shunt_fdb_entry& fdb_entry(std::uint64_t key) const;  // or a free one
+  struct FdbPlace {
+    __u64& entry;
+    std::uint64_t name;  // shunt_fdb_name()
+  };
+  [[nodiscard]] FdbPlace fdb_place(std::uint16_t number, const std::uint8_t (&mac)[6]) const;  // or a free one
   std::uint32_t write_flow(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,
                            std::uint8_t flags, bool indexed);
 
@@ -109,7 +113,7 @@ class Switch {
   std::vector<Ifindex> ifindexes_;
   std::vector<shunt_flow_key> masks_;  // by number
   std::vector<shunt_megaflow_key> published_;
-  std::vector<shunt_fdb_entry*> macs_;
+  std::vector<__u64*> macs_;
   std::uint32_t next_slot_ = 0, next_action_ = 0;
   std::uint64_t microflows_ = 0;  // the last number given to a port
 };

@@ -2,7 +2,6 @@
 #include "user/worker/bridge_table.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cstring>
 
@@ -11,33 +10,25 @@
 namespace shunt {
 namespace {
 
-// An entry's two halves, each of which the kernel reads at once.
-std::uint64_t load_key(const shunt_fdb_entry& entry) {
-  std::uint64_t word;
-  std::memcpy(&word, &entry, sizeof word);
-  return word;
-}
-void store_key(shunt_fdb_entry& entry, std::uint64_t word) {
-  __atomic_store_n(reinterpret_cast<shunt_word*>(&entry), word, __ATOMIC_RELEASE);
-}
-// Port and flags.
-using Answer = std::uint32_t __attribute__((may_alias));
-Answer* answer_of(shunt_fdb_entry& entry) { return reinterpret_cast<Answer*>(&entry.port); }
-std::uint32_t exchange_answer(shunt_fdb_entry& entry, std::uint32_t answer) {
-  return __atomic_exchange_n(answer_of(entry), answer, __ATOMIC_RELEASE);
-}
+std::uint64_t load(const __u64& entry) { return __atomic_load_n(&entry, __ATOMIC_ACQUIRE); }
+std::uint64_t exchange(__u64& entry, std::uint64_t word) { return __atomic_exchange_n(&entry, word, __ATOMIC_RELEASE); }
 
-std::uint64_t word_of(const MacAddr& mac, std::uint16_t number) {
+std::uint64_t key_of(const MacAddr& mac, std::uint16_t number) {
   std::uint64_t bytes = 0;
   std::memcpy(&bytes, mac.bytes.data(), mac.bytes.size());
   return SHUNT_FDB_KEY(bytes, number);
 }
 
-constexpr std::uint32_t kYoung = std::uint32_t{SHUNT_FDB_YOUNG} << 16;
+// Of an odd number, modulo 2^64. Each step doubles the bits that are right, three at first.
+std::uint64_t inverse(std::uint64_t odd) {
+  std::uint64_t guess = odd;
+  for (int bits = 3; bits < 64; bits *= 2) guess *= 2 - odd * guess;
+  return guess;
+}
 
 }  // namespace
 
-BridgeTable::BridgeTable(FlowMaps& maps) : maps_{maps}, domains_(1) {}
+BridgeTable::BridgeTable(FlowMaps& maps) : maps_{maps}, domains_(1), was_used_(maps.fdb.size() * SHUNT_FDB_ENTRIES) {}
 
 std::optional<std::uint16_t> BridgeTable::find_number(const Domain& domain) const {
   const auto found = numbers_.find(domain);
@@ -67,30 +58,41 @@ void BridgeTable::inherit(std::uint16_t number, BridgeId bridge, VlanId vlan) {
 }
 
 void BridgeTable::forget_unknown() {
-  for (std::uint32_t position = 0; position < maps_.fdb.size() * SHUNT_FDB_ENTRIES; ++position) {
-    shunt_fdb_entry& entry = at(position);
-    if (entry.number == 0) continue;
-    const bool known = entry.number < domains_.size() && domains_[entry.number];
-    if (known && entry.port != 0) {
+  for (std::uint32_t position = 0; position < was_used_.size(); ++position) {
+    if (load(at(position)) == 0) continue;
+    if (domain_of(key_at(position)))
       ++size_;
-      continue;
+    else
+      (void)exchange(at(position), 0);
+  }
+}
+
+std::uint64_t BridgeTable::spread(std::uint64_t key) const {
+  return shunt_fdb_spread(key, maps_.config.hash_seed, maps_.config.hash_multiplier);
+}
+
+std::uint64_t BridgeTable::key_at(std::uint32_t position) const {
+  const std::uint64_t entry = load(at(position));
+  const std::uint64_t probe = entry >> SHUNT_FDB_NAME_SHIFT & (SHUNT_FDB_PROBES - 1);
+  const std::uint64_t first = (position / SHUNT_FDB_ENTRIES - probe) & (SHUNT_FDB_BUCKETS - 1);
+  const std::uint64_t hash = std::rotl(entry >> 16 << 16 | first, 16);
+  // As shunt_hash_step(), backwards.
+  return (hash ^ hash >> 32) * inverse(maps_.config.hash_multiplier) ^ maps_.config.hash_seed;
+}
+
+const std::optional<BridgeTable::Domain>& BridgeTable::domain_of(std::uint64_t key) const {
+  const std::size_t number = key >> 48;
+  return domains_[number < domains_.size() ? number : 0];
+}
+
+std::uint32_t BridgeTable::find(std::uint64_t key) const {
+  const std::uint64_t where = spread(key);
+  for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe)
+    for (std::uint32_t e = 0; e < SHUNT_FDB_ENTRIES; ++e) {
+      const std::uint32_t position = shunt_fdb_bucket_of(where, probe) * SHUNT_FDB_ENTRIES + e;
+      const std::uint64_t entry = load(at(position));
+      if (entry != 0 && (entry ^ shunt_fdb_name(where, probe)) >> SHUNT_FDB_NAME_SHIFT == 0) return position;
     }
-    (void)exchange_answer(entry, 0);
-    store_key(entry, 0);
-  }
-}
-
-std::uint32_t BridgeTable::first_bucket(std::uint64_t word) const {
-  return shunt_fdb_first(word, maps_.config.hash_seed, maps_.config.hash_multiplier);
-}
-
-std::uint32_t BridgeTable::find(std::uint64_t word) const {
-  const std::uint32_t first = first_bucket(word);
-  for (std::uint32_t i = 0; i < SHUNT_FDB_PROBES; ++i) {
-    const std::uint32_t bucket = (first + i) & (SHUNT_FDB_BUCKETS - 1);
-    for (std::uint32_t e = 0; e < SHUNT_FDB_ENTRIES; ++e)
-      if (load_key(maps_.fdb[bucket].entry[e]) == word) return bucket * SHUNT_FDB_ENTRIES + e;
-  }
   return kNone;
 }
 
@@ -99,53 +101,48 @@ bool BridgeTable::set(BridgeId bridge, const FdbKey& key, const std::optional<Pl
   if (key.mac.is_multicast()) return false;
   const std::uint16_t its_number = place ? number(bridge, key.vlan) : find_number({bridge, key.vlan}).value_or(0);
   if (its_number == 0) return false;
-  const std::uint64_t word = word_of(key.mac, its_number);
-  std::uint32_t position = find(word);
-  if (!place) return position != kNone && clear(position, epoch);
-  const std::uint32_t answer = std::uint32_t{place->flags} << 16 | place->port.value;
-  if (position != kNone) {
-    if ((*answer_of(at(position)) & ~kYoung) == answer) return false;
-    const std::uint32_t before = exchange_answer(at(position), answer | kYoung);
-    grow_young(position, now);
-    if (before == 0) {
-      ++size_;
-      return false;
-    }
-    changed_.add(epoch, position);
-    changed_in_[position] = epoch;
-    return true;
-  }
-  const std::uint32_t first = first_bucket(word);
-  for (std::uint32_t i = 0; i < SHUNT_FDB_PROBES * SHUNT_FDB_ENTRIES && position == kNone; ++i) {
-    const std::uint32_t candidate = (first * SHUNT_FDB_ENTRIES + i) % (SHUNT_FDB_BUCKETS * SHUNT_FDB_ENTRIES);
-    if (load_key(at(candidate)) == 0) position = candidate;
-  }
+  const std::uint64_t word = key_of(key.mac, its_number);
+  const std::uint32_t position = find(word);
   if (position == kNone) {
-    ++homeless_;
+    if (place) insert(word, *place, now);
     return false;
   }
-  ++size_;
-  shunt_fdb_entry& entry = at(position);
-  std::atomic_ref<__u32>{entry.used}.store(0, std::memory_order_relaxed);
-  (void)exchange_answer(entry, answer | kYoung);
-  store_key(entry, word);
+  if (!place) return clear(position, epoch);
+  const std::uint64_t before = load(at(position));
+  const std::uint64_t same = before >> SHUNT_FDB_NAME_SHIFT << SHUNT_FDB_NAME_SHIFT | place->flags | place->port.value;
+  if ((before & ~std::uint64_t{SHUNT_FDB_YOUNG | SHUNT_FDB_USED}) == same) return false;
+  (void)exchange(at(position), same | SHUNT_FDB_YOUNG | (before & SHUNT_FDB_USED));
   grow_young(position, now);
-  return false;
+  changed_in_ = epoch;
+  return true;
+}
+
+void BridgeTable::insert(std::uint64_t key, const Place& place, TimePoint now) {
+  const std::uint64_t where = spread(key);
+  for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe)
+    for (std::uint32_t e = 0; e < SHUNT_FDB_ENTRIES; ++e) {
+      const std::uint32_t position = shunt_fdb_bucket_of(where, probe) * SHUNT_FDB_ENTRIES + e;
+      if (load(at(position)) != 0) continue;
+      was_used_[position] = false;
+      grow_young(position, now);
+      (void)exchange(at(position), shunt_fdb_name(where, probe) | SHUNT_FDB_YOUNG | place.flags | place.port.value);
+      ++size_;
+      return;
+    }
+  ++homeless_;
 }
 
 bool BridgeTable::clear(std::uint32_t position, std::uint64_t epoch) {
-  if (exchange_answer(at(position), 0) == 0) return false;
+  (void)exchange(at(position), 0);
   --size_;
-  changed_.add(epoch, position);
-  changed_in_[position] = epoch;
+  changed_in_ = epoch;
   return true;
 }
 
 bool BridgeTable::remove(BridgeId bridge, std::uint64_t epoch) {
   bool changed = false;
   visit(0, kBuckets, [&](const Entry& entry) {
-    if (entry.bridge != bridge) return;
-    changed = clear(find(word_of(entry.key.mac, numbers_.at({bridge, entry.key.vlan}))), epoch) || changed;
+    if (entry.bridge == bridge) changed = clear(entry.position, epoch);
   });
   for (auto& domain : domains_)
     if (domain && domain->first == bridge) {
@@ -157,28 +154,41 @@ bool BridgeTable::remove(BridgeId bridge, std::uint64_t epoch) {
 
 std::optional<DpPort> BridgeTable::lookup(const FlowKey& key, std::uint16_t number) const {
   const std::uint32_t src = find(shunt_fdb_src(&key, number)), dst = find(shunt_fdb_dst(&key, number));
-  if (src == kNone || dst == kNone || at(src).port != key.in_port) return std::nullopt;
-  const shunt_fdb_entry& to = at(dst);
-  if (to.port == 0 || to.port == key.in_port || (to.flags & shunt_fdb_form(&key)) == 0) return std::nullopt;
-  return DpPort{to.port};
+  if (src == kNone || dst == kNone || SHUNT_FDB_PORT(load(at(src))) != key.in_port) return std::nullopt;
+  const std::uint64_t to = load(at(dst));
+  if (SHUNT_FDB_PORT(to) == key.in_port || (to & shunt_fdb_form(&key)) == 0) return std::nullopt;
+  return DpPort{SHUNT_FDB_PORT(to)};
 }
 
 void BridgeTable::visit(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visit) const {
-  for (std::uint32_t bucket = begin; bucket < std::min<std::size_t>(end, maps_.fdb.size()); ++bucket)
-    for (shunt_fdb_entry& entry : maps_.fdb[bucket].entry) {
-      if (entry.port == 0 || entry.number >= domains_.size() || !domains_[entry.number]) continue;
-      const auto& [bridge, vlan] = *domains_[entry.number];
-      visit({bridge,
-             {vlan, MacAddr::from_wire(entry.mac)},
-             DpPort{entry.port},
-             std::atomic_ref<__u32>{entry.used}.load(std::memory_order_relaxed)});
-    }
+  const std::uint32_t last = std::min(end, kBuckets) * SHUNT_FDB_ENTRIES;
+  for (std::uint32_t position = begin * SHUNT_FDB_ENTRIES; position < last; ++position) {
+    const std::uint64_t entry = load(at(position));
+    if (entry == 0) continue;
+    const std::uint64_t key = key_at(position);
+    const std::optional<Domain>& domain = domain_of(key);
+    if (!domain) continue;
+    std::uint8_t mac[8];
+    std::memcpy(mac, &key, sizeof mac);
+    visit({domain->first, {domain->second, MacAddr::from_wire(mac)}, DpPort{SHUNT_FDB_PORT(entry)}, position});
+  }
 }
 
-std::uint32_t BridgeTable::used(BridgeId bridge, const FdbKey& key) const {
+void BridgeTable::take_used(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visitor) {
+  visit(begin, end, [&](const Entry& entry) {
+    was_used_[entry.position] = is_used(entry.position);
+    if (!was_used_[entry.position]) return;
+    __atomic_fetch_and(&at(entry.position), ~std::uint64_t{SHUNT_FDB_USED}, __ATOMIC_RELAXED);
+    visitor(entry);
+  });
+}
+
+bool BridgeTable::is_used(std::uint32_t position) const { return (load(at(position)) & SHUNT_FDB_USED) != 0; }
+
+bool BridgeTable::is_used(BridgeId bridge, const FdbKey& key) const {
   const auto its_number = find_number({bridge, key.vlan});
-  const std::uint32_t position = its_number ? find(word_of(key.mac, *its_number)) : kNone;
-  return position == kNone ? 0 : std::atomic_ref<__u32>{at(position).used}.load(std::memory_order_relaxed);
+  const std::uint32_t position = its_number ? find(key_of(key.mac, *its_number)) : kNone;
+  return position != kNone && (was_used_[position] || is_used(position));
 }
 
 void BridgeTable::grow_young(std::uint32_t position, TimePoint now) {
@@ -192,7 +202,7 @@ void BridgeTable::mature(TimePoint before) {
     const auto found = young_since_.find(position);
     if (found == young_since_.end() || found->second != since) continue;
     young_since_.erase(found);
-    __atomic_fetch_and(answer_of(at(position)), ~kYoung, __ATOMIC_RELEASE);
+    __atomic_fetch_and(&at(position), ~std::uint64_t{SHUNT_FDB_YOUNG}, __ATOMIC_RELEASE);
   }
 }
 
@@ -204,12 +214,7 @@ std::vector<BridgeId> BridgeTable::bridges() const {
 }
 
 void BridgeTable::reclaim(std::uint64_t epoch) {
-  changed_.reclaim(epoch, [this](std::uint64_t left, std::uint32_t position) {
-    const auto found = changed_in_.find(position);
-    if (found == changed_in_.end() || found->second != left) return;  // it changed once more
-    changed_in_.erase(found);
-    if (at(position).port == 0) store_key(at(position), 0);
-  });
+  if (changed_in_ <= epoch) changed_in_ = 0;
 }
 
 }  // namespace shunt

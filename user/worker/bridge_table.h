@@ -4,10 +4,7 @@
 // that are known, however many pairs of them talk. A MAC that finds no room has flows of its own pairs, as packets have
 // that are no matter of two entries.
 //
-// A key stays in its place until a grace period has passed since its entry said something else; where that is nothing,
-// the place is free then.
-//
-// Threads: the revalidator. The kernel's programs read the map meanwhile, and note in `used` who sends.
+// Threads: the revalidator. The kernel's programs read the map meanwhile, and note who sends.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +22,6 @@
 #include "user/base/strong_types.h"
 #include "user/flow/flow_key.h"
 #include "user/l2/fdb.h"
-#include "user/worker/epoch_queue.h"
 #include "user/worker/flow_maps.h"
 
 namespace shunt {
@@ -58,21 +54,23 @@ class BridgeTable {
     BridgeId bridge;
     FdbKey key;
     DpPort port;
-    std::uint32_t used = 0;  // round
+    std::uint32_t position;  // in the map
   };
   // Entries of a range of buckets, of those that say something.
   static constexpr std::uint32_t kBuckets = SHUNT_FDB_BUCKETS;
   void visit(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visit) const;
-  // The round in which a packet came from the MAC last; 0: none did, or the MAC has no entry.
-  [[nodiscard]] std::uint32_t used(BridgeId bridge, const FdbKey& key) const;
+  // Of a range of buckets those MACs that a packet came from since the time before that this was called for them.
+  void take_used(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visitor);
+  // Whether one came since the time before the last.
+  [[nodiscard]] bool is_used(BridgeId bridge, const FdbKey& key) const;
 
   void mature(TimePoint before);  // entries that came or changed before are young no more
   [[nodiscard]] std::vector<BridgeId> bridges() const;
   [[nodiscard]] std::uint32_t size() const { return size_; }          // MACs that have an entry
   [[nodiscard]] std::uint32_t homeless() const { return homeless_; }  // times that one found no room
 
-  [[nodiscard]] bool awaits_grace_period() const { return !changed_.empty(); }
-  [[nodiscard]] bool has_changed(std::uint64_t epoch) const { return changed_.has(epoch); }
+  [[nodiscard]] bool awaits_grace_period() const { return changed_in_ != 0; }
+  [[nodiscard]] bool has_changed(std::uint64_t epoch) const { return changed_in_ == epoch; }
   void reclaim(std::uint64_t epoch);
 
  private:
@@ -80,22 +78,26 @@ class BridgeTable {
   [[nodiscard]] std::optional<std::uint16_t> find_number(const Domain& domain) const;
   // By position in the map; kNone.
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
-  [[nodiscard]] std::uint32_t find(std::uint64_t word) const;
-  [[nodiscard]] shunt_fdb_entry& at(std::uint32_t position) const {
+  [[nodiscard]] std::uint32_t find(std::uint64_t key) const;
+  [[nodiscard]] __u64& at(std::uint32_t position) const {
     return maps_.fdb[position / SHUNT_FDB_ENTRIES].entry[position % SHUNT_FDB_ENTRIES];
   }
-  [[nodiscard]] std::uint32_t first_bucket(std::uint64_t word) const;
+  [[nodiscard]] std::uint64_t spread(std::uint64_t key) const;
+  [[nodiscard]] std::uint64_t key_at(std::uint32_t position) const;  // of an entry that is not free
+  [[nodiscard]] const std::optional<Domain>& domain_of(std::uint64_t key) const;
+  [[nodiscard]] bool is_used(std::uint32_t position) const;
+  void insert(std::uint64_t key, const Place& place, TimePoint now);
   void grow_young(std::uint32_t position, TimePoint now);
   bool clear(std::uint32_t position, std::uint64_t epoch);
 
   FlowMaps& maps_;
   std::map<Domain, std::uint16_t> numbers_;
-  std::vector<std::optional<Domain>> domains_;  // by number
+  std::vector<std::optional<Domain>> domains_;  // by number; 0 is none's
   std::uint16_t last_number_ = 0;
   std::deque<std::pair<std::uint32_t, TimePoint>> young_;
   std::unordered_map<std::uint32_t, TimePoint> young_since_;  // the last one counts
-  EpochQueue<std::uint32_t> changed_;
-  std::unordered_map<std::uint32_t, std::uint64_t> changed_in_;  // epoch; likewise
+  std::vector<bool> was_used_;                                // by position: when take_used() looked last
+  std::uint64_t changed_in_ = 0;  // the last epoch in which the kernel may have answered otherwise; 0: that is over
   std::uint32_t size_ = 0, homeless_ = 0;
 };
 

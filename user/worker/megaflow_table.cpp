@@ -359,10 +359,7 @@ bool MegaflowTable::remove_bridge(BridgeId bridge) {
   return changed;
 }
 
-void MegaflowTable::set_round(std::uint32_t round) {
-  impl_->ports.set_round(round);
-  impl_->forget_bridged();
-}
+void MegaflowTable::ask_bridges_again() { impl_->forget_bridged(); }
 
 bool MegaflowTable::awaits_grace_period() const {
   return !impl_->retired.empty() || !impl_->voided.empty() || impl_->bridges.awaits_grace_period();

@@ -146,13 +146,13 @@ class MegaflowTable {
   // Flows whose decision depended on that MAC.
   [[nodiscard]] std::vector<std::uint32_t> dependents(const FdbDependency& dependency) const;
 
-  // What such flows ask. set_mac() and set_round() also say so to the exact-match cache.
+  // What such flows ask. set_mac() and ask_bridges_again() also say so to the exact-match cache.
   [[nodiscard]] BridgeTable& bridges();
   [[nodiscard]] const BridgeTable& bridges() const;
   bool set_mac(BridgeId bridge, const FdbKey& key, const std::optional<BridgeTable::Place>& place, TimePoint now);
   bool remove_bridge(BridgeId bridge);
-  // From here on entries note this round; what answered before without asking them, asks again.
-  void set_round(std::uint32_t round);
+  // Behind BridgeTable::take_used(): what answers without asking the entries asks them again, once.
+  void ask_bridges_again();
 
   // Timers. collect: reads the counters of a range of slots and credits them; once a second with `decay`, which
   // halves the flows' hits. collect_retired: of flows that programs may still be running over, or were a moment ago.

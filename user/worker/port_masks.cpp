@@ -21,7 +21,6 @@ void PortMasks::add_port(DpPort port) {
   list.masks.clear();
   list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
   list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> SHUNT_MICROFLOWS_SHIFT);
-  ports_[port.value].round = round_;
   store(ports_[port.value].microflow_mask, microflow_mask_);
   publish(port);
   raise_generation(port);
@@ -34,7 +33,6 @@ void PortMasks::inherit_port(DpPort port) {
   list = List{};
   list.exists = true;
   list.generation = element.generation;
-  ports_[port.value].round = round_;
   store(ports_[port.value].microflow_mask, microflow_mask_);
   list.microflows = element.microflows >> SHUNT_MICROFLOWS_SHIFT;
   for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i) {
@@ -57,12 +55,6 @@ void PortMasks::keep_pairs(bool pairs) {
   keeps_pairs_ = pairs;
   for (std::uint32_t number = 0; number < lists_.size(); ++number)
     if (lists_[number].exists) publish(DpPort{number});
-}
-
-void PortMasks::set_round(std::uint32_t round) {
-  round_ = round;
-  for (std::size_t number = 0; number < lists_.size(); ++number)
-    if (lists_[number].exists) store(ports_[number].round, round);
 }
 
 void PortMasks::remove_port(DpPort port) {

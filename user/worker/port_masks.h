@@ -58,9 +58,6 @@ class PortMasks {
   [[nodiscard]] bool keeps_pairs() const { return keeps_pairs_; }
   void keep_pairs(bool pairs);
 
-  // Of the FDB's entries' ages: for each port, and each that comes.
-  void set_round(std::uint32_t round);
-
   void count_hits(DpPort port, std::uint16_t mask, std::uint64_t hits);
   void rank();  // once a second: sorts the lists, then halves the hits
 
@@ -94,7 +91,6 @@ class PortMasks {
   bool wants_hints_ = false;
   bool keeps_pairs_ = true;
   std::uint32_t microflow_mask_ = 0;
-  std::uint32_t round_ = 1;
 };
 
 }  // namespace shunt

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flows of bridged packets: one a port and VLAN, which the kernel answers by the FDB's entries. They follow the FDB,
-// and the ports that it names. What uses them is noted by round: an entry that was used in a round is refreshed when
-// the next one begins. The exact-match cache answers without a look at them, so what it holds is void then.
+// and the ports that it names. Who sends is noted: a MAC that did in a round is refreshed when
+// the next one begins. The exact-match cache may answer without a look at the entries, so what it holds is void then.
 #include <algorithm>
 
 #include "user/l2/vlan.h"
@@ -93,12 +93,9 @@ seconds Revalidator::Impl::round_length() const {
 }
 
 void Revalidator::Impl::turn_round() {
-  const std::uint32_t before = round++;
   round_began = now;
-  table.set_round(round);
   for (std::uint32_t begin = 0; begin < BridgeTable::kBuckets; begin += kBucketSlice) {
-    table.bridges().visit(begin, begin + kBucketSlice, [&](const BridgeTable::Entry& entry) {
-      if (entry.used != before) return;
+    table.bridges().take_used(begin, begin + kBucketSlice, [&](const BridgeTable::Entry& entry) {
       const BridgeState* bridge = state->find(entry.bridge);
       const BridgePort* port = bridge != nullptr ? bridge->find(entry.port) : nullptr;
       if (port != nullptr && bridge->fdb->lookup(entry.key) == port->number)
@@ -106,12 +103,7 @@ void Revalidator::Impl::turn_round() {
     });
     serve_requests();
   }
-}
-
-// Of what was noted while the last round ended, the walk may have been too early to see it.
-bool Revalidator::Impl::is_used(BridgeId bridge, const FdbKey& key) const {
-  const std::uint32_t used = table.bridges().used(bridge, key);
-  return used != 0 && used + 1 >= round;
+  table.ask_bridges_again();
 }
 
 // What an earlier daemon's flows ask: their numbers stay. MACs that nobody else knows are learned from the entries.
@@ -124,13 +116,11 @@ void Revalidator::Impl::inherit_macs(std::span<const std::uint32_t> slots) {
   }
   table.bridges().forget_unknown();
   table.bridges().visit(0, BridgeTable::kBuckets, [&](const BridgeTable::Entry& entry) {
-    round = std::max(round, entry.used + 1);
     const BridgeState* bridge = state->find(entry.bridge);
     const BridgePort* port = bridge != nullptr ? bridge->find(entry.port) : nullptr;
     if (port != nullptr && !bridge->fdb->lookup(entry.key)) bridge->fdb->learn(entry.key, port->number, now);
   });
   rewrite_macs(std::nullopt, std::nullopt);
-  table.set_round(round);
 }
 
 // What the FDBs held before the revalidator began.

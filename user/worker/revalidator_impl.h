@@ -96,7 +96,6 @@ struct Revalidator::Impl {
   void write_macs();
   void turn_round();
   [[nodiscard]] std::chrono::seconds round_length() const;
-  [[nodiscard]] bool is_used(BridgeId bridge, const FdbKey& key) const;
   void inherit_macs(std::span<const std::uint32_t> slots);
 
   bool mac_changed(const BridgeState& bridge, FdbKey key, MacChange change, std::optional<PortNo> old_port = {});
@@ -139,7 +138,6 @@ struct Revalidator::Impl {
     }
   };
   std::vector<Seen> seen;
-  std::uint32_t round = 1;  // in which the FDB's entries are used
   TimePoint round_began{};
   std::map<BridgeId, std::vector<BridgePort>> followed;  // ports as the entries say them
   FairQueue backlog{RequestQueue::kCapacity};

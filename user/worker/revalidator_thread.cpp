@@ -183,9 +183,10 @@ void Revalidator::Impl::sweep_slice(std::uint32_t begin, bool decay) {
 }
 
 void Revalidator::Impl::expire_macs() {
-  for (const auto& bridge : state->bridges)
-    for (const FdbKey& key : bridge->fdb->expire(now, [&](const FdbKey& mac) { return is_used(bridge->id, mac); }))
-      mac_changed(*bridge, key, MacChange::kAged);
+  for (const auto& bridge : state->bridges) {
+    const auto is_used = [&](const FdbKey& mac) { return table.bridges().is_used(bridge->id, mac); };
+    for (const FdbKey& key : bridge->fdb->expire(now, is_used)) mac_changed(*bridge, key, MacChange::kAged);
+  }
 }
 
 // One epoch at a time is on its way through a grace period.

@@ -122,11 +122,11 @@ class MemoryMaps final : public FlowMaps {
   bool fail_updates = false, fail_groups = false;
   std::optional<std::size_t> refused;  // so many updates succeed, then one fails
 
-  [[nodiscard]] shunt_fdb_entry* fdb_entry(std::uint64_t key) const {
-    const std::uint32_t first = shunt_fdb_first(key, config.hash_seed, config.hash_multiplier);
-    for (std::uint32_t i = 0; i < SHUNT_FDB_PROBES; ++i)
-      for (shunt_fdb_entry& entry : fdb[(first + i) % SHUNT_FDB_BUCKETS].entry)
-        if (std::memcmp(&entry, &key, sizeof key) == 0) return &entry;
+  [[nodiscard]] __u64* fdb_entry(std::uint64_t key) const {
+    const std::uint64_t spread = shunt_fdb_spread(key, config.hash_seed, config.hash_multiplier);
+    for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe)
+      for (__u64& entry : fdb[shunt_fdb_bucket_of(spread, probe)].entry)
+        if (entry != 0 && (entry ^ shunt_fdb_name(spread, probe)) >> SHUNT_FDB_NAME_SHIFT == 0) return &entry;
     return nullptr;
   }
 
@@ -168,13 +168,13 @@ class MemoryMaps final : public FlowMaps {
     Hit hit{slot, {actions.begin(), actions.end()}, flow.head.flags, lookups};
     if ((flow.head.flags & SHUNT_FLOW_BRIDGE) == 0) return hit;
     const std::uint16_t number = flow.head.output;
-    shunt_fdb_entry *src = fdb_entry(shunt_fdb_src(&key, number)), *dst = fdb_entry(shunt_fdb_dst(&key, number));
-    if (src == nullptr || dst == nullptr || src->port != key.in_port || dst->port == 0 || dst->port == key.in_port ||
-        (dst->flags & shunt_fdb_form(&key)) == 0)
+    __u64 *src = fdb_entry(shunt_fdb_src(&key, number)), *dst = fdb_entry(shunt_fdb_dst(&key, number));
+    if (src == nullptr || dst == nullptr || SHUNT_FDB_PORT(*src) != key.in_port ||
+        SHUNT_FDB_PORT(*dst) == key.in_port || (*dst & shunt_fdb_form(&key)) == 0)
       return std::nullopt;
-    src->used = ports[key.in_port].round;
-    if (((src->flags | dst->flags) & SHUNT_FDB_YOUNG) != 0) hit.flags |= SHUNT_FLOW_YOUNG;
-    hit.actions = {output_to(dst->port)};
+    *src |= SHUNT_FDB_USED;
+    if (((*src | *dst) & SHUNT_FDB_YOUNG) != 0) hit.flags |= SHUNT_FLOW_YOUNG;
+    hit.actions = {output_to(static_cast<std::uint16_t>(SHUNT_FDB_PORT(*dst)))};
     return hit;
   }
 
