@@ -10,6 +10,9 @@
 namespace shunt {
 namespace {
 
+// An entry has room for these, and a spread key's lower bits for that.
+static_assert(SHUNT_MAX_PORTS <= SHUNT_FDB_UNTAGGED && SHUNT_FDB_PROBES <= 4 && SHUNT_FDB_BUCKETS == 1 << 16);
+
 std::uint64_t load(const __u64& entry) { return __atomic_load_n(&entry, __ATOMIC_ACQUIRE); }
 std::uint64_t exchange(__u64& entry, std::uint64_t word) { return __atomic_exchange_n(&entry, word, __ATOMIC_RELEASE); }
 
@@ -107,11 +110,14 @@ bool BridgeTable::set(BridgeId bridge, const FdbKey& key, const std::optional<Pl
     if (place) insert(word, *place, now);
     return false;
   }
-  if (!place) return clear(position, epoch);
+  if (!place) {
+    clear(position, epoch);
+    return true;
+  }
   const std::uint64_t before = load(at(position));
-  const std::uint64_t same = before >> SHUNT_FDB_NAME_SHIFT << SHUNT_FDB_NAME_SHIFT | place->flags | place->port.value;
-  if ((before & ~std::uint64_t{SHUNT_FDB_YOUNG | SHUNT_FDB_USED}) == same) return false;
-  (void)exchange(at(position), same | SHUNT_FDB_YOUNG | (before & SHUNT_FDB_USED));
+  const std::uint64_t wanted = before >> SHUNT_FDB_NAME_SHIFT << SHUNT_FDB_NAME_SHIFT | place->flags | place->port.value;
+  if ((before & ~std::uint64_t{SHUNT_FDB_YOUNG | SHUNT_FDB_USED}) == wanted) return false;
+  (void)exchange(at(position), wanted | SHUNT_FDB_YOUNG | (before & SHUNT_FDB_USED));
   grow_young(position, now);
   changed_in_ = epoch;
   return true;
@@ -132,17 +138,18 @@ void BridgeTable::insert(std::uint64_t key, const Place& place, TimePoint now) {
   ++homeless_;
 }
 
-bool BridgeTable::clear(std::uint32_t position, std::uint64_t epoch) {
+void BridgeTable::clear(std::uint32_t position, std::uint64_t epoch) {
   (void)exchange(at(position), 0);
   --size_;
   changed_in_ = epoch;
-  return true;
 }
 
 bool BridgeTable::remove(BridgeId bridge, std::uint64_t epoch) {
   bool changed = false;
   visit(0, kBuckets, [&](const Entry& entry) {
-    if (entry.bridge == bridge) changed = clear(entry.position, epoch);
+    if (entry.bridge != bridge) return;
+    clear(entry.position, epoch);
+    changed = true;
   });
   for (auto& domain : domains_)
     if (domain && domain->first == bridge) {

@@ -88,7 +88,7 @@ class BridgeTable {
   [[nodiscard]] bool is_used(std::uint32_t position) const;
   void insert(std::uint64_t key, const Place& place, TimePoint now);
   void grow_young(std::uint32_t position, TimePoint now);
-  bool clear(std::uint32_t position, std::uint64_t epoch);
+  void clear(std::uint32_t position, std::uint64_t epoch);
 
   FlowMaps& maps_;
   std::map<Domain, std::uint16_t> numbers_;
