@@ -115,7 +115,8 @@ bool BridgeTable::set(BridgeId bridge, const FdbKey& key, const std::optional<Pl
     return true;
   }
   const std::uint64_t before = load(at(position));
-  const std::uint64_t wanted = before >> SHUNT_FDB_NAME_SHIFT << SHUNT_FDB_NAME_SHIFT | place->flags | place->port.value;
+  const std::uint64_t wanted =
+      before >> SHUNT_FDB_NAME_SHIFT << SHUNT_FDB_NAME_SHIFT | place->flags | place->port.value;
   if ((before & ~std::uint64_t{SHUNT_FDB_YOUNG | SHUNT_FDB_USED}) == wanted) return false;
   (void)exchange(at(position), wanted | SHUNT_FDB_YOUNG | (before & SHUNT_FDB_USED));
   grow_young(position, now);
