@@ -222,7 +222,7 @@ std::vector<BridgeId> BridgeTable::bridges() const {
 }
 
 void BridgeTable::reclaim(std::uint64_t epoch) {
-  if (changed_in_ <= epoch) changed_in_ = 0;
+  if (changed_in_ && *changed_in_ <= epoch) changed_in_.reset();
 }
 
 }  // namespace shunt

@@ -69,7 +69,7 @@ class BridgeTable {
   [[nodiscard]] std::uint32_t size() const { return size_; }          // MACs that have an entry
   [[nodiscard]] std::uint32_t homeless() const { return homeless_; }  // times that one found no room
 
-  [[nodiscard]] bool awaits_grace_period() const { return changed_in_ != 0; }
+  [[nodiscard]] bool awaits_grace_period() const { return changed_in_.has_value(); }
   [[nodiscard]] bool has_changed(std::uint64_t epoch) const { return changed_in_ == epoch; }
   void reclaim(std::uint64_t epoch);
 
@@ -97,7 +97,8 @@ class BridgeTable {
   std::deque<std::pair<std::uint32_t, TimePoint>> young_;
   std::unordered_map<std::uint32_t, TimePoint> young_since_;  // the last one counts
   std::vector<bool> was_used_;                                // by position: when take_used() looked last
-  std::uint64_t changed_in_ = 0;  // the last epoch in which the kernel may have answered otherwise; 0: that is over
+  // The last epoch in which the kernel may have answered otherwise; none: that is over.
+  std::optional<std::uint64_t> changed_in_;
   std::uint32_t size_ = 0, homeless_ = 0;
 };
 
