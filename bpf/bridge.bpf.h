@@ -67,7 +67,7 @@ __noinline int shunt_note_used(__u64 spread) {
     for (e = 0; e < SHUNT_FDB_ENTRIES; e++) {
       __u64 entry = *(volatile __u64*)&bucket->entry[e];
 
-      if (entry == 0 || (entry ^ name) >> SHUNT_FDB_NAME_SHIFT != 0) continue;
+      if (!shunt_fdb_has_name(entry, name)) continue;
       return __sync_val_compare_and_swap(&bucket->entry[e], entry, entry | SHUNT_FDB_USED) == entry;
     }
   }

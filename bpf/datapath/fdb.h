@@ -35,6 +35,11 @@ SHUNT_INLINE __u64 shunt_fdb_name(__u64 spread, __u32 probe) SHUNT_NOEXCEPT {
   return (spread & ~0xffffULL) | (__u64)probe << SHUNT_FDB_NAME_SHIFT;
 }
 
+/* Whether the entry has that name; one that is free has none. */
+SHUNT_INLINE int shunt_fdb_has_name(__u64 entry, __u64 name) SHUNT_NOEXCEPT {
+  return entry != 0 && (entry ^ name) >> SHUNT_FDB_NAME_SHIFT == 0;
+}
+
 /* The form in which a frame came, as the flags of an entry say that its port takes it. */
 SHUNT_INLINE __u16 shunt_fdb_form(const struct shunt_flow_key* key) SHUNT_NOEXCEPT {
   return SHUNT_RAW(key->vlan[0].tci) & SHUNT_BE16(SHUNT_VLAN_PRESENT) ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;

@@ -36,7 +36,7 @@ class Established {
   Established(Traffic& traffic, const Lane& lane) : traffic_{traffic}, lane_{lane} {}
   static constexpr std::uint32_t kFlows = 1000;
 
-  void start(std::uint64_t rate) { traffic_.send_to(lane_, kFlows, rate); }  // 0: as fast as it goes
+  void start() { traffic_.send_to(lane_, kFlows); }  // as fast as it goes
   struct Share {
     double of_sent, a_second;
   };
@@ -178,7 +178,7 @@ void measure_explosions(Arena& arena, Established& established) {
       "\nEstablished traffic of {} flows, in quiet and under attack: medians of {} rounds; share of the quiet before "
       "and behind it\n\n{:<44} {:>8} {:>8} {:>8} {:>6} {:>6} {:>9}\n",
       Established::kFlows, kRounds, "", "quiet,", "attack,", "share", "min", "max", "of sent");
-  established.start(0);
+  established.start();
   pause_for(2s);
   Lane same = arena.lanes[1];
   same.generator_ifindex = arena.lanes[0].generator_ifindex;

@@ -160,7 +160,7 @@ Switch::FdbPlace Switch::fdb_place(std::uint16_t number, const std::uint8_t (&ma
     for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe) {
       const std::uint64_t name = shunt_fdb_name(spread, probe);
       for (__u64& entry : datapath.fdb[shunt_fdb_bucket_of(spread, probe)].entry)
-        if (free ? entry == 0 : entry != 0 && (entry ^ name) >> SHUNT_FDB_NAME_SHIFT == 0) return {entry, name};
+        if (free ? entry == 0 : shunt_fdb_has_name(entry, name) != 0) return {entry, name};
     }
   throw Error("the FDB's buckets are full");
 }

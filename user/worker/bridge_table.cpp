@@ -31,7 +31,11 @@ std::uint64_t inverse(std::uint64_t odd) {
 
 }  // namespace
 
-BridgeTable::BridgeTable(FlowMaps& maps) : maps_{maps}, domains_(1), was_used_(maps.fdb.size() * SHUNT_FDB_ENTRIES) {}
+BridgeTable::BridgeTable(FlowMaps& maps)
+    : maps_{maps},
+      unmultiply_{inverse(maps.config.hash_multiplier)},
+      domains_(1),
+      was_used_(maps.fdb.size() * SHUNT_FDB_ENTRIES) {}
 
 std::optional<std::uint16_t> BridgeTable::find_number(const Domain& domain) const {
   const auto found = numbers_.find(domain);
@@ -80,7 +84,7 @@ std::uint64_t BridgeTable::key_at(std::uint32_t position) const {
   const std::uint64_t first = (position / SHUNT_FDB_ENTRIES - probe) & (SHUNT_FDB_BUCKETS - 1);
   const std::uint64_t hash = std::rotl(entry >> 16 << 16 | first, 16);
   // As shunt_hash_step(), backwards.
-  return (hash ^ hash >> 32) * inverse(maps_.config.hash_multiplier) ^ maps_.config.hash_seed;
+  return (hash ^ hash >> 32) * unmultiply_ ^ maps_.config.hash_seed;
 }
 
 const std::optional<BridgeTable::Domain>& BridgeTable::domain_of(std::uint64_t key) const {
@@ -93,8 +97,7 @@ std::uint32_t BridgeTable::find(std::uint64_t key) const {
   for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe)
     for (std::uint32_t e = 0; e < SHUNT_FDB_ENTRIES; ++e) {
       const std::uint32_t position = shunt_fdb_bucket_of(where, probe) * SHUNT_FDB_ENTRIES + e;
-      const std::uint64_t entry = load(at(position));
-      if (entry != 0 && (entry ^ shunt_fdb_name(where, probe)) >> SHUNT_FDB_NAME_SHIFT == 0) return position;
+      if (shunt_fdb_has_name(load(at(position)), shunt_fdb_name(where, probe)) != 0) return position;
     }
   return kNone;
 }

@@ -59,9 +59,9 @@ class BridgeTable {
   // Entries of a range of buckets, of those that say something.
   static constexpr std::uint32_t kBuckets = SHUNT_FDB_BUCKETS;
   void visit(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visit) const;
-  // Of a range of buckets those MACs that a packet came from since the time before that this was called for them.
+  // Of a range of buckets those MACs that a packet came from since this was last called for them.
   void take_used(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visitor);
-  // Whether one came since the time before the last.
+  // Whether one came since the call before the last.
   [[nodiscard]] bool is_used(BridgeId bridge, const FdbKey& key) const;
 
   void mature(TimePoint before);  // entries that came or changed before are young no more
@@ -91,6 +91,7 @@ class BridgeTable {
   void clear(std::uint32_t position, std::uint64_t epoch);
 
   FlowMaps& maps_;
+  const std::uint64_t unmultiply_;  // the inverse of the maps' multiplier
   std::map<Domain, std::uint16_t> numbers_;
   std::vector<std::optional<Domain>> domains_;  // by number; 0 is none's
   std::uint16_t last_number_ = 0;

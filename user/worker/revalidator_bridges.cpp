@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flows of bridged packets: one a port and VLAN, which the kernel answers by the FDB's entries. They follow the FDB,
-// and the ports that it names. Who sends is noted: a MAC that did in a round is refreshed when
-// the next one begins. The exact-match cache may answer without a look at the entries, so what it holds is void then.
+// and the ports that it names. Who sends is noted: a MAC that did in a round is refreshed when the next one
+// begins. The exact-match cache may answer without a look at the entries, so what it holds is void then.
 #include <algorithm>
 
 #include "user/l2/vlan.h"

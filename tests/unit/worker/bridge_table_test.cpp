@@ -91,6 +91,16 @@ TEST_SUITE("bridge table") {
     CHECK(!t.table.awaits_grace_period());
   }
 
+  TEST_CASE("one that came back within it stays") {
+    Table t;
+    t.set(0xb, 2);
+    t.set(0xa, 1);
+    t.forget(0xb);
+    t.set(0xb, 3);
+    t.table.reclaim(kEpoch);
+    CHECK(t.lookup(frame(1, 0xa, 0xb)) == DpPort{3});
+  }
+
   TEST_CASE("a MAC is in use in the round in which it sent, and in the next") {
     Table t;
     const FlowKey key = frame(1, 0xa, 0xb);

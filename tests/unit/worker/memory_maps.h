@@ -126,7 +126,7 @@ class MemoryMaps final : public FlowMaps {
     const std::uint64_t spread = shunt_fdb_spread(key, config.hash_seed, config.hash_multiplier);
     for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe)
       for (__u64& entry : fdb[shunt_fdb_bucket_of(spread, probe)].entry)
-        if (entry != 0 && (entry ^ shunt_fdb_name(spread, probe)) >> SHUNT_FDB_NAME_SHIFT == 0) return &entry;
+        if (shunt_fdb_has_name(entry, shunt_fdb_name(spread, probe)) != 0) return &entry;
     return nullptr;
   }
 
