@@ -21,7 +21,11 @@ struct Prefixes {
 
   Prefixes(std::uint64_t salt, Arena& arena, Garbage& garbage) : filter{salt, garbage}, trie{arena, garbage} {}
 
-  // Writer.
+  // Writer. prefetch() is of what the others look at beside the trie's nodes.
+  void prefetch(Value prefix, unsigned length) const noexcept {
+    filter.prefetch(prefix, length);
+    trie.prefetch(prefix, length);
+  }
   void insert(Value prefix, unsigned length, std::uint16_t priority) {
     if (trie.insert(prefix, length, priority)) filter.insert(prefix, length, trie);
   }
@@ -60,8 +64,8 @@ struct Addresses {
   }
   [[nodiscard]] std::size_t page_bytes() const {
     std::size_t bytes = 0;
-    for (const auto& prefixes : narrow) bytes += prefixes.filter.page_bytes();
-    for (const auto& prefixes : wide) bytes += prefixes.filter.page_bytes();
+    for (const auto& prefixes : narrow) bytes += prefixes.filter.page_bytes() + prefixes.trie.page_bytes();
+    for (const auto& prefixes : wide) bytes += prefixes.filter.page_bytes() + prefixes.trie.page_bytes();
     return bytes;
   }
 };

@@ -31,6 +31,7 @@ BlockRef Arena::allocate(std::size_t size) {
   }
   const BlockRef ref = list;
   std::memcpy(&list, at<BlockRef>(ref), sizeof list);
+  if (list != 0) __builtin_prefetch(at<void>(list));  // where the next call reads what comes behind it
   return ref;
 }
 

@@ -19,9 +19,9 @@ constexpr unsigned kChainLimit = 64;
 
 struct WordsHash {
   std::size_t operator()(const PipelineWords& words) const noexcept {
-    std::uint64_t hash = 0;
-    for (const auto word : words) hash = hash_step(hash, word);
-    return hash;
+    std::uint64_t sum = 0;  // its parts are found side by side
+    for (std::size_t i = 0; i < words.size(); ++i) sum += hash_step(i, words[i]);
+    return sum;
   }
 };
 
@@ -198,12 +198,33 @@ struct Classifier::Impl {
     }
   }
 
+  // What linking or unlinking a rule touches is fetched all at once: else each part of it waits for memory.
+  void prefetch(const Subtable& subtable, const PipelineWords& value, const PrefixLengths& lengths) {
+    subtable.prefetch(value);
+    for_each_prefix(value, lengths,
+                    [](const auto& prefixes, auto prefix, unsigned length) { prefixes.prefetch(prefix, length); });
+    PrefixTrie<std::uint32_t>::Walk dst{addresses.narrow[kIpv4Dst].trie, narrow_value(value, kIpv4Dst)};
+    PrefixTrie<std::uint32_t>::Walk src{addresses.narrow[kIpv4Src].trie, narrow_value(value, kIpv4Src)};
+    for (bool goes_on = true; goes_on;) {
+      goes_on = false;
+      for (const auto& [walk, length] : {std::pair{&dst, lengths[kIpv4Dst]}, {&src, lengths[kIpv4Src]}}) {
+        if (length == 0 || walk->is_done()) continue;
+        walk->step();
+        goes_on = true;
+      }
+    }
+    for_each_prefix(value, lengths, [](const auto& prefixes, auto prefix, unsigned length) {
+      prefixes.trie.prefetch_bag(prefix, length);
+    });
+  }
+
   void unlink(BlockRef ref) {
     const RuleNode& node = this->node(ref);
     MaskShape& shape = *shape_by_number[node.shape];
     MaskShape::Level& place = shape.levels[node.entry.level];
     Subtable& subtable = *place.subtable;
     const PipelineWords value = subtable.value_of(node);
+    prefetch(subtable, value, shape.lengths);
     for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {
       prefixes.remove(prefix, length, node.priority());
     });
@@ -256,6 +277,7 @@ void Classifier::insert(RuleRef rule, std::uint64_t version) {
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
   MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
   const PipelineWords value = to_words(rule->match.value);
+  impl_->prefetch(*shape.levels[0].subtable, value, shape.lengths);
   const bool clause = is_clause(*rule);
   if (clause) impl_->clause_count.fetch_add(1, std::memory_order_relaxed);
   impl_->for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {

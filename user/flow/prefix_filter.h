@@ -49,7 +49,11 @@ class PrefixFilter {
   }
   [[nodiscard]] std::uint64_t salt() const noexcept { return salt_; }
 
-  // Writer. A prefix that comes, and one that went: `all` is the trie with all that are there now.
+  // Writer. Fetches what insert() of a prefix writes.
+  void prefetch(Value prefix, unsigned length) const noexcept {
+    words_.load(std::memory_order_relaxed)->prefetch(prefix_hash(salt_, prefix, length));
+  }
+  // A prefix that comes, and one that went: `all` is the trie with all that are there now.
   void insert(Value prefix, unsigned length, const PrefixTrie<Value>& all) {
     if (counts_[length]++ == 0) set_length(length, true);
     ++count_;
@@ -77,6 +81,7 @@ class PrefixFilter {
     static void operator delete(Words* words, std::destroying_delete_t) { free_pages(words, bytes(words->mask + 1)); }
     static std::size_t bytes(std::size_t count) { return sizeof(Words) + count * sizeof(std::uint64_t); }
     std::atomic<std::uint64_t>* data() { return reinterpret_cast<std::atomic<std::uint64_t>*>(this + 1); }
+    void prefetch(std::uint64_t hash) noexcept { __builtin_prefetch(&data()[hash >> 32 & mask]); }
     [[nodiscard]] std::uint64_t at(std::uint64_t hash) const noexcept {
       return const_cast<Words*>(this)->data()[hash >> 32 & mask].load(std::memory_order_relaxed);
     }

@@ -19,14 +19,12 @@
 #include <cstdint>
 #include <memory>
 #include <new>
-#include <unordered_map>
-#include <utility>
 
 #include "user/flow/arena.h"
 #include "user/flow/garbage.h"
 #include "user/flow/prefix_bits.h"
 #include "user/flow/prefix_node.h"
-#include "user/flow/priority_bag.h"
+#include "user/flow/shared_prefixes.h"
 
 namespace shunt {
 
@@ -39,7 +37,7 @@ class PrefixTrie {
  public:
   static constexpr unsigned kWidth = Node::kWidth;
 
-  PrefixTrie(Arena& arena, Garbage& garbage) : arena_{arena}, garbage_{garbage} {}
+  PrefixTrie(Arena& arena, Garbage& garbage) : arena_{arena}, garbage_{garbage}, shared_{arena, garbage} {}
   PrefixTrie(const PrefixTrie&) = delete;
   PrefixTrie& operator=(const PrefixTrie&) = delete;
 
@@ -94,7 +92,12 @@ class PrefixTrie {
     return walk.matches(above);
   }
 
-  // Writer. visit(prefix, length) for each one that rules have.
+  // Writer. Fetch what insert() and remove() of a prefix look at beside the nodes, which a Walk fetches: the second
+  // what the first one's memory names.
+  void prefetch(Value prefix, unsigned length) const noexcept { shared_.prefetch(prefix, length); }
+  void prefetch_bag(Value prefix, unsigned length) const noexcept { shared_.prefetch_bag(prefix, length); }
+  [[nodiscard]] std::size_t page_bytes() const { return shared_.page_bytes(); }
+  // visit(prefix, length) for each one that rules have.
   template <typename Visit>
   void for_each(Visit visit) const {
     visit_all(root_.load(std::memory_order_relaxed), visit);
@@ -119,16 +122,10 @@ class PrefixTrie {
       return (length - 1) / kStride * kStride;
     }  // length of the node that holds it
   };
-  using PrefixName = std::pair<Value, unsigned>;
-  struct NameHash {
-    std::size_t operator()(const PrefixName& name) const { return prefix_hash(0, name.first, name.second) >> 24; }
-  };
-
   Arena& arena_;
   Garbage& garbage_;
   std::atomic<BlockRef> root_{0};
-  // Writer.
-  std::unordered_map<PrefixName, PriorityBag, NameHash> many_;  // of prefixes with several rules
+  SharedPrefixes<Value> shared_;  // writer only
 
   [[nodiscard]] Node& node(BlockRef ref) const { return *arena_.at<Node>(ref); }
 
@@ -250,10 +247,11 @@ class PrefixTrie {
     }
     Node& node = this->node(at);
     const std::uint16_t best = node.own_best()[slot / 8][slot % 8];
-    PriorityBag& bag = many_[{what.prefix, what.length}];
-    if (node.is_many()[slot / 8][slot % 8] == 0) bag.insert(best);
-    bag.insert(what.priority);
-    node.is_many()[slot / 8].set(slot % 8, 1);
+    if (node.is_many()[slot / 8][slot % 8] == 0) {
+      shared_.make(what.prefix, what.length).insert(best);
+      node.is_many()[slot / 8].set(slot % 8, 1);
+    }
+    shared_.find(what.prefix, what.length).insert(what.priority);
     if (what.priority > best) node.own_best()[slot / 8].set(slot % 8, what.priority);
     return at;
   }
@@ -275,12 +273,12 @@ class PrefixTrie {
       --node.own_count;
       return;
     }
-    const auto bag = many_.find({what.prefix, what.length});
-    bag->second.remove(what.priority);
-    best.set(slot % 8, bag->second.max());
-    if (bag->second.size() > 1) return;
+    PriorityBag& bag = shared_.find(what.prefix, what.length);
+    bag.remove(what.priority);
+    best.set(slot % 8, bag.max());
+    if (bag.size() > 1) return;
     is_many.set(slot % 8, 0);
-    many_.erase(bag);
+    shared_.drop(what.prefix, what.length);
   }
 
   static std::uint8_t own_mask(const Change& what) {

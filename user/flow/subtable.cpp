@@ -93,6 +93,13 @@ PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
   return mask;
 }
 
+void Subtable::prefetch(const PipelineWords& value) const noexcept {
+  const StageHashes hashes = stage_hashes(value);
+  chains_.prefetch(hashes[last_stage_]);
+  for (unsigned stage = 0; stage < last_stage_; ++stage)
+    if (has_index(stage)) stages_[stage].prefetch(hashes[stage]);
+}
+
 BlockRef Subtable::link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
                         const PipelineWords& value, Garbage& garbage) {
   const BlockRef ref = RuleNode::make(arena_, entry, shape, std::move(rule), version, half_count_);

@@ -69,6 +69,8 @@ class Subtable {
   // Writer.
   [[nodiscard]] const PipelineWords& mask() const { return mask_; }
   [[nodiscard]] Chain chain_of(const PipelineWords& value) const noexcept { return chain(find(hash_of(value))); }
+  // Fetches what link() and unlink() begin with.
+  void prefetch(const PipelineWords& value) const noexcept;
   // Returns the rule's node.
   BlockRef link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
                 const PipelineWords& value, Garbage& garbage);
