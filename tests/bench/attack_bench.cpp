@@ -30,6 +30,20 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
+// What was sent meanwhile, and what of all traffic came to a lane's end.
+struct Window {
+  std::uint64_t sent;
+  double arrived, seconds;
+};
+Window watch(const Traffic& sender, const Traffic& receiver, const Lane& lane, std::chrono::milliseconds time) {
+  const std::uint64_t sent = sender.sent(), received = receiver.received(lane);
+  const auto start = Clock::now();
+  pause_for(time);
+  const auto arrived = static_cast<double>(receiver.received(lane) - received);
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return {sender.sent() - sent, arrived, seconds};
+}
+
 // Established traffic, and what of it arrives.
 class Established {
  public:
@@ -41,12 +55,8 @@ class Established {
     double of_sent, a_second;
   };
   [[nodiscard]] Share over(std::chrono::milliseconds time) {
-    const std::uint64_t sent = traffic_.sent(), received = traffic_.received(lane_);
-    const auto start = Clock::now();
-    pause_for(time);
-    const auto arrived = static_cast<double>(traffic_.received(lane_) - received);
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    return {arrived / static_cast<double>(traffic_.sent() - sent), arrived / seconds};
+    const Window window = watch(traffic_, traffic_, lane_, time);
+    return {window.arrived / static_cast<double>(window.sent), window.arrived / window.seconds};
   }
 
  private:
@@ -231,14 +241,9 @@ void measure_floods(Arena& arena) {
              Established::kFlows, rate, "", "flood", "arrived", "of sent");
   const auto report = [&](std::string_view what, const Traffic& sender, auto others_of) {
     pause_for(1s);
-    const std::uint64_t sent = sender.sent(), received = arena.victims.received(lane);
-    const auto start = Clock::now();
-    pause_for(4s);
-    const auto arrived = static_cast<double>(arena.victims.received(lane) - received);
-    const std::uint64_t all = sender.sent() - sent;
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    const double others = others_of(all);
-    fmt::print("{:<52} {:>9.0f} {:>9.0f} {:>7.1f} %  {}\n", what, (static_cast<double>(all) - others) / seconds,
+    const auto [sent, arrived, seconds] = watch(sender, arena.victims, lane, 4s);
+    const double others = others_of(sent);
+    fmt::print("{:<52} {:>9.0f} {:>9.0f} {:>7.1f} %  {}\n", what, (static_cast<double>(sent) - others) / seconds,
                arrived / seconds, 100 * arrived / others, cached(arena.daemon));
     std::fflush(stdout);
   };

@@ -260,6 +260,13 @@ end_capture() {
   wait "$CAPTURE" 2>/dev/null || true
 }
 openflow_heard() { tshark -r "$RUNDIR/of.pcap" -d tcp.port==6653,openflow "$@" 2>/dev/null; } # TSHARK-OPTION…
+expect_none_heard() { # WHAT FILTER: frames that are there all the same are shown whole
+  local found
+  found=$(openflow_heard -Y "$2")
+  [ -z "$found" ] && return
+  openflow_heard -Y "$2" -V -x | sed -n 1,1000p >&2
+  fail "$1: $found"
+}
 
 # send GUEST OPTION…: see frames.py
 send() {

@@ -14,14 +14,11 @@
 #include "user/base/unique_fd.h"
 
 namespace shunt {
-namespace {
 
-bool has_bpffs() noexcept {
+bool has_bpffs(const char* at) noexcept {
   struct statfs fs {};
-  return ::statfs(SHUNT_BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+  return ::statfs(at, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
 }
-
-}  // namespace
 
 void mount_bpffs() {
   if (has_bpffs()) return;

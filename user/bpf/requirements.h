@@ -6,8 +6,11 @@
 
 #include <cstdint>
 
+#include "maps/map_names.h"
+
 namespace shunt {
 
+[[nodiscard]] bool has_bpffs(const char* at = SHUNT_BPFFS) noexcept;
 // Mounts a bpffs at SHUNT_BPFFS where there is none; a single one, whoever else calls at the same time.
 void mount_bpffs();
 

@@ -3,10 +3,8 @@
 
 #include <bpf/bpf.h>
 #include <fmt/format.h>
-#include <linux/magic.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +19,7 @@
 #include "maps/map_names.h"
 #include "user/base/unique_fd.h"
 #include "user/bpf/link.h"
+#include "user/bpf/requirements.h"
 #include "user/net/ethtool.h"
 #include "user/net/netlink.h"
 #include "user/ports/veth_peer.h"
@@ -117,8 +116,7 @@ Host read_host(const std::string& root) {
   host.release = name.release;
   host.kernel = running_kernel();
   host.xdp_sockets = has_xdp_sockets();
-  struct statfs bpffs {};
-  host.bpffs = ::statfs((root + SHUNT_BPFFS).c_str(), &bpffs) == 0 && bpffs.f_type == BPF_FS_MAGIC;
+  host.bpffs = has_bpffs((root + SHUNT_BPFFS).c_str());
   host.btf = fs::exists(root + "/sys/kernel/btf/vmlinux");
   host.jit = read_number(root + "/proc/sys/net/core/bpf_jit_enable");
   host.jit_harden = read_number(root + "/proc/sys/net/core/bpf_jit_harden");

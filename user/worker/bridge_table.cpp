@@ -173,25 +173,29 @@ std::optional<DpPort> BridgeTable::lookup(const FlowKey& key, std::uint16_t numb
 
 void BridgeTable::visit(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visit) const {
   const std::uint32_t last = std::min(end, kBuckets) * SHUNT_FDB_ENTRIES;
-  for (std::uint32_t position = begin * SHUNT_FDB_ENTRIES; position < last; ++position) {
-    const std::uint64_t entry = load(at(position));
-    if (entry == 0) continue;
-    const std::uint64_t key = key_at(position);
-    const std::optional<Domain>& domain = domain_of(key);
-    if (!domain) continue;
-    std::uint8_t mac[8];
-    std::memcpy(mac, &key, sizeof mac);
-    visit({domain->first, {domain->second, MacAddr::from_wire(mac)}, DpPort{SHUNT_FDB_PORT(entry)}, position});
-  }
+  for (std::uint32_t position = begin * SHUNT_FDB_ENTRIES; position < last; ++position)
+    if (const std::optional<Entry> entry = entry_at(position)) visit(*entry);
 }
 
 void BridgeTable::take_used(std::uint32_t begin, std::uint32_t end, const std::function<void(const Entry&)>& visitor) {
-  visit(begin, end, [&](const Entry& entry) {
-    was_used_[entry.position] = is_used(entry.position);
-    if (!was_used_[entry.position]) return;
-    __atomic_fetch_and(&at(entry.position), ~std::uint64_t{SHUNT_FDB_USED}, __ATOMIC_RELAXED);
-    visitor(entry);
-  });
+  const std::uint32_t last = std::min(end, kBuckets) * SHUNT_FDB_ENTRIES;
+  for (std::uint32_t position = begin * SHUNT_FDB_ENTRIES; position < last; ++position) {
+    was_used_[position] = is_used(position);
+    if (!was_used_[position]) continue;
+    __atomic_fetch_and(&at(position), ~std::uint64_t{SHUNT_FDB_USED}, __ATOMIC_RELAXED);
+    if (const std::optional<Entry> entry = entry_at(position)) visitor(*entry);
+  }
+}
+
+std::optional<BridgeTable::Entry> BridgeTable::entry_at(std::uint32_t position) const {
+  const std::uint64_t entry = load(at(position));
+  if (entry == 0) return std::nullopt;
+  const std::uint64_t key = key_at(position);
+  const std::optional<Domain>& domain = domain_of(key);
+  if (!domain) return std::nullopt;
+  std::uint8_t mac[8];
+  std::memcpy(mac, &key, sizeof mac);
+  return Entry{domain->first, {domain->second, MacAddr::from_wire(mac)}, DpPort{SHUNT_FDB_PORT(entry)}, position};
 }
 
 bool BridgeTable::is_used(std::uint32_t position) const { return (load(at(position)) & SHUNT_FDB_USED) != 0; }

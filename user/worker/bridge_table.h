@@ -85,6 +85,7 @@ class BridgeTable {
   [[nodiscard]] std::uint64_t spread(std::uint64_t key) const;
   [[nodiscard]] std::uint64_t key_at(std::uint32_t position) const;  // of an entry that is not free
   [[nodiscard]] const std::optional<Domain>& domain_of(std::uint64_t key) const;
+  [[nodiscard]] std::optional<Entry> entry_at(std::uint32_t position) const;  // none: it says nothing
   [[nodiscard]] bool is_used(std::uint32_t position) const;
   void insert(std::uint64_t key, const Place& place, TimePoint now);
   void grow_young(std::uint32_t position, TimePoint now);
