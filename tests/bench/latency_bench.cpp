@@ -21,6 +21,7 @@
 #include <functional>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "tests/bench/bench_main.h"
@@ -140,7 +141,7 @@ void print(const char* what, std::vector<std::chrono::nanoseconds>& times, const
 }
 
 void run_all(int count) {
-  const std::vector<Lane> lanes = make_lanes(3);
+  const std::vector<Lane> lanes = make_lanes(4);
   Traffic traffic{{}};  // for the bare redirect: nothing generates here, nothing sinks
   traffic.attach_redirect(lanes[0]);
   run({"ip", "link", "add", "bridge0", "type", "bridge"});
@@ -151,34 +152,37 @@ void run_all(int count) {
   for (const Lane& lane : lanes) run({"ethtool", "-K", lane.sink, "gro", "on"});
 
   const Daemon daemon{{"--flow-limit", "200000", "--idle-timeout", "600", "--upcall-rate", "1000000"}};
-  daemon.shunt({"bridge", "add", "br"});
-  for (const std::string& name : {lanes[2].in, lanes[2].out})
-    daemon.shunt({"port", "attach", "br", name, "--mode", "native"});
-  daemon.shunt({"fdb", "add", "br", "02:00:00:00:00:02", lanes[2].out});
   // A rule for each source port: flows that differ in it are cached each by itself.
   std::string rules;
   for (unsigned port = 1; port < 1u << 16; port++)
     rules += fmt::format("priority=100,udp,tp_src={},actions=normal\n", port);
-  daemon.add_rules("br", rules);
+  for (const auto& [name, mode, lane] : {std::tuple{"br", "native", &lanes[2]}, {"br-tcx", "tcx", &lanes[3]}}) {
+    daemon.shunt({"bridge", "add", name});
+    for (const std::string& port : {lane->in, lane->out}) daemon.shunt({"port", "attach", name, port, "--mode", mode});
+    daemon.shunt({"fdb", "add", name, "02:00:00:00:00:02", lane->out});
+    daemon.add_rules(name, rules);
+  }
 
   bind_to_core(kGeneratorCore);
-  Way redirect{lanes[0]}, bridge{lanes[1]}, shunt{lanes[2]};
+  Way redirect{lanes[0]}, bridge{lanes[1]}, native{lanes[2]}, tcx{lanes[3]};
   for (int i = 0; i < 20; ++i) {  // flows, caches, and the program with the features that flows want
-    for (Way* way : {&redirect, &bridge, &shunt}) (void)way->send(1);
+    for (Way* way : {&redirect, &bridge, &native, &tcx}) (void)way->send(1);
     pause_for(20ms);
   }
-  std::vector<std::chrono::nanoseconds> of_redirect, of_bridge, of_shunt, of_first, of_wake;
   using Times = std::vector<std::chrono::nanoseconds>;
+  Times of_redirect, of_bridge, of_native, of_tcx, of_first, of_wake;
   for (int i = 0; i < count; i += kTurn)
-    for (const auto& [way, times] :
-         {std::pair<Way*, Times*>{&redirect, &of_redirect}, {&bridge, &of_bridge}, {&shunt, &of_shunt}}) {
+    for (const auto& [way, times] : {std::pair<Way*, Times*>{&redirect, &of_redirect},
+                                     {&bridge, &of_bridge},
+                                     {&native, &of_native},
+                                     {&tcx, &of_tcx}}) {
       (void)way->send(1);  // its code and data come back into the processor's cache
       for (int turn = 0; turn < kTurn; ++turn) times->push_back(way->send(1));
     }
   Sleeper sleeper;
   for (int i = 0; i < count / 4; ++i) {
     pause_for(1ms);  // the switch is idle again, and the daemon sleeps
-    of_first.push_back(shunt.send(static_cast<std::uint16_t>(2 + i)));
+    of_first.push_back(native.send(static_cast<std::uint16_t>(2 + i)));
     pause_for(1ms);
     of_wake.push_back(sleeper.wake());
   }
@@ -190,7 +194,8 @@ void run_all(int count) {
   fmt::print("{:<38} {:>8} {:>8}   {:>8} {:>8}   {:>8} {:>8}\n", "", "p50", "p99", "p50", "p99", "p50", "p99");
   print("bare redirect", of_redirect, base);
   print("Linux bridge", of_bridge, base);
-  print("shunt, cached", of_shunt, base);
+  print("shunt, cached, mode native", of_native, base);
+  print("shunt, cached, mode tcx", of_tcx, base);
   print("shunt, the first packet of a flow", of_first, base);
   print("no packet: a thread woken on that core", of_wake, base);
 }
