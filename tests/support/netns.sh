@@ -243,9 +243,10 @@ d = json.load(open('$RUNDIR/$1.json'))
 print($2)"; }
 
 # What is said at OpenFlow's port, into a file that openflow_heard reads. tshark takes its time to open the interface, seconds
-# on a busy machine: packets of the host's own show that it does capture.
+# on a busy machine: packets of the host's own show that it does capture. A segment on lo is up to 64 KB, and what is not
+# captured leaves a gap behind which all looks malformed: hence the buffer, in MiB.
 capture_openflow() {
-  (exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
+  (exec nsenter --net="/run/netns/$TAG-host" -- tshark -q -B 64 -i lo -w "$RUNDIR/of.pcap" -f 'tcp port 6653' 2>/dev/null) &
   CAPTURE=$!
   CHILDREN+=("$CAPTURE")
   wait_until 30 "tshark captures" openflow_is_captured
