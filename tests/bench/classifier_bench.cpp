@@ -11,11 +11,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <random>
 #include <span>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -23,6 +25,7 @@
 
 #include "tests/bench/tuple_space.h"
 #include "tests/support/class_bench.h"
+#include "user/base/error.h"
 #include "user/flow/classifier.h"
 
 using namespace shunt;
@@ -101,12 +104,46 @@ Cached cached(std::span<const PipelineKey> keys, Lookup lookup) {
   return result;
 }
 
-// Rules that are there already come and go once more with another priority.
+// Looks up all the time, in a thread of its own, at the newest version that it was told of.
+class Reader {
+ public:
+  Reader(const Classifier& table, std::span<const PipelineKey> keys, std::uint64_t version)
+      : newest_{version}, thread_{[this, &table, keys] { run(table, keys); }} {}
+  ~Reader() {
+    ended_ = true;
+    thread_.join();
+  }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  void publish(std::uint64_t version) { newest_ = version; }
+  [[nodiscard]] std::uint64_t oldest(std::uint64_t version) const { return std::min<std::uint64_t>(held_, version); }
+  [[nodiscard]] std::uint64_t lookups() const { return lookups_; }
+
+ private:
+  static constexpr std::uint64_t kNone = ~std::uint64_t{0};
+  std::atomic<std::uint64_t> newest_, held_{kNone}, lookups_{0};
+  std::atomic<bool> ended_{false};
+  std::thread thread_;  // the last: it uses the others
+
+  void run(const Classifier& table, std::span<const PipelineKey> keys) {
+    for (std::size_t i = 0; !ended_; i = i + 1 == keys.size() ? 0 : i + 1) {
+      std::uint64_t version = newest_;
+      for (held_ = version; version != newest_; held_ = version) version = newest_;
+      PipelineMask examined{};
+      if (table.lookup(keys[i], version, examined) == nullptr) std::abort();
+      held_ = kNone;
+      lookups_.store(lookups_ + 1, std::memory_order_relaxed);
+    }
+  }
+};
+
+// Rules that are there already come and go once more with another priority. `reader`: who reads meanwhile, if anybody.
 struct Update {
   double insert, remove;  // ns a rule
 };
-Update measure_updates(Classifier& table, const std::vector<RuleRef>& rules, std::size_t batch,
-                       std::uint64_t& version) {
+Update measure_updates(Classifier& table, const std::vector<RuleRef>& rules, std::size_t batch, std::uint64_t& version,
+                       Reader* reader) {
   constexpr std::size_t kUpdates = 16'384;
   std::vector<RuleRef> extra;
   std::mt19937_64 random{7};
@@ -116,13 +153,18 @@ Update measure_updates(Classifier& table, const std::vector<RuleRef>& rules, std
     rule->priority = static_cast<std::uint16_t>(1 + random() % 65'000);
     extra.push_back(std::move(rule));
   }
+  const auto publish = [&] {
+    table.publish();
+    if (reader != nullptr) reader->publish(version);
+  };
+  const auto oldest = [&] { return reader == nullptr ? version : reader->oldest(version); };
   std::vector<double> inserts, removes;
   for (int run = 0; run < 3; ++run) {
     double start = cpu_now();
     for (std::size_t i = 0; i < kUpdates; ++i) {
       if (i % batch == 0) ++version;
       table.insert(extra[i], version);
-      if (i % batch == batch - 1) table.publish();
+      if (i % batch == batch - 1) publish();
     }
     inserts.push_back((cpu_now() - start) / kUpdates);
     start = cpu_now();
@@ -130,12 +172,15 @@ Update measure_updates(Classifier& table, const std::vector<RuleRef>& rules, std
       if (i % batch == 0) ++version;
       table.remove(*extra[i], version);
       if (i % batch != batch - 1) continue;
-      table.publish();
+      publish();
+      table.collect(oldest(), version);
+    }
+    for (int i = 0; i < 2; ++i, ++version) {  // what a reader has kept so far goes as well
+      while (oldest() < version) std::this_thread::yield();
       table.collect(version, version);
+      if (reader != nullptr) reader->publish(version + 1);
     }
     removes.push_back((cpu_now() - start) / kUpdates);
-    table.collect(version + 1, version + 1);
-    ++version;
   }
   std::sort(inserts.begin(), inserts.end());
   std::sort(removes.begin(), removes.end());
@@ -177,11 +222,19 @@ void report(const RuleMix& mix, std::size_t count, std::size_t flow_count) {
     scratch = {};
     theirs(keys[i], scratch);
   });
-  const Update single = measure_updates(table, rules, 1, version);
-  const Update batch = measure_updates(table, rules, 256, version);
-  fmt::print("{:<4} {:>7} {:>6} {:>8.0f} {:>8.0f} {:>6.1f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} {:>6.0f}",
-             mix.name, count, tuples.tuple_count(), lookup, tuple_lookup, tuple_lookup / lookup, load, single.insert,
-             single.remove, batch.insert, batch.remove, bytes);
+  const Update single = measure_updates(table, rules, 1, version, nullptr);
+  const Update batch = measure_updates(table, rules, 256, version, nullptr);
+  Update beside;
+  {
+    Reader reader{table, keys, version};
+    beside = measure_updates(table, rules, 1, version, &reader);
+    if (reader.lookups() == 0) throw Error("the reader has read nothing: updates beside it say nothing");
+  }
+  fmt::print(
+      "{:<4} {:>7} {:>6} {:>8.0f} {:>8.0f} {:>6.1f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} {:>7.0f} "
+      "{:>6.0f}",
+      mix.name, count, tuples.tuple_count(), lookup, tuple_lookup, tuple_lookup / lookup, load, single.insert,
+      single.remove, batch.insert, batch.remove, beside.insert, beside.remove, bytes);
   const Cached a = cached(flows, ours), b = cached(flows, theirs);
   fmt::print(" {:>6} {:>9} {:>6} {:>5.1f} {:>9} {:>6} {:>5.1f}\n", flow_count, a.megaflows, a.masks, a.bits,
              b.megaflows, b.masks, b.bits);
@@ -207,12 +260,15 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  fmt::print("ns a look-up or rule; bytes a rule, without the Rule; megaflows and masks in a cache after some flows\n");
   fmt::print(
-      "{:<4} {:>7} {:>6} {:>8} {:>8} {:>6} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>6} {:>9} {:>6} {:>5} {:>9} {:>6} "
+      "ns a look-up or rule (beside: while another thread looks up); bytes a rule, without the Rule; megaflows and "
+      "masks in a cache after some flows\n");
+  fmt::print(
+      "{:<4} {:>7} {:>6} {:>8} {:>8} {:>6} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>6} {:>9} {:>6} {:>5} "
+      "{:>9} {:>6} "
       "{:>5}\n",
-      "mix", "rules", "tuples", "look-up", "tuple s.", "ratio", "load", "insert", "remove", "in 256", "in 256", "bytes",
-      "flows", "megaflows", "masks", "bits", "tuple s.", "masks", "bits");
+      "mix", "rules", "tuples", "look-up", "tuple s.", "ratio", "load", "insert", "remove", "in 256", "in 256",
+      "beside", "beside", "bytes", "flows", "megaflows", "masks", "bits", "tuple s.", "masks", "bits");
   // Telling whether a megaflow covers a flow asks every mask: fewer flows where rules make many.
   for (const auto& [count, default_flows] :
        {std::pair{1'000u, 100'000u}, {10'000u, 20'000u}, {100'000u, 10'000u}, {1'000'000u, 10'000u}})
