@@ -39,7 +39,7 @@ class Chain {
   void prefetch() const noexcept {  // not of an empty one
     const auto* at = arena_->at<std::byte>(ref_ & ~kRow);
     __builtin_prefetch(at);
-    __builtin_prefetch(at + 64);
+    if (is_row()) __builtin_prefetch(at + 64);
   }
 
   // Writer. Memory of the old chain goes to the Garbage.
