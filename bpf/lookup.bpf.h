@@ -17,40 +17,56 @@
  * left to the other levels, as all is that waits for an entry's youth to end. A function of its own: the verifier walks
  * what follows once, and not once for each way in which this finds nothing.
  */
-__noinline __u64 shunt_find_bridged(struct shunt_plain* plain, __u32 region, __u32 in_port) {
+__noinline __u64 shunt_find_bridged(struct shunt_plain_record* p, __u32 region, __u32 in_port) {
   __u32 slot = 0, answer, form;
   int number;
 
-  if (!plain || !(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
-  leave_macs(plain, in_port);
-  number = find_microflow(plain, region, &slot);
+  if (!p || !(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
+  leave_macs(&p->plain, in_port);
+  number = find_microflow(&p->plain, p, region, &slot);
   if (number < 0) return 0;
-  form = plain->tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;
-  answer = ask_fdb(SHUNT_FDB_KEY(plain->src, number), SHUNT_FDB_KEY(plain->dst, number), in_port, form);
+  form = p->plain.tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;
+  answer = ask_fdb(SHUNT_FDB_KEY(p->src, number), SHUNT_FDB_KEY(p->dst, number), in_port, form);
   return answer & SHUNT_BRIDGED_YOUNG ? 0 : (__u64)slot << 32 | answer;
 }
 
-/* The exact-match cache: the output port, and the flow's slot; < 0: it does not know. */
-static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain* plain, __u32* slot) {
-  __u32 region = packet->port->microflow_mask;
-  __u64 answer;
+/*
+ * The exact-match cache: the output port, the flow's slot and how many tags the frame has, or SHUNT_MICROFLOW_LIST; <
+ * 0: it does not know. Unless it is a port the key is left in `record`, for the other levels.
+ */
+static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain_record* record, __u32* slot,
+                                            __u32* tags) {
+  struct shunt_plain plain;
+  __u32 region;
   int output;
 
-  plain_key(packet, plain);
-  if (!plain->valid) return -1;
-  if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && (plain->fields & SHUNT_PLAIN_BRIDGE)) {
-    answer = shunt_find_bridged(plain, region, packet->in_port);
+  if (!plain_key(packet, &plain, record)) {
+    record->plain.valid = 0;
+    return -1;
+  }
+  *tags = plain.tags;
+  region = packet->port->microflow_mask;
+  if (plain.valid & SHUNT_PLAIN_BRIDGE) {
+    __u64 answer;
+
+    record->plain = plain;
+    answer = shunt_find_bridged(record, region, packet->in_port);
     packet->bridged = (__u32)answer;
     if (packet->bridged) {
       *slot = (__u32)(answer >> 32);
       return (int)packet->bridged;
     }
   }
-  add_macs(plain, packet->in_port);
-  output = find_microflow(plain, region, slot);
-  if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || output < 0) return output;
-  if (output & SHUNT_MICROFLOW_BRIDGE) packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGE;
-  return output & ~SHUNT_MICROFLOW_BRIDGE;
+  output = find_microflow(&plain, record, region, slot);
+  if (SHUNT_UNLIKELY(output < 0 || output == SHUNT_MICROFLOW_LIST)) {
+    record->plain = plain;
+    return output;
+  }
+  if (output & SHUNT_MICROFLOW_BRIDGE) {
+    output &= ~SHUNT_MICROFLOW_BRIDGE;
+    packet->bridged = (__u32)output;
+  }
+  return output;
 }
 
 /* A flow's actions, on a packet whose headers are in the scratch; < 0: not on this packet, and nothing was done. */

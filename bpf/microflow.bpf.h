@@ -28,8 +28,9 @@
 /* Where a live element has to go for the packet's: one in so many. */
 #define SHUNT_MICROFLOW_LUCK 16
 
-static __always_inline __u64 microflow_check(__u64 hash, __u64 valid, __u32 slot, __u32 output) {
-  return (hash ^ ((__u64)output << 32 | slot)) * shunt_config.hash_multiplier ^ valid;
+/* `verdict`: the element's word of slot, output and in_port. */
+static __always_inline __u64 microflow_check(__u64 hash, __u64 valid, __u64 verdict) {
+  return (hash ^ verdict) * shunt_config.hash_multiplier ^ valid;
 }
 
 /* Line `part` (0, or 1 of a wide one) of where an element of this hash may be; region: shunt_port.microflow_mask. */
@@ -40,7 +41,10 @@ static __always_inline struct shunt_microflow* microflow_at(__u64 hash, __u32 re
   return bpf_map_lookup_elem(&microflows, &at);
 }
 
-/* What this element says (shunt_microflow.output); < 0: it is not the packet's, or something else of it `differs`. */
+/*
+ * What this element says (shunt_microflow.output); < 0: it is not the packet's, or something else of it `differs`. One
+ * of another kind has another hash, and so another check.
+ */
 static __always_inline int microflow_answer(const struct shunt_microflow* m, const struct shunt_plain* plain,
                                             __u64 hash, __u64 differs, __u32* slot) {
   const volatile __u64* word = (const volatile __u64*)m;
@@ -48,9 +52,9 @@ static __always_inline int microflow_answer(const struct shunt_microflow* m, con
   __u64 verdict = word[5];
 
   if (shunt_config.features & SHUNT_FEATURES_L3_KEY) differ |= (word[2] ^ plain->key[2]) | (word[3] ^ plain->key[3]);
-  if (differ != 0 || verdict >> 48 != plain->kind) return -1;
+  differ |= word[6] ^ microflow_check(hash, plain->valid, verdict);
+  if (differ != 0) return -1;
   *slot = (__u32)verdict;
-  if (word[6] != microflow_check(hash, plain->valid, *slot, (__u32)(verdict >> 32) & 0xffff)) return -1;
   return (int)(verdict >> 32 & 0xffff);
 }
 
@@ -58,28 +62,28 @@ static __always_inline int microflow_answer(const struct shunt_microflow* m, con
  * 0: this second line has the packet's rest of the key. Of what age it is the first one says, whose check is made of
  * both.
  */
-static __always_inline __u64 rest_differs(const struct shunt_microflow* m, const struct shunt_plain* plain) {
+static __always_inline __u64 rest_differs(const struct shunt_microflow* m, const struct shunt_plain_record* p) {
   const volatile __u64* word = (const volatile __u64*)m;
 
-  return (word[0] ^ plain->more[0]) | (word[1] ^ plain->more[1]) | (word[2] ^ plain->more[2]) |
-         (word[3] ^ plain->more[3]) | (word[5] ^ plain->rest);
+  return (word[0] ^ p->more[0]) | (word[1] ^ p->more[1]) | (word[2] ^ p->more[2]) | (word[3] ^ p->more[3]) |
+         (word[5] ^ p->rest);
 }
 
 /*
  * What the cache says under a wide key, and in the upper half the slot; < 0: nothing. A function of its own, as few
  * need it.
  */
-__noinline __s64 shunt_find_wide(const struct shunt_plain* plain, __u32 region) {
+__noinline __s64 shunt_find_wide(const struct shunt_plain_record* p, __u32 region) {
   __u32 way, slot = 0;
   __u64 hash;
 
-  if (!plain) return -1;
-  hash = plain->hash + plain_rest_hash(plain);
+  if (!p) return -1;
+  hash = p->plain.hash + plain_rest_hash(p);
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
     const struct shunt_microflow* first = microflow_at(hash, region, way, 1, 0);
     const struct shunt_microflow* second = microflow_at(hash, region, way, 1, 1);
-    int said = first && second ? microflow_answer(first, plain, hash, rest_differs(second, plain), &slot) : -1;
+    int said = first && second ? microflow_answer(first, &p->plain, hash, rest_differs(second, p), &slot) : -1;
 
     if (said >= 0) return (__s64)((__u64)slot << 32 | (__u32)said);
   }
@@ -87,12 +91,15 @@ __noinline __s64 shunt_find_wide(const struct shunt_plain* plain, __u32 region) 
 }
 
 /* What the cache says under the key as it is; < 0: nothing. */
-static __always_inline int find_microflow(const struct shunt_plain* plain, __u32 region, __u32* slot) {
+static __always_inline int find_microflow(const struct shunt_plain* plain, struct shunt_plain_record* record,
+                                          __u32 region, __u32* slot) {
   __u32 way;
 
   if (SHUNT_UNLIKELY(plain->wide)) {
-    __s64 said = shunt_find_wide(plain, region);
+    __s64 said;
 
+    record->plain = *plain;
+    said = shunt_find_wide(record, region);
     *slot = (__u32)((__u64)said >> 32);
     return (int)said;
   }
@@ -140,14 +147,15 @@ static __always_inline void write_line(struct shunt_microflow* m, const __u64* k
  * Keeps a verdict, where there is room. A flood of new packets does not push out what others use, but for one in so
  * many. A function of its own, which the verifier walks once.
  */
-__noinline int shunt_keep_microflow(const struct shunt_plain* plain, __u32 region, __u32 slot, __u32 output) {
+__noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 region, __u32 slot, __u32 output) {
+  const struct shunt_plain* plain = &p->plain;
   struct shunt_microflow *first, *second;
   __u32 way = 0, luck, wide;
-  __u64 hash;
+  __u64 hash, verdict;
 
-  if (!plain) return 0;
+  if (!p) return 0;
   wide = plain->wide;
-  hash = plain->hash + (wide ? plain_rest_hash(plain) : 0);
+  hash = plain->hash + (wide ? plain_rest_hash(p) : 0);
   if (is_taken(hash, region, 0, wide)) {
     way = 1;
     if (is_taken(hash, region, 1, wide)) {
@@ -161,34 +169,35 @@ __noinline int shunt_keep_microflow(const struct shunt_plain* plain, __u32 regio
   if (wide) {
     second = microflow_at(hash, region, way, wide, 1);
     if (!second) return 0;
-    write_line(second, plain->more, plain->valid, plain->rest, 0);
+    write_line(second, p->more, plain->valid, p->rest, 0);
   }
-  write_line(first, plain->key, plain->valid, (__u64)plain->kind << 48 | (__u64)output << 32 | slot,
-             microflow_check(hash, plain->valid, slot, output));
+  verdict = (__u64)plain->kind << 48 | (__u64)output << 32 | slot;
+  write_line(first, plain->key, plain->valid, verdict, microflow_check(hash, plain->valid, verdict));
   return 1;
 }
 
 /* Keeps what answered, if it is such that the cache can answer it. */
-static __always_inline void microflow_remember(const struct shunt_packet* packet, struct shunt_plain* plain,
+static __always_inline void microflow_remember(const struct shunt_packet* packet, struct shunt_plain_record* record,
                                                const struct shunt_flow* flow) {
+  __u32 told = fields_told(&record->plain, &packet->scratch->key);
   __u32 output = output_of(packet, flow);
 
   if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE | SHUNT_FLOW_LIST)) ||
-      is_young(packet, flow) || (flow->head.fields & ~(plain->fields | SHUNT_PLAIN_BRIDGE)) != 0)
+      is_young(packet, flow) || (flow->head.fields & ~(told | SHUNT_PLAIN_BRIDGE)) != 0)
     return;
   if (flow->head.flags & SHUNT_FLOW_LIST) {
     if (!has_plain_headers(&packet->scratch->headers)) return;
     output = SHUNT_MICROFLOW_LIST;
   }
   if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) {
-    if (plain->fields & SHUNT_PLAIN_BRIDGE) {
-      leave_macs(plain, packet->in_port);
+    if (told & SHUNT_PLAIN_BRIDGE) {
+      leave_macs(&record->plain, packet->in_port);
       output = flow->head.output;
     } else {
       output |= SHUNT_MICROFLOW_BRIDGE;
     }
   }
-  shunt_keep_microflow(plain, packet->port->microflow_mask, flow->head.slot, output);
+  shunt_keep_microflow(record, packet->port->microflow_mask, flow->head.slot, output);
 }
 
 #endif

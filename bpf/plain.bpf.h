@@ -21,21 +21,66 @@
  */
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 
-/* On the stack, of which a program and all that it calls have 512 bytes. */
+/* What a hit needs, in registers. */
 struct shunt_plain {
-  __u64 key[SHUNT_PLAIN_WORDS]; /* without MACs, up to add_macs() */
-  __u64 valid;                  /* shunt_port.microflows; 0: the cache has no place for this packet */
+  __u64 key[SHUNT_PLAIN_WORDS];
+  __u64 valid; /* shunt_port.microflows; 0: the cache has no place for this packet */
   __u64 hash;
-  __u64 dst, src; /* MACs, as they lie in the frame */
-  __u16 kind;     /* as an element's in_port */
-  __u16 fields;   /* SHUNT_PLAIN_*: all that the key tells of the packet, its MACs included */
-  __u16 tags;     /* 0 to 2 */
-  __u16 wide;     /* SHUNT_MICROFLOW_WIDE, or 0: then what follows means nothing */
-  __u64 more[SHUNT_PLAIN_WORDS]; /* IPv6's addresses */
-  __u64 rest;                    /* tags, and SHUNT_MICROFLOW_REST, as in the second line */
+  __u16 kind; /* as an element's in_port */
+  __u16 tags; /* 0 to 2 */
+  __u16 wide; /* SHUNT_MICROFLOW_WIDE, or 0 */
+  __u16 zero;
 };
 
+/*
+ * The same for functions that want a pointer, with what few packets have. On the stack, of which a program and all that
+ * it calls have 512 bytes.
+ */
+struct shunt_plain_record {
+  struct shunt_plain plain;
+  __u64 dst, src; /* MACs, as they lie in the frame: where the FDB is asked */
+  /* Where the key is wide, what the second line has: */
+  __u64 more[SHUNT_PLAIN_WORDS]; /* IPv6's addresses */
+  __u64 rest;                    /* tags, and SHUNT_MICROFLOW_REST */
+};
+
+/* What keys keep of their words: of the first two by the fields of L2 that flows look at, of the others by those of L3.
+ */
+#define SHUNT_BITS_IF(fields, field, bits) ((fields) & (field) ? (bits) : 0ULL)
+#define SHUNT_L2_BITS(f)                                                                                         \
+  {                                                                                                              \
+    SHUNT_BITS_IF(f, SHUNT_PLAIN_DST, SHUNT_FDB_MAC) | SHUNT_BITS_IF(f, SHUNT_PLAIN_SRC, 0xffffULL << 48),       \
+        SHUNT_BITS_IF(f, SHUNT_PLAIN_SRC, 0xffffffffULL) | SHUNT_BITS_IF(f, SHUNT_PLAIN_TYPE, 0xffffULL << 32) | \
+            SHUNT_BITS_IF(f, SHUNT_PLAIN_VLAN, 0xffffULL << 48)                                                  \
+  }
+#define SHUNT_L3_BITS(f)                                                                                             \
+  {                                                                                                                  \
+    SHUNT_BITS_IF(f, SHUNT_PLAIN_IP_SRC, 0xffffffffULL) | SHUNT_BITS_IF(f, SHUNT_PLAIN_IP_DST, 0xffffffffULL << 32), \
+        SHUNT_BITS_IF(f, SHUNT_PLAIN_PORTS, 0xffffffffULL) | SHUNT_BITS_IF(f, SHUNT_PLAIN_PROTO, 0xffULL << 32) |    \
+            SHUNT_BITS_IF(f, SHUNT_PLAIN_TOS, 0xffULL << 40) |                                                       \
+            SHUNT_BITS_IF(f, SHUNT_PLAIN_TCP_FLAGS, 0xffffULL << 48)                                                 \
+  }
+#define SHUNT_L3_SHIFT 4 /* of the first field of L3 */
+#define SHUNT_4(of, f, step) of(f), of((f) + (step)), of((f) + 2 * (step)), of((f) + 3 * (step))
+#define SHUNT_16(of, f, step)                                                                     \
+  SHUNT_4(of, f, step), SHUNT_4(of, (f) + 4 * (step), step), SHUNT_4(of, (f) + 8 * (step), step), \
+      SHUNT_4(of, (f) + 12 * (step), step)
+
+static const __u64 l2_bits[16][2] = {SHUNT_16(SHUNT_L2_BITS, 0, 1)};
+static const __u64 l3_bits[64][2] = {SHUNT_16(SHUNT_L3_BITS, 0, 16), SHUNT_16(SHUNT_L3_BITS, 256, 16),
+                                     SHUNT_16(SHUNT_L3_BITS, 512, 16), SHUNT_16(SHUNT_L3_BITS, 768, 16)};
+
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
+
+/* A second multiplier, for sums whose terms do not wait for each other. */
+static __always_inline __u64 other_multiplier(void) { return shunt_config.hash_multiplier ^ 0x9e3779b97f4a7c14ULL; }
+
+/* Of the last two words; 0 where these are. */
+static __always_inline __u64 l3_hash(const struct shunt_plain* p) {
+  __u64 hash = (p->key[2] + p->key[3] * other_multiplier()) * shunt_config.hash_multiplier;
+
+  return hash ^ hash >> 32;
+}
 
 /* Whether a checksum behind a header of IPv4 without options was left to the card, as shunt_complete_checksum() tells.
  */
@@ -60,14 +105,16 @@ static __always_inline int is_plain_ipv4(const __u8* ip) {
 static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, int local_stack, struct shunt_plain* p) {
   __u32 total = SHUNT_BE16(shunt_load16(ip + 2));
   const __u8* l4 = ip + sizeof(struct shunt_ipv4_header);
+  const __u64* bits = l3_bits[fields >> SHUNT_L3_SHIFT & 63];
   __u32 proto = ip[9];
-  __u64 word;
+  __u64 flags = 0;
 
   if (!is_plain_ipv4(ip)) return 0;
   if (total < sizeof(struct shunt_ipv4_header) || total > len) return 0;
   if (proto == SHUNT_IP_PROTO_TCP) {
     if (total < sizeof(struct shunt_ipv4_header) + sizeof(struct shunt_tcp_header)) return 0;
     if (local_stack && is_open_ipv4_checksum(ip, total, SHUNT_IP_PROTO_TCP)) return 0;
+    flags = shunt_load16(l4 + 12) & SHUNT_BE16(SHUNT_TCP_FLAGS_MASK);
   } else if (proto == SHUNT_IP_PROTO_UDP) {
     if (total < sizeof(struct shunt_ipv4_header) + sizeof(struct shunt_udp_header)) return 0;
     if (local_stack && is_open_ipv4_checksum(ip, total, SHUNT_IP_PROTO_UDP)) return 0;
@@ -75,61 +122,59 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
     return 0;
   }
   if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY)) return 1;
-  word = shunt_load64(ip + 12);
-  p->key[2] = if_kept(fields, SHUNT_PLAIN_IP_SRC, word & 0xffffffff) |
-              if_kept(fields, SHUNT_PLAIN_IP_DST, word & ~0xffffffffULL);
-  p->key[3] = if_kept(fields, SHUNT_PLAIN_PORTS, shunt_load32(l4)) |
-              if_kept(fields, SHUNT_PLAIN_PROTO, (__u64)proto << 32) |
-              if_kept(fields, SHUNT_PLAIN_TOS, (__u64)ip[1] << 40);
-  if ((fields & SHUNT_PLAIN_TCP_FLAGS) && proto == SHUNT_IP_PROTO_TCP)
-    p->key[3] |= (__u64)(shunt_load16(l4 + 12) & SHUNT_BE16(SHUNT_TCP_FLAGS_MASK)) << 48;
+  p->key[2] = shunt_load64(ip + 12) & bits[0];
+  p->key[3] = (shunt_load32(l4) | (__u64)proto << 32 | (__u64)ip[1] << 40 | flags << 48) & bits[1];
   return 1;
+}
+
+/* From here on the key has a second line. */
+static __always_inline void widen(const struct shunt_packet* packet, struct shunt_plain* plain,
+                                  struct shunt_plain_record* record, __u64 rest) {
+  record->rest = rest | (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
+  record->more[0] = record->more[1] = record->more[2] = record->more[3] = 0;
+  plain->wide = SHUNT_MICROFLOW_WIDE;
 }
 
 /*
  * IPv6 likewise, in a frame whose first buffer goes up to `end`. Extension headers are left to the parser, but for
  * those that it does not walk over either, encryption and "no next header": there the protocol says all.
  */
-static __always_inline int plain_ipv6(const __u8* ip, const __u8* end, __u32 len, __u32 fields, int local_stack,
-                                      struct shunt_plain* p) {
+static __always_inline int plain_ipv6(const struct shunt_packet* packet, const __u8* ip, __u32 len, __u32 fields,
+                                      struct shunt_plain* p, struct shunt_plain_record* record) {
+  int local_stack = packet->port->flags & SHUNT_PORT_LOCAL_STACK;
+  const __u8* end = (const __u8*)(long)packet->ctx->data_end;
   const __u8* l4 = ip + sizeof(struct shunt_ipv6_header);
   __u32 payload = SHUNT_BE16(shunt_load16(ip + 4));
   __u32 class_label = shunt_load32(ip);
   __u32 proto = ip[6];
-  __u64 word;
+  __u64 word = (__u64)proto << 32 | (__u64)(SHUNT_BE32(class_label) >> 20 & 0xff) << 40;
 
   if (l4 > end || sizeof(struct shunt_ipv6_header) + payload > len) return 0;
-  word = if_kept(fields, SHUNT_PLAIN_PROTO, (__u64)proto << 32) |
-         if_kept(fields, SHUNT_PLAIN_TOS, (__u64)(SHUNT_BE32(class_label) >> 20 & 0xff) << 40);
   if (proto == SHUNT_IP_PROTO_TCP) {
     if (payload < sizeof(struct shunt_tcp_header) || l4 + sizeof(struct shunt_tcp_header) > end) return 0;
     if (local_stack && is_open_ipv6_checksum(ip, payload, SHUNT_IP_PROTO_TCP)) return 0;
-    word |= if_kept(fields, SHUNT_PLAIN_PORTS, shunt_load32(l4)) |
-            if_kept(fields, SHUNT_PLAIN_TCP_FLAGS,
-                    (__u64)(shunt_load16(l4 + 12) & SHUNT_BE16(SHUNT_TCP_FLAGS_MASK)) << 48);
+    word |= shunt_load32(l4) | (__u64)(shunt_load16(l4 + 12) & SHUNT_BE16(SHUNT_TCP_FLAGS_MASK)) << 48;
   } else if (proto == SHUNT_IP_PROTO_UDP) {
     if (payload < sizeof(struct shunt_udp_header) || l4 + sizeof(struct shunt_udp_header) > end) return 0;
     if (local_stack && is_open_ipv6_checksum(ip, payload, SHUNT_IP_PROTO_UDP)) return 0;
-    word |= if_kept(fields, SHUNT_PLAIN_PORTS, shunt_load32(l4));
+    word |= shunt_load32(l4);
   } else if (proto == SHUNT_IP_PROTO_SCTP || shunt_is_ext_header(proto) || (fields & SHUNT_PLAIN_L4)) {
     return 0;
   }
   if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY) || !(fields & SHUNT_PLAIN_L3)) return 1;
-  /* A neighbour's solicitation has what other packets have not. */
-  if (proto != SHUNT_IP_PROTO_ICMPV6) p->fields |= SHUNT_PLAIN_NOT_IP;
   p->key[2] = if_kept(fields, SHUNT_PLAIN_LABEL, class_label & SHUNT_BE32(SHUNT_IPV6_LABEL_MASK));
-  p->key[3] = word;
+  p->key[3] = word & l3_bits[fields >> SHUNT_L3_SHIFT & 63][1];
   if (!(fields & (SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST))) return 1;
-  p->more[0] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 8));
-  p->more[1] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 16));
-  p->more[2] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 24));
-  p->more[3] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 32));
-  p->wide = SHUNT_MICROFLOW_WIDE;
+  if (!p->wide) widen(packet, p, record, 0);
+  record->more[0] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 8));
+  record->more[1] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 16));
+  record->more[2] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 24));
+  record->more[3] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 32));
   return 1;
 }
 
 /* Two chains that do not wait for each other, each from a place of its own: what both have may be swapped. */
-static __always_inline __u64 plain_rest_hash(const struct shunt_plain* p) {
+static __always_inline __u64 plain_rest_hash(const struct shunt_plain_record* p) {
   __u64 multiplier = shunt_config.hash_multiplier;
   __u64 src = shunt_hash_step(shunt_config.hash_seed, p->more[0], multiplier);
   __u64 dst = shunt_hash_step(~shunt_config.hash_seed, p->more[2], multiplier);
@@ -139,53 +184,38 @@ static __always_inline __u64 plain_rest_hash(const struct shunt_plain* p) {
   return shunt_hash_step(src + p->rest, dst, multiplier);
 }
 
-/* Two independent sums, so that the multiplications do not wait for each other. */
-static __always_inline __u64 plain_hash(const struct shunt_plain* p) {
-  __u64 multiplier = shunt_config.hash_multiplier;
-  __u64 hash = (p->key[0] ^ shunt_config.hash_seed) * multiplier;
+/* Different for elements of different kinds with the same key, whatever the multiplier is. */
+static __always_inline __u64 plain_hash(const struct shunt_plain* p, __u64 l3_hash) {
+  __u64 hash = (p->key[0] ^ shunt_config.hash_seed) * shunt_config.hash_multiplier +
+               (p->key[1] + p->kind) * other_multiplier() + l3_hash;
 
-  hash ^= hash >> 32;
-  if (shunt_config.features & SHUNT_FEATURES_L3_KEY) {
-    __u64 other = (p->key[2] + p->key[3] * (multiplier ^ 0x9e3779b97f4a7c14ULL)) * multiplier;
-
-    hash += other ^ other >> 32;
-  }
-  return shunt_hash_step(hash + p->kind, p->key[1], multiplier);
+  return hash ^ hash >> 32;
 }
 
 /* The key of elements by which the FDB is asked. */
-static __always_inline void leave_macs(struct shunt_plain* plain, __u32 in_port) {
-  plain->key[0] = 0;
-  plain->key[1] &= ~0xffffffffULL;
-  plain->kind = (__u16)(in_port | plain->wide | SHUNT_MICROFLOW_BRIDGE);
-  plain->hash = plain_hash(plain);
-}
-
-/* The key of all others: MACs where some flow of the port looks at them. */
-static __always_inline void add_macs(struct shunt_plain* plain, __u32 in_port) {
-  __u32 fields = plain->fields;
-
-  plain->key[0] = if_kept(fields, SHUNT_PLAIN_DST, plain->dst) | if_kept(fields, SHUNT_PLAIN_SRC, plain->src << 48);
-  plain->key[1] |= if_kept(fields, SHUNT_PLAIN_SRC, plain->src >> 16);
-  plain->kind = (__u16)(in_port | plain->wide);
-  plain->hash = plain_hash(plain);
+static __always_inline void leave_macs(struct shunt_plain* p, __u32 in_port) {
+  p->key[0] = 0;
+  p->key[1] &= ~0xffffffffULL;
+  p->kind = (__u16)(in_port | p->wide | SHUNT_MICROFLOW_BRIDGE);
+  p->hash = plain_hash(p, l3_hash(p));
 }
 
 /*
  * Goes over the tags, two at most, of which plain->tags lie beside the frame, with tpid and tci: leaves *at 12 bytes
- * before the type behind them, and that type in *type. Returns the outer one's TCI as keys have it, and in *rest what a
- * key has of them beyond a tag of 802.1Q's.
+ * before the type behind them, and that type in *type. Returns the outer one's TCI as keys have it. What they are
+ * beyond a tag of 802.1Q's makes the key a wide one, where it is kept.
  */
-static __always_inline __u16 plain_tags(struct shunt_plain* plain, __u16 tpid, __u16 tci, const __u8** at, __u16* type,
-                                        __u64* rest) {
+static __always_inline __u16 plain_tags(const struct shunt_packet* packet, struct shunt_plain* plain,
+                                        struct shunt_plain_record* record, __u16 tpid, __u16 tci, int kept,
+                                        const __u8** at, __u16* type) {
   const __u8* p = *at;
+  __u64 rest = 0;
 
-  *rest = 0;
   *type = shunt_load16(p + 12);
   if (plain->tags) {
     tpid = SHUNT_BE16(tpid);
     tci = SHUNT_BE16(tci);
-  } else if (shunt_is_vlan(*type)) {
+  } else if (SHUNT_UNLIKELY(shunt_is_vlan(*type))) {
     tpid = *type;
     tci = shunt_load16(p + 14);
     *type = shunt_load16(p + 16);
@@ -194,57 +224,81 @@ static __always_inline __u16 plain_tags(struct shunt_plain* plain, __u16 tpid, _
   } else {
     return 0;
   }
-  if (tpid != SHUNT_BE16(SHUNT_ETH_TYPE_CVLAN)) *rest = tpid;
+  if (tpid != SHUNT_BE16(SHUNT_ETH_TYPE_CVLAN)) rest = tpid;
   if (shunt_is_vlan(*type)) {
-    *rest = tpid | (__u64)*type << 16 | (__u64)(shunt_load16(p + 14) | SHUNT_BE16(SHUNT_VLAN_PRESENT)) << 32;
+    rest = tpid | (__u64)*type << 16 | (__u64)(shunt_load16(p + 14) | SHUNT_BE16(SHUNT_VLAN_PRESENT)) << 32;
     *type = shunt_load16(p + 16);
     p += 4;
     plain->tags = 2;
   }
+  if (rest != 0 && kept) widen(packet, plain, record, rest);
   *at = p;
   return tci | SHUNT_BE16(SHUNT_VLAN_PRESENT);
 }
 
-/* The packet's key, but for MACs. Leaves plain->valid at 0 where the packet is not plain. */
-static __always_inline void plain_key(const struct shunt_packet* packet, struct shunt_plain* plain) {
-  int local_stack = (shunt_config.features & SHUNT_FEATURE_CHECKSUM) && (packet->port->flags & SHUNT_PORT_LOCAL_STACK);
+/* The packet's key. False: the packet is not plain, or the cache has no place for it. */
+static __always_inline int plain_key(const struct shunt_packet* packet, struct shunt_plain* plain,
+                                     struct shunt_plain_record* record) {
   const __u8* p = (const __u8*)(long)packet->ctx->data;
   const __u8* end = (const __u8*)(long)packet->ctx->data_end;
-  __u64 valid = *(const volatile __u64*)&packet->port->microflows, rest;
+  __u64 valid = *(const volatile __u64*)&packet->port->microflows, macs, l3 = 0;
   __u32 fields = (__u32)SHUNT_MICROFLOWS_FIELDS(valid), len;
+  const __u64* bits = l2_bits[fields & SHUNT_PLAIN_L2];
   __u16 type, tpid = 0, tci = 0;
 
-  plain->valid = plain->tags = 0;
-  if (!(fields & SHUNT_PLAIN_ON) || shunt_frame_is_split(packet->ctx, packet->len)) return;
+  if (!(fields & SHUNT_PLAIN_ON) || shunt_frame_is_split(packet->ctx, packet->len)) return 0;
   plain->tags = (__u16)shunt_frame_tag(packet->ctx, &tpid, &tci);
-  if (plain->tags ? p + SHUNT_PLAIN_BYTES - 4 > end : p + SHUNT_PLAIN_BYTES > end) return;
-  if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY)) fields &= ~SHUNT_PLAIN_L3;
-  plain->dst = shunt_load64(p) & SHUNT_FDB_MAC;
-  plain->src = shunt_load64(p + 4) >> 16;
-  tci = plain_tags(plain, tpid, tci, &p, &type, &rest);
-  if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN) return;
+  if (plain->tags ? p + SHUNT_PLAIN_BYTES - 4 > end : p + SHUNT_PLAIN_BYTES > end) return 0;
+  macs = shunt_load64(p);
+  if (SHUNT_UNLIKELY(fields & SHUNT_PLAIN_BRIDGE)) {
+    record->dst = macs & SHUNT_FDB_MAC;
+    record->src = shunt_load64(p + 4) >> 16;
+  }
+  plain->key[0] = macs & bits[0];
+  SHUNT_OPAQUE(plain->key[0]);
+  macs = shunt_load32(p + 8);
+  plain->wide = 0;
+  tci = plain_tags(packet, plain, record, tpid, tci, fields & SHUNT_PLAIN_VLAN, &p, &type);
+  plain->key[1] = (macs | (__u64)type << 32 | (__u64)tci << 48) & bits[1];
+  plain->key[2] = plain->key[3] = 0;
   p += sizeof(struct shunt_eth_header);
   len = packet->len - sizeof(struct shunt_eth_header) - 4 * plain->tags;
-  plain->key[1] =
-      if_kept(fields, SHUNT_PLAIN_TYPE, (__u64)type << 32) | if_kept(fields, SHUNT_PLAIN_VLAN, (__u64)tci << 48);
-  plain->key[0] = plain->key[2] = plain->key[3] = 0;
-  plain->wide = 0;
-  rest = if_kept(fields, SHUNT_PLAIN_VLAN, rest);
-  if (SHUNT_UNLIKELY(rest != 0)) {
-    plain->wide = SHUNT_MICROFLOW_WIDE;
-    plain->more[0] = plain->more[1] = plain->more[2] = plain->more[3] = 0;
-  }
-  plain->fields = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE);
   if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) {
-    plain->fields = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_BRIDGE);
-    if (fields & SHUNT_PLAIN_TYPE) plain->fields |= SHUNT_PLAIN_NOT_IP;
-    if ((local_stack || (fields & SHUNT_PLAIN_L3)) && !plain_ipv4(p, len, fields, local_stack, plain)) return;
-  } else if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV6) && (local_stack || (fields & SHUNT_PLAIN_L3))) {
-    plain->fields = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3 | SHUNT_PLAIN_BRIDGE);
-    if (!plain_ipv6(p, end, len, fields, local_stack, plain)) return;
+    if ((fields & SHUNT_PLAIN_L3) || (packet->port->flags & SHUNT_PORT_LOCAL_STACK)) {
+      if (!plain_ipv4(p, len, fields, packet->port->flags & SHUNT_PORT_LOCAL_STACK, plain)) return 0;
+      l3 = l3_hash(plain);
+    }
+  } else if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV6)) {
+    if ((fields & SHUNT_PLAIN_L3) || (packet->port->flags & SHUNT_PORT_LOCAL_STACK)) {
+      if (!plain_ipv6(packet, p, len, fields, plain, record)) return 0;
+      l3 = l3_hash(plain);
+    }
+  } else if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN) {
+    return 0;
   }
-  if (SHUNT_UNLIKELY(plain->wide)) plain->rest = rest | (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
+  plain->kind = (__u16)(packet->in_port | plain->wide);
+  plain->hash = plain_hash(plain, l3);
   plain->valid = valid;
+  return 1;
+}
+
+/*
+ * SHUNT_PLAIN_*: all that a plain packet's key tells of it, its MACs included. The parser has been over the packet.
+ */
+static __always_inline __u32 fields_told(const struct shunt_plain* plain, const struct shunt_flow_key* key) {
+  __u32 fields = (__u32)SHUNT_MICROFLOWS_FIELDS(plain->valid);
+  __u32 told = fields & (SHUNT_PLAIN_L2 | SHUNT_PLAIN_BRIDGE);
+  __u32 l3 = shunt_config.features & SHUNT_FEATURES_L3_KEY ? fields & SHUNT_PLAIN_L3 : 0;
+
+  if (key->eth_type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) {
+    told |= l3;
+    if (fields & SHUNT_PLAIN_TYPE) told |= SHUNT_PLAIN_NOT_IP;
+  } else if (key->eth_type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV6) && l3) {
+    told |= l3;
+    /* A neighbour's solicitation has what other packets have not. */
+    if (key->nw_proto != SHUNT_IP_PROTO_ICMPV6) told |= SHUNT_PLAIN_NOT_IP;
+  }
+  return told;
 }
 
 /*

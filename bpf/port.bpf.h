@@ -11,8 +11,8 @@
 /* The packet came in on this port. False: there is none of that number (any more). */
 static __always_inline int enter_port(struct shunt_packet* packet, __u32 number) {
   packet->in_port = number;
-  packet->port = bpf_map_lookup_elem(&ports, &packet->in_port);
-  packet->stats = stats_of(packet->in_port);
+  packet->port = bpf_map_lookup_elem(&ports, &number);
+  packet->stats = stats_of(number);
   return packet->port && packet->stats;
 }
 

@@ -20,7 +20,7 @@ __noinline int shunt_cure_checksum(struct xdp_md* ctx, struct shunt_headers* hea
 }
 
 /* The parser, the megaflow level, and what the flow says. */
-static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_plain* plain) {
+static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_plain_record* record) {
   struct xdp_md* ctx = packet->ctx;
   struct shunt_headers* headers;
   struct shunt_flow* flow;
@@ -42,7 +42,7 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
   flow = lookup_megaflow(packet);
   count_lookup(packet, flow != 0);
   if (flow) {
-    if (plain->valid) microflow_remember(packet, plain, flow);
+    if (record->plain.valid) microflow_remember(packet, record, flow);
     return execute(packet, flow);
   }
   return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_MISS);
@@ -50,17 +50,17 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
 
 /* From a packet that came in on a port to its verdict. */
 static __always_inline int forward(struct shunt_packet* packet) {
-  struct shunt_plain plain;
-  __u32 slot = 0;
-  int output = lookup_microflow(packet, &plain, &slot), verdict;
+  struct shunt_plain_record record;
+  __u32 slot = 0, tags = 0;
+  int output = lookup_microflow(packet, &record, &slot, &tags), verdict;
 
-  if (SHUNT_LIKELY(output >= 0 && !(output & SHUNT_MICROFLOW_LIST)))
-    return execute_microflow(packet, slot, (__u32)output, plain.tags);
+  if (SHUNT_LIKELY(output >= 0 && output != SHUNT_MICROFLOW_LIST))
+    return execute_microflow(packet, slot, (__u32)output, tags);
   if (output >= 0) {
-    verdict = execute_microflow_list(packet, &plain, slot);
+    verdict = execute_microflow_list(packet, &record.plain, slot);
     if (verdict >= 0) return verdict;
   }
-  return forward_by_key(packet, &plain);
+  return forward_by_key(packet, &record);
 }
 
 /* The same, counted and tapped. */

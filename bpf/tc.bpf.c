@@ -213,7 +213,7 @@ static __always_inline int send_bridged(struct shunt_packet* packet, struct shun
 }
 
 static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_segments* segments,
-                                          struct shunt_plain* plain) {
+                                          struct shunt_plain_record* record) {
   struct shunt_flow* flow;
   int verdict;
   __u32 zero = 0;
@@ -235,7 +235,7 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
     verdict = shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
   if (verdict < 0) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
   count_lookup(packet, 1);
-  if (plain->valid) microflow_remember(packet, plain, flow);
+  if (record->plain.valid) microflow_remember(packet, record, flow);
   return verdict;
 }
 
@@ -243,8 +243,8 @@ SEC("tc")
 int shunt_tc(struct __sk_buff* skb) {
   struct shunt_packet packet = {.ctx = skb};
   struct shunt_segments segments;
-  struct shunt_plain plain;
-  __u32 slot = 0;
+  struct shunt_plain_record record;
+  __u32 slot = 0, tags = 0;
   int output, verdict;
 
   if (!find_port(&packet, skb->ifindex)) return drop_stray();
@@ -252,16 +252,16 @@ int shunt_tc(struct __sk_buff* skb) {
   if ((shunt_config.features & SHUNT_FEATURE_CAPTURE) || packet.len > SHUNT_LONGEST_SKB ||
       !segments_of(skb, packet.len, &segments))
     return shunt_to_lane(skb, packet.in_port, SHUNT_ORDER_BUCKETS);
-  output = lookup_microflow(&packet, &plain, &slot);
-  if (output >= 0 && (output & SHUNT_MICROFLOW_LIST)) {
-    verdict = execute_microflow_list(&packet, &plain, slot);
+  output = lookup_microflow(&packet, &record, &slot, &tags);
+  if (output == SHUNT_MICROFLOW_LIST) {
+    verdict = execute_microflow_list(&packet, &record.plain, slot);
     if (verdict >= 0) return verdict;
     output = -1;
   }
-  if (output < 0) return forward_by_key(&packet, &segments, &plain);
+  if (output < 0) return forward_by_key(&packet, &segments, &record);
   packet.stats->exact_hits++;
   count(&packet, &segments, slot);
-  return send_to_port(&packet, &segments, slot, (__u32)output, plain.tags);
+  return send_to_port(&packet, &segments, slot, (__u32)output, tags);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
