@@ -138,7 +138,7 @@ static __always_inline int is_young(const struct shunt_packet* packet, const str
 static __always_inline void count_bridged(const struct shunt_packet* packet, __u32 output, __u32 packets, __u64 bytes) {
   struct shunt_port_stats* stats;
 
-  if (!(shunt_config.features & SHUNT_FEATURE_BRIDGE) || !packet->bridged) return;
+  if (!packet->bridged) return;
   stats = stats_of(output);
   if (!stats) return;
   stats->bridged_packets += packets;

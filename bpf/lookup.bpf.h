@@ -18,15 +18,18 @@
  * what follows once, and not once for each way in which this finds nothing.
  */
 __noinline __u64 shunt_find_bridged(struct shunt_plain_record* p, __u32 region, __u32 in_port) {
+  __u64 src, dst;
   __u32 slot = 0, answer, form;
   int number;
 
   if (!p || !(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
+  src = src_mac(&p->plain);
+  dst = dst_mac(&p->plain);
   leave_macs(&p->plain, in_port);
   number = find_microflow(&p->plain, p, region, &slot);
   if (number < 0) return 0;
   form = p->plain.tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;
-  answer = ask_fdb(SHUNT_FDB_KEY(p->src, number), SHUNT_FDB_KEY(p->dst, number), in_port, form);
+  answer = ask_fdb(SHUNT_FDB_KEY(src, number), SHUNT_FDB_KEY(dst, number), in_port, form);
   return answer & SHUNT_BRIDGED_YOUNG ? 0 : (__u64)slot << 32 | answer;
 }
 
@@ -50,22 +53,21 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
     __u64 answer;
 
     record->plain = plain;
+    take_macs(packet, &record->plain);
     answer = shunt_find_bridged(record, region, packet->in_port);
-    packet->bridged = (__u32)answer;
-    if (packet->bridged) {
+    if ((__u32)answer) {
+      packet->bridged = (__u32)answer;
       *slot = (__u32)(answer >> 32);
       return (int)packet->bridged;
     }
   }
   output = find_microflow(&plain, record, region, slot);
-  if (SHUNT_UNLIKELY(output < 0 || output == SHUNT_MICROFLOW_LIST)) {
-    record->plain = plain;
-    return output;
+  if (SHUNT_LIKELY((__u32)output < SHUNT_MICROFLOW_LIST)) return output;
+  if (output > SHUNT_MICROFLOW_BRIDGE) {
+    packet->bridged = (__u32)output & ~SHUNT_MICROFLOW_BRIDGE;
+    return (int)packet->bridged;
   }
-  if (output & SHUNT_MICROFLOW_BRIDGE) {
-    output &= ~SHUNT_MICROFLOW_BRIDGE;
-    packet->bridged = (__u32)output;
-  }
+  record->plain = plain;
   return output;
 }
 

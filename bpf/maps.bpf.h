@@ -242,6 +242,28 @@ struct {
   __array(values, struct shunt_capture_ring);
 } capture_rings SEC(".maps");
 
+/* What a hit needs, in registers. */
+struct shunt_plain {
+  __u64 key[SHUNT_PLAIN_WORDS];
+  __u64 valid; /* shunt_port.microflows; 0: the cache has no place for this packet */
+  __u64 hash;
+  __u16 kind; /* as an element's in_port */
+  __u16 tags; /* 0 to 2 */
+  __u16 wide; /* SHUNT_MICROFLOW_WIDE, or 0 */
+  __u16 zero;
+};
+
+/*
+ * The same for functions that want a pointer, with what few packets have. On the stack, of which a program and all that
+ * it calls have 512 bytes.
+ */
+struct shunt_plain_record {
+  struct shunt_plain plain;
+  /* Where the key is wide, what the second line has: */
+  __u64 more[SHUNT_PLAIN_WORDS]; /* IPv6's addresses */
+  __u64 rest;                    /* tags, and SHUNT_MICROFLOW_REST */
+};
+
 /*
  * What one packet needs and a 512-byte stack cannot hold, or cannot be indexed there. Per CPU: XDP programs do not
  * nest. The key is read by word number, which the verifier allows in a map value only.
@@ -252,6 +274,7 @@ struct shunt_scratch {
   struct shunt_flow_key key;
   struct shunt_headers headers;
   struct shunt_megaflow_key masked; /* the key under one mask, for `megaflows` */
+  struct shunt_plain_record plain;  /* for the exact-match cache, once it is clear which flow is the packet's */
   __u32 lane_order; /* shunt_lane_header.order of the packet that came by the lane */
   __u32 bridged;    /* shunt_bridge()'s answer for it; 0: its flow asked no FDB */
   /* What became of the packet, for captures: SHUNT_OUTCOME_*, and the reason, port or group. */

@@ -21,29 +21,6 @@
  */
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 
-/* What a hit needs, in registers. */
-struct shunt_plain {
-  __u64 key[SHUNT_PLAIN_WORDS];
-  __u64 valid; /* shunt_port.microflows; 0: the cache has no place for this packet */
-  __u64 hash;
-  __u16 kind; /* as an element's in_port */
-  __u16 tags; /* 0 to 2 */
-  __u16 wide; /* SHUNT_MICROFLOW_WIDE, or 0 */
-  __u16 zero;
-};
-
-/*
- * The same for functions that want a pointer, with what few packets have. On the stack, of which a program and all that
- * it calls have 512 bytes.
- */
-struct shunt_plain_record {
-  struct shunt_plain plain;
-  __u64 dst, src; /* MACs, as they lie in the frame: where the FDB is asked */
-  /* Where the key is wide, what the second line has: */
-  __u64 more[SHUNT_PLAIN_WORDS]; /* IPv6's addresses */
-  __u64 rest;                    /* tags, and SHUNT_MICROFLOW_REST */
-};
-
 /* What keys keep of their words: of the first two by the fields of L2 that flows look at, of the others by those of L3.
  */
 #define SHUNT_BITS_IF(fields, field, bits) ((fields) & (field) ? (bits) : 0ULL)
@@ -73,13 +50,27 @@ static const __u64 l3_bits[64][2] = {SHUNT_16(SHUNT_L3_BITS, 0, 16), SHUNT_16(SH
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
 
 /* A second multiplier, for sums whose terms do not wait for each other. */
-static __always_inline __u64 other_multiplier(void) { return shunt_config.hash_multiplier ^ 0x9e3779b97f4a7c14ULL; }
+static __always_inline __u64 other_multiplier(__u64 multiplier) { return multiplier ^ 0x9e3779b97f4a7c14ULL; }
 
 /* Of the last two words; 0 where these are. */
 static __always_inline __u64 l3_hash(const struct shunt_plain* p) {
-  __u64 hash = (p->key[2] + p->key[3] * other_multiplier()) * shunt_config.hash_multiplier;
+  __u64 multiplier = shunt_config.hash_multiplier;
+  __u64 hash = (p->key[2] + p->key[3] * other_multiplier(multiplier)) * multiplier;
 
   return hash ^ hash >> 32;
+}
+
+/* Keeps the key while other levels are asked, where the verifier does not follow it. */
+static __always_inline void keep_plain(struct shunt_scratch* mine, const struct shunt_plain_record* record) {
+  __u32 i;
+
+  mine->plain.plain.valid = record->plain.valid;
+  if (!record->plain.valid) return;
+  mine->plain.plain = record->plain;
+  if (!record->plain.wide) return;
+#pragma unroll
+  for (i = 0; i < SHUNT_PLAIN_WORDS; i++) mine->plain.more[i] = record->more[i];
+  mine->plain.rest = record->rest;
 }
 
 /* Whether a checksum behind a header of IPv4 without options was left to the card, as shunt_complete_checksum() tells.
@@ -136,12 +127,11 @@ static __always_inline void widen(const struct shunt_packet* packet, struct shun
 }
 
 /*
- * IPv6 likewise, in a frame whose first buffer goes up to `end`. Extension headers are left to the parser, but for
+ * IPv6 likewise, of which the first buffer may hold a part only. Extension headers are left to the parser, but for
  * those that it does not walk over either, encryption and "no next header": there the protocol says all.
  */
 static __always_inline int plain_ipv6(const struct shunt_packet* packet, const __u8* ip, __u32 len, __u32 fields,
-                                      struct shunt_plain* p, struct shunt_plain_record* record) {
-  int local_stack = packet->port->flags & SHUNT_PORT_LOCAL_STACK;
+                                      int local_stack, struct shunt_plain* p, struct shunt_plain_record* record) {
   const __u8* end = (const __u8*)(long)packet->ctx->data_end;
   const __u8* l4 = ip + sizeof(struct shunt_ipv6_header);
   __u32 payload = SHUNT_BE16(shunt_load16(ip + 4));
@@ -173,6 +163,16 @@ static __always_inline int plain_ipv6(const struct shunt_packet* packet, const _
   return 1;
 }
 
+/* What lies behind the type of Ethernet, in a port's packets some flow looks at or whose checksums may be open. */
+static __always_inline int plain_l3(const struct shunt_packet* packet, const __u8* p, __u16 type, __u32 fields,
+                                    struct shunt_plain* plain, struct shunt_plain_record* record) {
+  __u32 len = packet->len - sizeof(struct shunt_eth_header) - 4 * plain->tags;
+  int local_stack = packet->port->flags & SHUNT_PORT_LOCAL_STACK;
+
+  if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) return plain_ipv4(p, len, fields, local_stack, plain);
+  return type != SHUNT_BE16(SHUNT_ETH_TYPE_IPV6) || plain_ipv6(packet, p, len, fields, local_stack, plain, record);
+}
+
 /* Two chains that do not wait for each other, each from a place of its own: what both have may be swapped. */
 static __always_inline __u64 plain_rest_hash(const struct shunt_plain_record* p) {
   __u64 multiplier = shunt_config.hash_multiplier;
@@ -185,11 +185,25 @@ static __always_inline __u64 plain_rest_hash(const struct shunt_plain_record* p)
 }
 
 /* Different for elements of different kinds with the same key, whatever the multiplier is. */
-static __always_inline __u64 plain_hash(const struct shunt_plain* p, __u64 l3_hash) {
-  __u64 hash = (p->key[0] ^ shunt_config.hash_seed) * shunt_config.hash_multiplier +
-               (p->key[1] + p->kind) * other_multiplier() + l3_hash;
+static __always_inline __u64 plain_hash(const struct shunt_plain* p, __u32 kind, __u64 l3_hash) {
+  __u64 multiplier = shunt_config.hash_multiplier;
+  __u64 hash =
+      (p->key[0] ^ shunt_config.hash_seed) * multiplier + (p->key[1] + kind) * other_multiplier(multiplier) + l3_hash;
 
   return hash ^ hash >> 32;
+}
+
+/* Both MACs, whatever flows look at: for the FDB, before leave_macs(). */
+static __always_inline void take_macs(const struct shunt_packet* packet, struct shunt_plain* p) {
+  const __u8* at = shunt_frame_at(packet->ctx, 0, 12);
+
+  if (!at) return; /* plain frames are longer */
+  p->key[0] = shunt_load64(at);
+  p->key[1] = (p->key[1] & ~0xffffffffULL) | shunt_load32(at + 8);
+}
+static __always_inline __u64 dst_mac(const struct shunt_plain* p) { return p->key[0] & SHUNT_FDB_MAC; }
+static __always_inline __u64 src_mac(const struct shunt_plain* p) {
+  return p->key[0] >> 48 | (p->key[1] & 0xffffffff) << 16;
 }
 
 /* The key of elements by which the FDB is asked. */
@@ -197,7 +211,7 @@ static __always_inline void leave_macs(struct shunt_plain* p, __u32 in_port) {
   p->key[0] = 0;
   p->key[1] &= ~0xffffffffULL;
   p->kind = (__u16)(in_port | p->wide | SHUNT_MICROFLOW_BRIDGE);
-  p->hash = plain_hash(p, l3_hash(p));
+  p->hash = plain_hash(p, p->kind, l3_hash(p));
 }
 
 /*
@@ -242,7 +256,7 @@ static __always_inline int plain_key(const struct shunt_packet* packet, struct s
   const __u8* p = (const __u8*)(long)packet->ctx->data;
   const __u8* end = (const __u8*)(long)packet->ctx->data_end;
   __u64 valid = *(const volatile __u64*)&packet->port->microflows, macs, l3 = 0;
-  __u32 fields = (__u32)SHUNT_MICROFLOWS_FIELDS(valid), len;
+  __u32 fields = (__u32)SHUNT_MICROFLOWS_FIELDS(valid);
   const __u64* bits = l2_bits[fields & SHUNT_PLAIN_L2];
   __u16 type, tpid = 0, tci = 0;
 
@@ -250,34 +264,21 @@ static __always_inline int plain_key(const struct shunt_packet* packet, struct s
   plain->tags = (__u16)shunt_frame_tag(packet->ctx, &tpid, &tci);
   if (plain->tags ? p + SHUNT_PLAIN_BYTES - 4 > end : p + SHUNT_PLAIN_BYTES > end) return 0;
   macs = shunt_load64(p);
-  if (SHUNT_UNLIKELY(fields & SHUNT_PLAIN_BRIDGE)) {
-    record->dst = macs & SHUNT_FDB_MAC;
-    record->src = shunt_load64(p + 4) >> 16;
-  }
   plain->key[0] = macs & bits[0];
   SHUNT_OPAQUE(plain->key[0]);
   macs = shunt_load32(p + 8);
   plain->wide = 0;
   tci = plain_tags(packet, plain, record, tpid, tci, fields & SHUNT_PLAIN_VLAN, &p, &type);
   plain->key[1] = (macs | (__u64)type << 32 | (__u64)tci << 48) & bits[1];
+  SHUNT_OPAQUE(plain->key[1]);
   plain->key[2] = plain->key[3] = 0;
-  p += sizeof(struct shunt_eth_header);
-  len = packet->len - sizeof(struct shunt_eth_header) - 4 * plain->tags;
-  if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV4)) {
-    if ((fields & SHUNT_PLAIN_L3) || (packet->port->flags & SHUNT_PORT_LOCAL_STACK)) {
-      if (!plain_ipv4(p, len, fields, packet->port->flags & SHUNT_PORT_LOCAL_STACK, plain)) return 0;
-      l3 = l3_hash(plain);
-    }
-  } else if (type == SHUNT_BE16(SHUNT_ETH_TYPE_IPV6)) {
-    if ((fields & SHUNT_PLAIN_L3) || (packet->port->flags & SHUNT_PORT_LOCAL_STACK)) {
-      if (!plain_ipv6(packet, p, len, fields, plain, record)) return 0;
-      l3 = l3_hash(plain);
-    }
-  } else if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN) {
-    return 0;
+  if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN) return 0;
+  if ((fields & SHUNT_PLAIN_L3) || (packet->port->flags & SHUNT_PORT_LOCAL_STACK)) {
+    if (!plain_l3(packet, p + sizeof(struct shunt_eth_header), type, fields, plain, record)) return 0;
+    l3 = l3_hash(plain);
   }
   plain->kind = (__u16)(packet->in_port | plain->wide);
-  plain->hash = plain_hash(plain, l3);
+  plain->hash = plain_hash(plain, packet->in_port | plain->wide, l3);
   plain->valid = valid;
   return 1;
 }

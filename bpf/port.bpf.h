@@ -46,8 +46,10 @@ static __always_inline __u32 group_member(__u32 group, __u32 i) {
 }
 
 /* What the kernel lets a device send beyond its MTU: the Ethernet header and one tag. */
-static __always_inline __u32 longest_frame(const struct shunt_port* port, __u32 tags) {
-  return port->mtu + sizeof(struct shunt_eth_header) + (tags ? 4 : 0);
+static __always_inline int is_too_long(const struct shunt_port* port, __u32 len, __u32 tags) {
+  __u32 longest = port->mtu + sizeof(struct shunt_eth_header);
+
+  return SHUNT_UNLIKELY(len > longest) && (!tags || len > longest + 4);
 }
 
 /* A packet that came in on no port. */

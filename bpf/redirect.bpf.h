@@ -14,7 +14,7 @@ static __always_inline int output_to_port(struct shunt_port_stats* stats, __u32 
   const struct shunt_port* port = bpf_map_lookup_elem(&ports, &output);
 
   if (!port || port->ifindex == 0) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
-  if (len > longest_frame(port, tags)) return drop(stats, SHUNT_DROP_FRAME_TOO_LONG);
+  if (is_too_long(port, len, tags)) return drop(stats, SHUNT_DROP_FRAME_TOO_LONG);
   if (bpf_redirect_map(&tx_ports, output, XDP_DROP) != XDP_REDIRECT) return drop(stats, SHUNT_DROP_NO_OUTPUT_PORT);
   note_outcome(SHUNT_OUTCOME_PORT, output);
   return XDP_REDIRECT;

@@ -20,7 +20,7 @@ __noinline int shunt_cure_checksum(struct xdp_md* ctx, struct shunt_headers* hea
 }
 
 /* The parser, the megaflow level, and what the flow says. */
-static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_plain_record* record) {
+static __always_inline int forward_by_key(struct shunt_packet* packet, const struct shunt_plain_record* record) {
   struct xdp_md* ctx = packet->ctx;
   struct shunt_headers* headers;
   struct shunt_flow* flow;
@@ -29,6 +29,7 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
 
   packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
   if (!packet->scratch) return XDP_DROP;
+  keep_plain(packet->scratch, record);
   headers = &packet->scratch->headers;
   reason = shunt_parse_frame(ctx, packet->in_port, packet->len);
   SHUNT_OPAQUE(reason); /* the compiler knows what it may be, and the verifier does not */
@@ -42,7 +43,7 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
   flow = lookup_megaflow(packet);
   count_lookup(packet, flow != 0);
   if (flow) {
-    if (record->plain.valid) microflow_remember(packet, record, flow);
+    if (packet->scratch->plain.plain.valid) microflow_remember(packet, &packet->scratch->plain, flow);
     return execute(packet, flow);
   }
   return shunt_upcall(ctx, packet->in_port, SHUNT_UPCALL_MISS);
@@ -54,9 +55,9 @@ static __always_inline int forward(struct shunt_packet* packet) {
   __u32 slot = 0, tags = 0;
   int output = lookup_microflow(packet, &record, &slot, &tags), verdict;
 
-  if (SHUNT_LIKELY(output >= 0 && output != SHUNT_MICROFLOW_LIST))
+  if (SHUNT_LIKELY((__u32)output < SHUNT_MICROFLOW_LIST))
     return execute_microflow(packet, slot, (__u32)output, tags);
-  if (output >= 0) {
+  if (output == SHUNT_MICROFLOW_LIST) {
     verdict = execute_microflow_list(packet, &record.plain, slot);
     if (verdict >= 0) return verdict;
   }

@@ -113,7 +113,7 @@ static __always_inline int send_to_port(struct shunt_packet* packet, const struc
   const struct shunt_port* port = bpf_map_lookup_elem(&ports, &output);
 
   if (!port || port->ifindex == 0) return drop_counted(packet, segments, slot, SHUNT_DROP_NO_OUTPUT_PORT);
-  if (segments->longest > longest_frame(port, tags))
+  if (is_too_long(port, segments->longest, tags))
     return drop_counted(packet, segments, slot, SHUNT_DROP_FRAME_TOO_LONG);
   count_bridged(packet, output, segments->count, segments->bytes);
   return (int)bpf_redirect(port->ifindex, 0);
@@ -213,13 +213,14 @@ static __always_inline int send_bridged(struct shunt_packet* packet, struct shun
 }
 
 static __always_inline int forward_by_key(struct shunt_packet* packet, struct shunt_segments* segments,
-                                          struct shunt_plain_record* record) {
+                                          const struct shunt_plain_record* record) {
   struct shunt_flow* flow;
   int verdict;
   __u32 zero = 0;
 
   packet->scratch = bpf_map_lookup_elem(&scratch, &zero);
   if (!packet->scratch) return TC_ACT_SHOT;
+  keep_plain(packet->scratch, record);
   if (shunt_parse_frame(packet->ctx, packet->in_port, packet->ctx->len) != SHUNT_DROP_NONE ||
       (packet->scratch->headers.flags & SHUNT_HEADERS_CUT))
     return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
@@ -235,7 +236,7 @@ static __always_inline int forward_by_key(struct shunt_packet* packet, struct sh
     verdict = shunt_execute(packet->ctx, flow->head.slot, packet->in_port, packet->len);
   if (verdict < 0) return shunt_to_lane(packet->ctx, packet->in_port, SHUNT_ORDER_BUCKETS);
   count_lookup(packet, 1);
-  if (record->plain.valid) microflow_remember(packet, record, flow);
+  if (packet->scratch->plain.plain.valid) microflow_remember(packet, &packet->scratch->plain, flow);
   return verdict;
 }
 
