@@ -34,8 +34,8 @@ __noinline __u64 shunt_find_bridged(struct shunt_plain_record* p, __u32 region, 
 }
 
 /*
- * The exact-match cache: the output port, the flow's slot and how many tags the frame has, or SHUNT_MICROFLOW_LIST; <
- * 0: it does not know. Unless it is a port the key is left in `record`, for the other levels.
+ * The exact-match cache: the output port, the flow's slot and how many tags the frame has, or SHUNT_MICROFLOW_LIST;
+ * -1: it does not know. Unless it is a port the key is left in `record`, for the other levels.
  */
 static __always_inline int lookup_microflow(struct shunt_packet* packet, struct shunt_plain_record* record, __u32* slot,
                                             __u32* tags) {

@@ -8,6 +8,7 @@
 #include "bpf/datapath/checksum.h"
 #include "bpf/execute.bpf.h"
 #include "bpf/lane.bpf.h"
+#include "bpf/length.bpf.h"
 #include "bpf/lookup.bpf.h"
 #include "bpf/port.bpf.h"
 #include "bpf/upcall.bpf.h"
@@ -68,7 +69,7 @@ static __always_inline int forward(struct shunt_packet* packet) {
 static __always_inline int receive(struct shunt_packet* packet) {
   int verdict;
 
-  packet->len = (__u32)bpf_xdp_get_buff_len(packet->ctx);
+  packet->len = frame_length(packet->ctx);
   count_received(packet->stats, 1, packet->len);
   if (shunt_config.features & SHUNT_FEATURE_CAPTURE) shunt_tap_ingress(packet->ctx, packet->in_port);
   verdict = forward(packet);

@@ -17,6 +17,7 @@
 #include "maps/map_names.h"
 #include "switch.skel.h"
 #include "tc.skel.h"
+#include "user/bpf/kernel_context.h"
 
 namespace shunt {
 namespace {
@@ -102,6 +103,7 @@ template <typename Skeleton>
 void load_skeleton(Skeleton* object, int (*load)(Skeleton*), const shunt_config& config) {
   // Through memcpy: bpftool declares the section's variable const.
   std::memcpy(const_cast<void*>(static_cast<const void*>(&object->rodata->shunt_config)), &config, sizeof config);
+  resolve_kernel_context(object->obj);
   CaptureLog log;
   if (const int error = load(object); error != 0) throw explain(-error, config, log);
 }
