@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel's own context of a frame, as programs reach it: by a function of Linux 6.2, bpf_cast_to_kern_ctx(), whose
-// number is in the kernel's BTF. libbpf would find it too; but where a kernel has none, libbpf 1.1 looks for it in all
-// modules, for which it needs CAP_SYS_ADMIN, and fails without.
+// number is in the kernel's BTF. libbpf would find it too; but where a kernel has none, libbpf 1.1 looks for it in the
+// BTF of all modules, each time a program is loaded, and cannot tell the program that there is none.
 #pragma once
 
 struct bpf_object;
