@@ -25,7 +25,11 @@ enum {
   SHUNT_METERED_REMARK, /* + precedence */
 };
 
-SHUNT_INLINE __u64 shunt_read_once(const __u64* p) SHUNT_NOEXCEPT { return *(const volatile __u64*)p; }
+#ifdef __bpf__ /* whose compiler has no atomic load */
+SHUNT_INLINE __u64 shunt_read_once(const __u64* p) { return *(const volatile __u64*)p; }
+#else
+SHUNT_INLINE __u64 shunt_read_once(const __u64* p) SHUNT_NOEXCEPT { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+#endif
 
 /* Whether the band has no room for `units` (packets or bytes) at `now`. Where it has, they are taken. */
 SHUNT_SUBPROGRAM(int) shunt_over_band(struct shunt_meter_band* band, __u64 units, __u64 now) SHUNT_NOEXCEPT {
