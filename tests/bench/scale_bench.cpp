@@ -185,7 +185,7 @@ void measure_bridging(std::uint32_t macs) {
     std::string what;
     SequencePart part;
     std::vector<double> redirected = {}, switched = {};  // frames a second
-    std::uint64_t hits = 0, misses = 0;
+    std::uint64_t hits = 0, misses = 0, flows = 0;
   };
   std::vector<Case> cases{{"one flow", add(std::vector<sequence_entry>(kFrames, stations.frame(1, 2)))}};
   for (const std::uint32_t in_a_row : {64u, 1u})
@@ -243,19 +243,20 @@ void measure_bridging(std::uint32_t macs) {
       each.switched.push_back(rate_over(2s));
       each.misses += stats("misses") - misses;
       each.hits += stats("exact_hits") + stats("megaflow_hits") - hits;
+      each.flows = std::max(each.flows, cached(daemon));
     }
   traffic.pause();
   for (Case& each : cases) {
     const Spread rate = spread_of(each.switched), one = spread_of(cases.front().switched);
     const Spread bare = spread_of(each.redirected), bare_one = spread_of(cases.front().redirected);
     fmt::print(
-        "{:<40} {:>8.3f} Mpps ({:.3f} to {:.3f}), {:>6.3f} of one flow's; {:.3f} % hits; bare redirect {:.3f} Mpps "
-        "({:.3f} to {:.3f}), {:.3f}\n",
+        "{:<40} {:>8.3f} Mpps ({:.3f} to {:.3f}), {:>6.3f} of one flow's; {:.3f} % hits, {} flows at most; bare "
+        "redirect "
+        "{:.3f} Mpps ({:.3f} to {:.3f}), {:.3f}\n",
         each.what, rate.median / 1e6, rate.min / 1e6, rate.max / 1e6, rate.median / one.median,
-        100 * static_cast<double>(each.hits) / static_cast<double>(each.hits + each.misses), bare.median / 1e6,
-        bare.min / 1e6, bare.max / 1e6, bare.median / bare_one.median);
+        100 * static_cast<double>(each.hits) / static_cast<double>(each.hits + each.misses), each.flows,
+        bare.median / 1e6, bare.min / 1e6, bare.max / 1e6, bare.median / bare_one.median);
   }
-  fmt::print("{} flows\n", cached(daemon));
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ class FlowMacs {
   FlowMacs& operator=(FlowMacs&&) noexcept = default;
   ~FlowMacs() = default;
 
+  [[nodiscard]] bool empty() const { return learns().empty() && dependencies().empty(); }
   [[nodiscard]] std::span<const Translation::Learn> learns() const {
     return many_ ? std::span<const Translation::Learn>{many_->learns} : std::span{learns_}.first(learn_count_);
   }

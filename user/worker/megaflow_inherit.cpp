@@ -19,12 +19,12 @@ void store(T& at, T value) noexcept {
 
 void MegaflowTable::inherit_port(DpPort port) { impl_->ports.inherit_port(port); }
 
-std::uint32_t MegaflowTable::inherit(const Seen& seen, TimePoint now) {
+std::uint32_t MegaflowTable::inherit(const Credited& credited, TimePoint now) {
   Impl& t = *impl_;
   t.masks.inherit();
   std::vector<shunt_megaflow_key> strays;
   t.maps.for_each_megaflow([&](const shunt_megaflow_key& key, const shunt_megaflow& value) {
-    if (!t.inherit(key, value.head.slot, seen, now)) strays.push_back(key);
+    if (!t.inherit(key, value.head.slot, credited, now)) strays.push_back(key);
   });
   for (const shunt_megaflow_key& key : strays) t.maps.erase_megaflow(key);
   t.lists.found_all();
@@ -41,14 +41,15 @@ std::uint32_t MegaflowTable::inherit(const Seen& seen, TimePoint now) {
 }
 
 bool MegaflowTable::confirm(std::uint32_t slot, TranslationRef translation, TimePoint now) {
-  impl_->set_translation(impl_->flows[slot], translation);
+  impl_->set_translation(slot, translation);
   impl_->link_dependencies(slot);
   impl_->set_affected(slot, key(slot));
   return update(slot, std::move(translation), now);
 }
 
 // True where what the maps hold of the flow is whole and belongs together.
-bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t slot, const Seen& seen, TimePoint now) {
+bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t slot, const Credited& credited,
+                                  TimePoint now) {
   const DpPort port{key.key.in_port};
   if (slot >= limit || !ports.exists(port) || !masks.has_number(key.mask)) return false;
   const shunt_flow& element = maps.flows[slot];
@@ -71,28 +72,36 @@ bool MegaflowTable::Impl::inherit(const shunt_megaflow_key& key, std::uint32_t s
 
   if (flows.size() <= slot) flows.resize(slot + 1);
   Flow& flow = flows[slot];
-  flow.created = flow.used = flow.published = now;
+  flow.created = flow.used = now;
   flow.hash = hash_of(key.key, mask);
   flow.mask = mask;
   flow.port = static_cast<std::uint16_t>(port.value);
   flow.group = group;
   flow.list = has_list ? element.actions : kNoList;
   flow.in_kernel = !has_list || actions.front().type != SHUNT_ACT_USERSPACE;
-  flow.reason = flow.in_kernel ? std::uint16_t{0} : actions.front().field;
-  flow.young = (element.head.flags & SHUNT_FLOW_YOUNG) != 0;
+  flow.reason = flow.in_kernel ? std::uint8_t{0} : actions.front().field;
   flow.bridged = (element.head.flags & SHUNT_FLOW_BRIDGE) != 0;
   flow.state = Flow::State::kLive;
   if (flow.bridged) ++bridged_flows[flow.port];
-  if (flow.young) young.push_back({slot, now});
-  if (seen) seen(slot, flow);
-  // Of an earlier user of the slot, under the same key.
-  if (const Sums counted = sums(slot); flow.seen_packets > counted.packets || flow.seen_bytes > counted.bytes)
-    flow.packets = flow.bytes = flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
+  if ((element.head.flags & SHUNT_FLOW_YOUNG) != 0) begin_youth(slot, now);
+  if (const FlowCredit* before = credited ? credited(slot, flow.hash) : nullptr) inherit_credit(slot, *before);
   (void)masks.acquire(masks.bits(mask));  // known, so it gets the same number
   ports.add_flow(port, mask, static_cast<std::uint16_t>(masks.fields(mask) | (flow.bridged ? kFdbFields : 0)));
   chain(slot);
   ++live;
   return true;
+}
+
+void MegaflowTable::Impl::inherit_credit(std::uint32_t slot, const FlowCredit& before) {
+  Flow& flow = flows[slot];
+  flow.created = TimePoint{TimePoint::duration{before.created}};
+  // Else it is an earlier user's of the slot, under the same key.
+  if (const Sums counted = sums(slot); before.seen_packets > counted.packets || before.seen_bytes > counted.bytes)
+    return;
+  flow.seen_packets = before.seen_packets;
+  flow.seen_bytes = before.seen_bytes;
+  earlier.set(slot, {before.packets - before.seen_packets, before.bytes - before.seen_bytes});
+  otherwise.set(slot, {before.seen_lost, before.seen_delta});
 }
 
 void MegaflowTable::Impl::inherit_index() {

@@ -103,6 +103,20 @@ std::uint32_t MegaflowTable::Impl::take_slot() {
   return slot;
 }
 
+void MegaflowTable::Impl::free_slot(std::uint32_t slot) {
+  flows[slot] = Flow{};
+  macs.clear(slot);
+  earlier.clear(slot);
+  otherwise.clear(slot);
+  free.push_back(slot);
+}
+
+void MegaflowTable::Impl::begin_youth(std::uint32_t slot, TimePoint now) {
+  if (++youths == 0) ++youths;
+  flows[slot].youth = youths;
+  young.push_back({slot, youths, now});
+}
+
 // No program reads the slot: its generation is 0, and a grace period has passed. The generation comes last, since an
 // old hint of the exact-match level may lead here at any moment.
 void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, const Verdict& verdict, bool is_young) {
@@ -224,7 +238,7 @@ void MegaflowTable::Impl::retire_slot(std::uint32_t slot) {
   flow.state = Flow::State::kRetired;
   collect(slot);
   affected.clear(slot);
-  unlink_dependencies(flow.macs);
+  unlink_dependencies(macs[slot]);
   if (flow.group != 0) groups.release(flow.group, epoch);
   if (flow.list != kNoList) lists.release(flow.list, epoch);
   retired.add(epoch, slot);
@@ -239,20 +253,20 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   Flow& old_flow = flows[slot];
   Flow& flow = flows[fresh];
   flow = old_flow;
-  set_shared(flow, std::move(translation));
-  flow.seen_packets = flow.seen_bytes = flow.seen_lost = flow.seen_delta = 0;
+  set_shared(fresh, std::move(translation));
+  earlier.set(fresh, {earlier[slot].packets + flow.seen_packets, earlier[slot].bytes + flow.seen_bytes});
+  flow.seen_packets = flow.seen_bytes = 0;
   flow.group = verdict.group;
   flow.list = verdict.list;
   if (flow.bridged) ++bridged_flows[flow.port];
-  flow.young = true;  // the older actions may have sent packets up that are still on their way
-  flow.published = now;
+  begin_youth(fresh, now);  // the older actions may have sent packets up that are still on their way
   flow.in_kernel = verdict.encoded.in_kernel;
-  flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
+  flow.reason = static_cast<std::uint8_t>(verdict.encoded.reason);
   unchain(slot);
   chain(fresh);
   link_dependencies(fresh);
   set_affected(fresh, key);
-  write_slot(fresh, key, verdict, flow.young);
+  write_slot(fresh, key, verdict, true);
   // Only the value of a key that is there changes, which needs memory but no room. Without memory the flow goes.
   const bool written = write_megaflow(fresh) == 0;
   if (flow.indexed) {
@@ -260,7 +274,6 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
     for (__u64& entry : maps.index[bucket_of(flow.hash)].entry)
       if (entry == SHUNT_INDEX_ENTRY(tag, slot)) store(entry, SHUNT_INDEX_ENTRY(tag, fresh));
   }
-  young.push_back({fresh, now});
   retire_slot(slot);
   ports.forget_microflows(DpPort{flow.port});
   if (!written) retire(fresh);
@@ -269,15 +282,15 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
 void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation) {
   Flow& flow = flows[slot];
   collect(slot);  // what was counted so far is the old rules'
-  const FlowMacs before = std::move(flow.macs);
-  set_shared(flow, std::move(translation));
+  const FlowMacs before = macs[slot];
+  set_shared(slot, std::move(translation));
   set_affected(slot, key_of(slot));
   if (const std::uint16_t fields = fields_of(flow); fields != maps.flows[slot].head.fields) {
     store(maps.flows[slot].head.fields, fields);
     ports.keep_fields(DpPort{flow.port}, fields);
     ports.forget_microflows(DpPort{flow.port});
   }
-  if (same_dependencies(before.dependencies(), flow.macs.dependencies())) return;
+  if (same_dependencies(before.dependencies(), macs[slot].dependencies())) return;
   link_dependencies(slot);  // under a new birth: what the older one is entered for counts as dead from here on
   unlink_dependencies(before);
 }
@@ -301,7 +314,7 @@ void MegaflowTable::Impl::forget_bridged() {
 
 void MegaflowTable::Impl::link_dependencies(std::uint32_t slot) {
   flows[slot].birth = ++births;
-  dependencies.add(flows[slot].macs.dependencies(), {slot, flows[slot].birth});
+  dependencies.add(macs[slot].dependencies(), {slot, flows[slot].birth});
 }
 
 void MegaflowTable::Impl::set_affected(std::uint32_t slot, const FlowKey& key) {
@@ -310,17 +323,19 @@ void MegaflowTable::Impl::set_affected(std::uint32_t slot, const FlowKey& key) {
                masks.bits(flow.mask), key);
 }
 
-void MegaflowTable::Impl::set_translation(Flow& flow, TranslationRef translation) {
+void MegaflowTable::Impl::set_translation(std::uint32_t slot, TranslationRef translation) {
+  Flow& flow = flows[slot];
   flow.version = translation->version;
-  flow.macs = FlowMacs{*translation};
+  macs.set(slot, FlowMacs{*translation});
   flow.translation = std::move(translation);
   flow.shared = false;
 }
 
 // By one that is shared: what the flow had, where that says the same.
-void MegaflowTable::Impl::set_shared(Flow& flow, TranslationRef translation) {
+void MegaflowTable::Impl::set_shared(std::uint32_t slot, TranslationRef translation) {
+  Flow& flow = flows[slot];
   TranslationRef before = flow.shared ? std::move(flow.translation) : nullptr;
-  set_translation(flow, std::move(translation));
+  set_translation(slot, std::move(translation));
   if (before != nullptr && SharedTranslations::are_alike(*before, *flow.translation)) {
     flow.translation = std::move(before);
     flow.shared = true;
@@ -334,8 +349,8 @@ void MegaflowTable::Impl::share_translation(Flow& flow) {
   flow.shared = true;
 }
 
-void MegaflowTable::Impl::unlink_dependencies(const FlowMacs& macs) {
-  dependencies.remove(macs.dependencies(), [&](const DependencyIndex::Dependent& dependent) {
+void MegaflowTable::Impl::unlink_dependencies(const FlowMacs& of) {
+  dependencies.remove(of.dependencies(), [&](const DependencyIndex::Dependent& dependent) {
     const Flow& flow = flows[dependent.slot];
     return flow.state == Flow::State::kLive && flow.birth == dependent.birth;
   });
@@ -359,16 +374,14 @@ MegaflowTable::Impl::Sums MegaflowTable::Impl::sums(std::uint32_t slot) const {
 std::uint64_t MegaflowTable::Impl::collect(std::uint32_t slot) {
   Flow& flow = flows[slot];
   const Sums now = sums(slot);
-  const Counted counted{now.packets - flow.seen_packets, now.bytes - flow.seen_bytes, now.lost - flow.seen_lost,
-                        static_cast<std::int64_t>(now.delta - flow.seen_delta)};
+  const Otherwise& seen = otherwise[slot];
+  const Counted counted{now.packets - flow.seen_packets, now.bytes - flow.seen_bytes, now.lost - seen.lost,
+                        static_cast<std::int64_t>(now.delta - seen.delta)};
   if (counted.packets == 0 && counted.lost == 0 && counted.delta == 0) return 0;
   flow.seen_packets = now.packets;
   flow.seen_bytes = now.bytes;
-  flow.seen_lost = now.lost;
-  flow.seen_delta = now.delta;
-  flow.packets += counted.packets;
-  flow.bytes += counted.bytes;
-  if (credit) credit(flow, counted);
+  otherwise.set(slot, {now.lost, now.delta});
+  if (credit) credit(slot, flow, counted);
   return counted.packets;
 }
 

@@ -76,16 +76,16 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
   const std::uint32_t slot = t.take_slot();
   Flow& flow = t.flows[slot];
   flow = Flow{};
-  t.set_translation(flow, std::move(translation));
-  flow.created = flow.used = flow.published = now;
+  t.set_translation(slot, std::move(translation));
+  flow.created = flow.used = now;
   flow.mask = *mask;
   flow.port = static_cast<std::uint16_t>(port.value);
   flow.group = verdict.group;
   flow.list = verdict.list;
   flow.hash = hash;
   flow.in_kernel = verdict.encoded.in_kernel;
-  flow.reason = static_cast<std::uint16_t>(verdict.encoded.reason);
-  flow.young = true;
+  flow.reason = static_cast<std::uint8_t>(verdict.encoded.reason);
+  t.begin_youth(slot, now);
   flow.bridged = flow.translation->bridged.has_value();
   flow.state = Flow::State::kLive;
   ++t.live;
@@ -120,7 +120,6 @@ void MegaflowTable::commit() {
       ++t.stats.refused;
       continue;
     }
-    t.young.push_back({slot, t.flows[slot].published});
     ++t.stats.published;
   }
   t.staged.clear();
@@ -221,6 +220,23 @@ const MegaflowTable::Flow* MegaflowTable::flow(std::uint32_t slot) const {
   return flow.state == Flow::State::kLive ? &flow : nullptr;
 }
 
+const FlowMacs& MegaflowTable::macs(std::uint32_t slot) const { return impl_->macs[slot]; }
+
+FlowCredit MegaflowTable::credited(std::uint32_t slot) const {
+  const Flow& flow = impl_->flows[slot];
+  const Impl::Traffic& earlier = impl_->earlier[slot];
+  const Impl::Otherwise& otherwise = impl_->otherwise[slot];
+  return {slot,
+          flow.hash,
+          earlier.packets + flow.seen_packets,
+          earlier.bytes + flow.seen_bytes,
+          flow.seen_packets,
+          flow.seen_bytes,
+          otherwise.lost,
+          otherwise.delta,
+          flow.created.time_since_epoch().count()};
+}
+
 FlowKey MegaflowTable::key(std::uint32_t slot) const { return impl_->key_of(slot); }
 
 const FlowMask& MegaflowTable::mask(std::uint32_t slot) const { return impl_->masks.bits(impl_->flows[slot].mask); }
@@ -240,8 +256,8 @@ TranslationRef MegaflowTable::translation(std::uint32_t slot) const {
   const Flow& flow = impl_->flows[slot];
   auto whole = std::make_shared<Translation>(*flow.translation);
   whole->version = flow.version;
-  const auto learns = flow.macs.learns();
-  const auto dependencies = flow.macs.dependencies();
+  const auto learns = macs(slot).learns();
+  const auto dependencies = macs(slot).dependencies();
   whole->learns.assign(learns.begin(), learns.end());
   whole->fdb_dependencies.assign(dependencies.begin(), dependencies.end());
   return whole;
@@ -308,8 +324,8 @@ void MegaflowTable::mature(TimePoint before) {
     const std::uint32_t slot = t.young.front().slot;
     Flow& flow = t.flows[slot];
     // A slot that was used anew since is further down the queue.
-    if (flow.state != Flow::State::kLive || !flow.young || flow.published > before) continue;
-    flow.young = false;
+    if (flow.state != Flow::State::kLive || flow.youth != t.young.front().youth) continue;
+    flow.youth = 0;
     shunt_flow_head& head = t.maps.flows[slot].head;
     std::atomic_ref<__u8>{head.flags}.store(static_cast<__u8>(head.flags & ~SHUNT_FLOW_YOUNG),
                                             std::memory_order_release);
@@ -377,8 +393,7 @@ void MegaflowTable::reclaim(std::uint64_t epoch) {
   Impl& t = *impl_;
   t.retired.reclaim(epoch, [&t](std::uint64_t, std::uint32_t slot) {
     t.collect(slot);  // what programs counted after it was retired
-    t.flows[slot] = Flow{};
-    t.free.push_back(slot);
+    t.free_slot(slot);
   });
   t.masks.reclaim(epoch);
   t.groups.reclaim(epoch);

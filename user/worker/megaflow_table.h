@@ -28,6 +28,14 @@ namespace shunt {
 
 class AffectedIndex;
 
+// What of a cached flow's counters has been credited.
+struct FlowCredit {
+  std::uint64_t slot = 0, hash = 0;                                               // hash: of its masked key and mask
+  std::uint64_t packets = 0, bytes = 0;                                           // in its whole life
+  std::uint64_t seen_packets = 0, seen_bytes = 0, seen_lost = 0, seen_delta = 0;  // of what its slot counted
+  TimePoint::rep created = 0;
+};
+
 class MegaflowTable {
  public:
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
@@ -42,30 +50,29 @@ class MegaflowTable {
     kError,     // a map refused
   };
 
-  // A live flow. References are good until the next call that retires.
+  // A live flow: what each has, for there are many. References are good until the next call that retires.
   struct Flow {
-    TranslationRef translation;  // where `shared` others have it too: but for version and MACs, which follow
-    FlowMacs macs;
+    TranslationRef translation;  // where `shared` others have it too: but for version and MACs, which are macs()
     std::uint64_t version = 0;                       // of the switch's state that it was translated under
     TimePoint created{}, used{};                     // used: last seen to have hits; creation at first
-    TimePoint published{};                           // with these actions
-    std::uint64_t packets = 0, bytes = 0;            // counted by the kernel, in this flow's whole life
     std::uint64_t seen_packets = 0, seen_bytes = 0;  // of the slot's counters, at the last collection
-    std::uint64_t seen_lost = 0, seen_delta = 0;     // likewise, of what left otherwise (shunt_flow_delta)
     std::uint64_t hash = 0;
     std::uint32_t next = kNoSlot;  // in the chain of its index bucket
     std::uint32_t birth = 0;       // tells a slot's users apart
     std::uint32_t decayed = 0;     // hits, halved each second
+    std::uint32_t list = kNoList;  // of actions; none: one output
+    std::uint32_t youth = 0;       // tells which of the queue's young ones it is; 0: none any more
     std::uint16_t mask = 0;
     std::uint16_t port = 0;
-    std::uint32_t list = kNoList;  // of actions; none: one output
-    std::uint16_t group = 0;       // 0: none
-    std::uint16_t reason = 0;      // where userspace answers: enum shunt_upcall_reason
+    std::uint16_t group = 0;  // 0: none
+    std::uint8_t reason = 0;  // where userspace answers: enum shunt_upcall_reason
     enum class State : std::uint8_t { kFree, kLive, kVoid, kRetired } state = State::kFree;
-    bool indexed = false, young = false, in_kernel = true;
-    bool bridged = false;  // BRIDGE: answers only what the FDB's entries know
-    bool shared = false;
+    bool indexed : 1 = false;
+    bool in_kernel : 1 = true;
+    bool bridged : 1 = false;  // BRIDGE: answers only what the FDB's entries know
+    bool shared : 1 = false;
   };
+  static_assert(sizeof(Flow) == 96);
 
   struct Stats {
     std::uint64_t published = 0, refused = 0, exact_fallback = 0, evicted = 0, replaced = 0, retired = 0;
@@ -85,7 +92,7 @@ class MegaflowTable {
     std::uint64_t lost = 0;                // of these, packets that did not leave though the flow has an output
     std::int64_t delta = 0;                // bytes sent less bytes received
   };
-  using Credit = std::function<void(const Flow& flow, const Counted& counted)>;
+  using Credit = std::function<void(std::uint32_t slot, const Flow& flow, const Counted& counted)>;
 
   explicit MegaflowTable(FlowMaps& maps);  // borrows; the maps are empty, or inherit() comes first
   ~MegaflowTable();
@@ -103,11 +110,11 @@ class MegaflowTable {
   [[nodiscard]] const PortOutputs& outputs() const;
 
   // Takes over the flows that an earlier daemon left in the maps; before any is published, after the ports and their
-  // outputs are known. `seen` may say what that daemon had credited of a flow already (packets, bytes, seen_*,
-  // created), else all that its slot counted is credited anew. Returns how many were not whole, and are gone. Each flow
-  // must be confirmed before any other call: with what it would be today, which update() then makes of it.
-  using Seen = std::function<void(std::uint32_t slot, Flow& flow)>;
-  std::uint32_t inherit(const Seen& seen, TimePoint now);
+  // outputs are known. `credited` may say what that daemon had credited of a slot's flow already, else all that the
+  // slot counted is credited anew. Returns how many were not whole, and are gone. Each flow must be confirmed before
+  // any other call: with what it would be today, which update() then makes of it.
+  using Credited = std::function<const FlowCredit*(std::uint32_t slot, std::uint64_t hash)>;
+  std::uint32_t inherit(const Credited& credited, TimePoint now);
   bool confirm(std::uint32_t slot, TranslationRef translation, TimePoint now);
 
   // Publishes the flow of a packet with `key`.
@@ -135,6 +142,8 @@ class MegaflowTable {
   // Slots run to slot_end(); `flow` is null for one that holds no live flow.
   [[nodiscard]] std::uint32_t slot_end() const;
   [[nodiscard]] const Flow* flow(std::uint32_t slot) const;
+  [[nodiscard]] const FlowMacs& macs(std::uint32_t slot) const;
+  [[nodiscard]] FlowCredit credited(std::uint32_t slot) const;   // of a live flow, at the last collection
   [[nodiscard]] FlowKey key(std::uint32_t slot) const;           // masked
   [[nodiscard]] const FlowMask& mask(std::uint32_t slot) const;  // that of the table: all ones where exact
   [[nodiscard]] DpActions actions(std::uint32_t slot) const;

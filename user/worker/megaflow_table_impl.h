@@ -25,6 +25,7 @@
 #include "user/worker/microflow_region.h"
 #include "user/worker/port_masks.h"
 #include "user/worker/shared_translations.h"
+#include "user/worker/slot_values.h"
 
 namespace shunt {
 
@@ -52,11 +53,23 @@ struct MegaflowTable::Impl {
         region{flow_maps.microflows, flow_maps.ports},
         bridges{flow_maps},
         affected{flow_maps.config.flow_limit},
+        macs{limit},
+        earlier{limit},
+        otherwise{limit},
         heads(flow_maps.index.size(), kNoSlot) {
     flows.reserve(limit);
     ports.set_microflow_mask(region.size() - 1);
   }
 
+  struct Traffic {
+    std::uint64_t packets = 0, bytes = 0;
+    [[nodiscard]] bool empty() const { return packets == 0 && bytes == 0; }
+  };
+  // What left otherwise than it was counted (shunt_flow_delta).
+  struct Otherwise {
+    std::uint64_t lost = 0, delta = 0;
+    [[nodiscard]] bool empty() const { return lost == 0 && delta == 0; }
+  };
   // What a flow becomes in the kernel: an encoding whose group has a number, and its actions a place.
   struct Verdict {
     Encoded encoded;
@@ -79,6 +92,8 @@ struct MegaflowTable::Impl {
   [[nodiscard]] std::uint16_t fields_of(const Flow& flow) const;
 
   std::uint32_t take_slot();
+  void free_slot(std::uint32_t slot);
+  void begin_youth(std::uint32_t slot, TimePoint now);
   void write_slot(std::uint32_t slot, const FlowKey& key, const Verdict& verdict, bool young);
   int write_megaflow(std::uint32_t slot);
   [[nodiscard]] std::pair<shunt_megaflow_key, shunt_megaflow> megaflow_of(std::uint32_t slot) const;
@@ -98,9 +113,9 @@ struct MegaflowTable::Impl {
   void follow_keys();      // and how much of it is in use
   void link_dependencies(std::uint32_t slot);
   void set_affected(std::uint32_t slot, const FlowKey& key);  // in the index: what the flow's translation looked at
-  void unlink_dependencies(const FlowMacs& macs);
-  void set_translation(Flow& flow, TranslationRef translation);
-  void set_shared(Flow& flow, TranslationRef translation);
+  void unlink_dependencies(const FlowMacs& of);
+  void set_translation(std::uint32_t slot, TranslationRef translation);
+  void set_shared(std::uint32_t slot, TranslationRef translation);
   void share_translation(Flow& flow);
   // What a slot counted since it was written, over all CPUs.
   struct Sums {
@@ -108,7 +123,8 @@ struct MegaflowTable::Impl {
   };
   [[nodiscard]] Sums sums(std::uint32_t slot) const;
   std::uint64_t collect(std::uint32_t slot);
-  bool inherit(const shunt_megaflow_key& key, std::uint32_t slot, const Seen& seen, TimePoint now);
+  bool inherit(const shunt_megaflow_key& key, std::uint32_t slot, const Credited& credited, TimePoint now);
+  void inherit_credit(std::uint32_t slot, const FlowCredit& before);
   void inherit_index();
 
   [[nodiscard]] std::uint32_t bucket_of(std::uint64_t hash) const {
@@ -146,12 +162,16 @@ struct MegaflowTable::Impl {
   std::array<std::uint32_t, SHUNT_MAX_PORTS> bridged_flows{};  // by port
   PortOutputs outputs{};
   std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves
+  SlotValues<FlowMacs> macs;         // likewise
+  SlotValues<Traffic> earlier;       // what flows counted in the slots that they had before
+  SlotValues<Otherwise> otherwise;   // of the slot's counters, at the last collection
   std::vector<std::uint32_t> heads;  // by index bucket: chain of its live flows, indexed or overflowed
   std::vector<std::uint32_t> free;
   DependencyIndex dependencies;
   struct Young {
     std::uint32_t slot;
-    TimePoint published;
+    std::uint32_t youth;
+    TimePoint published;  // with these actions
   };
   std::deque<Young> young;
   std::vector<std::uint32_t> staged;  // live, and nothing leads to them yet
@@ -160,7 +180,7 @@ struct MegaflowTable::Impl {
   EpochQueue<std::uint32_t> retired;
   std::vector<std::uint32_t> voided;  // slots; some were retired since, and may be in use again
   std::uint64_t epoch = 1;
-  std::uint32_t births = 0, live = 0, overflow = 0;
+  std::uint32_t births = 0, youths = 0, live = 0, overflow = 0;
   std::uint32_t features = SHUNT_FEATURE_ALL, wanted = 0;
   Credit credit;
   Stats stats;

@@ -90,10 +90,8 @@ std::vector<FlowCredit> Revalidator::credited(const std::function<void()>& also)
     also();
     std::vector<FlowCredit> credited;
     for (std::uint32_t slot = 0; slot < impl->table.slot_end(); ++slot) {
-      const MegaflowTable::Flow* flow = impl->table.flow(slot);
-      if (flow == nullptr || flow->packets == 0) continue;
-      credited.push_back({slot, flow->hash, flow->packets, flow->bytes, flow->seen_packets, flow->seen_bytes,
-                          flow->seen_lost, flow->seen_delta, flow->created.time_since_epoch().count()});
+      if (impl->table.flow(slot) == nullptr) continue;
+      if (const FlowCredit credit = impl->table.credited(slot); credit.packets != 0) credited.push_back(credit);
     }
     return credited;
   });

@@ -68,14 +68,6 @@ struct PortTraffic {
   std::uint64_t packets = 0, bytes = 0;
 };
 
-// Of a cached flow: how much of what its slot counted has been credited.
-struct FlowCredit {
-  std::uint64_t slot = 0, hash = 0;      // hash: of its masked key and mask
-  std::uint64_t packets = 0, bytes = 0;  // in its whole life
-  std::uint64_t seen_packets = 0, seen_bytes = 0, seen_lost = 0, seen_delta = 0;
-  TimePoint::rep created = 0;
-};
-
 class Revalidator {
  public:
   struct Options {

@@ -34,8 +34,8 @@ struct Revalidator::Impl {
         grace{[&flow_maps] { flow_maps.wait_grace_period(); }, [this] { doorbell.ring(); }} {
     for (unsigned worker = 0; worker < options.workers; ++worker)
       queues.push_back(std::make_unique<RequestQueue>(doorbell));
-    table.set_credit(
-        [this](const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) { credit(flow, counted); });
+    table.set_credit([this](std::uint32_t slot, const MegaflowTable::Flow& flow,
+                            const MegaflowTable::Counted& counted) { credit(slot, flow, counted); });
   }
 
   // Runs `work` in the thread and passes its result on.
@@ -110,7 +110,7 @@ struct Revalidator::Impl {
   bool revalidate(const Change& change);
   bool meets(const Change& change);
   Inherited inherit(std::span<const FlowCredit> credited);
-  void credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
+  void credit(std::uint32_t slot, const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
   void count_sent(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted);
   void refresh_macs();
   std::vector<FlowSnapshot> list(std::size_t limit);

@@ -240,7 +240,7 @@ bool Revalidator::Impl::mac_changed(const BridgeState& bridge, FdbKey key, MacCh
   for (const std::uint32_t slot : table.dependents({bridge.id, key})) {
     const MegaflowTable::Flow* flow = table.flow(slot);
     if (flow == nullptr) continue;
-    const auto learns = flow->macs.learns();
+    const auto learns = table.macs(slot).learns();
     if (std::any_of(learns.begin(), learns.end(),
                     [&](const Translation::Learn& learn) { return learn.key == key && learn.port != port; })) {
       table.retire(slot);
@@ -341,17 +341,9 @@ Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> cr
   for (const FlowCredit& credit : credited) by_slot.emplace(credit.slot, &credit);
   Inherited result;
   result.broken = table.inherit(
-      [&by_slot](std::uint32_t slot, MegaflowTable::Flow& flow) {
+      [&by_slot](std::uint32_t slot, std::uint64_t hash) {
         const auto found = by_slot.find(slot);
-        if (found == by_slot.end() || found->second->hash != flow.hash) return;
-        const FlowCredit& credit = *found->second;
-        flow.packets = credit.packets;
-        flow.bytes = credit.bytes;
-        flow.seen_packets = credit.seen_packets;
-        flow.seen_bytes = credit.seen_bytes;
-        flow.seen_lost = credit.seen_lost;
-        flow.seen_delta = credit.seen_delta;
-        flow.created = TimePoint{TimePoint::duration{credit.created}};
+        return found == by_slot.end() || found->second->hash != hash ? nullptr : found->second;
       },
       now);
   // MACs first: what they decide must not depend on the order of the flows.
@@ -380,10 +372,11 @@ Revalidator::Inherited Revalidator::Impl::inherit(std::span<const FlowCredit> cr
 }
 
 // Who runs a packet credits it: a flow that userspace answers counts for its own age only.
-void Revalidator::Impl::credit(const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
+void Revalidator::Impl::credit(std::uint32_t slot, const MegaflowTable::Flow& flow,
+                               const MegaflowTable::Counted& counted) {
   const Translation& translation = *flow.translation;
   if (counted.packets > 0 && translation.bridge)
-    for (const Translation::Learn& learn : flow.macs.learns()) {
+    for (const Translation::Learn& learn : table.macs(slot).learns()) {
       const Seen one{*translation.bridge, learn};
       if (seen.empty() || !(seen.back() == one)) seen.push_back(one);
     }
@@ -456,8 +449,9 @@ FlowSnapshot Revalidator::Impl::snapshot(std::uint32_t slot) const {
   }
   snapshot.in_kernel = flow.in_kernel;
   snapshot.reason = static_cast<shunt_upcall_reason>(flow.reason);
-  snapshot.packets = flow.packets;
-  snapshot.bytes = flow.bytes;
+  const FlowCredit credited = table.credited(slot);
+  snapshot.packets = credited.packets;
+  snapshot.bytes = credited.bytes;
   snapshot.age = std::chrono::duration_cast<milliseconds>(now - flow.created);
   snapshot.idle = std::chrono::duration_cast<milliseconds>(now - flow.used);
   for (const RuleRef& rule : flow.translation->rules) snapshot.cookies.push_back(rule->cookie);

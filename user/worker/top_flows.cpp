@@ -22,9 +22,8 @@ std::uint32_t slot_of(const MegaflowTable& table, std::uint64_t id) {
 void TopFlows::consider(const MegaflowTable& table, std::uint32_t begin, std::uint32_t end) {
   if (count_ == 0) return;
   for (std::uint32_t slot = begin; slot < std::min(end, table.slot_end()); ++slot) {
-    const MegaflowTable::Flow* flow = table.flow(slot);
-    if (flow == nullptr) continue;
-    const Entry entry = entry_of(slot, *flow);
+    if (table.flow(slot) == nullptr) continue;
+    const Entry entry = entry_of(table, slot);
     if (best_.size() == count_) {
       if (!busier(entry, best_.front())) continue;
       std::pop_heap(best_.begin(), best_.end(), busier);
@@ -48,11 +47,13 @@ bool TopFlows::busier(const Entry& a, const Entry& b) {
 }
 
 // `decayed` is about twice the flow's packets a second; bytes are counted for its whole life only.
-TopFlows::Entry TopFlows::entry_of(std::uint32_t slot, const MegaflowTable::Flow& flow) const {
-  Entry entry{static_cast<double>(flow.decayed), flow.packets, flow_id(slot, flow)};
-  if (order_ == FlowOrder::kBytes && flow.packets > 0) {
-    entry.recent *= static_cast<double>(flow.bytes) / static_cast<double>(flow.packets);
-    entry.all = flow.bytes;
+TopFlows::Entry TopFlows::entry_of(const MegaflowTable& table, std::uint32_t slot) const {
+  const MegaflowTable::Flow& flow = *table.flow(slot);
+  const FlowCredit counted = table.credited(slot);
+  Entry entry{static_cast<double>(flow.decayed), counted.packets, flow_id(slot, flow)};
+  if (order_ == FlowOrder::kBytes && counted.packets > 0) {
+    entry.recent *= static_cast<double>(counted.bytes) / static_cast<double>(counted.packets);
+    entry.all = counted.bytes;
   }
   return entry;
 }

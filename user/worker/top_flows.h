@@ -35,7 +35,7 @@ class TopFlows {
     std::uint64_t all, id;
   };
   static bool busier(const Entry& a, const Entry& b);
-  [[nodiscard]] Entry entry_of(std::uint32_t slot, const MegaflowTable::Flow& flow) const;
+  [[nodiscard]] Entry entry_of(const MegaflowTable& table, std::uint32_t slot) const;
 
   const std::size_t count_;
   const FlowOrder order_;

@@ -47,8 +47,9 @@ void describe_ports(MegaflowTable& table) {
 // A daemon's table. Its destructor leaves the maps as they are, as a kill does.
 struct Daemon {
   explicit Daemon(MemoryMaps& memory, bool second = false) : maps{memory}, table{memory} {
-    table.set_credit(
-        [this](const MegaflowTable::Flow&, const MegaflowTable::Counted& counted) { credited += counted.packets; });
+    table.set_credit([this](std::uint32_t, const MegaflowTable::Flow&, const MegaflowTable::Counted& counted) {
+      credited += counted.packets;
+    });
     for (std::uint32_t port = 1; port <= kPorts; ++port)
       second ? table.inherit_port(DpPort{port}) : table.add_port(DpPort{port});
     describe_ports(table);
@@ -58,8 +59,8 @@ struct Daemon {
   }
   // All flows are confirmed as `decide` says; returns how many changed.
   template <typename Decide>
-  unsigned inherit(Decide decide, const MegaflowTable::Seen& seen = {}) {
-    broken = table.inherit(seen, kNow);
+  unsigned inherit(Decide decide, const MegaflowTable::Credited& credit = {}) {
+    broken = table.inherit(credit, kNow);
     unsigned changed = 0;
     for (std::uint32_t slot = 0, end = table.slot_end(); slot < end; ++slot)
       if (table.flow(slot) != nullptr && table.confirm(slot, decide(slot), kNow)) ++changed;
@@ -184,6 +185,8 @@ TEST_SUITE("inheriting megaflows") {
       for (int i = 0; i < 3; ++i) maps.packet(key_of(1));
     }
     Daemon second{maps, true};
+    // 5 packets in the slots that the flow had before.
+    const FlowCredit known{.packets = 12, .bytes = 1200, .seen_packets = 7, .seen_bytes = 700};
     SUBCASE("nothing is known") {
       second.inherit();
       CHECK(second.credited == 10);
@@ -194,12 +197,10 @@ TEST_SUITE("inheriting megaflows") {
             const auto actions = second.table.actions(slot);
             return translation(second.table.mask(slot), {actions.begin(), actions.end()});
           },
-          [](std::uint32_t, MegaflowTable::Flow& flow) {
-            flow.packets = flow.seen_packets = 7;
-            flow.bytes = flow.seen_bytes = 700;
-          });
+          [&](std::uint32_t, std::uint64_t) { return &known; });
       CHECK(second.credited == 3);
-      CHECK(second.table.flow(0)->packets == 10);
+      CHECK(second.table.credited(0).packets == 15);
+      CHECK(second.table.credited(0).seen_packets == 10);
     }
   }
 

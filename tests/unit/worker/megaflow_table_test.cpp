@@ -57,7 +57,7 @@ TranslationRef depending(std::uint16_t port, std::vector<FdbDependency> dependen
 struct Fixture {
   explicit Fixture(std::uint32_t limit = 256, std::uint32_t buckets = 64, std::uint32_t elements = 4096)
       : maps{limit, buckets, elements}, table{maps} {
-    table.set_credit([this](const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
+    table.set_credit([this](std::uint32_t, const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
       credited[flow.translation.get()] += counted.packets;
       credited_bytes += counted.bytes;
     });
@@ -322,7 +322,7 @@ TEST_SUITE("megaflow table") {
     f.table.collect(0, 10, f.now, false);
     CHECK(f.credited[made.get()] == 2);
     CHECK(f.credited_bytes == 150);
-    CHECK(f.table.flow(0)->packets == 2);
+    CHECK(f.table.credited(0).packets == 2);
     f.table.retire(0);
     f.maps.counters[0].packets += 1;  // by a program that had found the flow before
     f.grace_period();
@@ -335,6 +335,56 @@ TEST_SUITE("megaflow table") {
     }
   }
 
+  TEST_CASE("what left otherwise than it was counted is credited once, and is no later flow's of the slot") {
+    Fixture f;
+    std::uint64_t lost = 0;
+    std::int64_t delta = 0;
+    f.table.set_credit([&](std::uint32_t, const MegaflowTable::Flow&, const MegaflowTable::Counted& counted) {
+      lost += counted.lost;
+      delta += counted.delta;
+    });
+    f.publish(key_of(80), full_ports(), {push_vlan(5), output_to(2)});
+    f.maps.deltas[0] = {.bytes = 12, .lost = 1};
+    for (int i = 0; i < 2; ++i) f.table.collect(0, 10, f.now, false);
+    CHECK(lost == 1);
+    CHECK(delta == 12);
+    CHECK(f.table.credited(0).seen_delta == 12);
+    f.maps.deltas[0].bytes = static_cast<__u64>(-4);
+    f.table.retire(0);
+    CHECK(delta == -4);
+    f.grace_period();
+    f.publish(key_of(81), full_ports(), {push_vlan(5), output_to(2)});
+    REQUIRE(f.table.find(key_of(81)) == 0);
+    f.maps.deltas[0] = {.bytes = 3, .lost = 1};
+    f.table.collect(0, 10, f.now, false);
+    CHECK(lost == 2);
+    CHECK(delta == -1);
+  }
+
+  TEST_CASE("a flow's packets are those of all slots that it had, each credited once") {
+    Fixture f;
+    std::uint64_t credited = 0;
+    f.table.set_credit([&](std::uint32_t, const MegaflowTable::Flow&, const MegaflowTable::Counted& counted) {
+      credited += counted.packets;
+    });
+    f.publish(key_of(80), full_ports(), {output_to(2)});
+    for (std::uint16_t i = 1; i <= 3; ++i) {
+      const std::uint32_t slot = f.table.find(key_of(80));
+      for (int packet = 0; packet < 2; ++packet) f.maps.packet(key_of(80), 100);
+      f.table.collect(0, 10, f.now, false);
+      CHECK(f.table.credited(slot).packets == 2u * i);
+      CHECK(f.table.credited(slot).bytes == 200u * i);
+      CHECK(f.table.credited(slot).seen_packets == 2);
+      CHECK(f.table.update(slot, translation(full_ports(), {output_to(static_cast<std::uint16_t>(2 + i))}), f.now));
+    }
+    f.grace_period();
+    CHECK(credited == 6);
+    f.table.flush();
+    f.grace_period();
+    f.publish(key_of(81), full_ports(), {output_to(2)});
+    CHECK(f.table.credited(f.table.find(key_of(81))).packets == 0);
+  }
+
   TEST_CASE("other actions replace a flow without a moment in which nothing answers") {
     Fixture f;
     f.publish(key_of(80), full_ports(), {output_to(2)});
@@ -345,7 +395,7 @@ TEST_SUITE("megaflow table") {
     CHECK(f.maps.flows[0].head.generation == 0);
     const std::uint32_t slot = f.table.find(key_of(80));
     REQUIRE(slot != MegaflowTable::kNoSlot);
-    CHECK(f.table.flow(slot)->packets == 1);
+    CHECK(f.table.credited(slot).packets == 1);
     f.grace_period();
     CHECK(f.answer(key_of(80)) == 3);
   }
@@ -380,6 +430,20 @@ TEST_SUITE("megaflow table") {
       return !f.table.flow(entry.second.head.slot)->indexed && (entry.second.head.flags & SHUNT_FLOW_YOUNG) != 0;
     });
     CHECK(young == 0);
+  }
+
+  TEST_CASE("a slot's flow matures in its own time, and not in that of the flow before") {
+    Fixture f;
+    f.publish(key_of(80), full_ports(), {output_to(2)});
+    f.table.retire(0);
+    f.grace_period();
+    f.now += std::chrono::milliseconds{10};
+    f.publish(key_of(81), full_ports(), {output_to(2)});
+    REQUIRE(f.table.find(key_of(81)) == 0);
+    f.table.mature(f.now - std::chrono::milliseconds{1});
+    CHECK((f.maps.lookup(key_of(81))->flags & SHUNT_FLOW_YOUNG) != 0);
+    f.table.mature(f.now);
+    CHECK((f.maps.lookup(key_of(81))->flags & SHUNT_FLOW_YOUNG) == 0);
   }
 
   TEST_CASE("a flow that gets other actions is young again: the older ones may have sent packets up") {

@@ -29,8 +29,9 @@ FlowMask full_ports() {
 
 struct Fixture {
   explicit Fixture(std::uint32_t limit = 256, std::uint32_t buckets = 64) : maps{limit, buckets}, table{maps} {
-    table.set_credit(
-        [this](const MegaflowTable::Flow&, const MegaflowTable::Counted& counted) { credited += counted.packets; });
+    table.set_credit([this](std::uint32_t, const MegaflowTable::Flow&, const MegaflowTable::Counted& counted) {
+      credited += counted.packets;
+    });
     for (std::uint32_t port = 1; port <= 3; ++port) {
       table.add_port(DpPort{port});
       table.update_output(DpPort{port}, {Ifindex{100 + port}, true});

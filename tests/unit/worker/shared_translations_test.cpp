@@ -199,8 +199,9 @@ TEST_SUITE("shared translations") {
       CHECK(table.dependents({BridgeId{1}, mac(i)}) == std::vector<std::uint32_t>{slots[i - 1u]});
       const MegaflowTable::Flow& flow = *table.flow(slots[i - 1u]);
       CHECK(flow.version == i);
-      REQUIRE(flow.macs.learns().size() == 1);
-      CHECK(flow.macs.learns()[0].key == mac(i));
+      const auto learns = table.macs(slots[i - 1u]).learns();
+      REQUIRE(learns.size() == 1);
+      CHECK(learns[0].key == mac(i));
     }
   }
 }
