@@ -70,6 +70,7 @@ void measure_flows(std::uint32_t flows) {
   traffic.send_to(lanes[0], flows, 60'000);
   for (int i = 0; i < 120 && cached(daemon) < flows; ++i) pause_for(500ms);
   const std::uint64_t count = cached(daemon);
+  pause_for(15s);  // in which flows share what they have alike
   const Memory after = memory_of(daemon.process().pid());
   const auto each = [&](std::uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(count); };
   fmt::print(

@@ -69,9 +69,9 @@ struct Instance::Impl {
     if (kernel_changed) Datapath::wait_grace_period();
   }
   void start();
-  void inherit();
+  void inherit(std::span<const FlowCredit> credited);
   void save_counters();
-  void restore_counters();
+  [[nodiscard]] std::vector<FlowCredit> restore_counters();  // of flows: what was credited
   [[nodiscard]] bool is_inherited(DpPort dp) const;
 
   void check_places(const QueueWorkers& places) const;  // throws Error
@@ -179,7 +179,7 @@ struct Instance::Impl {
   bool started = false;
   TimePoint next_save{};
   bool saving_failed = false;
-  SavedCounters saved;                     // as they are in the file
+  std::uint64_t saved = 0;                 // checksum() of what is in the file
   std::map<DpPort, PortCounters> earlier;  // what workers of earlier daemons counted
 };
 

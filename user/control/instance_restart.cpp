@@ -3,8 +3,6 @@
 #include <spdlog/spdlog.h>
 #include <sys/timerfd.h>
 
-#include <algorithm>
-#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <map>
@@ -18,13 +16,6 @@ namespace {
 
 // Saving takes at most this part of the time, however many counters there are.
 constexpr int kSaveShare = 50;
-
-bool same(const SavedCounters& a, const SavedCounters& b) {
-  const auto equal_bytes = [](const auto& x, const auto& y) {
-    return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof x[0]) == 0);
-  };
-  return equal_bytes(a.flows, b.flows) && equal_bytes(a.values, b.values) && equal_bytes(a.ports, b.ports);
-}
 
 }  // namespace
 
@@ -42,8 +33,7 @@ void Instance::Impl::start() {
   revalidator.set_features(datapath.features());
   attach_restored();
   if (datapath.inherited()) {
-    restore_counters();
-    inherit();
+    inherit(restore_counters());
   } else if (!options.counter_file.empty()) {
     std::error_code ignored;
     std::filesystem::remove(options.counter_file, ignored);  // of flows that are no more
@@ -58,14 +48,14 @@ void Instance::Impl::start() {
   check(::timerfd_settime(tick.get(), 0, &each_second, nullptr), "timerfd_settime");
 }
 
-void Instance::Impl::inherit() {
+void Instance::Impl::inherit(std::span<const FlowCredit> credited) {
   for (std::uint32_t dp = 0; dp < SHUNT_MAX_PORTS; ++dp) {
     const auto port = ports.find(DpPort{dp});
     const bool attached = port != ports.end() && port->second.attachment;
     if (dp == SHUNT_LANE && lane) continue;
     if (datapath.ports[dp].ifindex != 0 && !attached) datapath.clear_port(DpPort{dp});
   }
-  const Revalidator::Inherited result = revalidator.inherit(saved.flows);
+  const Revalidator::Inherited result = revalidator.inherit(credited);
   if (result.changed > 0) Datapath::wait_grace_period();
   spdlog::info("{} cached flows taken over, {} of them changed; {} were not whole", result.flows, result.changed,
                result.broken);
@@ -101,10 +91,10 @@ void Instance::Impl::save_counters() {
     for (const auto& [dp, port] : ports)
       counters.ports.push_back({dp.value, revalidator.transmitted(dp), worker_counters(dp)});
   });
-  if (!same(counters, saved)) {
+  if (const std::uint64_t now = checksum(counters); now != saved) {
     try {
       write_saved_counters(options.counter_file, counters);
-      saved = std::move(counters);
+      saved = now;
       saving_failed = false;
     } catch (const std::exception& e) {
       if (!std::exchange(saving_failed, true))
@@ -114,10 +104,10 @@ void Instance::Impl::save_counters() {
   next_save = Clock::now() + (Clock::now() - begin) * kSaveShare;
 }
 
-void Instance::Impl::restore_counters() {
-  if (options.counter_file.empty()) return;
+std::vector<FlowCredit> Instance::Impl::restore_counters() {
+  if (options.counter_file.empty()) return {};
   std::optional<SavedCounters> counters = read_saved_counters(options.counter_file);
-  if (!counters) return;
+  if (!counters) return {};
   std::map<CounterName, const SavedCounters::Value*> by_name;
   for (const SavedCounters::Value& value : counters->values) by_name.emplace(value.name, &value);
   for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges)
@@ -131,7 +121,8 @@ void Instance::Impl::restore_counters() {
     revalidator.add_transmitted(dp, port.transmitted);
     earlier[dp] = port.workers;
   }
-  saved = std::move(*counters);
+  saved = checksum(*counters);
+  return std::move(counters->flows);
 }
 
 }  // namespace shunt

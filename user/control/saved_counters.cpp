@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
@@ -58,21 +60,18 @@ constexpr std::uint64_t kMagic = 0x5368'756e'7443'0000 ^ (sizeof(FlowCredit) << 
                                  (sizeof(SavedCounters::Value) << 16) ^ sizeof(SavedCounters::Port) ^
                                  SHUNT_LAYOUT_VERSION;
 
-std::uint64_t checksum(std::string_view bytes) {
-  std::uint64_t sum = bytes.size();
-  while (bytes.size() >= sizeof sum) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data(), sizeof word);
-    sum = shunt_hash_step(sum, word, 0x9e3779b97f4a7c15);
-    bytes.remove_prefix(sizeof word);
-  }
-  return sum;
+template <typename T>
+std::span<const std::byte> bytes_of(const std::vector<T>& items) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0);
+  return std::as_bytes(std::span{items});
 }
 
-template <typename T>
-void put(std::string& bytes, const std::vector<T>& items) {
-  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % 8 == 0);
-  bytes.append(reinterpret_cast<const char*>(items.data()), items.size() * sizeof(T));
+void write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) throw_errno(errno, "write " + path);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
 }
 
 template <typename T>
@@ -83,6 +82,21 @@ void take(std::string_view& bytes, std::size_t count, std::vector<T>& items) {
 }
 
 }  // namespace
+
+std::uint64_t checksum(const SavedCounters& counters) {
+  std::uint64_t sum = 0;
+  const auto add = [&sum](std::uint64_t word) { sum = shunt_hash_step(sum, word, 0x9e3779b97f4a7c15); };
+  for (std::span<const std::byte> bytes :
+       {bytes_of(counters.flows), bytes_of(counters.values), bytes_of(counters.ports)}) {
+    add(bytes.size());
+    for (; !bytes.empty(); bytes = bytes.subspan(sizeof(std::uint64_t))) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes.data(), sizeof word);
+      add(word);
+    }
+  }
+  return sum;
+}
 
 void for_each_counter(const Switch& sw, const BridgeState& bridge,
                       const std::function<void(const CounterName&, const FlowCounters&)>& visit) {
@@ -102,22 +116,13 @@ void for_each_counter(const Switch& sw, const BridgeState& bridge,
 }
 
 void write_saved_counters(const std::string& path, const SavedCounters& counters) {
-  std::string bytes(sizeof(Header), '\0');
-  put(bytes, counters.flows);
-  put(bytes, counters.values);
-  put(bytes, counters.ports);
-  const Header header{kMagic, counters.flows.size(), counters.values.size(), counters.ports.size(),
-                      checksum(std::string_view{bytes}.substr(sizeof(Header)))};
-  std::memcpy(bytes.data(), &header, sizeof header);
-
+  const Header header{kMagic, counters.flows.size(), counters.values.size(), counters.ports.size(), checksum(counters)};
   const std::string fresh = path + ".new";
   {
     const UniqueFd fd{check(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640), "open " + fresh)};
-    for (std::string_view rest{bytes}; !rest.empty();) {
-      const ssize_t written = ::write(fd.get(), rest.data(), rest.size());
-      if (written < 0) throw_errno(errno, "write " + fresh);
-      rest.remove_prefix(static_cast<std::size_t>(written));
-    }
+    for (const std::span<const std::byte> bytes : {std::as_bytes(std::span{&header, 1}), bytes_of(counters.flows),
+                                                   bytes_of(counters.values), bytes_of(counters.ports)})
+      write_all(fd.get(), bytes, fresh);
   }
   check(std::rename(fresh.c_str(), path.c_str()), "rename " + fresh);
 }
@@ -134,13 +139,13 @@ std::optional<SavedCounters> read_saved_counters(const std::string& path) {
   if (header.magic != kMagic || header.flows > bytes.size() || header.values > bytes.size() ||
       header.ports > bytes.size() ||
       bytes.size() != header.flows * sizeof(FlowCredit) + header.values * sizeof(SavedCounters::Value) +
-                          header.ports * sizeof(SavedCounters::Port) ||
-      header.checksum != checksum(bytes))
+                          header.ports * sizeof(SavedCounters::Port))
     return std::nullopt;
   SavedCounters counters;
   take(bytes, header.flows, counters.flows);
   take(bytes, header.values, counters.values);
   take(bytes, header.ports, counters.ports);
+  if (checksum(counters) != header.checksum) return std::nullopt;
   return counters;
 }
 

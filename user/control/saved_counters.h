@@ -49,6 +49,9 @@ struct SavedCounters {
 void for_each_counter(const Switch& sw, const BridgeState& bridge,
                       const std::function<void(const CounterName&, const FlowCounters&)>& visit);
 
+// Differs where they do, but for once in 2^64.
+[[nodiscard]] std::uint64_t checksum(const SavedCounters& counters);
+
 // Replaces the file as a whole. Throws std::system_error.
 void write_saved_counters(const std::string& path, const SavedCounters& counters);
 // Nothing where there is no such file, or it is not whole, or another build's.

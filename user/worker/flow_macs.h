@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <memory>
+#include <cstring>
 #include <span>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "user/pipeline/translate.h"
@@ -23,20 +25,22 @@ class FlowMacs {
       : FlowMacs{{translation.learns.data(), translation.learns.size()},
                  {translation.fdb_dependencies.data(), translation.fdb_dependencies.size()}} {}
   FlowMacs(const FlowMacs& other) : FlowMacs{other.learns(), other.dependencies()} {}
-  FlowMacs& operator=(const FlowMacs& other) {
-    if (this != &other) *this = FlowMacs{other};
+  FlowMacs(FlowMacs&& other) noexcept { swap(other); }
+  FlowMacs& operator=(FlowMacs other) noexcept {
+    swap(other);
     return *this;
   }
-  FlowMacs(FlowMacs&&) noexcept = default;
-  FlowMacs& operator=(FlowMacs&&) noexcept = default;
-  ~FlowMacs() = default;
+  ~FlowMacs() {
+    if (has_many()) delete many();
+  }
 
   [[nodiscard]] bool empty() const { return learns().empty() && dependencies().empty(); }
   [[nodiscard]] std::span<const Translation::Learn> learns() const {
-    return many_ ? std::span<const Translation::Learn>{many_->learns} : std::span{learns_}.first(learn_count_);
+    return has_many() ? std::span<const Translation::Learn>{many()->learns} : std::span{learns_}.first(learn_count_);
   }
   [[nodiscard]] std::span<const FdbDependency> dependencies() const {
-    return many_ ? std::span<const FdbDependency>{many_->dependencies} : std::span{dependencies_}.first(dependency_count_);
+    return has_many() ? std::span<const FdbDependency>{many()->dependencies}
+                      : std::span{dependencies_}.first(dependency_count_);
   }
 
  private:
@@ -44,12 +48,17 @@ class FlowMacs {
     std::vector<Translation::Learn> learns;
     std::vector<FdbDependency> dependencies;
   };
+  static constexpr std::uint8_t kMany = 0xff;  // as learn_count_: many() is where learns_ would be
+
+  std::array<Translation::Learn, 1> learns_{};
+  std::array<FdbDependency, 2> dependencies_{};
+  std::uint8_t learn_count_ = 0, dependency_count_ = 0;
 
   FlowMacs(std::span<const Translation::Learn> learns, std::span<const FdbDependency> dependencies) {
     if (learns.size() > learns_.size() || dependencies.size() > dependencies_.size()) {
-      many_ = std::make_unique<Many>();
-      many_->learns.assign(learns.begin(), learns.end());
-      many_->dependencies.assign(dependencies.begin(), dependencies.end());
+      const auto* made = new Many{{learns.begin(), learns.end()}, {dependencies.begin(), dependencies.end()}};
+      std::memcpy(static_cast<void*>(learns_.data()), &made, sizeof made);
+      learn_count_ = kMany;
       return;
     }
     std::copy(learns.begin(), learns.end(), learns_.begin());
@@ -58,10 +67,20 @@ class FlowMacs {
     dependency_count_ = static_cast<std::uint8_t>(dependencies.size());
   }
 
-  std::unique_ptr<Many> many_;
-  std::array<Translation::Learn, 1> learns_{};
-  std::array<FdbDependency, 2> dependencies_{};
-  std::uint8_t learn_count_ = 0, dependency_count_ = 0;
+  [[nodiscard]] bool has_many() const { return learn_count_ == kMany; }
+  [[nodiscard]] const Many* many() const {
+    static_assert(std::is_trivially_copyable_v<Translation::Learn> && sizeof learns_ >= sizeof(Many*));
+    const Many* at = nullptr;
+    std::memcpy(&at, learns_.data(), sizeof at);
+    return at;
+  }
+  void swap(FlowMacs& other) noexcept {
+    std::swap(learns_, other.learns_);
+    std::swap(dependencies_, other.dependencies_);
+    std::swap(learn_count_, other.learn_count_);
+    std::swap(dependency_count_, other.dependency_count_);
+  }
 };
+static_assert(sizeof(FlowMacs) == 40);
 
 }  // namespace shunt

@@ -104,6 +104,7 @@ std::uint32_t MegaflowTable::Impl::take_slot() {
 }
 
 void MegaflowTable::Impl::free_slot(std::uint32_t slot) {
+  ++stats.let_go;
   flows[slot] = Flow{};
   macs.clear(slot);
   earlier.clear(slot);
@@ -345,7 +346,9 @@ void MegaflowTable::Impl::set_shared(std::uint32_t slot, TranslationRef translat
 }
 
 void MegaflowTable::Impl::share_translation(Flow& flow) {
+  const Translation* const before = flow.translation.get();
   flow.translation = translations.share(std::move(flow.translation));
+  if (flow.translation.get() != before) ++stats.let_go;
   flow.shared = true;
 }
 

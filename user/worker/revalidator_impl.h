@@ -63,6 +63,7 @@ struct Revalidator::Impl {
   void expire_macs();
   void housekeeping(std::size_t served);  // requests, since the last time
   void free_retired();
+  void give_back_memory();
   void tell_wanted_features();
 
   void refresh_state() {
@@ -129,6 +130,7 @@ struct Revalidator::Impl {
   TimePoint now{}, next_sweep{}, sweep_began{}, last_published{};
   std::optional<std::uint32_t> sweep_at;  // the slot where the walk of each second goes on; none: it is over
   std::uint64_t reclaimed = 0;  // epoch
+  std::uint64_t changes_before = 0, let_go_before = 0;  // of the table's stats: at the last sweep, at the last trim
   // MACs whose flows had hits: refreshed after the walk that found them, for learning can retire flows.
   struct Seen {
     BridgeId bridge;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 #include <unordered_map>
@@ -22,6 +24,8 @@ constexpr std::uint32_t kLeftForVoid = 32'768;
 constexpr std::size_t kVoidSlice = 256;
 // Likewise flows that share their translations from then on; not while more requests than these come at a time.
 constexpr std::size_t kSharedSlice = 256, kCalm = 64;
+// Memory of so many translations goes back to the kernel, some 20 MB, when a second brought and ended fewer than these.
+constexpr std::uint64_t kWorthTrimming = 32'768, kFewChanges = 1024;
 // A packet handed up before its flow was published has long been sent then.
 constexpr milliseconds kYouth{50};
 constexpr milliseconds kSweepInterval{1000};
@@ -160,6 +164,17 @@ void Revalidator::Impl::housekeeping(std::size_t served) {
   if (now - round_began >= round_length()) turn_round();
   expire_macs();
   table.rank();
+  give_back_memory();
+}
+
+// A flood's translations were a block each until their flows shared them: what they leave the heap would keep.
+void Revalidator::Impl::give_back_memory() {
+  const MegaflowTable::Stats table_now = table.stats();
+  const std::uint64_t changes = table_now.published + table_now.let_go;
+  const bool calm = changes - std::exchange(changes_before, changes) < kFewChanges;
+  if (!calm || table_now.let_go - let_go_before < kWorthTrimming) return;
+  let_go_before = table_now.let_go;
+  ::malloc_trim(0);
 }
 
 // All flows' counters, for a command.

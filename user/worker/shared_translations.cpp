@@ -83,9 +83,10 @@ TranslationRef SharedTranslations::share(TranslationRef translation) {
     if (equal_content(*one, *translation)) return one;
   }
   if (place->hash == 0) ++used_;
-  *place = {hash, translation};
+  auto kept = std::make_shared<const Translation>(*translation);
+  *place = {hash, kept};
   if (2 * used_ > places_.size()) make_room();
-  return translation;
+  return kept;
 }
 
 // Twice as many places as those that live want.

@@ -19,7 +19,8 @@ namespace shunt {
 
 class SharedTranslations {
  public:
-  // An earlier one of the same content that somebody still has; else this one, from now on.
+  // An earlier one of the same content that somebody still has; else a copy, from now on: those that stay lie side by
+  // side, and what others allocated between others that go comes free.
   [[nodiscard]] TranslationRef share(TranslationRef translation);
 
   // Whether that would be the same for both.

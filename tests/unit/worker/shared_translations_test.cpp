@@ -95,10 +95,10 @@ TEST_SUITE("shared translations") {
     std::vector<TranslationRef> all{shared.share(t.ref())};
     for (const Edit& edit : edits) {
       CAPTURE(all.size());
-      const TranslationRef made = t.ref(edit);
+      const TranslationRef made = shared.share(t.ref(edit));
       CHECK_FALSE(SharedTranslations::are_alike(*made, t.make()));
       CHECK(SharedTranslations::are_alike(*made, t.make(edit)));
-      CHECK(shared.share(made) == made);
+      CHECK(std::ranges::find(all, made) == all.end());
       CHECK(shared.share(t.ref(edit)) == made);
       all.push_back(made);
     }
