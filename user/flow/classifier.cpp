@@ -112,11 +112,6 @@ struct Classifier::Impl {
     subtable.is_stale = true;
   }
 
-  [[nodiscard]] const MaskShape* find_shape(const PipelineMask& mask) const {
-    const auto at = shapes.find(to_words(mask));
-    return at == shapes.end() ? nullptr : &at->second;
-  }
-
   MaskShape& shape_for(const PipelineWords& mask) {
     if (const auto at = shapes.find(mask); at != shapes.end()) return at->second;
     if (free_numbers.empty()) {
@@ -173,19 +168,6 @@ struct Classifier::Impl {
     return place.subtable->link(entry, shape.number, std::move(rule), version, value, garbage);
   }
 
-  // A rule's node, or 0.
-  template <typename Accept>
-  [[nodiscard]] BlockRef find(const MaskShape& shape, const PipelineWords& value, Accept accept) const {
-    for (unsigned level = 0; level < shape.level_count; ++level) {
-      if (shape.levels[level].rules == 0) continue;
-      const Chain chain = shape.levels[level].subtable->chain_of(value);
-      for (std::size_t i = 0; i < chain.entries().size(); ++i)
-        if (chain.entries()[i].ports == ports_of(value) && chain.node(i).shape == shape.number && accept(chain.node(i)))
-          return chain.node_ref(i);
-    }
-    return 0;
-  }
-
   template <typename Visit>  // visit(prefixes, value, length) for each address prefix of a rule
   void for_each_prefix(const PipelineWords& value, const PrefixLengths& lengths, Visit visit) {
     for (unsigned field = 0; field < kAddressFields; ++field) {
@@ -199,8 +181,9 @@ struct Classifier::Impl {
   }
 
   // What linking or unlinking a rule touches is fetched all at once: else each part of it waits for memory.
-  void prefetch(const Subtable& subtable, const PipelineWords& value, const PrefixLengths& lengths) {
-    subtable.prefetch(value);
+  void prefetch(const Subtable& subtable, const Subtable::StageHashes& hashes, const PipelineWords& value,
+                const PrefixLengths& lengths) {
+    subtable.prefetch(hashes);
     for_each_prefix(value, lengths,
                     [](const auto& prefixes, auto prefix, unsigned length) { prefixes.prefetch(prefix, length); });
     PrefixTrie<std::uint32_t>::Walk dst{addresses.narrow[kIpv4Dst].trie, narrow_value(value, kIpv4Dst)};
@@ -216,6 +199,7 @@ struct Classifier::Impl {
     for_each_prefix(value, lengths, [](const auto& prefixes, auto prefix, unsigned length) {
       prefixes.trie.prefetch_bag(prefix, length);
     });
+    subtable.prefetch_chain(hashes);
   }
 
   void unlink(BlockRef ref) {
@@ -224,7 +208,8 @@ struct Classifier::Impl {
     MaskShape::Level& place = shape.levels[node.entry.level];
     Subtable& subtable = *place.subtable;
     const PipelineWords value = subtable.value_of(node);
-    prefetch(subtable, value, shape.lengths);
+    const Subtable::StageHashes hashes = subtable.stage_hashes(value);
+    prefetch(subtable, hashes, value, shape.lengths);
     for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {
       prefixes.remove(prefix, length, node.priority());
     });
@@ -232,7 +217,7 @@ struct Classifier::Impl {
     const std::uint16_t priority = subtable.max_priority();
     --place.rules;
     --shape.rules;
-    subtable.unlink(ref, garbage);
+    subtable.unlink(ref, hashes, garbage);
     if (subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
     if (shape.rules == 0) drop(shape);
   }
@@ -277,23 +262,22 @@ void Classifier::insert(RuleRef rule, std::uint64_t version) {
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
   MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
   const PipelineWords value = to_words(rule->match.value);
-  impl_->prefetch(*shape.levels[0].subtable, value, shape.lengths);
+  const Subtable& subtable = *shape.levels[0].subtable;
+  impl_->prefetch(subtable, subtable.stage_hashes(value), value, shape.lengths);
   const bool clause = is_clause(*rule);
   if (clause) impl_->clause_count.fetch_add(1, std::memory_order_relaxed);
   impl_->for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {
     prefixes.insert(prefix, length, rule->priority);
   });
-  impl_->added.push_back({version, impl_->link(shape, std::move(rule), version, value, clause)});
+  const Rule& linked = *rule;  // which its node holds
+  linked.node = impl_->link(shape, std::move(rule), version, value, clause);
+  impl_->added.push_back({version, linked.node});
   ++impl_->size;
 }
 
 void Classifier::remove(const Rule& rule, std::uint64_t version) {
-  const MaskShape* shape = impl_->find_shape(rule.match.mask);
-  const BlockRef ref = impl_->find(*shape, to_words(rule.match.value), [&](const RuleNode& at) {
-    return at.rule.get() == &rule && at.removed.load(std::memory_order_relaxed) == kNever;
-  });
-  impl_->node(ref).removed.store(version, std::memory_order_relaxed);
-  impl_->removed.push_back({version, ref});
+  impl_->node(rule.node).removed.store(version, std::memory_order_relaxed);
+  impl_->removed.push_back({version, rule.node});
   impl_->garbage.set_tag(version);
   impl_->cookies.remove(rule.cookie);
   --impl_->size;
@@ -330,12 +314,22 @@ void Classifier::publish() {
 }
 
 RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64_t version) const {
-  const MaskShape* shape = impl_->find_shape(match.mask);
-  if (shape == nullptr) return nullptr;
-  const BlockRef ref = impl_->find(*shape, to_words(match.value), [&](const RuleNode& at) {
-    return at.priority() == priority && at.visible(version) && equal(at.rule->match.value, match.value);
-  });
-  return ref != 0 ? impl_->node(ref).rule : nullptr;
+  const auto at = impl_->shapes.find(to_words(match.mask));
+  if (at == impl_->shapes.end()) return nullptr;
+  const MaskShape& shape = at->second;
+  const PipelineWords value = to_words(match.value);
+  for (unsigned level = 0; level < shape.level_count; ++level) {
+    if (shape.levels[level].rules == 0) continue;
+    const Chain chain = shape.levels[level].subtable->chain_of(value);
+    for (std::size_t i = 0; i < chain.entries().size(); ++i) {
+      const ChainEntry& entry = chain.entries()[i];
+      if (entry.ports != Impl::ports_of(value) || entry.priority != priority) continue;
+      const RuleNode& node = chain.node(i);
+      if (node.shape == shape.number && node.visible(version) && equal(node.rule->match.value, match.value))
+        return node.rule;
+    }
+  }
+  return nullptr;
 }
 
 std::vector<RuleRef> Classifier::rules(std::uint64_t version) const { return select(Match{}, version); }
@@ -416,8 +410,10 @@ std::size_t Classifier::page_bytes() const {
 void Classifier::rollback(std::uint64_t version) {
   impl_->garbage.set_tag(version);
   while (!impl_->removed.empty() && impl_->removed.back().version == version) {
-    RuleNode& node = impl_->node(impl_->removed.back().node);
+    const BlockRef ref = impl_->removed.back().node;
+    RuleNode& node = impl_->node(ref);
     node.removed.store(kNever, std::memory_order_relaxed);
+    node.rule->node = ref;  // the rule itself may have come again at this version
     impl_->cookies.add(node.rule->cookie);
     impl_->removed.pop_back();
     ++impl_->size;

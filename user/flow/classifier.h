@@ -40,7 +40,7 @@ class Classifier {
   [[nodiscard]] bool contains(const Match& match, std::uint16_t priority, std::uint64_t version) const noexcept;
   [[nodiscard]] std::uint32_t count(std::uint64_t cookie) const noexcept;
 
-  // Writer. Versions never go down, but for the one that rollback() took back.
+  // Writer. Versions never go down, but for the one that rollback() took back. A rule is in one classifier at a time.
   void insert(RuleRef rule, std::uint64_t version);      // visible from `version` on; no such rule may be visible there
   void remove(const Rule& rule, std::uint64_t version);  // invisible from `version` on
   void publish();                                        // lets readers of the newest version see it whole

@@ -93,8 +93,7 @@ PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
   return mask;
 }
 
-void Subtable::prefetch(const PipelineWords& value) const noexcept {
-  const StageHashes hashes = stage_hashes(value);
+void Subtable::prefetch(const StageHashes& hashes) const noexcept {
   chains_.prefetch(hashes[last_stage_]);
   for (unsigned stage = 0; stage < last_stage_; ++stage)
     if (has_index(stage)) stages_[stage].prefetch(hashes[stage]);
@@ -124,9 +123,8 @@ BlockRef Subtable::link(const ChainEntry& entry, std::uint32_t shape, RuleRef ru
   return ref;
 }
 
-void Subtable::unlink(BlockRef ref, Garbage& garbage) {
+void Subtable::unlink(BlockRef ref, const StageHashes& hashes, Garbage& garbage) {
   const RuleNode& node = *arena_.at<RuleNode>(ref);
-  const StageHashes hashes = stage_hashes(value_of(node));
   auto* const place = chains_.place(hashes[last_stage_]);
   chains_.set(*place, chain(HashIndex::payload_of(*place)).without(arena_, ref, garbage));
   for (unsigned stage = 0; stage < last_stage_; ++stage) {
@@ -158,7 +156,7 @@ void Subtable::release(const MaskShape& shape, unsigned level) {
   shapes_.pop_back();
 }
 
-Subtable::StageHashes Subtable::stage_hashes(const PipelineWords& value) const {
+Subtable::StageHashes Subtable::stage_hashes(const PipelineWords& value) const noexcept {
   const std::uint64_t addresses = Addresses::hash(seed_, value, lengths_);
   StageHashes hashes;
   std::uint64_t sum = seed_;

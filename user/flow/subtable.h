@@ -69,12 +69,18 @@ class Subtable {
   // Writer.
   [[nodiscard]] const PipelineWords& mask() const { return mask_; }
   [[nodiscard]] Chain chain_of(const PipelineWords& value) const noexcept { return chain(find(hash_of(value))); }
-  // Fetches what link() and unlink() begin with.
-  void prefetch(const PipelineWords& value) const noexcept;
+  // Of a rule: what its stages are found by, and at last its chain.
+  using StageHashes = std::array<std::uint32_t, kStages>;
+  [[nodiscard]] StageHashes stage_hashes(const PipelineWords& value) const noexcept;
+  // Fetch what link() and unlink() begin with, and, when that has come, the chain.
+  void prefetch(const StageHashes& hashes) const noexcept;
+  void prefetch_chain(const StageHashes& hashes) const noexcept {
+    if (const Chain chain = this->chain(find(hashes[last_stage_])); !chain.empty()) chain.prefetch();
+  }
   // Returns the rule's node.
   BlockRef link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
                 const PipelineWords& value, Garbage& garbage);
-  void unlink(BlockRef node, Garbage& garbage);
+  void unlink(BlockRef node, const StageHashes& hashes, Garbage& garbage);
   [[nodiscard]] bool empty() const { return priorities_.empty(); }
   [[nodiscard]] std::uint16_t max_priority() const { return priorities_.max(); }  // not of an empty one
   [[nodiscard]] std::uint32_t serial() const { return serial_; }                  // older subtables have lower ones
@@ -96,7 +102,6 @@ class Subtable {
   bool is_stale = false;  // what the classifier's list says of this subtable is not up to date
 
  private:
-  using StageHashes = std::array<std::uint32_t, kStages>;
   struct Word {
     std::uint64_t bits;
     std::uint64_t word;  // of the key
@@ -158,7 +163,6 @@ class Subtable {
   }
   // Un-wildcards what the stages up to one look at.
   void examine_stages(unsigned last, PipelineWords& examined) const noexcept;
-  [[nodiscard]] StageHashes stage_hashes(const PipelineWords& value) const;
   [[nodiscard]] bool has_index(unsigned stage) const noexcept;
 };
 

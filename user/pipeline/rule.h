@@ -39,6 +39,7 @@ struct Rule : std::enable_shared_from_this<Rule> {
   TimePoint created{};
   FlowCounters counters;
   mutable std::atomic<std::uint16_t> idle_timeout{0}, hard_timeout{0};  // s; 0: none
+  mutable std::uint32_t node = 0;                                       // what the classifier's writer finds it by
   mutable std::atomic<TimePoint::rep> modified{0};                      // hard_timeout counts from here
   mutable std::int64_t row = 0;  // its id where the state is kept (RuleObserver); 0: none. Control alone
 };

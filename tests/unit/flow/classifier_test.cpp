@@ -431,6 +431,25 @@ TEST_SUITE("classifier") {
     CHECK(classifier.rules(2).size() == 50);
   }
 
+  TEST_CASE("a rule that went and came at a version that was taken back can go") {
+    Classifier classifier;
+    const auto rule = make_rule(1, tcp_dst(80));
+    fill(classifier, {rule}, 1);
+    classifier.remove(*rule, 2);
+    classifier.insert(rule, 2);
+    classifier.rollback(2);
+    PipelineMask mask{};
+    CHECK(classifier.lookup(tcp_dst(80).value, 2, mask) == rule.get());
+    classifier.remove(*rule, 2);
+    classifier.publish();
+    CHECK(classifier.lookup(tcp_dst(80).value, 1, mask) == rule.get());
+    CHECK(classifier.lookup(tcp_dst(80).value, 2, mask) == nullptr);
+    classifier.collect(2, 2);
+    classifier.collect(3, 3);
+    CHECK(classifier.rules(3).empty());
+    CHECK(rule.use_count() == 1);
+  }
+
   TEST_CASE("a rule is found by match and priority, at its versions, and by nothing less") {
     std::mt19937_64 random{11};
     const auto rules = random_rules(random, 200);
