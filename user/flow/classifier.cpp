@@ -191,7 +191,7 @@ struct Classifier::Impl {
     for (bool goes_on = true; goes_on;) {
       goes_on = false;
       for (const auto& [walk, length] : {std::pair{&dst, lengths[kIpv4Dst]}, {&src, lengths[kIpv4Src]}}) {
-        if (length == 0 || walk->is_done()) continue;
+        if (length == 0 || walk->is_done() || walk->decides(length)) continue;
         walk->step();
         goes_on = true;
       }

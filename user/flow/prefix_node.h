@@ -35,6 +35,12 @@ class Bytes8 {
     const std::uint64_t others = all() & ~(std::uint64_t{0xff} << i * 8);
     word_.store(others | std::uint64_t{to} << i * 8, std::memory_order_relaxed);
   }
+  // The top bit of each byte that is this one.
+  [[nodiscard]] std::uint64_t equal_to(std::uint8_t byte) const noexcept {
+    constexpr std::uint64_t kOnes = 0x0101010101010101, kTops = kOnes << 7;
+    const std::uint64_t differ = all() ^ kOnes * byte;
+    return ~(((differ & ~kTops) + ~kTops) | differ) & kTops;
+  }
 
  private:
   std::atomic<std::uint64_t> word_{0};
@@ -89,11 +95,17 @@ struct alignas(std::max(sizeof(Value), sizeof(std::uint64_t))) PrefixNode {
   // The slot of this key, or kNoSlot.
   static constexpr unsigned kNoSlot = ~0u;
   [[nodiscard]] unsigned child_slot(std::uint8_t key) noexcept {
-    constexpr std::uint64_t kOnes = 0x0101010101010101, kTops = kOnes << 7;
-    for (unsigned i = 0; i < child_groups; ++i) {
-      const std::uint64_t differ = keys()[i].all() ^ kOnes * key, zeros = (differ - kOnes) & ~differ & kTops;
-      if (zeros != 0) return i * 8 + static_cast<unsigned>(std::countr_zero(zeros)) / 8;
-    }
+    for (unsigned i = 0; i < child_groups; ++i)
+      if (const std::uint64_t found = keys()[i].equal_to(key); found != 0)
+        return i * 8 + static_cast<unsigned>(std::countr_zero(found)) / 8;
+    return kNoSlot;
+  }
+  // The slot in use of this prefix, or kNoSlot.
+  [[nodiscard]] unsigned own_slot(std::uint8_t value, std::uint8_t mask) noexcept {
+    for (unsigned i = 0; i < own_groups; ++i)
+      for (auto found = own_values()[i].equal_to(value) & own_masks()[i].equal_to(mask); found != 0; found &= found - 1)
+        if (const unsigned slot = static_cast<unsigned>(std::countr_zero(found)) / 8; own_best()[i][slot] != 0)
+          return i * 8 + slot;
     return kNoSlot;
   }
 

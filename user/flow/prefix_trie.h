@@ -49,6 +49,10 @@ class PrefixTrie {
       go_to(trie.root_.load(std::memory_order_acquire));
     }
     [[nodiscard]] bool is_done() const noexcept { return next_ == nullptr; }
+    // Whether the nodes so far decide this many bits.
+    [[nodiscard]] bool decides(unsigned bits) const noexcept {
+      return count_ != 0 && path_[count_ - 1]->length + kStride >= bits;
+    }
     void step() noexcept {
       Node& node = *next_;
       path_[count_++] = next_;
@@ -161,7 +165,9 @@ class PrefixTrie {
     } else {
       const unsigned slot = node.child_slot(node.key_of(what.prefix));
       const BlockRef child = descend(node, slot, &PrefixTrie::remove_at, what);
-      node.child_best()[slot / 8].set(slot % 8, child == 0 ? std::uint16_t{0} : best_of(child));
+      const std::uint16_t best = child == 0 ? std::uint16_t{0} : best_of(child);
+      Best8& known = node.child_best()[slot / 8];
+      if (known[slot % 8] != best) known.set(slot % 8, best);  // readers have that line, too
       if (child == 0) --node.child_count;
     }
     if (node.best.load(std::memory_order_relaxed) == what.priority) settle(node);
@@ -286,12 +292,7 @@ class PrefixTrie {
   }
   // Where the prefix has rules already, or kNoSlot.
   static unsigned own_slot(Node& node, const Change& what) {
-    const std::uint8_t value = node.key_of(what.prefix), mask = own_mask(what);
-    for (unsigned i = 0; i < node.own_groups * 8u; ++i)
-      if (node.own_values()[i / 8][i % 8] == value && node.own_masks()[i / 8][i % 8] == mask &&
-          node.own_best()[i / 8][i % 8] != 0)
-        return i;
-    return Node::kNoSlot;
+    return node.own_slot(node.key_of(what.prefix), own_mask(what));
   }
 
   [[nodiscard]] std::uint16_t best_of(BlockRef ref) const { return node(ref).best.load(std::memory_order_relaxed); }
