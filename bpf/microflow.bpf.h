@@ -148,12 +148,13 @@ static __always_inline void write_line(struct shunt_microflow* m, const __u64* k
  * many. A function of its own, which the verifier walks once.
  */
 __noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 region, __u32 slot, __u32 output) {
-  const struct shunt_plain* plain = &p->plain;
   struct shunt_microflow *first, *second;
+  const struct shunt_plain* plain;
   __u32 way = 0, luck, wide;
   __u64 hash, verdict;
 
   if (!p) return 0;
+  plain = &p->plain;
   wide = plain->wide;
   hash = plain->hash + (wide ? plain_rest_hash(p) : 0);
   if (is_taken(hash, region, 0, wide)) {
@@ -179,12 +180,13 @@ __noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 re
 /* Keeps what answered, if it is such that the cache can answer it. */
 static __always_inline void microflow_remember(const struct shunt_packet* packet, struct shunt_plain_record* record,
                                                const struct shunt_flow* flow) {
-  __u32 told = fields_told(&record->plain, &packet->scratch->key);
   __u32 output = output_of(packet, flow);
+  __u32 told;
 
-  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE | SHUNT_FLOW_LIST)) ||
-      is_young(packet, flow) || (flow->head.fields & ~(told | SHUNT_PLAIN_BRIDGE)) != 0)
+  if (!(flow->head.flags & (SHUNT_FLOW_SINGLE_OUTPUT | SHUNT_FLOW_BRIDGE | SHUNT_FLOW_LIST)) || is_young(packet, flow))
     return;
+  told = fields_told(&record->plain, &packet->scratch->key);
+  if ((flow->head.fields & ~(told | SHUNT_PLAIN_BRIDGE)) != 0) return;
   if (flow->head.flags & SHUNT_FLOW_LIST) {
     if (!has_plain_headers(&packet->scratch->headers)) return;
     output = SHUNT_MICROFLOW_LIST;

@@ -21,8 +21,7 @@
  */
 #define SHUNT_PLAIN_BYTES SHUNT_MIN_FRAME
 
-/* What keys keep of their words: of the first two by the fields of L2 that flows look at, of the others by those of L3.
- */
+/* What keys keep of their words: of the first two by the L2 fields that flows look at, of the others by those of L3. */
 #define SHUNT_BITS_IF(fields, field, bits) ((fields) & (field) ? (bits) : 0ULL)
 #define SHUNT_L2_BITS(f)                                                                                         \
   {                                                                                                              \

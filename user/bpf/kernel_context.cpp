@@ -5,6 +5,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include <algorithm>
 #include <iterator>
 #include <memory>
 #include <vector>
@@ -44,9 +45,11 @@ void resolve_kernel_context(bpf_object* object) {
   bpf_object__for_each_program(program, object) {
     const bpf_insn* first = bpf_program__insns(program);
     std::vector<bpf_insn> all(first, first + bpf_program__insn_cnt(program));
-    for (bpf_insn& insn : all)
-      if (insn.code == (BPF_JMP | BPF_CALL) && insn.src_reg == 0 && insn.imm == SHUNT_CALL_KERNEL_CONTEXT)
-        insn = instead;
+    const auto stands_for_it = [](const bpf_insn& insn) {
+      return insn.code == (BPF_JMP | BPF_CALL) && insn.src_reg == 0 && insn.imm == SHUNT_CALL_KERNEL_CONTEXT;
+    };
+    if (std::ranges::none_of(all, stands_for_it)) continue;
+    std::ranges::replace_if(all, stands_for_it, instead);
     check_libbpf(bpf_program__set_insns(program, all.data(), all.size()), "resolve calls of the kernel's functions");
   }
 }

@@ -8,6 +8,7 @@
 
 #include "tests/unit/worker/memory_maps.h"
 #include "user/worker/rewrite.h"
+#include "user/worker/shared_translations.h"
 
 using namespace shunt;
 using namespace shunt::test;
@@ -407,7 +408,10 @@ TEST_SUITE("megaflow table") {
     CHECK_FALSE(f.table.update(0, next, f.now));
     f.maps.packet(key_of(80));
     f.table.collect(0, 10, f.now, false);
-    CHECK(f.credited[next.get()] == 1);
+    REQUIRE(f.credited.size() == 1);
+    CHECK(f.credited.begin()->first == f.table.flow(0)->translation.get());
+    CHECK(f.credited.begin()->second == 1);
+    CHECK(SharedTranslations::are_alike(*f.table.flow(0)->translation, *next));
   }
 
   TEST_CASE("a translation that looks at more than the flow's mask retires the flow") {
