@@ -36,6 +36,15 @@ skip() {
   exit 77
 }
 
+# Of the kernel's receive queues, a line for each CPU: packets that found no room, times that it stopped with packets
+# left. What a veth was given then waits for ksoftirqd, and what goes by another CPU may overtake it.
+softnet() {
+  local dropped squeezed
+  while read -r _ dropped squeezed _; do
+    echo "dropped $((16#$dropped)), squeezed $((16#$squeezed))"
+  done </proc/net/softnet_stat
+}
+
 begin() {
   [ "$(id -u)" -eq 0 ] || skip "needs root"
   local tool
@@ -46,6 +55,7 @@ begin() {
   trap 'clean_up $?' EXIT
   trap 'exit 130' INT TERM
   trap 'printf "FAILED: %s line %s: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+  softnet >"$RUNDIR/softnet"
   ip netns add "$TAG-host" || skip "cannot make a network namespace"
   host ip link set lo up
 }
@@ -57,6 +67,8 @@ clean_up() {
   if [ "$status" -ne 0 ] && [ "$status" -ne 77 ] && [ -s "$RUNDIR/shuntd.log" ]; then
     echo "-- the daemon's log, its last lines:" >&2
     tail -n 30 "$RUNDIR/shuntd.log" >&2
+    echo "-- the kernel's receive queues, by CPU, at the test's begin and now:" >&2
+    softnet | paste -d';' "$RUNDIR/softnet" - >&2
   fi
   for pid in "${CHILDREN[@]}"; do kill "$pid" 2>/dev/null; done
   stop_switch
