@@ -5,6 +5,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -84,17 +85,13 @@ void take(std::string_view& bytes, std::size_t count, std::vector<T>& items) {
 }  // namespace
 
 std::uint64_t checksum(const SavedCounters& counters) {
-  std::uint64_t sum = 0;
-  const auto add = [&sum](std::uint64_t word) { sum = shunt_hash_step(sum, word, 0x9e3779b97f4a7c15); };
-  for (std::span<const std::byte> bytes :
-       {bytes_of(counters.flows), bytes_of(counters.values), bytes_of(counters.ports)}) {
-    add(bytes.size());
-    for (; !bytes.empty(); bytes = bytes.subspan(sizeof(std::uint64_t))) {
-      std::uint64_t word = 0;
+  const std::array parts{bytes_of(counters.flows), bytes_of(counters.values), bytes_of(counters.ports)};
+  std::uint64_t sum = parts[0].size() + parts[1].size() + parts[2].size();
+  for (std::span<const std::byte> bytes : parts)
+    for (std::uint64_t word = 0; !bytes.empty(); bytes = bytes.subspan(sizeof word)) {
       std::memcpy(&word, bytes.data(), sizeof word);
-      add(word);
+      sum = shunt_hash_step(sum, word, 0x9e3779b97f4a7c15);
     }
-  }
   return sum;
 }
 
