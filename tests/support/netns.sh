@@ -55,7 +55,7 @@ begin() {
   trap 'clean_up $?' EXIT
   trap 'exit 130' INT TERM
   trap 'printf "FAILED: %s line %s: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
-  softnet >"$RUNDIR/softnet"
+  SOFTNET=$(softnet)
   ip netns add "$TAG-host" || skip "cannot make a network namespace"
   host ip link set lo up
 }
@@ -68,7 +68,7 @@ clean_up() {
     echo "-- the daemon's log, its last lines:" >&2
     tail -n 30 "$RUNDIR/shuntd.log" >&2
     echo "-- the kernel's receive queues, by CPU, at the test's begin and now:" >&2
-    softnet | paste -d';' "$RUNDIR/softnet" - >&2
+    paste -d';' - <(softnet) <<<"$SOFTNET" >&2
   fi
   for pid in "${CHILDREN[@]}"; do kill "$pid" 2>/dev/null; done
   stop_switch
