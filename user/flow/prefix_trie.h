@@ -57,6 +57,9 @@ class PrefixTrie {
       Node& node = *next_;
       path_[count_++] = next_;
       next_ = nullptr;
+      // matches() reads all of it.
+      for (std::size_t at = kFetched, end = node.size(); at < end; at += kLine)
+        __builtin_prefetch(reinterpret_cast<const std::byte*>(&node) + at);
       if (node.child_groups == 0 || common_bits(value_, node.prefix, node.length) < node.length) return;
       const unsigned slot = node.child_slot(node.key_of(value_));
       if (slot != Node::kNoSlot) go_to(node.child(slot).load(std::memory_order_acquire));
@@ -76,6 +79,8 @@ class PrefixTrie {
     }
 
    private:
+    static constexpr std::size_t kLine = 64, kFetched = 2 * kLine;  // kFetched: of a node, before its size is known
+
     const Arena& arena_;
     const Value value_;
     Node* next_ = nullptr;
@@ -85,8 +90,8 @@ class PrefixTrie {
     void go_to(BlockRef ref) noexcept {
       if (ref == 0) return;
       next_ = arena_.at<Node>(ref);
-      __builtin_prefetch(next_);
-      __builtin_prefetch(reinterpret_cast<const std::byte*>(next_) + 64);
+      for (std::size_t at = 0; at < kFetched; at += kLine)
+        __builtin_prefetch(reinterpret_cast<const std::byte*>(next_) + at);
     }
   };
   [[nodiscard]] bool empty() const noexcept { return root_.load(std::memory_order_relaxed) == 0; }
