@@ -252,8 +252,7 @@ void measure_bridging(std::uint32_t macs) {
     const Spread bare = spread_of(each.redirected), bare_one = spread_of(cases.front().redirected);
     fmt::print(
         "{:<40} {:>8.3f} Mpps ({:.3f} to {:.3f}), {:>6.3f} of one flow's; {:.3f} % hits, {} flows at most; bare "
-        "redirect "
-        "{:.3f} Mpps ({:.3f} to {:.3f}), {:.3f}\n",
+        "redirect {:.3f} Mpps ({:.3f} to {:.3f}), {:.3f}\n",
         each.what, rate.median / 1e6, rate.min / 1e6, rate.max / 1e6, rate.median / one.median,
         100 * static_cast<double>(each.hits) / static_cast<double>(each.hits + each.misses), each.flows,
         bare.median / 1e6, bare.min / 1e6, bare.max / 1e6, bare.median / bare_one.median);

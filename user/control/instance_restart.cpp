@@ -91,10 +91,10 @@ void Instance::Impl::save_counters() {
     for (const auto& [dp, port] : ports)
       counters.ports.push_back({dp.value, revalidator.transmitted(dp), worker_counters(dp)});
   });
-  if (const std::uint64_t now = checksum(counters); now != saved) {
+  if (const std::uint64_t sum = checksum(counters); sum != saved) {
     try {
-      write_saved_counters(options.counter_file, counters);
-      saved = now;
+      write_saved_counters(options.counter_file, counters, sum);
+      saved = sum;
       saving_failed = false;
     } catch (const std::exception& e) {
       if (!std::exchange(saving_failed, true))

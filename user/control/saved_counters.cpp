@@ -112,8 +112,8 @@ void for_each_counter(const Switch& sw, const BridgeState& bridge,
   }
 }
 
-void write_saved_counters(const std::string& path, const SavedCounters& counters) {
-  const Header header{kMagic, counters.flows.size(), counters.values.size(), counters.ports.size(), checksum(counters)};
+void write_saved_counters(const std::string& path, const SavedCounters& counters, std::uint64_t sum) {
+  const Header header{kMagic, counters.flows.size(), counters.values.size(), counters.ports.size(), sum};
   const std::string fresh = path + ".new";
   {
     const UniqueFd fd{check(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640), "open " + fresh)};

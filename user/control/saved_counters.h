@@ -52,8 +52,9 @@ void for_each_counter(const Switch& sw, const BridgeState& bridge,
 // Differs where they do, but for once in 2^64.
 [[nodiscard]] std::uint64_t checksum(const SavedCounters& counters);
 
-// Replaces the file as a whole. Throws std::system_error.
-void write_saved_counters(const std::string& path, const SavedCounters& counters);
+// Replaces the file as a whole. `sum`: their checksum(), which who asks whether they changed has. Throws
+// std::system_error.
+void write_saved_counters(const std::string& path, const SavedCounters& counters, std::uint64_t sum);
 // Nothing where there is no such file, or it is not whole, or another build's.
 [[nodiscard]] std::optional<SavedCounters> read_saved_counters(const std::string& path);
 

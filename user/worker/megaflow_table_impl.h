@@ -162,7 +162,7 @@ struct MegaflowTable::Impl {
   std::array<std::uint32_t, SHUNT_MAX_PORTS> bridged_flows{};  // by port
   PortOutputs outputs{};
   std::vector<Flow> flows;           // by slot; grows to the limit, for which it has room: none ever moves
-  SlotValues<FlowMacs> macs;         // likewise
+  SlotValues<FlowMacs> macs;         // where its translation's MACs are each flow's own
   SlotValues<Traffic> earlier;       // what flows counted in the slots that they had before
   SlotValues<Otherwise> otherwise;   // of the slot's counters, at the last collection
   std::vector<std::uint32_t> heads;  // by index bucket: chain of its live flows, indexed or overflowed

@@ -39,9 +39,9 @@ TEST_SUITE("saved counters") {
   TEST_CASE("what is written is read, and the last write counts") {
     Fixture f;
     CHECK_FALSE(read_saved_counters(f.path));
-    write_saved_counters(f.path, f.counters);
+    write_saved_counters(f.path, f.counters, checksum(f.counters));
     f.counters.flows.back().packets = 1000;
-    write_saved_counters(f.path, f.counters);
+    write_saved_counters(f.path, f.counters, checksum(f.counters));
     const auto read = read_saved_counters(f.path);
     REQUIRE(read);
     CHECK(checksum(*read) == checksum(f.counters));
@@ -67,7 +67,7 @@ TEST_SUITE("saved counters") {
 
   TEST_CASE("a file that is not whole is none") {
     Fixture f;
-    write_saved_counters(f.path, f.counters);
+    write_saved_counters(f.path, f.counters, checksum(f.counters));
     const std::string whole = f.file();
     for (const std::size_t size :
          {std::size_t{0}, std::size_t{39}, std::size_t{40}, whole.size() - 8, whole.size() - 1}) {
