@@ -80,7 +80,8 @@ __noinline int shunt_to_lane(struct __sk_buff* skb, __u32 in_port, __u32 order) 
   lane = bpf_map_lookup_elem(&ports, &number);
   if (!stats || !lane) return TC_ACT_SHOT;
   if (lane->ifindex == 0) return drop(stats, SHUNT_DROP_UPCALL_NO_SOCKET);
-  if (lane->queue_count > 1) skb->queue_mapping = 1 + bpf_get_smp_processor_id() % lane->queue_count;
+  /* By flow: a sender that moves to another CPU must not overtake what it sent before. */
+  if (lane->queue_count > 1) skb->queue_mapping = 1 + bpf_get_hash_recalc(skb) % lane->queue_count;
   if (padding && bpf_skb_change_tail(skb, SHUNT_MIN_FRAME, 0) < 0) return drop(stats, SHUNT_DROP_BAD_ACTION);
   if (bpf_skb_change_head(skb, sizeof header, 0) < 0 || bpf_skb_store_bytes(skb, 0, &header, sizeof header, 0) < 0)
     return drop(stats, SHUNT_DROP_HEADROOM);

@@ -52,6 +52,7 @@ WorkerPool::Context worker_context(const Switch& sw, Umem& umem, Datapath& datap
                               .order = datapath.order.span(),
                               .ports = datapath.ports.span(),
                               .queues = {},
+                              .youth = revalidator.youth(),
                               .meters = datapath.meters.span(),
                               .hash = {datapath.config().hash_seed, datapath.config().hash_multiplier},
                               .events = &events};

@@ -21,6 +21,7 @@ DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_
   masks = datapath.masks.span();
   ports = datapath.ports.span();
   fdb = datapath.fdb.span();
+  order = datapath.order.span();
 }
 
 int DatapathMaps::update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept {

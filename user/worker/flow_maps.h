@@ -31,6 +31,7 @@ class FlowMaps {
   std::span<shunt_mask> masks;
   std::span<shunt_port> ports;
   std::span<shunt_fdb_bucket> fdb;  // SHUNT_FDB_BUCKETS
+  std::span<const shunt_order> order;
 
   // 0 or -errno.
   [[nodiscard]] virtual int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept = 0;

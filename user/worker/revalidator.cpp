@@ -19,6 +19,8 @@ Revalidator::~Revalidator() { stop(); }
 
 RequestQueue& Revalidator::queue(unsigned worker) { return *impl_->queues.at(worker); }
 
+Youth& Revalidator::youth() { return impl_->youth; }
+
 void Revalidator::start() {
   if (impl_->thread.joinable()) return;
   impl_->stopping = false;

@@ -34,6 +34,7 @@
 #include "user/worker/megaflow_table.h"
 #include "user/worker/top_flows.h"
 #include "user/worker/upcall.h"
+#include "user/worker/youth.h"
 
 namespace shunt {
 
@@ -86,6 +87,7 @@ class Revalidator {
   Revalidator& operator=(const Revalidator&) = delete;
 
   [[nodiscard]] RequestQueue& queue(unsigned worker);
+  [[nodiscard]] Youth& youth();  // where workers tell how far they are
 
   // Control. Everything runs in the revalidator's thread and is waited for; "true" means that the kernel had to be
   // changed, so that a grace period must pass before the change is in force.

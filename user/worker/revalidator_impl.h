@@ -30,6 +30,7 @@ struct Revalidator::Impl {
       : sw{configuration},
         options{opts},
         mailbox{doorbell, "the revalidator"},
+        youth{opts.workers, flow_maps.order},
         table{flow_maps},
         grace{[&flow_maps] { flow_maps.wait_grace_period(); }, [this] { doorbell.ring(); }} {
     for (unsigned worker = 0; worker < options.workers; ++worker)
@@ -124,6 +125,7 @@ struct Revalidator::Impl {
   Doorbell doorbell;
   Mailbox mailbox;
   std::vector<std::unique_ptr<RequestQueue>> queues;
+  Youth youth;
   SwitchStateRef state;
   MegaflowTable table;
   GracePeriods grace;

@@ -27,7 +27,6 @@ constexpr std::size_t kSharedSlice = 256, kCalm = 64;
 // Memory of so many translations goes back to the kernel, some 20 MB, when a second brought and ended fewer than these.
 constexpr std::uint64_t kWorthTrimming = 32'768, kFewChanges = 1024;
 // A packet handed up before its flow was published has long been sent then.
-constexpr milliseconds kYouth{50};
 constexpr milliseconds kSweepInterval{1000};
 constexpr milliseconds kBusyPause{10}, kIdlePause{250};
 
@@ -61,7 +60,7 @@ void Revalidator::Impl::rest() {
       std::all_of(queues.begin(), queues.end(), [](const auto& queue) { return queue->empty(); }) && mailbox.empty() &&
       grace.completed() == reclaimed;
   // While flows are young their maturing is due soon.
-  const milliseconds pause = now - last_published < 2 * kYouth ? kBusyPause : kIdlePause;
+  const milliseconds pause = now - last_published < 2 * Youth::kLength ? kBusyPause : kIdlePause;
   if (idle && !stopping) doorbell.wait(pause);
   doorbell.disarm();
 }
@@ -142,7 +141,7 @@ void Revalidator::Impl::serve(FlowRequest& request) {
 
 // Every second: counters, ages, order. A slice of the walk over all flows at a time: no command waits for all of it.
 void Revalidator::Impl::housekeeping(std::size_t served) {
-  table.mature(now - kYouth);
+  table.mature(youth.ends_before(Clock::now()));
   free_retired();
   tell_wanted_features();
   if (!sweep_at) {

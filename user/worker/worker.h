@@ -37,6 +37,7 @@
 namespace shunt {
 
 class EventQueue;
+class Youth;
 
 // A packet that a controller sends out: `actions` run over it as if a rule held them (translate_actions()).
 struct PacketOutRequest {
@@ -88,6 +89,7 @@ class WorkerPool {
     std::span<shunt_order> order;
     std::span<const shunt_port> ports;  // MTUs
     std::vector<RequestQueue*> queues;
+    Youth& youth;
     std::span<shunt_meter> meters{};
     HashKeys hash{};               // of the datapath's configuration
     EventQueue* events = nullptr;  // a producer a worker, from 0 on; none: nothing is reported

@@ -38,6 +38,7 @@ WorkerThread::WorkerThread(const Options& options, const WorkerPool::Context& co
     : options_{options},
       switch_{context.sw},
       requests_{*context.queues.at(options.number)},
+      youth_{context.youth},
       doorbell_{doorbell},
       mailbox_{doorbell, fmt::format("worker {}", options.number)},
       umem_{context.umem},
@@ -122,19 +123,29 @@ void WorkerThread::run() {
   pin();
   TimePoint awake = Clock::now();  // since when its time has not been counted
   while (!stopping_.load(std::memory_order_relaxed)) {
-    now_ = Clock::now();
-    count_busy(awake, now_);
+    const TimePoint round = now_ = Clock::now();
+    count_busy(awake, round);
     bool busy = mailbox_.take_and_run();
     if (switch_.version() != state_->version) refresh_state();
     busy = serve_sockets() || busy;
     busy = transmitter_.serve_inbox() > 0 || busy;
     if (transmitter_.unsent()) transmitter_.flush();
+    tell_progress(round);
     housekeeping();
-    if (busy) continue;
+    if (busy) {
+      busy_at_ = now_;
+      continue;
+    }
     count_busy(awake, Clock::now());
     rest();
     awake = Clock::now();
   }
+}
+
+// `round`: when this one began.
+void WorkerThread::tell_progress(TimePoint round) noexcept {
+  for (const Served& served : served_) round = std::min(round, served.reached);
+  youth_.reached(options_.number, round);
 }
 
 void WorkerThread::count_busy(TimePoint& since, TimePoint now) noexcept {
@@ -163,6 +174,7 @@ bool WorkerThread::serve_sockets() noexcept {
       busy = true;
       continue;
     }
+    served.reached = now_;
     const std::size_t packets = serve(served);
     if (packets == 0) {
       served.socket->refill(frames_);
@@ -181,7 +193,7 @@ bool WorkerThread::serve_sockets() noexcept {
 }
 
 // A batch of one socket. What is queued is sent before the flows are asked for.
-std::size_t WorkerThread::serve(const Served& served) noexcept {
+std::size_t WorkerThread::serve(Served& served) noexcept {
   std::array<XskDescriptor, kBatch> descriptors;
   const std::uint32_t count = served.socket->receive(descriptors);
   if (count == 0) return 0;
@@ -199,6 +211,7 @@ std::size_t WorkerThread::serve(const Served& served) noexcept {
   }
   served.socket->refill(frames_);
   transmitter_.flush();
+  served.reached = handed_up_;
   counters_.send.record(Clock::now() - received_, packets);
   push_requests();
   return packets;
@@ -247,12 +260,14 @@ shunt_upcall_meta WorkerThread::take_meta(const XskDescriptor& first, DpPort por
     std::byte* at = umem_.data(first.address - sizeof meta);
     std::memcpy(&meta, at, sizeof meta);
     if (meta.magic == SHUNT_UPCALL_MAGIC && (meta.in_port == port.value || port.value == SHUNT_LANE)) {
-      counters_.wait.record(received_.time_since_epoch() - std::chrono::nanoseconds{meta.handed_up});
+      handed_up_ = TimePoint{std::chrono::nanoseconds{meta.handed_up}};
+      counters_.wait.record(received_ - handed_up_);
       // The frame's next packet may come without.
       std::memset(at, 0, sizeof meta.magic);
       return meta;
     }
   }
+  handed_up_ = received_;
   meta = {};
   meta.in_port = port.value;
   meta.order = Handover::kNoBucket;
@@ -361,7 +376,8 @@ void WorkerThread::rest() {
     epoll_event event{};
     // Nobody wakes us where a device takes its time to give back the frames that the others wait for.
     const bool starves = std::ranges::any_of(served_, [](const Served& served) { return served.socket->starves(); });
-    const milliseconds pause = transmitter_.unsent() || starves ? kUnsentPause : kIdlePause;
+    const milliseconds calm = now_ - busy_at_ < 2 * Youth::kLength ? Youth::kPulse : kIdlePause;
+    const milliseconds pause = transmitter_.unsent() || starves ? kUnsentPause : calm;
     const int count = ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(pause.count()));
     // A socket whose interface is gone reports that for ever; it is taken away by control.
     if (count > 0 && (event.events & (EPOLLERR | EPOLLHUP)) != 0)

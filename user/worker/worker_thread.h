@@ -27,6 +27,7 @@
 #include "user/worker/transmitter.h"
 #include "user/worker/upcall.h"
 #include "user/worker/worker.h"
+#include "user/worker/youth.h"
 
 namespace shunt {
 
@@ -71,6 +72,7 @@ class WorkerThread {
     std::unique_ptr<XskSocket> socket;
     std::shared_ptr<Counter> spent;
     std::chrono::nanoseconds credit{0};  // of time; below zero it waits for its turn
+    TimePoint reached{};                 // what was handed up before has been sent or dropped
   };
   // Of one exact key, good for one version of the switch and of its FDB; where the translation needed the packet, for
   // that packet only.
@@ -85,7 +87,8 @@ class WorkerThread {
   void pin();
   void count_busy(TimePoint& since, TimePoint now) noexcept;  // up to now, which becomes `since`
   bool serve_sockets() noexcept;
-  std::size_t serve(const Served& served) noexcept;
+  std::size_t serve(Served& served) noexcept;
+  void tell_progress(TimePoint round) noexcept;
   void handle(std::span<const XskDescriptor> packet, DpPort from) noexcept;
   shunt_upcall_meta take_meta(const XskDescriptor& first, DpPort port) noexcept;
   shunt_drop_reason run_packet_out(const PacketOutRequest& request, DpPort in_port);
@@ -99,6 +102,7 @@ class WorkerThread {
   const Options options_;
   const Switch& switch_;
   RequestQueue& requests_;
+  Youth& youth_;
   Doorbell& doorbell_;
   Mailbox mailbox_;
   Umem& umem_;
@@ -116,7 +120,9 @@ class WorkerThread {
   std::vector<Recent> recent_;
   std::vector<FlowRequest> pending_;  // of this batch
   TimePoint now_{}, next_housekeeping_{};
-  TimePoint received_{};  // this batch
+  TimePoint received_{};   // this batch
+  TimePoint handed_up_{};  // the last packet
+  TimePoint busy_at_{};    // the last round that had something to do
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
