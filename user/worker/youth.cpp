@@ -16,7 +16,7 @@ bool Youth::is_quiet(std::uint32_t bucket) const noexcept {
 TimePoint Youth::ends_before(TimePoint now) {
   for (const Reached& reached : workers_)
     if (now - reached.time.load(std::memory_order_acquire) > kLate) late_ = now;
-  if (now - looked_ >= kPulse) look(now);
+  if (now - looked_ >= kLook) look(now);
   const auto longest = now - late_ < kLength ? kLongestLate : kLongest;
   return std::clamp(cleared_, now - longest, now - kLength);
 }

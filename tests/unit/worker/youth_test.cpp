@@ -59,10 +59,10 @@ TEST_SUITE("youth") {
     f.order[5].handed_up = 1;
     CHECK(f.after(Youth::kLength * 2, true) < published);
     f.order[3].finished = 2;
-    CHECK(f.after(milliseconds{20}, true) < published);
+    CHECK(f.after(Youth::kLook * 2, true) < published);
     f.order[3].handed_up = 3;  // of a flow that was published later: they need not be quiet at one time
     f.order[5].finished = 1;
-    CHECK(f.after(milliseconds{20}, true) >= published);
+    CHECK(f.after(Youth::kLook * 2, true) >= published);
     const TimePoint later = f.now;
     CHECK(f.after(Youth::kLength * 2, true) < later);
   }
