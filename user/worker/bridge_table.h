@@ -64,6 +64,7 @@ class BridgeTable {
   // Whether one came since the call before the last.
   [[nodiscard]] bool is_used(BridgeId bridge, const FdbKey& key) const;
 
+  [[nodiscard]] bool has_young() const { return !young_.empty(); }
   void mature(TimePoint before);  // entries that came or changed before are young no more
   [[nodiscard]] std::vector<BridgeId> bridges() const;
   [[nodiscard]] std::uint32_t size() const { return size_; }          // MACs that have an entry

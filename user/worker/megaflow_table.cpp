@@ -317,6 +317,8 @@ void MegaflowTable::share(std::uint32_t begin, std::uint32_t end, std::size_t mo
   }
 }
 
+bool MegaflowTable::has_young() const { return !impl_->young.empty() || impl_->bridges.has_young(); }
+
 void MegaflowTable::mature(TimePoint before) {
   Impl& t = *impl_;
   t.bridges.mature(before);

@@ -174,6 +174,7 @@ class MegaflowTable {
   // costs half a set-up, and may wait until there is time.
   void share(std::uint32_t begin, std::uint32_t end, std::size_t most);
   void mature(TimePoint before);
+  [[nodiscard]] bool has_young() const;
   void rank();
   // Retires the least used flows (choose_victims()) when free slots run low. True: it did.
   bool evict(TimePoint now);

@@ -32,8 +32,6 @@ bool Revalidator::Impl::answered_as_bridged(const FlowKey& key, const Translatio
   if (number == 0 || table.bridges().lookup(key, number) != DpPort{output.arg}) return false;
   switch (table.stage(key, std::move(bridged), now)) {
     case MegaflowTable::Publish::kPublished:
-      last_published = now;
-      return true;
     case MegaflowTable::Publish::kExists:
       return true;
     default:
@@ -54,9 +52,7 @@ std::optional<BridgeTable::Place> Revalidator::Impl::place_of(const BridgeState&
 }
 
 bool Revalidator::Impl::write_mac(const BridgeState& bridge, const FdbKey& key) {
-  const bool changed = table.set_mac(bridge.id, key, place_of(bridge, key), now);
-  last_published = now;  // its entry's youth is to end soon
-  return changed;
+  return table.set_mac(bridge.id, key, place_of(bridge, key), now);
 }
 
 bool Revalidator::Impl::rewrite_macs(std::optional<BridgeId> bridge, std::optional<DpPort> port) {

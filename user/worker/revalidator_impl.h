@@ -129,7 +129,7 @@ struct Revalidator::Impl {
   SwitchStateRef state;
   MegaflowTable table;
   GracePeriods grace;
-  TimePoint now{}, next_sweep{}, sweep_began{}, last_published{};
+  TimePoint now{}, next_sweep{}, sweep_began{};
   std::optional<std::uint32_t> sweep_at;  // the slot where the walk of each second goes on; none: it is over
   std::uint64_t reclaimed = 0;  // epoch
   std::uint64_t changes_before = 0, let_go_before = 0;  // of the table's stats: at the last sweep, at the last trim

@@ -59,8 +59,7 @@ void Revalidator::Impl::rest() {
   const bool idle =
       std::all_of(queues.begin(), queues.end(), [](const auto& queue) { return queue->empty(); }) && mailbox.empty() &&
       grace.completed() == reclaimed;
-  // While flows are young their maturing is due soon.
-  const milliseconds pause = now - last_published < 2 * Youth::kLength ? kBusyPause : kIdlePause;
+  const milliseconds pause = table.has_young() ? kBusyPause : kIdlePause;
   if (idle && !stopping) doorbell.wait(pause);
   doorbell.disarm();
 }
@@ -128,7 +127,6 @@ void Revalidator::Impl::serve(FlowRequest& request) {
   if (answered_as_bridged(key, *translation)) return;
   switch (table.stage(key, std::move(translation), now)) {
     case MegaflowTable::Publish::kPublished:
-      last_published = now;
       request.received = received;
       break;
     case MegaflowTable::Publish::kFull:
