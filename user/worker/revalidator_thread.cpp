@@ -26,7 +26,6 @@ constexpr std::size_t kVoidSlice = 256;
 constexpr std::size_t kSharedSlice = 256, kCalm = 64;
 // Memory of so many translations goes back to the kernel, some 20 MB, when a second brought and ended fewer than these.
 constexpr std::uint64_t kWorthTrimming = 32'768, kFewChanges = 1024;
-// A packet handed up before its flow was published has long been sent then.
 constexpr milliseconds kSweepInterval{1000};
 constexpr milliseconds kBusyPause{10}, kIdlePause{250};
 

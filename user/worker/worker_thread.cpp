@@ -376,7 +376,7 @@ void WorkerThread::rest() {
     epoll_event event{};
     // Nobody wakes us where a device takes its time to give back the frames that the others wait for.
     const bool starves = std::ranges::any_of(served_, [](const Served& served) { return served.socket->starves(); });
-    const milliseconds calm = now_ - busy_at_ < 2 * Youth::kLength ? Youth::kPulse : kIdlePause;
+    const milliseconds calm = now_ - busy_at_ < Youth::kLongest ? Youth::kPulse : kIdlePause;
     const milliseconds pause = transmitter_.unsent() || starves ? kUnsentPause : calm;
     const int count = ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(pause.count()));
     // A socket whose interface is gone reports that for ever; it is taken away by control.

@@ -27,7 +27,7 @@ class Youth {
   static constexpr std::chrono::milliseconds kLongestLate{500};
   static constexpr std::chrono::milliseconds kLate{10};  // one is whose next packet may have waited for so long
   static constexpr std::chrono::milliseconds kLook{20};  // between two at the buckets: 128 KB that others write
-  static constexpr std::chrono::milliseconds kPulse{5};  // workers tell so often, for 2 * kLength after a packet
+  static constexpr std::chrono::milliseconds kPulse{5};  // workers tell so often, for kLongest after a packet
 
   Youth(unsigned workers, std::span<const shunt_order> order) : workers_(workers), order_{order} {}
 
