@@ -136,7 +136,8 @@ note "tshark finds nothing malformed"
 end_capture
 openflow_heard -Y 'openflow_v1||openflow_v4||openflow_v5||openflow_v6' | wc -l >"$RUNDIR/count"
 at_least "OpenFlow messages seen" 50 "$(cat "$RUNDIR/count")"
-# (but for two of its own mistakes: an experimenter's multipart reply of OpenFlow 1.3 it does not decode, and goes beyond
-# its end; in OpenFlow 1.5 likewise with the match of a flow update, which is as in 1.4, where it does not)
-expect_none_heard "malformed" '_ws.malformed &&
-  !(openflow_v4.multipart_reply.type == 65535) && !(openflow_v6.multipart_reply.type == 16)'
+# (but for its own mistakes: an experimenter's multipart reply of OpenFlow 1.3 it does not decode, and goes beyond its end;
+# in OpenFlow 1.5 likewise with the match of a flow update and of any packet-in, one with in_port alone too, which are as in
+# 1.4, where it does not. Such a packet-in comes only if a packet does before ovs-ofctl has asked for NXT_PACKET_IN2.)
+expect_none_heard "malformed" '_ws.malformed && !(openflow_v4.multipart_reply.type == 65535) &&
+  !(openflow_v6.multipart_reply.type == 16) && !(openflow_v6.type == 10)'
