@@ -85,9 +85,7 @@ __noinline int shunt_filter_accepts(__u32 number, __u32 count) {
 static __always_inline int take_record_token(__u32 number, const struct shunt_capture* capture) {
   struct shunt_budget* budget = bpf_map_lookup_elem(&capture_budgets, &number);
 
-  if (!budget) return 0;
-  refill(budget, capture->rate, capture->rate);
-  return take(budget);
+  return budget && take_token(budget, capture->rate, capture->rate);
 }
 
 /* Puts the scratch's packet into a capture's ring, where its filter and its rate let it. */

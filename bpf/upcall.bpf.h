@@ -9,38 +9,20 @@
 #include "bpf/order.bpf.h"
 #include "bpf/stats.bpf.h"
 
-/* Tokens are counted in thousandths of a packet, so that a refill by the jiffy is no coarser than that. */
-#define SHUNT_TOKEN 1000
-/* Jiffies that a refill counts at most: keeps rate * elapsed within 64 bits. */
-#define SHUNT_LONGEST_REFILL (1 << 20)
+#define SHUNT_NS_PER_SECOND 1000000000u
 
-/* Adds what the time since the last refill is worth. One CPU a jiffy does it: the one whose exchange wins. */
-static __always_inline void refill(struct shunt_budget* budget, __u32 rate, __u32 burst) {
-  __s64 most = (__s64)burst * SHUNT_TOKEN;
-  __u64 now = bpf_jiffies64(), before = budget->refilled, elapsed;
-  __s64 tokens, added;
+/* A packet of a budget of `rate` packets a second, `burst` of them at once. False: there is none left. */
+static __always_inline int take_token(struct shunt_budget* budget, __u32 rate, __u32 burst) {
+  __u64 now = bpf_jiffies64() * shunt_config.jiffy_ns, spent = budget->spent, cost, most;
 
-  if (now == before || __sync_val_compare_and_swap(&budget->refilled, before, now) != before) return;
-  elapsed = now - before;
-  if (elapsed > SHUNT_LONGEST_REFILL) elapsed = SHUNT_LONGEST_REFILL;
-  added = (__s64)(elapsed * rate * SHUNT_TOKEN / shunt_config.jiffies_per_second);
-  tokens = budget->tokens;
-  if (added > most - tokens) added = most - tokens;
-  __sync_fetch_and_add(&budget->tokens, added);
-}
-
-static __always_inline int take(struct shunt_budget* budget) {
-  if (__sync_fetch_and_add(&budget->tokens, -SHUNT_TOKEN) >= SHUNT_TOKEN) return 1;
-  __sync_fetch_and_add(&budget->tokens, SHUNT_TOKEN);
+  if (rate == 0) return 0;
+  cost = SHUNT_NS_PER_SECOND / rate;
+  most = burst * cost;
+  /* What was not used is kept up to a burst. Whose exchange fails finds that another one has done it. */
+  if (now > most && spent < now - most) __sync_val_compare_and_swap(&budget->spent, spent, now - most);
+  if (__sync_fetch_and_add(&budget->spent, cost) + cost <= now) return 1;
+  __sync_fetch_and_add(&budget->spent, -cost);
   return 0;
-}
-
-static __always_inline int take_token(__u32 in_port, const struct shunt_port* port) {
-  struct shunt_budget* budget = bpf_map_lookup_elem(&upcall_budget, &in_port);
-
-  if (!budget || port->upcall_rate == 0) return 0;
-  refill(budget, port->upcall_rate, port->upcall_burst);
-  return take(budget);
 }
 
 /* Whether somebody listens to this queue of the port. */
@@ -77,14 +59,15 @@ static __always_inline void describe(struct xdp_md* ctx, __u32 in_port, __u32 re
  */
 __noinline int shunt_upcall(struct xdp_md* ctx, __u32 in_port, __u32 reason) {
   struct shunt_port* port = bpf_map_lookup_elem(&ports, &in_port);
+  struct shunt_budget* budget = bpf_map_lookup_elem(&upcall_budget, &in_port);
   struct shunt_port_stats* stats = stats_of(in_port);
   struct shunt_scratch* mine;
   __u32 zero = 0, queue;
 
   mine = bpf_map_lookup_elem(&scratch, &zero);
-  if (!port || !stats || !mine) return XDP_DROP;
+  if (!port || !budget || !stats || !mine) return XDP_DROP;
   queue = ctx->rx_queue_index;
-  if (!take_token(in_port, port)) return drop(stats, SHUNT_DROP_UPCALL_BUDGET);
+  if (!take_token(budget, port->upcall_rate, port->upcall_burst)) return drop(stats, SHUNT_DROP_UPCALL_BUDGET);
   if (queue >= SHUNT_MAX_QUEUES || bpf_redirect_map(&xsks, SHUNT_XSK_INDEX(in_port, queue), XDP_DROP) != XDP_REDIRECT)
     return drop(stats, SHUNT_DROP_UPCALL_NO_SOCKET);
   note_outcome(SHUNT_OUTCOME_UP, reason);

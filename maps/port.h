@@ -46,12 +46,14 @@ struct shunt_ifindex_slot {
 };
 SHUNT_MAP_TYPE(struct shunt_ifindex_slot, 8);
 
-/* upcall_budget: [datapath port]. The token bucket's state, kept by the kernel. */
+/*
+ * upcall_budget: [datapath port]. The token bucket's state, kept by the kernel: a virtual scheduler, as a meter's band
+ * (meter.h), but by the kernel's tick, which costs nothing to read. One word, so that no CPU meets it half refilled.
+ */
 struct shunt_budget {
-	__u64 refilled; /* jiffies64 of the last refill */
-	__s64 tokens;   /* in 1/1000 packet */
+	__u64 spent; /* ns since jiffies64 was 0, up to which packets have used what the rate gives */
 };
-SHUNT_MAP_TYPE(struct shunt_budget, 16);
+SHUNT_MAP_TYPE(struct shunt_budget, 8);
 
 /* port_stats: per CPU, [datapath port] of the ingress port. */
 struct shunt_port_stats {
@@ -124,7 +126,7 @@ struct shunt_config {
 	__u32 zero;
 	__u64 hash_seed;         /* random */
 	__u64 hash_multiplier;   /* random, odd */
-	__u64 jiffies_per_second;
+	__u64 jiffy_ns;          /* the kernel's tick */
 };
 SHUNT_MAP_TYPE(struct shunt_config, 48);
 

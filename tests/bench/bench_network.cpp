@@ -254,7 +254,7 @@ void Traffic::generate() noexcept {
   }
 }
 
-Daemon::Daemon(const std::vector<std::string>& options) : command_{program("SHUNT", "shunt")} {
+Daemon::Daemon(const std::vector<std::string>& options, const std::string& cores) : command_{program("SHUNT", "shunt")} {
   static int number = 0;
   instance_ = fmt::format("bench{}-{}", ::getpid(), number++);
   std::vector<std::string> arguments{program("SHUNTD", "shuntd"),
@@ -263,12 +263,13 @@ Daemon::Daemon(const std::vector<std::string>& options) : command_{program("SHUN
                                      "--instance",
                                      instance_,
                                      "--cores",
-                                     std::to_string(switch_core()),
+                                     cores,
                                      "--log-level",
                                      "warn",
                                      "--no-state"};
   arguments.insert(arguments.end(), options.begin(), options.end());
-  process_.emplace(arguments, directory_.path() + "/log");
+  const bool on_any = cores != std::to_string(switch_core());
+  process_.emplace(arguments, directory_.path() + "/log", ChildOptions{.environment = {}, .any_core = on_any});
   wait_until_ready(*process_, 20s, [this] { return answers(); });
 }
 

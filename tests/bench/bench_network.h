@@ -87,10 +87,11 @@ class Traffic {
   int cpus_;
 };
 
-// shuntd with a run directory and an instance of its own, bound to the cores that the generator does not use.
+// shuntd with a run directory and an instance of its own.
 class Daemon {
  public:
-  explicit Daemon(const std::vector<std::string>& options);
+  // `cores`: a worker on each, as in "1,0".
+  explicit Daemon(const std::vector<std::string>& options, const std::string& cores = std::to_string(switch_core()));
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 

@@ -161,7 +161,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std:
 
 ChildProcess::~ChildProcess() {
   resume();
-  ::kill(pid_, SIGTERM);
+  if (alive()) ::kill(pid_, SIGTERM);  // of one that has ended there is no number, and -1 would be every process
   for (int tenths = 0; tenths < 150 && alive(); tenths++) {
     if (tenths == 100) ::kill(pid_, SIGKILL);
     std::this_thread::sleep_for(100ms);
@@ -186,6 +186,15 @@ void ChildProcess::halt() {
 
 void ChildProcess::resume() {
   if (alive()) ::kill(pid_, SIGCONT);
+}
+
+pid_t ChildProcess::thread(std::string_view name) const {
+  for (const auto& task : std::filesystem::directory_iterator{fmt::format("/proc/{}/task", pid_)}) {
+    std::string found;
+    std::ifstream{task.path() / "comm"} >> found;
+    if (found == name) return std::stoi(task.path().filename());
+  }
+  throw Error("{} has no thread '{}'", name_, name);
 }
 
 std::string ChildProcess::last_words() const {

@@ -11,8 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -73,23 +71,14 @@ Setups measure(Traffic& traffic, const Lane& lane, std::uint64_t offered, const 
           .revalidator = of_each(&Usage::revalidator, published)};
 }
 
-pid_t find_thread(const ChildProcess& process, std::string_view name) {
-  for (const auto& task : std::filesystem::directory_iterator{fmt::format("/proc/{}/task", process.pid())}) {
-    std::string found;
-    std::ifstream{task.path() / "comm"} >> found;
-    if (found == name) return std::stoi(task.path().filename());
-  }
-  throw Error("{} has no thread '{}'", process.name(), name);
-}
-
 class Shunt {
  public:
   explicit Shunt(const Lane& lane)
       : lane_{lane},
         daemon_{{"--flow-limit", "1100000", "--idle-timeout", "600", "--upcall-rate", "2000000", "--upcall-burst",
                  "100000"}},
-        worker_{find_thread(daemon_.process(), "worker0")},
-        revalidator_{find_thread(daemon_.process(), "revalidator")} {
+        worker_{daemon_.process().thread("worker0")},
+        revalidator_{daemon_.process().thread("revalidator")} {
     daemon_.shunt({"bridge", "add", "br"});
     for (const std::string& name : {lane.in, lane.out})
       daemon_.shunt({"port", "attach", "br", name, "--mode", "native"});

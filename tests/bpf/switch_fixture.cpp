@@ -101,7 +101,7 @@ void Switch::reset() {
     p.mtu = 1500;
     datapath.ports[port] = p;
     datapath.reset_port_stats(DpPort{port});
-    const shunt_budget full{0, 1'000'000'000};
+    const shunt_budget full{};
     check_libbpf(bpf_map_update_elem(budgets.get(), &port, &full, BPF_ANY), "fill the budget");
   }
 }

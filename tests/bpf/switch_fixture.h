@@ -56,6 +56,8 @@ class Switch {
   [[nodiscard]] Ifindex ifindex(unsigned port) const { return ifindexes_[port]; }
   // Slots of `meters` that tests use.
   static constexpr std::size_t kTestMeters = 16;
+  // A map by its pin: for those that the daemon has no business with.
+  [[nodiscard]] UniqueFd pinned(const char* name) const;
   // Forgets flows, masks, meters and counters; ports as they were at first.
   void reset();
 
@@ -105,9 +107,6 @@ class Switch {
   [[nodiscard]] FdbPlace fdb_place(std::uint16_t number, const std::uint8_t (&mac)[6]) const;  // or a free one
   std::uint32_t write_flow(const shunt_flow_key& key, const shunt_flow_key& mask, std::span<const shunt_action> actions,
                            std::uint8_t flags, bool indexed);
-
-  // A map by its pin: for those that the daemon has no business with.
-  [[nodiscard]] UniqueFd pinned(const char* name) const;
 
   std::string prefix_;
   std::vector<Ifindex> ifindexes_;

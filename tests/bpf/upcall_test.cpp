@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes up: each reason, the metadata, the budget, the order gate; partial checksums.
+#include <bpf/bpf.h>
 #include <doctest/doctest.h>
 #include <linux/bpf.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <barrier>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -172,6 +174,28 @@ TEST_SUITE("upcalls") {
       std::this_thread::sleep_for(std::chrono::milliseconds(200));
       CHECK(up.sw.run(frame).meta);
     }
+  }
+
+  TEST_CASE("two CPUs that find a fresh budget at once both take of it") {
+    WithSocket up;
+    const UniqueFd budgets = up.sw.pinned(SHUNT_MAP_UPCALL_BUDGET);
+    const Bytes frame = udp_frame();
+    std::barrier together{2};
+    const auto take = [&](bool empties) {
+      for (int i = 0; i < 2000; ++i) {
+        const __u32 port = 1;
+        const shunt_budget fresh{};
+        if (empties) check_libbpf(bpf_map_update_elem(budgets.get(), &port, &fresh, BPF_ANY), "a fresh budget");
+        together.arrive_and_wait();
+        (void)up.sw.run(frame);
+        together.arrive_and_wait();
+      }
+    };
+    std::thread other{take, false};
+    take(true);
+    other.join();
+    CHECK(up.stats().upcalls[SHUNT_UPCALL_MISS] == 4000);
+    CHECK(up.stats().drops[SHUNT_DROP_UPCALL_BUDGET] == 0);
   }
 
   TEST_CASE("a young flow forwards only when none of its packets is in userspace") {

@@ -52,7 +52,7 @@ shunt_config make_config(const Datapath::Options& options) {
   if (::getrandom(random, sizeof random, 0) != sizeof random) throw_errno(errno, "getrandom");
   config.hash_seed = random[0];
   config.hash_multiplier = random[1] | 1;
-  config.jiffies_per_second = jiffies_per_second();
+  config.jiffy_ns = jiffy_ns();
   return config;
 }
 

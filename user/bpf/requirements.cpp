@@ -31,13 +31,10 @@ void mount_bpffs() {
     throw_errno(errno, "mount bpffs at " SHUNT_BPFFS " (try: mount -t bpf bpf " SHUNT_BPFFS ")");
 }
 
-std::uint64_t jiffies_per_second() {
-  constexpr std::uint64_t kSecond = 1'000'000'000;
+std::uint64_t jiffy_ns() {
   timespec tick{};
   check(::clock_getres(CLOCK_MONOTONIC_COARSE, &tick), "clock_getres");
-  if (tick.tv_sec != 0 || tick.tv_nsec <= 0) return 100;
-  const auto length = static_cast<std::uint64_t>(tick.tv_nsec);
-  return (kSecond + length / 2) / length;
+  return static_cast<std::uint64_t>(tick.tv_nsec);
 }
 
 }  // namespace shunt

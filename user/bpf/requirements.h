@@ -14,7 +14,7 @@ namespace shunt {
 // Mounts a bpffs at SHUNT_BPFFS where there is none; a single one, whoever else calls at the same time.
 void mount_bpffs();
 
-// CONFIG_HZ, from the resolution of the coarse clock, which is one tick.
-[[nodiscard]] std::uint64_t jiffies_per_second();
+// The kernel's tick, from the resolution of the coarse clock, in ns.
+[[nodiscard]] std::uint64_t jiffy_ns();
 
 }  // namespace shunt
