@@ -42,6 +42,14 @@ class BpfMap {
     if (error == 0) return keys.size();
     return error == -EFAULT || count >= keys.size() ? 0 : count;  // the kernel may have left it as it was
   }
+  // Likewise how many are out of it, up to one that was not there.
+  [[nodiscard]] std::size_t try_erase(std::span<const Key> keys) const noexcept {
+    auto count = static_cast<__u32>(keys.size());
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    const int error = bpf_map_delete_batch(fd_, keys.data(), &count, &options);
+    if (error == 0) return keys.size();
+    return error == -EFAULT || count >= keys.size() ? 0 : count;
+  }
   int erase(const Key& key) const noexcept { return bpf_map_delete_elem(fd_, &key); }
   [[nodiscard]] std::optional<Value> find(const Key& key) const {
     Value value;

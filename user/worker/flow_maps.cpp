@@ -5,11 +5,6 @@
 
 namespace shunt {
 
-void FlowMaps::update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
-                                std::span<int> errors) noexcept {
-  for (std::size_t i = 0; i < keys.size(); ++i) errors[i] = update_megaflow(keys[i], values[i]);
-}
-
 DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_{datapath.megaflows()} {
   config = datapath.config();
   flows = datapath.flows.span();
@@ -24,23 +19,24 @@ DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_
   order = datapath.order.span();
 }
 
-int DatapathMaps::update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept {
-  return megaflows_.try_update(key, value);
-}
-
-// A batch ends at the first element that is refused, and does nothing where the kernel has no batches: that element is
-// written by itself.
+// A batch ends at the first element that is refused, or not there, and does nothing where the kernel has no batches: that
+// element is dealt with by itself.
 void DatapathMaps::update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
                                     std::span<int> errors) noexcept {
   for (std::size_t at = 0; at < keys.size(); ++at) {
     const std::size_t written = megaflows_.try_update(keys.subspan(at), values.subspan(at));
     std::fill_n(errors.begin() + static_cast<std::ptrdiff_t>(at), written, 0);
     at += written;
-    if (at < keys.size()) errors[at] = update_megaflow(keys[at], values[at]);
+    if (at < keys.size()) errors[at] = megaflows_.try_update(keys[at], values[at]);
   }
 }
 
-void DatapathMaps::erase_megaflow(const shunt_megaflow_key& key) noexcept { (void)megaflows_.erase(key); }
+void DatapathMaps::erase_megaflows(std::span<const shunt_megaflow_key> keys) noexcept {
+  for (std::size_t at = 0; at < keys.size();) {
+    at += megaflows_.try_erase(keys.subspan(at));
+    if (at < keys.size()) (void)megaflows_.erase(keys[at++]);
+  }
+}
 
 int DatapathMaps::set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept {
   return datapath_.set_group(group, members);

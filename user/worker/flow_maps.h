@@ -33,12 +33,10 @@ class FlowMaps {
   std::span<shunt_fdb_bucket> fdb;  // SHUNT_FDB_BUCKETS
   std::span<const shunt_order> order;
 
-  // 0 or -errno.
-  [[nodiscard]] virtual int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept = 0;
-  // Several at once: sets errors[i] to 0 or -errno.
+  // Sets errors[i] to 0 or -errno. This and erase_megaflows() also by the thread of MegaflowWriter, one at a time.
   virtual void update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
-                                std::span<int> errors) noexcept;
-  virtual void erase_megaflow(const shunt_megaflow_key& key) noexcept = 0;
+                                std::span<int> errors) noexcept = 0;
+  virtual void erase_megaflows(std::span<const shunt_megaflow_key> keys) noexcept = 0;
   [[nodiscard]] virtual int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept = 0;
   // What an earlier daemon put there.
   virtual void for_each_megaflow(
@@ -52,10 +50,9 @@ class DatapathMaps final : public FlowMaps {
  public:
   explicit DatapathMaps(Datapath& datapath);  // borrows
 
-  int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override;
   void update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
                         std::span<int> errors) noexcept override;
-  void erase_megaflow(const shunt_megaflow_key& key) noexcept override;
+  void erase_megaflows(std::span<const shunt_megaflow_key> keys) noexcept override;
   int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept override;
   void for_each_megaflow(
       const std::function<void(const shunt_megaflow_key&, const shunt_megaflow&)>& visit) const override;

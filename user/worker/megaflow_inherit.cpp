@@ -26,7 +26,7 @@ std::uint32_t MegaflowTable::inherit(const Credited& credited, TimePoint now) {
   t.maps.for_each_megaflow([&](const shunt_megaflow_key& key, const shunt_megaflow& value) {
     if (!t.inherit(key, value.head.slot, credited, now)) strays.push_back(key);
   });
-  for (const shunt_megaflow_key& key : strays) t.maps.erase_megaflow(key);
+  t.maps.erase_megaflows(strays);
   t.lists.found_all();
   t.inherit_index();
   for (std::uint32_t slot = 0; slot < slot_end(); ++slot) {

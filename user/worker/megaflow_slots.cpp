@@ -142,20 +142,28 @@ void MegaflowTable::Impl::write_slot(std::uint32_t slot, const FlowKey& key, con
   store(element.head.generation, ports.generation(DpPort{flow.port}));
 }
 
-int MegaflowTable::Impl::write_megaflow(std::uint32_t slot) {
-  const auto& [key, value] = megaflow_of(slot);
-  return maps.update_megaflow(key, value);
-}
-
-std::pair<shunt_megaflow_key, shunt_megaflow> MegaflowTable::Impl::megaflow_of(std::uint32_t slot) const {
-  const shunt_flow& element = maps.flows[slot];
-  std::pair<shunt_megaflow_key, shunt_megaflow> megaflow{};
-  auto& [key, value] = megaflow;
+shunt_megaflow_key MegaflowTable::Impl::megaflow_key(std::uint32_t slot) const {
+  shunt_megaflow_key key{};
   key.key = key_of(slot);
   key.mask = flows[slot].mask;
+  return key;
+}
+
+void MegaflowTable::Impl::write_megaflow(std::uint32_t slot) {
+  const shunt_flow& element = maps.flows[slot];
+  shunt_megaflow value{};
   value.head = element.head;
   value.actions = element.actions;
-  return megaflow;
+  writer.put(megaflow_key(slot), value, slot);
+}
+
+// The slots are whole and right; only the table that a restart would adopt lacks them. Their packets ask again.
+void MegaflowTable::Impl::take_back_refused() {
+  for (const std::uint32_t slot : writer.take_refused()) {
+    if (flows[slot].state != Flow::State::kLive) continue;
+    retire(slot);
+    ++stats.refused;
+  }
 }
 
 void MegaflowTable::Impl::index_flow(std::uint32_t slot) {
@@ -224,10 +232,7 @@ void MegaflowTable::Impl::take_out(std::uint32_t slot) {
   const Flow& flow = flows[slot];
   unchain(slot);  // first: a freed index entry must not go to this flow
   unindex_flow(slot);
-  shunt_megaflow_key key{};
-  key.key = key_of(slot);
-  key.mask = flow.mask;
-  maps.erase_megaflow(key);
+  writer.erase(megaflow_key(slot));
   masks.release(flow.mask, epoch);
   ++stats.retired;
 }
@@ -268,8 +273,7 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   link_dependencies(fresh);
   set_affected(fresh, key);
   write_slot(fresh, key, verdict, true);
-  // Only the value of a key that is there changes, which needs memory but no room. Without memory the flow goes.
-  const bool written = write_megaflow(fresh) == 0;
+  write_megaflow(fresh);  // of a key that is there the value changes, which needs memory but no room
   if (flow.indexed) {
     const std::uint32_t tag = shunt_hash_tag(flow.hash);
     for (__u64& entry : maps.index[bucket_of(flow.hash)].entry)
@@ -277,7 +281,6 @@ void MegaflowTable::Impl::replace(std::uint32_t slot, Verdict&& verdict, Transla
   }
   retire_slot(slot);
   ports.forget_microflows(DpPort{flow.port});
-  if (!written) retire(fresh);
 }
 
 void MegaflowTable::Impl::refresh(std::uint32_t slot, TranslationRef translation) {

@@ -38,7 +38,7 @@ MegaflowTable::Publish MegaflowTable::publish(const FlowKey& key, TranslationRef
   commit();
   const std::uint64_t refused = impl_->stats.refused;
   const Publish result = stage(key, std::move(translation), now);
-  commit();
+  settle();
   return impl_->stats.refused != refused ? Publish::kError : result;
 }
 
@@ -102,28 +102,26 @@ MegaflowTable::Publish MegaflowTable::stage(const FlowKey& key, TranslationRef t
 void MegaflowTable::commit() {
   Impl& t = *impl_;
   if (t.staged.empty()) return;
-  t.staged_keys.clear();
-  t.staged_values.clear();
-  for (const std::uint32_t slot : t.staged) {
-    const auto& [key, value] = t.megaflow_of(slot);
-    t.staged_keys.push_back(key);
-    t.staged_values.push_back(value);
-  }
-  std::array<int, kStage> errors{};
-  t.maps.update_megaflows(t.staged_keys, t.staged_values, std::span{errors}.first(t.staged.size()));
-  for (std::size_t i = 0; i < t.staged.size(); ++i) {
-    const std::uint32_t slot = t.staged[i];
-    t.index_flow(slot);
-    if (errors[i] != 0) {
-      // The slot is whole and right; only the table that a restart would adopt lacks it. Take it back.
-      t.retire(slot);
-      ++t.stats.refused;
-      continue;
-    }
-    ++t.stats.published;
-  }
+  for (const std::uint32_t slot : t.staged) t.write_megaflow(slot);
+  t.writer.commit();
+  for (const std::uint32_t slot : t.staged) t.index_flow(slot);
+  t.stats.published += t.staged.size();
   t.staged.clear();
 }
+
+void MegaflowTable::write_out() {
+  commit();
+  impl_->writer.commit();
+  impl_->take_back_refused();
+}
+
+void MegaflowTable::settle() {
+  write_out();
+  impl_->writer.settle();
+  impl_->take_back_refused();
+}
+
+MegaflowWriter& MegaflowTable::writer() { return impl_->writer; }
 
 // Each pass asks for what the next one, or stage(), reads.
 void MegaflowTable::prefetch(std::span<const FlowRequest> requests) const {
@@ -332,7 +330,7 @@ void MegaflowTable::mature(TimePoint before) {
     std::atomic_ref<__u8>{head.flags}.store(static_cast<__u8>(head.flags & ~SHUNT_FLOW_YOUNG),
                                             std::memory_order_release);
     // What the index leads to is the slot; only a flow without an entry there is read from the hash map.
-    if (!flow.indexed) (void)t.write_megaflow(slot);
+    if (!flow.indexed) t.write_megaflow(slot);
   }
 }
 
@@ -388,11 +386,13 @@ std::optional<std::uint64_t> MegaflowTable::close_epoch() {
   if (!t.retired.has(t.epoch) && !t.bridges.has_changed(t.epoch) && !t.masks.has_retired(t.epoch) &&
       !t.groups.has_retired(t.epoch) && !t.lists.has_retired(t.epoch))
     return std::nullopt;
+  write_out();
   return t.epoch++;
 }
 
 void MegaflowTable::reclaim(std::uint64_t epoch) {
   Impl& t = *impl_;
+  t.take_back_refused();  // of slots that come free here, some may be among those
   t.retired.reclaim(epoch, [&t](std::uint64_t, std::uint32_t slot) {
     t.collect(slot);  // what programs counted after it was retired
     t.free_slot(slot);

@@ -27,6 +27,7 @@
 namespace shunt {
 
 class AffectedIndex;
+class MegaflowWriter;
 
 // What of a cached flow's counters has been credited.
 struct FlowCredit {
@@ -120,11 +121,15 @@ class MegaflowTable {
 
   // Publishes the flow of a packet with `key`.
   Publish publish(const FlowKey& key, TranslationRef translation, TimePoint now);
-  // The same of many flows: those that stage() says to be published are so when commit() has returned, but for those
-  // that a map refuses then (Stats::refused). At most kStage wait; whatever changes flows commits them first.
+  // The same of many flows: those that stage() says to be published are so when commit() has returned. At most kStage
+  // wait; whatever changes flows commits them first.
   static constexpr std::size_t kStage = 64;
   Publish stage(const FlowKey& key, TranslationRef translation, TimePoint now);
   void commit();
+  // What is to be written to the hash map is handed to its writer; what that refused is retired (Stats::refused).
+  void write_out();
+  void settle();  // likewise, and is written when this returns
+  [[nodiscard]] MegaflowWriter& writer();
   // Fetches into the processor's cache what staging these will touch. At most kStage.
   void prefetch(std::span<const FlowRequest> requests) const;
   // Likewise what translating flows again will touch, of a walk over these slots that has come to the first.
@@ -180,7 +185,8 @@ class MegaflowTable {
   bool evict(TimePoint now);
 
   // Grace periods. What was retired so far waits for retire_epoch() to pass; reclaim(epoch) frees it when the owner has
-  // seen a grace period that began after the epoch was read. Reading it starts the next epoch where something waits.
+  // seen a grace period that began after the epoch was read, and what the writer had been given by then was written.
+  // Reading it starts the next epoch where something waits.
   [[nodiscard]] bool awaits_grace_period() const;  // a program may still be acting on a flow that is retired
   [[nodiscard]] std::optional<std::uint64_t> close_epoch();
   void reclaim(std::uint64_t epoch);

@@ -22,6 +22,7 @@
 #include "user/worker/group_table.h"
 #include "user/worker/mask_table.h"
 #include "user/worker/megaflow_table.h"
+#include "user/worker/megaflow_writer.h"
 #include "user/worker/microflow_region.h"
 #include "user/worker/port_masks.h"
 #include "user/worker/shared_translations.h"
@@ -49,6 +50,7 @@ struct MegaflowTable::Impl {
         groups{flow_maps},
         lists{flow_maps.action_lists},
         unsupported{lists.acquire(as_span(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions)).value().first},
+        writer{flow_maps},
         ports{flow_maps.ports},
         region{flow_maps.microflows, flow_maps.ports},
         bridges{flow_maps},
@@ -95,8 +97,9 @@ struct MegaflowTable::Impl {
   void free_slot(std::uint32_t slot);
   void begin_youth(std::uint32_t slot, TimePoint now);
   void write_slot(std::uint32_t slot, const FlowKey& key, const Verdict& verdict, bool young);
-  int write_megaflow(std::uint32_t slot);
-  [[nodiscard]] std::pair<shunt_megaflow_key, shunt_megaflow> megaflow_of(std::uint32_t slot) const;
+  [[nodiscard]] shunt_megaflow_key megaflow_key(std::uint32_t slot) const;
+  void write_megaflow(std::uint32_t slot);
+  void take_back_refused();
   void index_flow(std::uint32_t slot);
   void unindex_flow(std::uint32_t slot);
   void promote_overflow(std::uint32_t bucket);
@@ -154,6 +157,7 @@ struct MegaflowTable::Impl {
   GroupTable groups;
   ActionLists lists;
   const std::uint32_t unsupported;  // the list that is left where there is room for no other
+  MegaflowWriter writer;
   PortMasks ports;
   MicroflowRegion region;
   BridgeTable bridges;
@@ -175,8 +179,6 @@ struct MegaflowTable::Impl {
   };
   std::deque<Young> young;
   std::vector<std::uint32_t> staged;  // live, and nothing leads to them yet
-  std::vector<shunt_megaflow_key> staged_keys;
-  std::vector<shunt_megaflow> staged_values;
   EpochQueue<std::uint32_t> retired;
   std::vector<std::uint32_t> voided;  // slots; some were retired since, and may be in use again
   std::uint64_t epoch = 1;

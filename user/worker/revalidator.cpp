@@ -27,6 +27,7 @@ void Revalidator::start() {
   impl_->now = Clock::now();
   impl_->write_macs();
   impl_->mailbox.open();
+  impl_->table.writer().start();
   impl_->grace.start();
   impl_->thread = std::thread{[impl = impl_.get()] { impl->run(); }};
   ::pthread_setname_np(impl_->thread.native_handle(), "revalidator");
@@ -39,6 +40,7 @@ void Revalidator::stop() {
   impl_->thread.join();
   impl_->grace.stop();
   impl_->mailbox.close();
+  impl_->table.writer().stop();
 }
 
 void Revalidator::add_port(DpPort port, const PortOutput& output, bool inherited) {

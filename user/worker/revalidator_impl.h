@@ -21,6 +21,7 @@
 #include "user/worker/grace_periods.h"
 #include "user/worker/mailbox.h"
 #include "user/worker/megaflow_table.h"
+#include "user/worker/megaflow_writer.h"
 #include "user/worker/revalidator.h"
 
 namespace shunt {
@@ -32,23 +33,33 @@ struct Revalidator::Impl {
         mailbox{doorbell, "the revalidator"},
         youth{opts.workers, flow_maps.order},
         table{flow_maps},
-        grace{[&flow_maps] { flow_maps.wait_grace_period(); }, [this] { doorbell.ring(); }} {
+        grace{[this, &flow_maps] {
+                table.writer().settle();
+                flow_maps.wait_grace_period();
+              },
+              [this] { doorbell.ring(); }} {
     for (unsigned worker = 0; worker < options.workers; ++worker)
       queues.push_back(std::make_unique<RequestQueue>(doorbell));
     table.set_credit([this](std::uint32_t slot, const MegaflowTable::Flow& flow,
                             const MegaflowTable::Counted& counted) { credit(slot, flow, counted); });
   }
 
-  // Runs `work` in the thread and passes its result on.
+  // Runs `work` in the thread and passes its result on. What it changed is in the hash map then, too.
   template <typename Work>
   auto call(Work work) {
     using Result = std::invoke_result_t<Work>;
     if constexpr (std::is_void_v<Result>) {
-      mailbox.run(std::move(work));
+      mailbox.run([this, work = std::move(work)]() mutable {
+        work();
+        table.settle();
+      });
     } else {
       // Owned by the work too: it may outlive a caller that gave up.
       auto result = std::make_shared<Result>();
-      mailbox.run([result, work = std::move(work)]() mutable { *result = work(); });
+      mailbox.run([this, result, work = std::move(work)]() mutable {
+        *result = work();
+        table.settle();
+      });
       return std::move(*result);
     }
   }

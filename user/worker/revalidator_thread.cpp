@@ -139,6 +139,7 @@ void Revalidator::Impl::serve(FlowRequest& request) {
 // Every second: counters, ages, order. A slice of the walk over all flows at a time: no command waits for all of it.
 void Revalidator::Impl::housekeeping(std::size_t served) {
   table.mature(youth.ends_before(Clock::now()));
+  table.write_out();
   free_retired();
   tell_wanted_features();
   if (!sweep_at) {

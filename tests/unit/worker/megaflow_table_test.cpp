@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/unit/worker/memory_maps.h"
+#include "user/worker/megaflow_writer.h"
 #include "user/worker/rewrite.h"
 #include "user/worker/shared_translations.h"
 
@@ -541,12 +542,30 @@ TEST_SUITE("megaflow table") {
     for (std::uint16_t port = 80; port < 83; ++port)
       REQUIRE(f.table.stage(key_of(port), translation(full_ports(), {output_to(2)}), f.now) == Publish::kPublished);
     f.table.commit();
+    CHECK(f.answer(key_of(81)) == 2);  // as long as nobody has asked what was refused
+    f.table.write_out();
     CHECK(f.answer(key_of(80)) == 2);
     CHECK(f.answer(key_of(81)) == 0);
     CHECK(f.answer(key_of(82)) == 2);
     CHECK(f.table.size() == 2);
     CHECK(f.table.stats().refused == 1);
-    CHECK(f.table.stats().published == 2);
+    CHECK(f.table.stats().published == 3);
+  }
+
+  TEST_CASE("likewise where another thread writes the map") {
+    Fixture f;
+    f.maps.refused = 40;
+    f.table.writer().start();
+    for (std::uint16_t port = 0; port < MegaflowTable::kStage; ++port)
+      REQUIRE(f.table.stage(key_of(port), translation(full_ports(), {output_to(2)}), f.now) == Publish::kPublished);
+    f.table.settle();
+    for (std::uint16_t port = 0; port < MegaflowTable::kStage; ++port)
+      CHECK(f.answer(key_of(port)) == (port == 40 ? 0 : 2));
+    CHECK(f.table.stats().refused == 1);
+    CHECK(f.maps.table.size() == MegaflowTable::kStage - 1);
+    f.table.flush();
+    f.table.settle();
+    CHECK(f.maps.table.empty());
   }
 
   TEST_CASE("a flow that needs more than the loaded program parses is asked for and not published") {

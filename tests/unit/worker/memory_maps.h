@@ -55,12 +55,17 @@ class MemoryMaps final : public FlowMaps {
     fdb = fdb_;
   }
 
-  int update_megaflow(const shunt_megaflow_key& key, const shunt_megaflow& value) noexcept override {
-    if (fail_updates || (refused && (*refused)-- == 0)) return -ENOMEM;
-    table[key_bytes(key)] = value;
-    return 0;
+  void update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
+                        std::span<int> errors) noexcept override {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const bool refuses = fail_updates || (refused && (*refused)-- == 0);
+      errors[i] = refuses ? -ENOMEM : 0;
+      if (!refuses) table[key_bytes(keys[i])] = values[i];
+    }
   }
-  void erase_megaflow(const shunt_megaflow_key& key) noexcept override { table.erase(key_bytes(key)); }
+  void erase_megaflows(std::span<const shunt_megaflow_key> keys) noexcept override {
+    for (const shunt_megaflow_key& key : keys) table.erase(key_bytes(key));
+  }
   int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept override {
     if (fail_groups) return -ENOMEM;
     groups[group].assign(members.begin(), members.end());
