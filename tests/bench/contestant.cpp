@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The baselines, Shunt, and the Linux bridge.
+// What generator and sink take, the baselines, Shunt, and the Linux bridge.
 #include "tests/bench/contestant.h"
 
 #include <fmt/format.h>
@@ -85,7 +85,14 @@ std::optional<std::string> nothing_missing() { return std::nullopt; }
 
 std::vector<ContestantKind> contestant_kinds() {
   return {
-      {"A: redirect only", true, nothing_missing,
+      {kNobodyName, true, nothing_missing,
+       [](const std::string& name, Traffic& traffic, const Lane& lane) -> std::unique_ptr<Contestant> {
+         traffic.attach_sink(lane.in_ifindex);
+         Lane shorter = lane;
+         shorter.sink_ifindex = lane.in_ifindex;
+         return std::make_unique<Baseline>(name, shorter);
+       }},
+      {kBaselineName, true, nothing_missing,
        [](const std::string& name, Traffic& traffic, const Lane& lane) -> std::unique_ptr<Contestant> {
          traffic.attach_redirect(lane);
          return std::make_unique<Baseline>(name, lane);

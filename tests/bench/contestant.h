@@ -52,6 +52,9 @@ class Contestant {
   Lane lane_;
 };
 
+// The sink where the others' way begins: what any of them takes more than this is its own.
+inline constexpr auto kNobodyName = "generator and sink alone";
+inline constexpr auto kBaselineName = "A: redirect only";
 inline constexpr auto kShuntName = "Shunt";
 
 struct ContestantKind {
@@ -61,7 +64,8 @@ struct ContestantKind {
   std::unique_ptr<Contestant> (*make)(const std::string& name, Traffic& traffic, const Lane& lane);
 };
 
-// In the order of the report: the two baselines, Shunt, the peers.
+// In the order of the report: nobody, the two baselines, Shunt, the peers.
+inline constexpr std::size_t kAlwaysThere = 4;  // all but the peers
 [[nodiscard]] std::vector<ContestantKind> contestant_kinds();
 
 // open_vswitch_peer.cpp

@@ -22,7 +22,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t kSeed = 1;
-constexpr auto kBaselineName = "A: redirect only";
 constexpr auto kEachName = "Shunt, each flow cached";
 
 enum class Spreading { kUniform, kZipf };
@@ -87,7 +86,10 @@ class Comparison {
   void prepare(Entrant& entrant, const std::string& rules, SequencePart all);
   void take_turn(Entrant& entrant);
   void report(const Cell& cell) const;
-  void report(const Entrant& entrant, const Entrant* baseline, const Entrant* shunt) const;
+  struct Yardsticks {
+    const Entrant *nobody, *baseline, *shunt;  // null where one has failed
+  };
+  void report(const Entrant& entrant, const Yardsticks& yardsticks) const;
 
   // Runs `action`; where it throws, that is the entrant's failure, and the others go on.
   template <typename Action>
@@ -106,7 +108,7 @@ Comparison::Comparison(Plan plan) : plan_{std::move(plan)} {
   std::vector<ContestantKind> kinds;
   for (const ContestantKind& kind : contestant_kinds()) {
     const std::string name = kind.name;
-    const bool always = kinds.size() < 3;
+    const bool always = kinds.size() < kAlwaysThere;
     if (!always && name.find(plan_.with) == std::string::npos) continue;
     if (const auto missing = kind.missing())
       fmt::print("{}: skipped: {}\n", name, *missing);
@@ -213,38 +215,54 @@ void Comparison::take_turn(Entrant& entrant) {
   contestant.halt();
 }
 
-double median(const Entrant& entrant, double Sample::*figure) {
-  std::vector<double> values;
-  for (const Sample& sample : entrant.samples) values.push_back(sample.*figure);
-  return spread_of(values).median;
+// The median of ratios within a round.
+double median_ratio(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); i++) ratios.push_back(a[i] / b[i]);
+  return spread_of(ratios).median;
 }
 
-// The median of ratios within a round.
+std::vector<double> by_round(const Entrant& entrant, double Sample::*figure) {
+  std::vector<double> values;
+  for (const Sample& sample : entrant.samples) values.push_back(sample.*figure);
+  return values;
+}
+
+double median(const Entrant& entrant, double Sample::*figure) { return spread_of(by_round(entrant, figure)).median; }
+
 double ratio(const Entrant& a, const Entrant& b, double Sample::*figure) {
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < std::min(a.samples.size(), b.samples.size()); i++)
-    ratios.push_back(a.samples[i].*figure / b.samples[i].*figure);
-  return spread_of(ratios).median;
+  return median_ratio(by_round(a, figure), by_round(b, figure));
+}
+
+// CPU time a packet beyond what generator and sink took in the same round; that of lost packets is nobody's.
+std::vector<double> own_cpu(const Entrant* entrant, const Entrant* nobody) {
+  if (entrant == nullptr || nobody == nullptr || entrant == nobody) return {};
+  std::vector<double> own = by_round(*entrant, &Sample::cpu_without_lost);
+  const std::vector<double> least = by_round(*nobody, &Sample::cpu_without_lost);
+  own.resize(std::min(own.size(), least.size()));
+  for (std::size_t i = 0; i < own.size(); i++) own[i] -= least[i];
+  return own;
 }
 
 void Comparison::report(const Cell& cell) const {
   fmt::print("\n{} (medians of {} rounds)\n", describe(cell), plan_.rounds);
-  fmt::print("{:<28} {:>6} {:>6} {:>6} {:>5} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6} {:>6}  {}\n", "", "Mpps", "min",
-             "max", "of A", "ns>A", "sent", "us CPU", "-lost", "Shunt x", "CPU x", "-lost", "others",
-             "cached at the end");
+  fmt::print("{:<28} {:>6} {:>6} {:>6} {:>5} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6}  {}\n", "",
+             "Mpps", "min", "max", "of A", "ns>A", "sent", "us CPU", "-lost", "own", "Shunt x", "CPU x", "-lost", "own x",
+             "others", "cached at the end");
   const auto find = [&](std::string_view name) -> const Entrant* {
     const auto found = std::ranges::find_if(entrants_, [&](const Entrant& entrant) {
       return entrant.contestant->name() == name && entrant.failure.empty() && !entrant.samples.empty();
     });
     return found == entrants_.end() ? nullptr : &*found;
   };
-  const Entrant *baseline = find(kBaselineName), *shunt = find(kShuntName);
+  const Yardsticks yardsticks{find(kNobodyName), find(kBaselineName), find(kShuntName)};
   for (const Entrant& entrant : entrants_)
-    if (takes_part(entrant, cell)) report(entrant, baseline, shunt);
+    if (takes_part(entrant, cell)) report(entrant, yardsticks);
   std::fflush(stdout);
 }
 
-void Comparison::report(const Entrant& entrant, const Entrant* baseline, const Entrant* shunt) const {
+void Comparison::report(const Entrant& entrant, const Yardsticks& yardsticks) const {
+  const auto& [nobody, baseline, shunt] = yardsticks;
   const std::string& name = entrant.contestant->name();
   if (!entrant.failure.empty()) {
     fmt::print("{:<28} FAILED: {}\n", name, entrant.failure);
@@ -261,11 +279,20 @@ void Comparison::report(const Entrant& entrant, const Entrant* baseline, const E
     fmt::print(" {:>5} {:>6}", "-", "-");
   fmt::print(" {:>6.3f} {:>6.3f} {:>6.3f}", median(entrant, &Sample::sent), median(entrant, &Sample::cpu),
              median(entrant, &Sample::cpu_without_lost));
+  const std::vector<double> own = own_cpu(&entrant, nobody), own_of_shunt = own_cpu(shunt, nobody);
+  if (own.empty())
+    fmt::print(" {:>6}", "-");
+  else
+    fmt::print(" {:>6.3f}", spread_of(own).median);
   if (shunt != nullptr)
     fmt::print(" {:>7.2f} {:>6.2f} {:>6.2f}", ratio(*shunt, entrant, &Sample::delivered),
                ratio(entrant, *shunt, &Sample::cpu), ratio(entrant, *shunt, &Sample::cpu_without_lost));
   else
     fmt::print(" {:>7} {:>6} {:>6}", "-", "-", "-");
+  if (own.empty() || own_of_shunt.empty())
+    fmt::print(" {:>6}", "-");
+  else
+    fmt::print(" {:>6.1f}", median_ratio(own, own_of_shunt));
   fmt::print(" {:>5.0f}%", 100 * median(entrant, &Sample::disturbance));
   fmt::print("  {}\n", entrant.note);
 }
