@@ -120,7 +120,8 @@ std::string busy_text(const Growth& growth, const Json& before, const Json& afte
   const Json& workers = after.at("workers");
   for (std::size_t i = 0; i < workers.size() && i < before.at("workers").size(); ++i)
     text += fmt::format("worker{} {}  ", i, share(before.at("workers")[i], workers[i]));
-  return text + "revalidator " + share(before.at("revalidator"), after.at("revalidator"));
+  return text + "revalidator " + share(before.at("revalidator"), after.at("revalidator")) + "  megaflow writer " +
+         share(before.at("megaflow_writer"), after.at("megaflow_writer"));
 }
 
 void add_head(std::vector<TopLine>& lines, const Growth& growth, const Json& before, const Json& after) {

@@ -254,7 +254,8 @@ void Traffic::generate() noexcept {
   }
 }
 
-Daemon::Daemon(const std::vector<std::string>& options, const std::string& cores) : command_{program("SHUNT", "shunt")} {
+Daemon::Daemon(const std::vector<std::string>& options, const std::string& cores)
+    : command_{program("SHUNT", "shunt")} {
   static int number = 0;
   instance_ = fmt::format("bench{}-{}", ::getpid(), number++);
   std::vector<std::string> arguments{program("SHUNTD", "shuntd"),

@@ -61,7 +61,8 @@ class ChildProcess {
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] pid_t pid() const { return pid_; }
-  [[nodiscard]] pid_t thread(std::string_view name) const;  // the number of one of its threads; throws Error: it has none
+  [[nodiscard]] pid_t thread(
+      std::string_view name) const;  // the number of one of its threads; throws Error: it has none
   [[nodiscard]] bool alive();
   void take_interface(const std::string& interface);  // into its own network, and up; goes with it
   void halt();                                        // it gets no CPU time until

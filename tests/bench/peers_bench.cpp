@@ -247,8 +247,8 @@ std::vector<double> own_cpu(const Entrant* entrant, const Entrant* nobody) {
 void Comparison::report(const Cell& cell) const {
   fmt::print("\n{} (medians of {} rounds)\n", describe(cell), plan_.rounds);
   fmt::print("{:<28} {:>6} {:>6} {:>6} {:>5} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6}  {}\n", "",
-             "Mpps", "min", "max", "of A", "ns>A", "sent", "us CPU", "-lost", "own", "Shunt x", "CPU x", "-lost", "own x",
-             "others", "cached at the end");
+             "Mpps", "min", "max", "of A", "ns>A", "sent", "us CPU", "-lost", "own", "Shunt x", "CPU x", "-lost",
+             "own x", "others", "cached at the end");
   const auto find = [&](std::string_view name) -> const Entrant* {
     const auto found = std::ranges::find_if(entrants_, [&](const Entrant& entrant) {
       return entrant.contestant->name() == name && entrant.failure.empty() && !entrant.samples.empty();

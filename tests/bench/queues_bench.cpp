@@ -2,7 +2,8 @@
 // What a second core brings: one lane with its generator on one core, then two lanes with a generator on each of two
 // cores, over the bare redirect and over Shunt. What runs in softirqs is on its generator's core.
 //
-// Workers are not measured so: a generator waits by spinning, and on two cores it would have one of theirs.
+// Workers are not measured so: a generator waits by spinning, and on two cores it would have one of theirs
+// (workers_bench).
 #include <fmt/format.h>
 
 #include <array>

@@ -30,7 +30,7 @@ constexpr std::array<const char*, 4> kThreads{"worker0", "worker1", "revalidator
 struct Options {
   int rounds = 9;
   std::chrono::milliseconds window{1'500};
-  double share = 0.3;
+  double share = 0.2;
   std::uint64_t offered = 400'000;
 };
 
@@ -58,8 +58,8 @@ class TwoWorkers {
   Setups measure(Traffic& traffic, unsigned second) {
     for (std::size_t i = 0; i < lanes_.size(); ++i)
       for (const std::string& port : {lanes_[i].in, lanes_[i].out})
-        daemon_.shunt({"port", "set", fmt::format("br{}", i), port, "--queue-workers",
-                       fmt::format("0:{}", i == 0 ? 0 : second)});
+        daemon_.shunt(
+            {"port", "set", fmt::format("br{}", i), port, "--queue-workers", fmt::format("0:{}", i == 0 ? 0 : second)});
     daemon_.shunt({"cache", "flush"});
     pause_for(2s);  // what was flushed comes free after a grace period, and slowly, with a share of a core
     traffic.send_sequence(lanes_[0], {0, kFlows}, options_.offered);
@@ -120,9 +120,10 @@ void run_all(const Options& options) {
     for (unsigned second = 0; second < 2; ++second) windows[second].push_back(workers.measure(traffic, second));
     ratios.push_back(windows[1].back().published / windows[0].back().published);
   }
-  fmt::print("Flow set-ups, thousands a second; each thread of the daemon has {:.2f} of a core at most, and ran for so "
-             "much of that (medians of {} rounds in turns)\n\n",
-             options.share, options.rounds);
+  fmt::print(
+      "Flow set-ups, thousands a second; each thread of the daemon has {:.2f} of a core at most, and ran for so "
+      "much of that (medians of {} rounds in turns)\n\n",
+      options.share, options.rounds);
   fmt::print("{:<12} {:>9} {:>10} {:>10} {:>9} {:>9} {:>12} {:>16}\n", "", "offered", "forwarded", "published",
              "worker 0", "worker 1", "revalidator", "megaflow writer");
   for (unsigned second = 0; second < 2; ++second) {

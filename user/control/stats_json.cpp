@@ -155,6 +155,7 @@ Json stats_json(const StatsSnapshot& snapshot, std::span<const FlowSnapshot> flo
            {{"busy_s", seconds(snapshot.cache.busy_nanoseconds)},
             {"sweeps", latencies_json(snapshot.cache.sweeps)},
             {"changes", latencies_json(snapshot.cache.changes)}}},
+          {"megaflow_writer", {{"busy_s", seconds(snapshot.cache.writer_busy_nanoseconds)}}},
           {"stages", stages_json(snapshot)},
           {"bounds_s", std::move(bounds)},
           {"fills", array_of(snapshot.fills, fill_json)},

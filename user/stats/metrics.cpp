@@ -165,6 +165,8 @@ const Metric kMetrics[] = {
      [](const Snapshot& s, Writer& w) { w.histogram({}, s.cache.sweeps); }},
     {"shunt_revalidator_change_seconds", kHistogram, "", "Time of the walks over the cached flows that a change may have altered.",
      [](const Snapshot& s, Writer& w) { w.histogram({}, s.cache.changes); }},
+    {"shunt_megaflow_writer_busy_seconds_total", kCounter, "", "Time that the thread which writes the table of flows behind the revalidator was at work.",
+     [](const Snapshot& s, Writer& w) { w.sample({}, seconds(s.cache.writer_busy_nanoseconds)); }},
 
     {"shunt_bridge_rules", kGauge, "bridge", "Rules of the bridge, in all tables.", by_bridge<[](const BridgeStats& b) { return b.rules; }>},
     {"shunt_bridge_groups", kGauge, "bridge", "Groups of the bridge.", by_bridge<[](const BridgeStats& b) { return b.groups; }>},

@@ -19,8 +19,8 @@ DatapathMaps::DatapathMaps(Datapath& datapath) : datapath_{datapath}, megaflows_
   order = datapath.order.span();
 }
 
-// A batch ends at the first element that is refused, or not there, and does nothing where the kernel has no batches: that
-// element is dealt with by itself.
+// A batch ends at the first element that is refused, or not there, and does nothing where the kernel has no batches:
+// that element is dealt with by itself.
 void DatapathMaps::update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
                                     std::span<int> errors) noexcept {
   for (std::size_t at = 0; at < keys.size(); ++at) {

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <span>
 
+#include "user/base/clock.h"
+
 namespace shunt {
 
 void MegaflowWriter::start() {
@@ -94,6 +96,7 @@ void MegaflowWriter::write(Batch& batch) noexcept {
 }
 
 void MegaflowWriter::run() noexcept {
+  TimePoint awake = Clock::now();
   while (true) {
     const std::uint32_t written = written_.load(std::memory_order_relaxed);
     if (handed_.load(std::memory_order_acquire) != written) {
@@ -103,9 +106,11 @@ void MegaflowWriter::run() noexcept {
       continue;
     }
     if (stopping_) return;
+    busy_.store(busy() + (Clock::now() - awake), std::memory_order_relaxed);
     doorbell_.arm();
     if (handed_.load(std::memory_order_acquire) == written && !stopping_) doorbell_.wait(std::chrono::seconds{1});
     doorbell_.disarm();
+    awake = Clock::now();
   }
 }
 

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the hash map `megaflows` behind the revalidator: an element takes it as long as all else that publishing a flow
-// does, most of it waiting for memory. Packets find a flow by the index; only flows that have no entry there, a
+// Writes the hash map `megaflows` behind the revalidator: an element takes it as long as all else that publishing a
+// flow does, most of it waiting for memory. Packets find a flow by the index; only flows that have no entry there, a
 // restarted daemon and bpftool ask the hash map, and what they find is checked against the slot.
 //
-// What is put and erased is written in that order, several at once: many by a thread of its own, few by the caller, whom
-// waking a thread would cost more.
+// What is put and erased is written in that order, several at once: many by a thread of its own, few by the caller,
+// whom waking a thread would cost more.
 //
-// Threads: start() and stop() control; settle() any; the rest the revalidator. Not started, it writes at once.
+// Threads: start() and stop() control; settle() and busy() any; the rest the revalidator. Not started, it writes at
+// once.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <thread>
@@ -40,8 +42,9 @@ class MegaflowWriter {
   // Slots that the map has refused since this was asked last: without memory it takes no element.
   [[nodiscard]] std::vector<std::uint32_t> take_refused();
 
-  // Returns when all that was committed before is written.
+  // Returns when all that was committed before is written; how long the thread was at work.
   void settle() const noexcept;
+  [[nodiscard]] std::chrono::nanoseconds busy() const noexcept { return busy_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr std::uint32_t kBatches = 16;
@@ -69,6 +72,7 @@ class MegaflowWriter {
   std::uint32_t seen_ = 0;
   std::atomic<std::uint32_t> written_{0}, handed_{0};
   std::vector<std::uint32_t> refused_;
+  std::atomic<std::chrono::nanoseconds> busy_{};
   Doorbell doorbell_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;

@@ -192,6 +192,7 @@ RevalidatorStats Revalidator::stats() {
     stats.indexed_overflow = table.overflow;
     stats.microflows = table.microflows;
     stats.microflow_limit = table.microflow_limit;
+    stats.writer_busy_nanoseconds = static_cast<std::uint64_t>(impl->table.writer().busy().count());
     stats.published = table.published;
     stats.rejected_full += table.refused;
     stats.evicted = table.evicted;

@@ -59,6 +59,7 @@ struct RevalidatorStats {
   std::uint64_t published = 0, rejected_stale = 0, rejected_full = 0, evicted = 0, expired = 0, revalidated = 0,
                 exact_fallback = 0, put_off = 0;  // put off: too many of the port waited
   std::uint64_t busy_nanoseconds = 0;        // at work, and not waiting for it
+  std::uint64_t writer_busy_nanoseconds = 0;  // likewise the megaflow writer
   std::uint32_t requests_pending = 0;        // flows that wait to be published
   std::uint32_t requests_waiting = 0;        // likewise, the most of the last seconds
   Latencies publish, sweeps, changes;        // see Revalidator::stats()

@@ -35,6 +35,7 @@ Json reading(double time, std::initializer_list<Json> ports, int flow_packets = 
           {"cache", {{"flows", 1}, {"flow_limit", 100}, {"masks", 1}}},
           {"workers", Json::array({{{"busy_s", time / 4}}})},
           {"revalidator", {{"busy_s", 0.0}}},
+          {"megaflow_writer", {{"busy_s", time / 10}}},
           {"stages", {{"wait", {{"count", 100}, {"sum_s", 0.01}, {"buckets", {0, 98, 2}}}}, {"send", none}}},
           {"bounds_s", {1e-6, 2e-6, 4e-6}},
           {"fills", Json::array({{{"nearly_full", time > 5}, {"text", "flows: 90 of 100 (90 %)"}}})},
@@ -60,6 +61,7 @@ TEST_SUITE("top view") {
     CHECK(shows(lines, "      20    16.0k veth2              in_port(veth1)"));
     CHECK(shows(lines, "megaflow 100.0 %"));
     CHECK(shows(lines, "worker0 25.0 %"));
+    CHECK(shows(lines, "megaflow writer 10.0 %"));
     CHECK(shows(lines, "wait 100us/4.0us"));
   }
 

@@ -79,9 +79,8 @@ TEST_SUITE("megaflow_writer") {
     f.writer.commit();
     f.writer.settle();
     std::map<std::uint32_t, std::uint32_t> there;
-    f.maps.for_each_megaflow([&](const shunt_megaflow_key& key, const shunt_megaflow& value) {
-      there[key.mask] = value.head.slot;
-    });
+    f.maps.for_each_megaflow(
+        [&](const shunt_megaflow_key& key, const shunt_megaflow& value) { there[key.mask] = value.head.slot; });
     CHECK(there == expected);
     CHECK(f.writer.take_refused().empty());
   }
