@@ -103,7 +103,7 @@ void measure_flows(std::uint32_t flows) {
   };
   const auto add = [&change](const char* rule) { return [&change, rule](int) { change("flow.add", rule); }; };
   const auto remove = [&change](const char* rule) { return [&change, rule](int) { change("flow.del_strict", rule); }; };
-  constexpr int kRounds = 9;
+  constexpr int kRounds = 30;
   // Sixty-odd flows have one source port; of these, those of a few addresses.
   const auto few = [](int round) { return fmt::format("priority=200,udp,tp_src={},nw_src=10.1.0.0/21", 1030 + round); };
   timed("a command that changes nothing", [&](int) { (void)control.call("bridge.list"); }, kRounds);

@@ -502,7 +502,9 @@ void Datapath::Impl::pin_program() const {
 int Datapath::map_fd(const char* name) const { return impl_->maps->map_fd(name); }
 
 void Datapath::wait_grace_period() {
-  constexpr std::chrono::milliseconds kLimit{5};  // RCU would be done soon
+  // A CPU whose softirqs are never done gives way after two ticks (8 ms where CONFIG_HZ is 250); RCU waits longer
+  // there.
+  constexpr std::chrono::milliseconds kLimit{50};
   if (CpuVisitor::get().visit(kLimit)) return;
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) wait_by_map_of_maps();
 }

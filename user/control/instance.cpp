@@ -83,6 +83,7 @@ Instance::Impl::Impl(const InstanceOptions& o)
       captures{datapath, workers, worker_count(o)},
       watchers{sw, events},
       epoll{check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")} {
+  if (!o.counter_file.empty()) saver.emplace(o.counter_file);
   datapath.on_features([this](std::uint32_t features) { revalidator.set_features(features); });
   sw.before_publishing(
       [this](const Change& change) { await_features(needed_features, needed_because, change); });
@@ -102,7 +103,7 @@ Instance::Impl::Impl(const InstanceOptions& o)
 }
 
 Instance::Impl::~Impl() {
-  save_counters();
+  save_counters_at_end();
   close_state();
   if (datapath.keeps())
     for (auto& [dp, port] : ports)

@@ -18,10 +18,10 @@
 #include <string_view>
 
 #include "user/control/captures.h"
+#include "user/control/counter_saver.h"
 #include "user/control/instance.h"
 #include "user/control/lane.h"
 #include "user/control/port_attachment.h"
-#include "user/control/saved_counters.h"
 #include "user/control/state_recorder.h"
 #include "user/control/text.h"
 #include "user/control/watchers.h"
@@ -71,6 +71,7 @@ struct Instance::Impl {
   void start();
   void inherit(std::span<const FlowCredit> credited);
   void save_counters();
+  void save_counters_at_end();
   [[nodiscard]] std::vector<FlowCredit> restore_counters();  // of flows: what was credited
   [[nodiscard]] bool is_inherited(DpPort dp) const;
 
@@ -148,6 +149,7 @@ struct Instance::Impl {
   Umem umem;
   Switch sw;
   DatapathMaps maps;
+  std::optional<CounterSaver> saver;  // none: counters end with the daemon. The revalidator's thread submits to it
   UniqueFd features_wanted;  // eventfd: a flow needs a larger program than the one loaded
   UniqueFd expiry;           // timerfd: a rule may have ended
   UniqueFd tick;             // timerfd: each second
@@ -177,9 +179,6 @@ struct Instance::Impl {
   std::map<BridgeId, std::deque<PacketInRecord>> packet_ins;  // that wait for somebody to read them
   std::uint64_t packet_ins_lost = 0;
   bool started = false;
-  TimePoint next_save{};
-  bool saving_failed = false;
-  std::uint64_t saved = 0;                 // checksum() of what is in the file
   std::map<DpPort, PortCounters> earlier;  // what workers of earlier daemons counted
 };
 

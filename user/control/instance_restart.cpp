@@ -14,8 +14,7 @@
 namespace shunt {
 namespace {
 
-// Saving takes at most this part of the time, however many counters there are.
-constexpr int kSaveShare = 50;
+constexpr std::chrono::seconds kLongestSave{60};
 
 }  // namespace
 
@@ -34,9 +33,9 @@ void Instance::Impl::start() {
   attach_restored();
   if (datapath.inherited()) {
     inherit(restore_counters());
-  } else if (!options.counter_file.empty()) {
+  } else if (saver) {
     std::error_code ignored;
-    std::filesystem::remove(options.counter_file, ignored);  // of flows that are no more
+    std::filesystem::remove(saver->path(), ignored);  // of flows that are no more
   }
   datapath.drop_inherited_links();
   if (!lane) LaneDevice::remove_left_behind(options.name);
@@ -77,36 +76,45 @@ PortCounters Instance::Impl::worker_counters(DpPort dp) const {
   return counters;
 }
 
+// Begins it: what flows have counted is gathered, and all of it written, while this thread goes on.
 void Instance::Impl::save_counters() {
-  if (options.counter_file.empty() || !started) return;
-  const TimePoint begin = Clock::now();
-  SavedCounters counters;
-  counters.flows = revalidator.credited([this, &counters] {
-    for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges)
-      for_each_counter(sw, *bridge, [&counters](const CounterName& name, const FlowCounters& value) {
-        if (value.packets() != 0)
-          counters.values.push_back({name, value.packets(), value.bytes(), value.used().time_since_epoch().count()});
-      });
-    counters.ports.push_back({0, {}, worker_counters(DpPort{0})});
-    for (const auto& [dp, port] : ports)
-      counters.ports.push_back({dp.value, revalidator.transmitted(dp), worker_counters(dp)});
-  });
-  if (const std::uint64_t sum = checksum(counters); sum != saved) {
-    try {
-      write_saved_counters(options.counter_file, counters, sum);
-      saved = sum;
-      saving_failed = false;
-    } catch (const std::exception& e) {
-      if (!std::exchange(saving_failed, true))
-        spdlog::warn("counters are not saved: {}; a crash would lose them", e.what());
-    }
+  const auto counters = std::make_shared<SavedCounters>();
+  saver->begin(Clock::now());
+  try {
+    revalidator.gather_credits(
+        [this, &counters = *counters] {
+          for (const SwitchStateRef state = sw.state(); const auto& bridge : state->bridges)
+            for_each_counter(sw, *bridge, [&counters](const CounterName& name, const FlowCounters& value) {
+              if (value.packets() != 0)
+                counters.values.push_back(
+                    {name, value.packets(), value.bytes(), value.used().time_since_epoch().count()});
+            });
+          counters.ports.push_back({0, {}, worker_counters(DpPort{0})});
+          for (const auto& [dp, port] : ports)
+            counters.ports.push_back({dp.value, revalidator.transmitted(dp), worker_counters(dp)});
+        },
+        [saver = &*saver, counters](std::vector<FlowCredit> flows) {
+          counters->flows = std::move(flows);
+          saver->submit(std::move(*counters));
+        });
+  } catch (...) {
+    saver->abandon();
+    throw;
   }
-  next_save = Clock::now() + (Clock::now() - begin) * kSaveShare;
+}
+
+// The last save: all that was counted is in it.
+void Instance::Impl::save_counters_at_end() {
+  if (!saver || !started) return;
+  saver->wait(kLongestSave);
+  revalidator.collect_counters();
+  save_counters();
+  saver->wait(kLongestSave);
 }
 
 std::vector<FlowCredit> Instance::Impl::restore_counters() {
-  if (options.counter_file.empty()) return {};
-  std::optional<SavedCounters> counters = read_saved_counters(options.counter_file);
+  if (!saver) return {};
+  std::optional<SavedCounters> counters = read_saved_counters(saver->path());
   if (!counters) return {};
   std::map<CounterName, const SavedCounters::Value*> by_name;
   for (const SavedCounters::Value& value : counters->values) by_name.emplace(value.name, &value);
@@ -121,7 +129,7 @@ std::vector<FlowCredit> Instance::Impl::restore_counters() {
     revalidator.add_transmitted(dp, port.transmitted);
     earlier[dp] = port.workers;
   }
-  saved = checksum(*counters);
+  saver->holds(*counters);
   return std::move(counters->flows);
 }
 

@@ -309,7 +309,7 @@ void Instance::Impl::on_tick() {
   workers.measure();
   give_back_tap();
   if (ticks % kBalanceSeconds == 0) workers.balance();
-  if (Clock::now() >= next_save) save_counters();
+  if (saver && started && saver->is_due(Clock::now())) save_counters();
   if (ticks % kRetrySeconds == 0) retry_waiting_ports();
   if (!store) return;
   store_macs();

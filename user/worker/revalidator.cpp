@@ -88,16 +88,10 @@ Revalidator::Inherited Revalidator::inherit(std::span<const FlowCredit> credited
   return impl_->call([impl = impl_.get(), credited] { return impl->inherit(credited); });
 }
 
-std::vector<FlowCredit> Revalidator::credited(const std::function<void()>& also) {
-  return impl_->call([impl = impl_.get(), also] {
-    impl->collect_counters();
+void Revalidator::gather_credits(const std::function<void()>& also, CreditSnapshot::Done done) {
+  impl_->call([impl = impl_.get(), also, done = std::move(done)] {
     also();
-    std::vector<FlowCredit> credited;
-    for (std::uint32_t slot = 0; slot < impl->table.slot_end(); ++slot) {
-      if (impl->table.flow(slot) == nullptr) continue;
-      if (const FlowCredit credit = impl->table.credited(slot); credit.packets != 0) credited.push_back(credit);
-    }
-    return credited;
+    impl->credits.begin(impl->table, done);
   });
 }
 

@@ -29,6 +29,7 @@
 #include "user/base/latency.h"
 #include "user/l2/fdb.h"
 #include "user/pipeline/switch.h"
+#include "user/worker/credit_snapshot.h"
 #include "user/worker/encode.h"
 #include "user/worker/flow_maps.h"
 #include "user/worker/megaflow_table.h"
@@ -112,8 +113,9 @@ class Revalidator {
   };
   // `credited`: what the earlier daemon had credited already; the rest of what the kernel counted is credited now.
   Inherited inherit(std::span<const FlowCredit> credited);
-  // The same of this one, counters being up to date; `also` runs in the same moment, before anything more is credited.
-  [[nodiscard]] std::vector<FlowCredit> credited(const std::function<void()>& also);
+  // The same of this one, as it is in the moment in which `also` runs, before anything more is credited. Gathered in
+  // slices between which all else goes on, and then told to `done`, by the revalidator's thread. One at a time.
+  void gather_credits(const std::function<void()>& also, CreditSnapshot::Done done);
 
   bool revalidate(const Change& change);
   // Whether that may alter a cached flow.

@@ -40,8 +40,11 @@ struct Revalidator::Impl {
               [this] { doorbell.ring(); }} {
     for (unsigned worker = 0; worker < options.workers; ++worker)
       queues.push_back(std::make_unique<RequestQueue>(doorbell));
-    table.set_credit([this](std::uint32_t slot, const MegaflowTable::Flow& flow,
-                            const MegaflowTable::Counted& counted) { credit(slot, flow, counted); });
+    table.set_credit(
+        [this](std::uint32_t slot, const MegaflowTable::Flow& flow, const MegaflowTable::Counted& counted) {
+          credits.follow(table, slot, counted);
+          credit(slot, flow, counted);
+        });
   }
 
   // Runs `work` in the thread and passes its result on. What it changed is in the hash map then, too.
@@ -139,6 +142,7 @@ struct Revalidator::Impl {
   Youth youth;
   SwitchStateRef state;
   MegaflowTable table;
+  CreditSnapshot credits;
   GracePeriods grace;
   TimePoint now{}, next_sweep{}, sweep_began{};
   std::optional<std::uint32_t> sweep_at;  // the slot where the walk of each second goes on; none: it is over

@@ -41,7 +41,8 @@ void Revalidator::Impl::run() {
     const std::size_t served = serve_requests();
     housekeeping(served);
     const bool clearing = table.clear_void(kVoidSlice);
-    if (commanded || served != 0 || clearing || sweep_at) continue;
+    const bool gathering = credits.step(table, kSlice);
+    if (commanded || served != 0 || clearing || gathering || sweep_at) continue;
     count_busy(awake, Clock::now());
     rest();
     awake = Clock::now();
