@@ -37,8 +37,10 @@ struct Fixture {
       snapshot.follow(table, slot, counted);
       credited += counted.packets;
     });
-    table.add_port(kIn);
-    table.add_port(DpPort{2});
+    for (std::uint32_t port = kIn.value; port <= 3; ++port) {
+      table.add_port(DpPort{port});
+      table.update_output(DpPort{port}, {Ifindex{100 + port}, true});
+    }
   }
 
   void publish(std::uint16_t number, std::uint16_t output = 2) {
@@ -135,7 +137,7 @@ TEST_SUITE("credit snapshot") {
     f.table.collect(0, 3, f.now, false);
     f.begin();
     const std::uint32_t before = f.table.find(key_of(0));
-    f.publish(0, 1);  // other actions
+    f.publish(0, 3);  // other actions
     const std::uint32_t after = f.table.find(key_of(0));
     REQUIRE(after != before);
     f.table.retire(f.table.find(key_of(1)));
