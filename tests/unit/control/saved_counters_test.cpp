@@ -4,10 +4,13 @@
 #include <doctest/doctest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+
+#include "user/control/counter_saver.h"
 
 using namespace shunt;
 
@@ -36,6 +39,58 @@ struct Fixture {
 }  // namespace
 
 TEST_SUITE("saved counters") {
+  TEST_CASE("a save ends when it is written, and the next is due long after it") {
+    Fixture f;
+    CounterSaver saver{f.path};
+    const TimePoint begin = Clock::now();
+    CHECK(saver.is_due(begin));
+    saver.begin(begin - std::chrono::seconds{1});  // it has taken a second
+    CHECK_FALSE(saver.is_due(begin));
+    saver.submit(SavedCounters{f.counters});
+    saver.wait(std::chrono::seconds{60});
+    REQUIRE(read_saved_counters(f.path));
+    CHECK(checksum(*read_saved_counters(f.path)) == checksum(f.counters));
+    CHECK_FALSE(saver.is_due(begin + std::chrono::seconds{30}));
+    CHECK(saver.is_due(Clock::now() + std::chrono::hours{1}));
+  }
+
+  TEST_CASE("nothing is written where nothing has changed; what could not be is tried again") {
+    Fixture f;
+    CounterSaver saver{f.path};
+    const auto save = [&] {
+      saver.begin(Clock::now());
+      saver.submit(SavedCounters{f.counters});
+      saver.wait(std::chrono::seconds{60});
+      return std::filesystem::exists(f.path);
+    };
+    std::filesystem::remove(f.directory);
+    CHECK_FALSE(save());
+    std::filesystem::create_directory(f.directory);
+    CHECK(save());
+    std::filesystem::remove(f.path);
+    CHECK_FALSE(save());
+    f.counters.flows.front().packets = 1;
+    CHECK(save());
+  }
+
+  TEST_CASE("a saver that goes writes what was submitted; one that is told what the file holds does not write it") {
+    Fixture f;
+    {
+      CounterSaver saver{f.path};
+      saver.begin(Clock::now());
+      saver.submit(SavedCounters{f.counters});
+    }
+    CHECK(read_saved_counters(f.path));
+    std::filesystem::remove(f.path);
+    {
+      CounterSaver saver{f.path};
+      saver.holds(f.counters);
+      saver.begin(Clock::now());
+      saver.submit(SavedCounters{f.counters});
+    }
+    CHECK_FALSE(std::filesystem::exists(f.path));
+  }
+
   TEST_CASE("what is written is read, and the last write counts") {
     Fixture f;
     CHECK_FALSE(read_saved_counters(f.path));
