@@ -83,8 +83,9 @@ std::uint64_t BridgeTable::key_at(std::uint32_t position) const {
   const std::uint64_t probe = entry >> SHUNT_FDB_NAME_SHIFT & (SHUNT_FDB_PROBES - 1);
   const std::uint64_t first = (position / SHUNT_FDB_ENTRIES - probe) & (SHUNT_FDB_BUCKETS - 1);
   const std::uint64_t hash = std::rotl(entry >> 16 << 16 | first, 16);
-  // As shunt_hash_step(), backwards.
-  return (hash ^ hash >> 32) * unmultiply_ ^ maps_.config.hash_seed;
+  // As shunt_fdb_spread(), backwards.
+  const auto step_back = [this](std::uint64_t after) { return (after ^ after >> 32) * unmultiply_; };
+  return step_back(step_back(hash)) ^ maps_.config.hash_seed;
 }
 
 const std::optional<BridgeTable::Domain>& BridgeTable::domain_of(std::uint64_t key) const {
@@ -129,17 +130,47 @@ bool BridgeTable::set(BridgeId bridge, const FdbKey& key, const std::optional<Pl
 
 void BridgeTable::insert(std::uint64_t key, const Place& place, TimePoint now) {
   const std::uint64_t where = spread(key);
+  std::optional<Spot> spot = find_free(where);
+  if (!spot && make_room(where, now)) spot = find_free(where);
+  if (!spot) {
+    ++homeless_;
+    return;
+  }
+  was_used_[spot->position] = false;
+  grow_young(spot->position, now);
+  (void)exchange(at(spot->position),
+                 shunt_fdb_name(where, spot->probe) | SHUNT_FDB_YOUNG | place.flags | place.port.value);
+  ++size_;
+}
+
+std::optional<BridgeTable::Spot> BridgeTable::find_free(std::uint64_t where) const {
   for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe)
     for (std::uint32_t e = 0; e < SHUNT_FDB_ENTRIES; ++e) {
       const std::uint32_t position = shunt_fdb_bucket_of(where, probe) * SHUNT_FDB_ENTRIES + e;
-      if (load(at(position)) != 0) continue;
-      was_used_[position] = false;
-      grow_young(position, now);
-      (void)exchange(at(position), shunt_fdb_name(where, probe) | SHUNT_FDB_YOUNG | place.flags | place.port.value);
-      ++size_;
-      return;
+      if (load(at(position)) == 0) return Spot{position, probe};
     }
-  ++homeless_;
+  return std::nullopt;
+}
+
+// One of the entries that are where this one could be goes to another of its own buckets. Packets find it here until it
+// is there; one that looked there before and here behind that is a miss, as of a MAC that is not known yet.
+bool BridgeTable::make_room(std::uint64_t where, TimePoint now) {
+  for (std::uint32_t probe = 0; probe < SHUNT_FDB_PROBES; ++probe)
+    for (std::uint32_t e = 0; e < SHUNT_FDB_ENTRIES; ++e) {
+      const std::uint32_t from = shunt_fdb_bucket_of(where, probe) * SHUNT_FDB_ENTRIES + e;
+      const std::uint64_t its = spread(key_at(from));
+      const std::optional<Spot> to = find_free(its);
+      if (!to) continue;
+      constexpr std::uint64_t kSaid = (std::uint64_t{1} << SHUNT_FDB_NAME_SHIFT) - 1;
+      const std::uint64_t entry = load(at(from));
+      was_used_[to->position] = was_used_[from];
+      if ((entry & SHUNT_FDB_YOUNG) != 0) grow_young(to->position, now);
+      young_since_.erase(from);
+      (void)exchange(at(to->position), shunt_fdb_name(its, to->probe) | (entry & kSaid));
+      (void)exchange(at(from), 0);
+      return true;
+    }
+  return false;
 }
 
 void BridgeTable::clear(std::uint32_t position, std::uint64_t epoch) {

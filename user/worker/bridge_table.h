@@ -88,7 +88,12 @@ class BridgeTable {
   [[nodiscard]] const std::optional<Domain>& domain_of(std::uint64_t key) const;
   [[nodiscard]] std::optional<Entry> entry_at(std::uint32_t position) const;  // none: it says nothing
   [[nodiscard]] bool is_used(std::uint32_t position) const;
+  struct Spot {
+    std::uint32_t position, probe;
+  };
   void insert(std::uint64_t key, const Place& place, TimePoint now);
+  [[nodiscard]] std::optional<Spot> find_free(std::uint64_t where) const;  // `where`: a key, spread
+  bool make_room(std::uint64_t where, TimePoint now);
   void grow_young(std::uint32_t position, TimePoint now);
   void clear(std::uint32_t position, std::uint64_t epoch);
 

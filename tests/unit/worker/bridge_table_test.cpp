@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <vector>
 
 #include "tests/unit/worker/memory_maps.h"
 
@@ -187,6 +188,37 @@ TEST_SUITE("bridge table") {
       if (known == model.end() ? found.has_value() : found != DpPort{known->second}) ++wrong;
     }
     CHECK(wrong == 0);
+  }
+
+  TEST_CASE("100,000 MACs find room under whatever a daemon draws for its hashes, numbered in a row or not") {
+    std::mt19937_64 random{9};
+    std::vector<std::uint64_t> multipliers{0x9e3779b955555555, 0xd6e8feb880000001, 0x123456789abaaaab};
+    while (multipliers.size() < 24) multipliers.push_back(random() | 1);
+    for (const std::uint64_t multiplier : multipliers) {
+      MemoryMaps maps{16};
+      maps.config.hash_multiplier = multiplier;
+      maps.config.hash_seed = random();
+      BridgeTable table{maps};
+      std::map<std::uint64_t, std::uint32_t> model;
+      const bool in_a_row = multiplier == multipliers[0] || random() % 2 == 0;
+      for (std::uint32_t i = 0; i < 100'000; ++i) {
+        const std::uint64_t number = in_a_row ? i : random() & 0xffffffff;
+        model[number] = 2 + i % 60;
+        table.set(kBridge, mac(number), BridgeTable::Place{DpPort{2 + i % 60}, kBoth}, kEpoch, kNow);
+      }
+      CHECK(table.homeless() == 0);
+      CHECK(table.size() == model.size());
+      table.set(kBridge, mac(0xfedcba9876), BridgeTable::Place{DpPort{1}, kBoth}, kEpoch, kNow);
+      std::size_t wrong = 0;
+      for (const auto& [number, port] : model)
+        wrong += table.lookup(frame(1, 0xfedcba9876, number), table.number(kBridge, kVlan)) == DpPort{port} ? 0u : 1u;
+      CHECK(wrong == 0);
+      table.mature(kNow);
+      CHECK(!table.has_young());
+      CHECK(std::ranges::none_of(maps.fdb, [](const shunt_fdb_bucket& bucket) {
+        return std::ranges::any_of(bucket.entry, [](__u64 entry) { return (entry & SHUNT_FDB_YOUNG) != 0; });
+      }));
+    }
   }
 
   TEST_CASE("a bridge that goes takes its entries and numbers along") {
