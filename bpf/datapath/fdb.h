@@ -20,7 +20,7 @@ SHUNT_INLINE __u64 shunt_fdb_src(const struct shunt_flow_key* key, __u32 number)
 
 /*
  * A permutation of keys, since the multiplier is odd; what of it is where maps/fdb.h says. Two steps: by one, MACs that
- * are numbered in a row are spread by multiples of one number, and in one of twenty multipliers that leaves most buckets
+ * are numbered in a row are spread by multiples of one number, and with one of ten multipliers that leaves most buckets
  * empty and others too full.
  */
 SHUNT_INLINE __u64 shunt_fdb_spread(__u64 key, __u64 seed, __u64 multiplier) SHUNT_NOEXCEPT {

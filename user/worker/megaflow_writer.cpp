@@ -59,11 +59,11 @@ void MegaflowWriter::commit() {
   handed_.store(handed + 1, std::memory_order_release);
   doorbell_.ring();
   if (handed + 1 - seen_ == kBatches) written_.wait(seen_, std::memory_order_acquire);
-  for (; seen_ != written_.load(std::memory_order_acquire); ++seen_) look_at(batches_[seen_ % kBatches]);
+  look_at_written();
 }
 
 std::vector<std::uint32_t> MegaflowWriter::take_refused() {
-  for (; seen_ != written_.load(std::memory_order_acquire); ++seen_) look_at(batches_[seen_ % kBatches]);
+  look_at_written();
   return std::exchange(refused_, {});
 }
 
@@ -72,6 +72,10 @@ void MegaflowWriter::settle() const noexcept {
   for (std::uint32_t written = written_.load(std::memory_order_acquire);
        static_cast<std::int32_t>(handed - written) > 0; written = written_.load(std::memory_order_acquire))
     written_.wait(written, std::memory_order_acquire);
+}
+
+void MegaflowWriter::look_at_written() {
+  for (; seen_ != written_.load(std::memory_order_acquire); ++seen_) look_at(batches_[seen_ % kBatches]);
 }
 
 void MegaflowWriter::look_at(Batch& batch) {

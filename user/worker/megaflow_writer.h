@@ -63,6 +63,7 @@ class MegaflowWriter {
   Batch& open_batch() { return batches_[handed_.load(std::memory_order_relaxed) % kBatches]; }
   void added(Batch& batch);
   void write(Batch& batch) noexcept;
+  void look_at_written();      // what the thread has written since the last time
   void look_at(Batch& batch);  // which is written: it is empty then
   void run() noexcept;
 
