@@ -25,9 +25,7 @@ class TupleSpace {
         tuples_.push_back(std::make_unique<Tuple>(mask, static_cast<std::uint32_t>(tuples_.size()), arena_, garbage_));
         tuple = tuples_.back().get();
       }
-      const ChainEntry entry{static_cast<std::uint32_t>(value[kPortsWord]),
-                             static_cast<std::uint32_t>(mask[kPortsWord]), rule->priority, false, 0};
-      tuple->subtable.link(entry, 0, rule, 0, value, garbage_);
+      tuple->subtable.link(tuple->shape, 0, rule, false, 0, value, garbage_);
       for (const unsigned field : {kIpv4Dst, kIpv4Src})
         if (tuple->lengths[field] != 0)
           tries_[field].insert(narrow_value(value, field), tuple->lengths[field], rule->priority);
@@ -56,9 +54,9 @@ class TupleSpace {
           hashes.narrow[field][length] = prefix_hash(Addresses::salt(kSeed, field), prefix_of(address, length), length);
     }
     for (const auto& tuple : tuples_) {
-      if (best != nullptr && tuple->subtable.max_priority() <= best->priority()) break;
+      if (best != nullptr && tuple->subtable.max_priority() <= best->priority) break;
       const RuleNode* found = probe(*tuple, words, matches, hashes, mask);
-      if (found != nullptr && (best == nullptr || found->priority() > best->priority())) best = found;
+      if (found != nullptr && (best == nullptr || found->priority > best->priority)) best = found;
     }
     examined = from_words(mask);
     return best != nullptr ? best->rule.get() : nullptr;
@@ -66,6 +64,7 @@ class TupleSpace {
 
  private:
   struct Tuple {
+    MaskShape shape;
     Subtable subtable;
     PrefixLengths lengths;
     PipelineWords lower;  // the mask without ports
@@ -73,7 +72,8 @@ class TupleSpace {
     unsigned ports_length = 0;
     PrefixTrie<std::uint32_t> ports;
     Tuple(const PipelineWords& mask, std::uint32_t serial, Arena& arena, Garbage& garbage)
-        : subtable{mask, kSeed, serial, arena},
+        : shape{mask, 0},
+          subtable{mask, kSeed, serial, arena},
           lengths{prefix_lengths(mask)},
           lower{mask},
           ports_mask{ports_of(mask)},
@@ -104,7 +104,7 @@ class TupleSpace {
       add_prefix(examined, field, std::min<unsigned>(length, matches[field].bits));
       return nullptr;
     }
-    const Chain chain = tuple.subtable.chain(tuple.subtable.find(tuple.subtable.hash(key, hashes)));
+    const Chain chain = tuple.subtable.chain(tuple.subtable.find(tuple.subtable.hash(key, hashes)).chain);
     if (chain.empty() && tuple.ports_length != 0) {
       const PrefixMatches found = tuple.ports.lookup(ports_of(key) & tuple.ports_mask);
       if (!has(found.lengths, tuple.ports_length)) {
@@ -122,7 +122,7 @@ class TupleSpace {
       }
     }
     tuple.subtable.examine(key, hashes, examined);
-    return chain.empty() ? nullptr : &chain.node(0);
+    return chain.empty() ? nullptr : &chain.node(chain.entries().front());
   }
 };
 

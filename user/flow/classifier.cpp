@@ -14,8 +14,10 @@ namespace shunt {
 
 namespace {
 
-// Rules of one hash that a subtable takes before they are told apart by bits of their ports, in another one.
-constexpr unsigned kChainLimit = 64;
+// A subtable that looks at less of the addresses takes the place of so many that look at what their rules do, so that a
+// look-up asks one and not all. Rules that are there already go to it if they are few.
+constexpr std::size_t kReplaced = 2;
+constexpr std::size_t kMovedRules = 64;
 
 struct WordsHash {
   std::size_t operator()(const PipelineWords& words) const noexcept {
@@ -123,11 +125,17 @@ struct Classifier::Impl {
     MaskShape& shape = shapes.try_emplace(mask, mask, number).first->second;
     shape_by_number[number] = &shape;
     const RelaxedMasks relaxed = relaxed_masks(mask, shape.lengths);
+    shape.first_exact = relaxed.first_exact;
     for (; shape.level_count < relaxed.count; ++shape.level_count) {
-      auto& place = subtables[relaxed.masks[shape.level_count]];
-      if (!place) place = std::make_unique<Subtable>(relaxed.masks[shape.level_count], seed, next_serial++, arena);
+      const auto& [level_mask, chain_limit] = relaxed.levels[shape.level_count];
+      auto& place = subtables[level_mask];
+      if (!place) place = std::make_unique<Subtable>(level_mask, seed, next_serial++, arena);
       place->adopt(shape, shape.level_count);
+      shape.levels[shape.level_count].chain_limit = chain_limit;
     }
+    std::vector<Subtable*>& exact = shape.levels[0].subtable->exact;
+    Subtable* const own = shape.levels[shape.first_exact].subtable;
+    if (std::ranges::find(exact, own) == exact.end()) exact.push_back(own);
     return shape;
   }
 
@@ -138,6 +146,7 @@ struct Classifier::Impl {
       Subtable* subtable = shape.levels[i].subtable;
       subtable->release(shape, i);
       if (!subtable->shapes().empty()) continue;
+      std::erase(shape.levels[0].subtable->exact, subtable);
       if (subtable->is_stale) std::erase(stale, subtable);
       const auto at = subtables.find(subtable->mask());
       retired.push_back(std::move(at->second));
@@ -148,11 +157,27 @@ struct Classifier::Impl {
     shapes.erase(shapes.find(shape.mask));
   }
 
+  // Whether its first subtable looks at less of the addresses than its rules do.
+  [[nodiscard]] static bool has_coarse(const MaskShape& shape) { return shape.first_exact != 0; }
+  [[nodiscard]] static unsigned first_level(const MaskShape& shape) {
+    return has_coarse(shape) && shape.levels[0].subtable->exact.size() < kReplaced ? shape.first_exact : 0;
+  }
+  // Rules of the subtables that this one takes the place of, if they are few.
+  static std::vector<RuleRef> rules_to_move(const Subtable& coarse, std::uint64_t version) {
+    std::vector<RuleRef> rules;
+    for (const Subtable* exact : coarse.exact) {
+      if (exact == &coarse || exact->size() > kMovedRules) continue;
+      exact->for_each([&](const RuleNode& node) {
+        if (node.visible(version)) rules.push_back(node.rule);
+      });
+    }
+    return rules;
+  }
   // The first of a shape's subtables whose chain has room, and at last the last one.
   [[nodiscard]] static unsigned level_for(const MaskShape& shape, const PipelineWords& value) {
-    unsigned level = 0;
+    unsigned level = first_level(shape);
     while (level + 1 < shape.level_count &&
-           shape.levels[level].subtable->chain_of(value).entries().size() >= kChainLimit)
+           shape.levels[level].subtable->chain_of(value).entries().size() >= shape.levels[level].chain_limit)
       ++level;
     return level;
   }
@@ -161,11 +186,12 @@ struct Classifier::Impl {
     const unsigned level = level_for(shape, value);
     MaskShape::Level& place = shape.levels[level];
     if (place.subtable->empty() || place.subtable->max_priority() < rule->priority) mark_stale(*place.subtable);
-    const ChainEntry entry{ports_of(value), ports_of(shape.mask), rule->priority, clause,
-                           static_cast<std::uint8_t>(level)};
+    for_each_prefix(value, place.subtable->lengths(), [&](auto& prefixes, auto prefix, unsigned length) {
+      prefixes.insert(prefix, length, rule->priority);
+    });
     ++place.rules;
     ++shape.rules;
-    return place.subtable->link(entry, shape.number, std::move(rule), version, value, garbage);
+    return place.subtable->link(shape, level, std::move(rule), clause, version, value, garbage);
   }
 
   template <typename Visit>  // visit(prefixes, value, length) for each address prefix of a rule
@@ -174,9 +200,9 @@ struct Classifier::Impl {
       const unsigned length = lengths[field];
       if (length == 0) continue;
       if (field < kNarrowAddresses)
-        visit(addresses.narrow[field], narrow_value(value, field), length);
+        visit(addresses.narrow[field], prefix_of(narrow_value(value, field), length), length);
       else
-        visit(addresses.wide[field - kNarrowAddresses], wide_value(value, field), length);
+        visit(addresses.wide[field - kNarrowAddresses], prefix_of(wide_value(value, field), length), length);
     }
   }
 
@@ -205,15 +231,15 @@ struct Classifier::Impl {
   void unlink(BlockRef ref) {
     const RuleNode& node = this->node(ref);
     MaskShape& shape = *shape_by_number[node.shape];
-    MaskShape::Level& place = shape.levels[node.entry.level];
+    MaskShape::Level& place = shape.levels[node.level];
     Subtable& subtable = *place.subtable;
     const PipelineWords value = subtable.value_of(node);
     const Subtable::StageHashes hashes = subtable.stage_hashes(value);
-    prefetch(subtable, hashes, value, shape.lengths);
-    for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {
-      prefixes.remove(prefix, length, node.priority());
+    prefetch(subtable, hashes, value, subtable.lengths());
+    for_each_prefix(value, subtable.lengths(), [&](auto& prefixes, auto prefix, unsigned length) {
+      prefixes.remove(prefix, length, node.priority);
     });
-    if (node.entry.is_clause) clause_count.fetch_sub(1, std::memory_order_relaxed);
+    if (node.is_clause != 0) clause_count.fetch_sub(1, std::memory_order_relaxed);
     const std::uint16_t priority = subtable.max_priority();
     --place.rules;
     --shape.rules;
@@ -221,8 +247,6 @@ struct Classifier::Impl {
     if (subtable.empty() || subtable.max_priority() != priority) mark_stale(subtable);
     if (shape.rules == 0) drop(shape);
   }
-
-  static std::uint32_t ports_of(const PipelineWords& words) { return static_cast<std::uint32_t>(words[kPortsWord]); }
 };
 
 Classifier::Classifier() : impl_{std::make_unique<Impl>()} {}
@@ -247,7 +271,7 @@ bool Classifier::contains(const Match& match, std::uint16_t priority, std::uint6
     if (!is_subset(from_words(listed.subtable->mask()), match.mask)) continue;
     bool found = false;
     listed.subtable->chain_of(value).for_each_node([&](const RuleNode& node) {
-      found = found || (node.priority() == priority && node.visible(version) && node.rule->match == match);
+      found = found || (node.priority == priority && node.visible(version) && node.rule->match == match);
     });
     if (found) return true;
   }
@@ -262,13 +286,16 @@ void Classifier::insert(RuleRef rule, std::uint64_t version) {
   if (!impl_->added.empty() && impl_->added.back().version != version) impl_->added.clear();
   MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
   const PipelineWords value = to_words(rule->match.value);
-  const Subtable& subtable = *shape.levels[0].subtable;
-  impl_->prefetch(subtable, subtable.stage_hashes(value), value, shape.lengths);
+  const Subtable& subtable = *shape.levels[Impl::first_level(shape)].subtable;
+  if (shape.rules == 0 && Impl::has_coarse(shape) && Impl::first_level(shape) == 0) {
+    for (const RuleRef& each : Impl::rules_to_move(subtable, version)) {
+      remove(*each, version);
+      insert(each, version);
+    }
+  }
+  impl_->prefetch(subtable, subtable.stage_hashes(value), value, subtable.lengths());
   const bool clause = is_clause(*rule);
   if (clause) impl_->clause_count.fetch_add(1, std::memory_order_relaxed);
-  impl_->for_each_prefix(value, shape.lengths, [&](auto& prefixes, auto prefix, unsigned length) {
-    prefixes.insert(prefix, length, rule->priority);
-  });
   const Rule& linked = *rule;  // which its node holds
   linked.node = impl_->link(shape, std::move(rule), version, value, clause);
   impl_->added.push_back({version, linked.node});
@@ -320,11 +347,12 @@ RuleRef Classifier::find(const Match& match, std::uint16_t priority, std::uint64
   const PipelineWords value = to_words(match.value);
   for (unsigned level = 0; level < shape.level_count; ++level) {
     if (shape.levels[level].rules == 0) continue;
-    const Chain chain = shape.levels[level].subtable->chain_of(value);
-    for (std::size_t i = 0; i < chain.entries().size(); ++i) {
-      const ChainEntry& entry = chain.entries()[i];
-      if (entry.ports != Impl::ports_of(value) || entry.priority != priority) continue;
-      const RuleNode& node = chain.node(i);
+    const Subtable& subtable = *shape.levels[level].subtable;
+    const Chain chain = subtable.chain_of(value);
+    const std::uint64_t tail = subtable.tail(value);
+    for (const ChainEntry& entry : chain.entries()) {
+      if (entry.priority != priority || entry.differ(tail) != 0) continue;
+      const RuleNode& node = chain.node(entry);
       if (node.shape == shape.number && node.visible(version) && equal(node.rule->match.value, match.value))
         return node.rule;
     }
@@ -366,7 +394,7 @@ bool Classifier::select_some(const Match& filter, std::uint64_t version, Place& 
       selection.for_chain(subtable, take);
       continue;
     }
-    Subtable::Place at{static_cast<const HashIndex::Array*>(place.array), place.entry};
+    Subtable::Place at{static_cast<const ChainIndex::Array*>(place.array), place.entry};
     const std::size_t before = at.next;
     const bool more = subtable.for_some(at, most, take);
     most -= at.next - before;
@@ -386,7 +414,7 @@ RuleRef Classifier::find_overlap(const Match& match, std::uint16_t priority, std
     const RuleNode* found = nullptr;
     const auto look = [&](const RuleNode& node) {
       ++looked_at;
-      if (found == nullptr && node.priority() == priority && node.visible(version) && node.rule->match.overlaps(match))
+      if (found == nullptr && node.priority == priority && node.visible(version) && node.rule->match.overlaps(match))
         found = &node;
     };
     if (is_subset(from_words(own), match.mask)) {

@@ -31,24 +31,27 @@ std::vector<std::uint32_t> complete_ids(std::span<const Found> clauses) {
 }  // namespace
 
 const RuleNode* Search::run_with_clauses() {
+  trusts_entries_ = false;
   const Found hard = find_best();
-  const int floor = hard.priority();
+  const int floor = hard.priority;
   const std::vector<Found> clauses = matching_clauses(floor);
   for (auto begin = clauses.begin(); begin != clauses.end();) {
-    const int priority = begin->priority();
+    const int priority = begin->priority;
     const auto end =
-        std::find_if(begin, clauses.end(), [&](const Found& clause) { return clause.priority() < priority; });
+        std::find_if(begin, clauses.end(), [&](const Found& clause) { return clause.priority < priority; });
     for (const std::uint32_t id : complete_ids({begin, end})) {
       const RuleNode* found = second_search(id);
       if (found == nullptr) continue;
       // A rule of the clauses' priority that is no clause would have won: the proof takes it in.
-      prove(priority - 1, Clauses::kMatter);
+      begin_proofs(priority - 1);
+      prove(Clauses::kMatter);
       return found;
     }
     begin = end;
   }
   if (hard) examine(hard);
-  prove(floor, Clauses::kMatter);
+  begin_proofs(floor);
+  prove(Clauses::kMatter);
   return hard.node;
 }
 
@@ -59,16 +62,17 @@ std::vector<Found> Search::matching_clauses(int above) const {
   for (std::size_t at = candidates.next(); at < list_.size() && list_[at].max_priority > above;
        at = candidates.next()) {
     const Subtable& subtable = *list_[at].subtable;
-    const Chain chain = subtable.chain(chain_at(at));
+    const Chain chain = subtable.chain(chain_at(at).chain);
     const auto entries = chain.entries();
+    const std::uint64_t tail = subtable.tail(key_);
     for (std::size_t i = 0; i < entries.size() && entries[i].priority > above; ++i) {
-      if (!entries[i].is_clause || entries[i].differ(ports_) != 0) continue;
-      const RuleNode& node = chain.node(i);
-      if (node.visible(version_) && subtable.matches(node, key_)) clauses.push_back({&node, &subtable});
+      if (!entries[i].is_clause || entries[i].differ(tail) != 0) continue;
+      const Found found{&chain.node(entries[i]), &subtable, entries[i].priority};
+      if (is_match(found)) clauses.push_back(found);
     }
   }
   std::stable_sort(clauses.begin(), clauses.end(),
-                   [](const Found& a, const Found& b) { return a.priority() > b.priority(); });
+                   [](const Found& a, const Found& b) { return a.priority > b.priority; });
   return clauses;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash index maps 32-bit hashes to payloads of 32 bits, eight of both in a cache line: a chain or a count. A payload
+// A hash index maps 32-bit hashes to payloads of 32 bits, eight of both in a cache line: a count or a block. A payload
 // of zero means that the entry is dead.
 //
 // Open addressing, the place being the hash scaled to the array, which is half to three quarters full. Dead entries
@@ -97,24 +97,10 @@ class HashIndex {
 
   template <typename Visit>
   void for_each(Visit visit) const {
-    Place place;
-    while (for_some(place, place.array == nullptr ? 1 : place.array->capacity, visit)) continue;
-  }
-  // for_each() in pieces: goes on where `place` is, over `most` entries; false: that was all. It visits what was there
-  // when it began, whatever comes meanwhile, while arrays that were replaced are kept.
-  struct Place {
-    const Array* array = nullptr;  // null: the beginning
-    std::size_t next = 0;
-  };
-  template <typename Visit>
-  bool for_some(Place& place, std::size_t most, Visit visit) const {
-    if (place.array == nullptr) place.array = array_.load(std::memory_order_acquire);
-    const std::size_t size = place.array->capacity, end = std::min(size, place.next + most);
-    for (; place.next < end; ++place.next) {
-      const std::uint32_t payload = payload_of(place.array->at(place.next).load(std::memory_order_acquire));
-      if (payload != 0) visit(payload);
-    }
-    return end < size;
+    const Array& array = *array_.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < array.capacity; ++i)
+      if (const std::uint32_t payload = payload_of(array.at(i).load(std::memory_order_acquire)); payload != 0)
+        visit(payload);
   }
 
  private:

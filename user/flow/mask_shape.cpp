@@ -9,8 +9,10 @@ namespace shunt {
 
 namespace {
 
-constexpr unsigned kIpSrcWord = offsetof(shunt_flow_key, ip_src) / 8;
-constexpr unsigned kIpDstWord = offsetof(shunt_flow_key, ip_dst) / 8;
+// Rules of one hash that a subtable takes before they are told apart by another one. A long chain, whose rules few keys
+// meet, costs less than the subtables of four bits of each port, which are up to 24.
+constexpr std::size_t kCoarseChain = 32, kChain = 64, kLongChain = 512;
+
 static_assert(offsetof(shunt_flow_key, tp_src) % 8 == 0 && offsetof(shunt_flow_key, tp_dst) % 8 == 2);
 static_assert(offsetof(shunt_flow_key, ip_src) % 8 == 0 && offsetof(shunt_flow_key, ip_dst) % 8 == 0);
 static_assert(offsetof(shunt_flow_key, vlan) / 8 == 3 && offsetof(shunt_flow_key, mpls_lse) / 8 == 14);
@@ -21,8 +23,10 @@ unsigned first_word(unsigned field) { return field == kIpv4Src || field == kIpv6
 
 std::uint64_t top_bits(unsigned bits) noexcept { return bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits); }
 
-// Ports of a key or a mask as one number, tp_src above tp_dst.
-std::uint32_t ports_of(std::uint64_t word) noexcept { return __builtin_bswap32(static_cast<std::uint32_t>(word)); }
+// Leaves the first `bits` bits of an IPv4 address in a mask.
+void keep_prefix(PipelineWords& mask, unsigned field, unsigned bits) noexcept {
+  mask[first_word(field) + 1] &= ~__builtin_bswap64(0xffffffff) | __builtin_bswap64(top_bits(bits) >> 32);
+}
 
 template <typename Value>
 std::uint8_t prefix_length(Value mask) {
@@ -32,17 +36,6 @@ std::uint8_t prefix_length(Value mask) {
 }
 
 }  // namespace
-
-std::uint32_t narrow_value(const PipelineWords& words, unsigned field) noexcept {
-  switch (field) {
-    case kPortSrc:
-      return ports_of(words[kPortsWord]) & 0xffff0000;
-    case kPortDst:
-      return ports_of(words[kPortsWord]) << 16;
-    default:
-      return __builtin_bswap32(static_cast<std::uint32_t>(words[first_word(field) + 1] >> 32));
-  }
-}
 
 Bits128 wide_value(const PipelineWords& words, unsigned field) noexcept {
   const unsigned first = first_word(field);
@@ -74,27 +67,45 @@ PrefixLengths prefix_lengths(const PipelineWords& mask) {
       lengths[field] = prefix_length(wide_value(mask, field));
       continue;
     }
+    if (field == kPortDst || field == kPortSrc) {
+      const auto bits = static_cast<std::uint16_t>(mask[kPortsWord] >> (field == kPortDst ? 16 : 0));
+      lengths[field] = prefix_length(std::uint32_t{__builtin_bswap16(bits)} << 16);
+      continue;
+    }
     // An IPv4 address is the last quarter of the field; where the rest is masked too, the wide trie serves.
-    const bool is_address = field == kIpv4Src || field == kIpv4Dst;
-    if (is_address && wide_value(mask, field) >> 32 != 0) continue;
-    lengths[field] = prefix_length(narrow_value(mask, field));
+    if (wide_value(mask, field) >> 32 == 0) lengths[field] = prefix_length(narrow_value(mask, field));
   }
   return lengths;
 }
 
 RelaxedMasks relaxed_masks(const PipelineWords& mask, const PrefixLengths& lengths) {
-  PipelineWords without_ports = mask;
-  if (lengths[kPortSrc] != 0) without_ports[kPortsWord] &= ~kPortSrcBits;
-  if (lengths[kPortDst] != 0) without_ports[kPortsWord] &= ~kPortDstBits;
+  PipelineWords exact = mask;
+  if (lengths[kPortSrc] != 0) exact[kPortsWord] &= ~kPortSrcBits;
+  if (lengths[kPortDst] != 0) exact[kPortsWord] &= ~kPortDstBits;
+  PipelineWords coarse = exact;
+  for (const unsigned field : {kIpv4Dst, kIpv4Src})
+    if (lengths[field] != 0) keep_prefix(coarse, field, coarse_length(lengths[field]));
+  const auto with_ports = [&](unsigned dst_bits, unsigned src_bits) {
+    PipelineWords words = exact;
+    add_prefix(words, kPortDst, dst_bits);
+    add_prefix(words, kPortSrc, src_bits);
+    return words;
+  };
+  const auto whole = [&](unsigned field, unsigned step) { return lengths[field] / step * step; };
+  const unsigned dst_bytes = whole(kPortDst, 8), src_bytes = whole(kPortSrc, 8);
 
   RelaxedMasks relaxed;
-  relaxed.masks[relaxed.count++] = without_ports;
-  for (const unsigned step : {8u, 4u}) {
-    PipelineWords words = without_ports;
-    add_prefix(words, kPortDst, lengths[kPortDst] / step * step);
-    add_prefix(words, kPortSrc, lengths[kPortSrc] / step * step);
-    if (relaxed.masks[relaxed.count - 1] != words) relaxed.masks[relaxed.count++] = words;
-  }
+  const auto add = [&](const PipelineWords& words, std::size_t chain_limit) {
+    if (relaxed.count == 0 || relaxed.levels[relaxed.count - 1].mask != words)
+      relaxed.levels[relaxed.count++].mask = words;
+    relaxed.levels[relaxed.count - 1].chain_limit = chain_limit;
+  };
+  add(coarse, kCoarseChain);
+  relaxed.first_exact = coarse == exact ? 0 : 1;
+  add(exact, kChain);
+  add(with_ports(dst_bytes, dst_bytes == 0 ? src_bytes : 0), kChain);
+  add(with_ports(dst_bytes, src_bytes), kLongChain);
+  add(with_ports(whole(kPortDst, 4), whole(kPortSrc, 4)), kLongChain);
   return relaxed;
 }
 

@@ -35,10 +35,10 @@ class Bytes8 {
     const std::uint64_t others = all() & ~(std::uint64_t{0xff} << i * 8);
     word_.store(others | std::uint64_t{to} << i * 8, std::memory_order_relaxed);
   }
-  // The top bit of each byte that is this one.
-  [[nodiscard]] std::uint64_t equal_to(std::uint8_t byte) const noexcept {
+  // The top bit of each byte that is this one; under a mask for each.
+  [[nodiscard]] std::uint64_t equal_to(std::uint8_t byte, std::uint64_t masks = ~std::uint64_t{0}) const noexcept {
     constexpr std::uint64_t kOnes = 0x0101010101010101, kTops = kOnes << 7;
-    const std::uint64_t differ = all() ^ kOnes * byte;
+    const std::uint64_t differ = (all() ^ kOnes * byte) & masks;
     return ~(((differ & ~kTops) + ~kTops) | differ) & kTops;
   }
 
@@ -109,7 +109,9 @@ struct alignas(std::max(sizeof(Value), sizeof(std::uint64_t))) PrefixNode {
     return kNoSlot;
   }
 
-  // Adds what there is above `least` of a value whose first bits are the node's.
+  // Adds the lengths of prefixes above `least` that match a value whose first bits are the node's.
+  void look_for(Value value, std::uint16_t least, PrefixMatches& found) noexcept;
+  // ..., and how many bits that answer takes.
   void look_at(Value value, std::uint16_t least, PrefixMatches& found) noexcept;
 
  private:
@@ -133,6 +135,19 @@ struct alignas(std::max(sizeof(Value), sizeof(std::uint64_t))) PrefixNode {
   }
   static constexpr std::int16_t kNone = 0x100;
 };
+
+template <typename Value>
+void PrefixNode<Value>::look_for(Value value, std::uint16_t least, PrefixMatches& found) noexcept {
+  const std::uint8_t key = key_of(value);
+  for (unsigned i = 0; i < own_groups; ++i) {
+    const std::uint64_t masks = own_masks()[i].all();
+    for (std::uint64_t hits = own_values()[i].equal_to(key, masks) & masks; hits != 0; hits &= hits - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(hits)) / 8;
+      const auto bits = static_cast<unsigned>(std::popcount(masks >> slot * 8 & 0xff));
+      if (own_best()[i][slot] > least) add(found.lengths, length + bits);
+    }
+  }
+}
 
 template <typename Value>
 void PrefixNode<Value>::look_at(Value value, std::uint16_t least, PrefixMatches& found) noexcept {

@@ -68,13 +68,16 @@ class PrefixTrie {
     [[nodiscard]] PrefixMatches matches(int above) const noexcept {
       const auto least = static_cast<std::uint16_t>(std::max(above, 0));
       PrefixMatches found;
-      for (unsigned i = 0; i < count_ && path_[i]->best.load(std::memory_order_relaxed) > least; ++i) {
-        Node& node = *path_[i];
-        if (const unsigned common = common_bits(value_, node.prefix, node.length); common < node.length)
-          found.bits = static_cast<std::uint8_t>(common + 1);
-        else
-          node.look_at(value_, least, found);
-      }
+      unsigned end = 0;
+      while (end < count_ && path_[end]->best.load(std::memory_order_relaxed) > least) ++end;
+      if (end == 0) return found;
+      // The last one takes more bits than those above it, for it has a rule that counts.
+      for (unsigned i = 0; i + 1 < end; ++i) path_[i]->look_for(value_, least, found);
+      Node& node = *path_[end - 1];
+      if (const unsigned common = common_bits(value_, node.prefix, node.length); common < node.length)
+        found.bits = static_cast<std::uint8_t>(common + 1);
+      else
+        node.look_at(value_, least, found);
       return found;
     }
 

@@ -58,14 +58,20 @@ void prefetch(const Rule& rule) noexcept {
 
 }  // namespace
 
-// The best rule's memory is fetched while it is proven that there is no better one.
+// The best rule's memory is fetched while it is proven that there is no better one, and its node's while that begins.
 const RuleNode* Search::run() noexcept {
-  const Found best = find_best();
+  Found best = find_best();
+  begin_proofs(best.priority);
+  if (best && !is_match(best)) {  // another rule of this hash, or one of another version
+    trusts_entries_ = false;
+    best = find_best();
+    begin_proofs(best.priority);
+  }
   if (best) {
     prefetch(*best.node->rule);
     examine(best);
   }
-  prove(best.priority(), Clauses::kIgnored);
+  prove(Clauses::kIgnored);
   return best.node;
 }
 
@@ -100,129 +106,141 @@ Found Search::find_best() noexcept {
   step_walks(kNearSteps);
 
   Found best;
+  hit_count_ = 0;
+  hits_end_ = kNotKept;
   Candidates candidates{list_, lengths_};
   std::size_t at = candidates.next();
-  while (at < list_.size() && list_[at].max_priority > best.priority()) {
+  while (at < list_.size() && list_[at].max_priority > best.priority) {
     struct Probe {
-      std::size_t at;
-      std::uint32_t hash;
-      ChainRef chain;
-      std::size_t first;
+      std::uint32_t at, hash;
     };
     std::array<Probe, kBatch> batch;
     std::size_t size = 0;
-    for (; at < list_.size() && size < kBatch && list_[at].max_priority > best.priority(); at = candidates.next()) {
-      batch[size].at = at;
-      batch[size].hash = list_[at].subtable->hash(key_, hashes_);
+    for (; at < list_.size() && size < kBatch && list_[at].max_priority > best.priority; at = candidates.next()) {
+      batch[size] = {static_cast<std::uint32_t>(at), hash_in(list_[at])};
       list_[at].subtable->prefetch(batch[size++].hash);
     }
     step_walks(1);
-    std::size_t hits = 0;
-    for (std::size_t i = 0; i < size; ++i) {
-      const ChainRef chain = list_[batch[i].at].subtable->find(batch[i].hash);
-      batch[hits].at = batch[i].at;
-      batch[hits].chain = chain;
-      hits += chain != 0 ? 1 : 0;
+    std::array<Hit, kBatch> hits;
+    std::size_t count = 0;
+    for (const auto& [place, hash] : std::span{batch.data(), size}) {
+      const ChainIndex::Found found = list_[place].subtable->find(hash);
+      hits[count] = {place, found.chain, found.best};
+      count += found.chain != 0 ? 1 : 0;  // no branch: nobody can guess it
     }
-    for (std::size_t i = 0; i < hits; ++i) {
-      list_[batch[i].at].subtable->chain(batch[i].chain).prefetch();
-      keep(batch[i].at, batch[i].chain);
-    }
-    step_walks(1);
-    for (std::size_t i = 0; i < hits; ++i) {
-      const Chain chain = list_[batch[i].at].subtable->chain(batch[i].chain);
-      batch[i].first = next_match(chain, 0, best.priority());
-      if (batch[i].first < chain.entries().size()) __builtin_prefetch(&chain.node(batch[i].first));
-    }
-    for (std::size_t i = 0; i < hits; ++i) {
-      const Subtable& subtable = *list_[batch[i].at].subtable;
-      best = best_in(subtable, subtable.chain(batch[i].chain), batch[i].first, best);
-    }
+    keep({hits.data(), count});
+    best = best_of({hits.data(), count}, best);
   }
   return best;
 }
 
-void Search::keep(std::size_t at, ChainRef chain) noexcept {
-  if (hit_count_ < kKeptChains)
-    hits_[hit_count_++] = {static_cast<std::uint32_t>(at), chain};
-  else
-    hits_end_ = std::min(hits_end_, at);
-}
-
-// The place of the first rule from there on that is better than `best` and whose ports match; the chain's end: none.
-std::size_t Search::next_match(const Chain& chain, std::size_t from, int best) const noexcept {
-  const auto entries = chain.entries();
-  for (std::size_t i = from; i < entries.size(); ++i) {
-    if (entries[i].priority <= best) return entries.size();
-    if (entries[i].differ(ports_) == 0 && !entries[i].is_clause) return i;
+std::uint32_t Search::hash_in(const Listed& listed) noexcept {
+  if (listed.rest >= Listed::kRests) return listed.subtable->hash(key_, hashes_);
+  if ((summed_ >> listed.rest & 1) == 0) {
+    summed_ |= std::uint32_t{1} << listed.rest;
+    rest_sums_[listed.rest] = listed.subtable->rest_sum(key_);
   }
-  return entries.size();
+  return listed.subtable->hash(rest_sums_[listed.rest], hashes_);
 }
 
-Found Search::best_in(const Subtable& subtable, const Chain& chain, std::size_t first, Found best) const noexcept {
-  const auto entries = chain.entries();
-  for (std::size_t i = first; i < entries.size(); i = next_match(chain, i + 1, best.priority())) {
-    if (entries[i].priority <= best.priority()) return best;
-    const RuleNode& node = chain.node(i);
-    if (node.visible(version_) && subtable.matches(node, key_)) return {&node, &subtable};
+void Search::keep(std::span<const Hit> hits) noexcept {
+  for (const Hit& hit : hits) {
+    if (hit_count_ < kKeptChains)
+      hits_[hit_count_++] = hit;
+    else
+      hits_end_ = std::min<std::size_t>(hits_end_, hit.at);
+  }
+}
+
+// By descending best priority, until no chain can have a better rule than was found. The next chain's memory is fetched
+// while one is looked at.
+Found Search::best_of(std::span<Hit> hits, Found best) noexcept {
+  std::size_t at = next_of(hits, best.priority);
+  step_walks(1);
+  while (at != hits.size() && hits[at].best > best.priority) {
+    const Hit hit = hits[at];
+    hits[at].best = -1;
+    at = next_of(hits, best.priority);
+    best = best_in(hit, best);
+  }
+  return best;
+}
+
+// The one of the best priority, above `above`; hits.size(): none.
+std::size_t Search::next_of(std::span<const Hit> hits, int above) const noexcept {
+  std::size_t at = hits.size();
+  for (std::size_t i = 0; i < hits.size(); ++i) {
+    at = hits[i].best > above ? i : at;
+    above = std::max(above, hits[i].best);
+  }
+  if (at != hits.size()) list_[hits[at].at].subtable->prefetch_chain(hits[at].chain);
+  return at;
+}
+
+Found Search::best_in(const Hit& hit, Found best) const noexcept {
+  const Subtable& subtable = *list_[hit.at].subtable;
+  const Chain chain = subtable.chain(hit.chain);
+  const std::uint64_t tail = subtable.tail(key_);
+  for (const ChainEntry& entry : chain.entries()) {
+    if (entry.priority <= best.priority) break;
+    if (entry.differ(tail) != 0 || entry.is_clause) continue;
+    const Found found{&chain.node(entry), &subtable, entry.priority};
+    __builtin_prefetch(found.node);
+    if (trusts_entries_ || is_match(found)) return found;
   }
   return best;
 }
 
 // Of a subtable that may match. What find_best() did not keep is looked up again.
-ChainRef Search::chain_at(std::size_t at) const noexcept {
+ChainIndex::Found Search::chain_at(std::size_t at) const noexcept {
   if (at >= hits_end_) return list_[at].subtable->find(list_[at].subtable->hash(key_, hashes_));
   for (std::size_t i = 0; i < hit_count_; ++i)
-    if (hits_[i].at == at) return hits_[i].chain;
-  return 0;
+    if (hits_[i].at == at) return {hits_[i].chain, static_cast<std::uint16_t>(hits_[i].best)};
+  return {0, 0};
 }
 
-// Subtables first: what they un-wildcard often tells of rules in the chains, too.
-void Search::prove(int above, Clauses clauses) noexcept {
-  if (list_.size() == 0 || list_[0].max_priority <= above) return;
-  above_ = above;
-  begin_proofs();
-  struct Open {
-    const Subtable* subtable;
-    ChainRef chain;
-  };
-  std::array<Open, kKeptChains> open;
-  std::size_t open_count = 0, next_hit = 0;
-  for (std::size_t word = 0; word < list_.words(); ++word) {
+// Of rules above above_. Subtables with a chain first, for their masks are wanted in any case; the rules in the chains
+// last, for by then most of them are told.
+void Search::prove(Clauses clauses) noexcept {
+  std::size_t next_hit = 0;
+  for (std::size_t word = 0; word < list_.words() && list_[word * 64].max_priority > above_; ++word) {
     const std::uint64_t candidates = list_.with_all(lengths_, word);
-    std::uint64_t left = list_.of_any_length(word) & (candidates | ~list_.with_one(known_, word));
+    std::uint64_t left = list_.above(above_, word);
+    for (; next_hit < hit_count_ && hits_[next_hit].at < (word + 1) * 64; ++next_hit) {
+      const Hit& hit = hits_[next_hit];
+      if (hit.best <= above_) continue;
+      list_[hit.at].subtable->examine_mask(examined_);
+      left &= ~(std::uint64_t{1} << hit.at % 64);
+    }
+    update_known();
+    left &= candidates | ~list_.with_one(known_, word);
     while (left != 0) {
       const auto bit = static_cast<unsigned>(std::countr_zero(left));
       left &= left - 1;
-      const Listed& listed = list_[word * 64 + bit];
-      if (listed.max_priority <= above) break;
-      const Subtable& subtable = *listed.subtable;
-      const bool may_match = (candidates >> bit & 1) != 0;
       const std::size_t at = word * 64 + bit;
-      ChainRef chain = 0;
-      if (next_hit < hit_count_ && hits_[next_hit].at == at)
-        chain = hits_[next_hit++].chain;  // each is come by, for it is a candidate
-      else if (may_match && at >= hits_end_)
-        chain = chain_at(at);
-      if (chain == 0 || subtable.chain(chain).entries().front().priority <= above) {
-        if (!prove_without_chain(listed, may_match)) continue;
-      } else {
-        subtable.examine_mask(examined_);
-        if (open_count < open.size())
-          open[open_count++] = {&subtable, chain};
-        else
-          prove_chain(subtable, chain, clauses);
-      }
-      if (update_known()) left &= candidates | ~list_.with_one(known_, word);
+      const bool may_match = (candidates >> bit & 1) != 0;
+      if (may_match && at >= hits_end_ && prove_what_was_not_kept(at, clauses)) continue;
+      if (prove_without_chain(list_[at], may_match) && update_known())
+        left &= candidates | ~list_.with_one(known_, word);
     }
   }
-  for (std::size_t i = 0; i < open_count; ++i) prove_chain(*open[i].subtable, open[i].chain, clauses);
+  for (const Hit& hit : std::span{hits_.data(), hit_count_})
+    if (hit.best > above_) prove_chain(*list_[hit.at].subtable, hit.chain, clauses);
+}
+
+// True where there is a chain.
+bool Search::prove_what_was_not_kept(std::size_t at, Clauses clauses) noexcept {
+  const auto [chain, best] = chain_at(at);
+  if (chain == 0 || best <= above_) return false;
+  list_[at].subtable->examine_mask(examined_);
+  prove_chain(*list_[at].subtable, chain, clauses);
+  return true;
 }
 
 // By the first of these that tells that the subtable has no rule to look at. True where that took bits.
 bool Search::prove_without_chain(const Listed& listed, bool may_match) noexcept {
   const Subtable& subtable = *listed.subtable;
-  if (is_known_miss(listed) || is_covered(listed)) return false;
+  if (is_covered(listed) || is_known_miss(listed)) return false;
   if (subtable.stages_miss(kL2, key_, hashes_, examined_) || prefix_misses(listed)) return true;
   if (may_match)
     subtable.examine(key_, hashes_, examined_);
@@ -231,20 +249,35 @@ bool Search::prove_without_chain(const Listed& listed, bool may_match) noexcept 
   return true;
 }
 
-// The ports tell of nearly all.
+// The tail tells of nearly all.
 void Search::prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept {
   const Chain chain = subtable.chain(ref);
-  const auto entries = chain.entries();
-  for (std::size_t i = 0; i < entries.size() && entries[i].priority > above_; ++i) {
-    const ChainEntry& entry = entries[i];
+  const std::uint64_t tail = subtable.tail(key_);
+  for (const ChainEntry& entry : chain.entries()) {
+    if (entry.priority <= above_) return;
     if (clauses == Clauses::kIgnored && entry.is_clause) continue;
-    const std::uint64_t differ = entry.differ(ports_);
-    if ((differ & examined_[kPortsWord]) != 0) continue;
-    if (differ != 0)
-      examined_[kPortsWord] |= proof_in_word(kPortsWord, differ, entry.ports_mask);
-    else if (chain.node(i).visible(version_))
-      refute({&chain.node(i), &subtable});
+    const std::uint64_t differ = entry.differ(tail);
+    if (differ == 0) {
+      if (const RuleNode& node = chain.node(entry); node.visible(version_)) refute({&node, &subtable, entry.priority});
+    } else if ((differ & subtable.tail(examined_)) == 0) {
+      refute_tail(subtable, entry, differ);
+    }
   }
+}
+
+// Un-wildcards what proves that a rule's tail does not match: of the first field that differs, in the order of rank().
+void Search::refute_tail(const Subtable& subtable, const ChainEntry& entry, std::uint64_t differ) noexcept {
+  const auto dst = static_cast<std::uint8_t>(differ >> Subtable::kDstTail);
+  const auto src = static_cast<std::uint8_t>(differ >> Subtable::kSrcTail);
+  const auto add_address = [&](unsigned field, std::uint8_t byte) {
+    add_prefix(examined_, field, subtable.lengths()[field] + static_cast<unsigned>(std::countl_zero(byte)) + 1);
+  };
+  if (dst != 0)
+    add_address(kIpv4Dst, dst);
+  else if (src != 0)
+    add_address(kIpv4Src, src);
+  else
+    examined_[kPortsWord] |= proof_in_word(kPortsWord, differ, entry.mask);
 }
 
 // The first address that can tell does. Whether a prefix of some length matches depends on no bit behind that length.
@@ -258,13 +291,15 @@ bool Search::prefix_misses(const Listed& listed) noexcept {
   return false;
 }
 
-void Search::begin_proofs() noexcept {
+// Before it is known what is examined.
+void Search::begin_proofs(int above) noexcept {
+  above_ = above;
+  if (list_.size() == 0 || list_[0].max_priority <= above) return;
   while (!dst_walk_.is_done() || !src_walk_.is_done()) step_walks(1);
-  proofs_[kIpv4Dst] = proof_of(dst_walk_.matches(above_));
-  proofs_[kIpv4Src] = proof_of(src_walk_.matches(above_));
+  proofs_[kIpv4Dst] = proof_of(dst_walk_.matches(above));
+  proofs_[kIpv4Src] = proof_of(src_walk_.matches(above));
   for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
-    proofs_[field] = proof_of(addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above_));
-  update_known();
+    proofs_[field] = proof_of(addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above));
 }
 
 Search::Proof Search::proof_of(const PrefixMatches& found) noexcept {
@@ -301,15 +336,18 @@ bool Search::is_known_miss(const Listed& listed) const noexcept {
 }
 
 // True where the subtable's mask is un-wildcarded already.
-bool Search::is_covered(const Listed& listed) const noexcept {
+bool Search::is_covered(const Listed& listed) noexcept {
   for (unsigned field = 0; field < list_.address_count(); ++field)
     if (listed.lengths[field] > proofs_[field].examined) return false;
-  return listed.subtable->rest_is_covered(examined_);
+  if (listed.rest >= Listed::kRests) return listed.subtable->rest_is_covered(examined_);
+  const std::uint32_t rest = std::uint32_t{1} << listed.rest;
+  if ((covered_ & rest) == 0 && listed.subtable->rest_is_covered(examined_)) covered_ |= rest;
+  return (covered_ & rest) != 0;
 }
 
 void Search::examine(Found found) noexcept {
   found.subtable->examine_mask(examined_);
-  examined_[kPortsWord] |= found.node->entry.ports_mask;
+  found.subtable->add_tail(*found.node, examined_);
 }
 
 // Un-wildcards what proves that the rule does not match: nothing if that is known already, else bits of one field.

@@ -26,9 +26,9 @@ namespace shunt {
 struct Found {
   const RuleNode* node = nullptr;
   const Subtable* subtable = nullptr;
+  int priority = -1;
 
   explicit operator bool() const noexcept { return node != nullptr; }
-  [[nodiscard]] int priority() const noexcept { return node != nullptr ? node->priority() : -1; }
 };
 
 class Search {
@@ -39,7 +39,6 @@ class Search {
         addresses_{addresses},
         key_{key},
         version_{version},
-        ports_{static_cast<std::uint32_t>(key[kPortsWord])},
         examined_{examined},
         dst_walk_{addresses.narrow[kIpv4Dst].trie, narrow_value(key, kIpv4Dst)},
         src_walk_{addresses.narrow[kIpv4Src].trie, narrow_value(key, kIpv4Src)} {}
@@ -50,8 +49,9 @@ class Search {
   const RuleNode* run_with_clauses();
 
  private:
-  static constexpr std::size_t kBatch = 16;       // subtables whose memory is fetched at once
+  static constexpr std::size_t kBatch = 32;       // subtables whose memory is fetched at once
   static constexpr std::size_t kKeptChains = 64;  // that find_best() keeps for prove()
+  static constexpr std::size_t kNotKept = ~std::size_t{0};
 
   enum class Clauses : bool { kIgnored, kMatter };
 
@@ -65,6 +65,7 @@ class Search {
   struct Hit {
     std::uint32_t at;  // in the list
     ChainRef chain;
+    int best;  // none of the chain's rules has a higher priority
   };
   // Subtables that may match, in their order.
   class Candidates {
@@ -83,13 +84,16 @@ class Search {
   const Addresses& addresses_;
   const PipelineWords& key_;
   const std::uint64_t version_;
-  const std::uint32_t ports_;
   PipelineWords& examined_;
   PrefixTrie<std::uint32_t>::Walk dst_walk_, src_walk_;
   AddressHashes hashes_;
   AddressLengths lengths_{};  // of prefixes that may match, and 0
+  // Of subtables by what they look at beside addresses: Listed::rest, bit by bit.
+  std::uint32_t summed_ = 0, covered_ = 0;               // of which there is a sum; which are un-wildcarded
+  std::array<std::uint64_t, Listed::kRests> rest_sums_;  // Subtable::rest_sum()
+  bool trusts_entries_ = true;  // find_best() takes a rule whose tail matches for one that does: is_match() follows
   std::size_t hit_count_ = 0;
-  std::size_t hits_end_ = ~std::size_t{0};  // hits_ has the chains of all candidates before this one
+  std::size_t hits_end_ = kNotKept;  // hits_ has the chains of all candidates before this one
   std::array<Hit, kKeptChains> hits_;
   int above_ = -1;  // rules of greater priority need a proof that they do not match
   std::array<Proof, kAddressFields> proofs_;
@@ -98,20 +102,26 @@ class Search {
   void filter_prefixes() noexcept;
   void step_walks(unsigned steps) noexcept;
   Found find_best() noexcept;
-  void keep(std::size_t at, ChainRef chain) noexcept;
-  [[nodiscard]] std::size_t next_match(const Chain& chain, std::size_t from, int best) const noexcept;
-  [[nodiscard]] Found best_in(const Subtable& subtable, const Chain& chain, std::size_t first,
-                              Found best) const noexcept;
-  void prove(int above, Clauses clauses) noexcept;
+  [[nodiscard]] std::uint32_t hash_in(const Listed& listed) noexcept;
+  void keep(std::span<const Hit> hits) noexcept;
+  [[nodiscard]] Found best_of(std::span<Hit> hits, Found best) noexcept;
+  [[nodiscard]] std::size_t next_of(std::span<const Hit> hits, int above) const noexcept;
+  [[nodiscard]] Found best_in(const Hit& hit, Found best) const noexcept;
+  [[nodiscard]] bool is_match(const Found& found) const noexcept {
+    return found.node->visible(version_) && found.subtable->matches(*found.node, key_);
+  }
+  void begin_proofs(int above) noexcept;
+  void prove(Clauses clauses) noexcept;
+  bool prove_what_was_not_kept(std::size_t at, Clauses clauses) noexcept;
   bool prove_without_chain(const Listed& listed, bool may_match) noexcept;
   void prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept;
-  void begin_proofs() noexcept;
+  void refute_tail(const Subtable& subtable, const ChainEntry& entry, std::uint64_t differ) noexcept;
   static Proof proof_of(const PrefixMatches& found) noexcept;
   bool update_known() noexcept;
   [[nodiscard]] bool is_known_miss(const Listed& listed) const noexcept;
-  bool is_covered(const Listed& listed) const noexcept;
+  [[nodiscard]] bool is_covered(const Listed& listed) noexcept;
   bool prefix_misses(const Listed& listed) noexcept;
-  [[nodiscard]] ChainRef chain_at(std::size_t at) const noexcept;
+  [[nodiscard]] ChainIndex::Found chain_at(std::size_t at) const noexcept;
   void examine(Found found) noexcept;
   void refute(Found found) noexcept;
 

@@ -9,13 +9,13 @@ namespace shunt {
 
 namespace {
 
-constexpr unsigned kPortsHalf = 2 * kPortsWord;  // the lower one: nodes have them in their entry
+constexpr unsigned kPortsHalf = 2 * kPortsWord;  // the lower one: nodes have them apart
+constexpr unsigned kDstHalf = 2 * kIpDstWord + 3, kSrcHalf = 2 * kIpSrcWord + 3;  // of IPv4 addresses
 
 // True where the address prefixes of these lengths are all that the mask has of the word.
 bool is_prefix_word(unsigned word, const PrefixLengths& lengths) {
-  constexpr unsigned kSrcWord = offsetof(shunt_flow_key, ip_src) / 8, kDstWord = offsetof(shunt_flow_key, ip_dst) / 8;
-  if (word / 2 == kSrcWord / 2) return (lengths[kIpv4Src] | lengths[kIpv6Src]) != 0;
-  if (word / 2 == kDstWord / 2) return (lengths[kIpv4Dst] | lengths[kIpv6Dst]) != 0;
+  if (word / 2 == kIpSrcWord / 2) return (lengths[kIpv4Src] | lengths[kIpv6Src]) != 0;
+  if (word / 2 == kIpDstWord / 2) return (lengths[kIpv4Dst] | lengths[kIpv6Dst]) != 0;
   return false;
 }
 static_assert(offsetof(shunt_flow_key, ip_src) % 16 == 0 && offsetof(shunt_flow_key, ip_dst) % 16 == 0);
@@ -46,8 +46,11 @@ Subtable::Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t 
   std::copy_n(prefix_words.begin(), prefix_word_count, words_.begin() + hashed_count_);
   word_count_ = static_cast<std::uint8_t>(hashed_count_ + prefix_word_count);
   for (unsigned half = 0; half < halves_.size(); ++half)
-    if (const std::uint32_t bits = half_of(mask, half); bits != 0 && half != kPortsHalf)
+    if (const std::uint32_t bits = half_of(mask, half); bits != 0 && half != kPortsHalf) {
+      if (half == kDstHalf) dst_half_ = half_count_;
+      if (half == kSrcHalf) src_half_ = half_count_;
       halves_[half_count_++] = {bits, half};
+    }
 }
 
 Subtable::~Subtable() {
@@ -82,14 +85,14 @@ PipelineWords Subtable::value_of(const RuleNode& node) const noexcept {
   PipelineWords value{};
   for (unsigned i = 0; i < half_count_; ++i)
     value[halves_[i].at / 2] |= std::uint64_t{node.values()[i]} << halves_[i].at % 2 * 32;
-  value[kPortsWord] |= node.entry.ports;
+  value[kPortsWord] |= node.ports;
   return value;
 }
 
 PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
   PipelineWords mask{};
   examine_mask(mask);
-  mask[kPortsWord] |= node.entry.ports_mask;
+  add_tail(node, mask);
   return mask;
 }
 
@@ -99,9 +102,40 @@ void Subtable::prefetch(const StageHashes& hashes) const noexcept {
     if (has_index(stage)) stages_[stage].prefetch(hashes[stage]);
 }
 
-BlockRef Subtable::link(const ChainEntry& entry, std::uint32_t shape, RuleRef rule, std::uint64_t version,
+void Subtable::add_tail(const RuleNode& node, PipelineWords& mask) const noexcept {
+  mask[kPortsWord] |= node.ports_mask;
+  if (node.dst_bits != 0) add_prefix(mask, kIpv4Dst, lengths_[kIpv4Dst] + node.dst_bits);
+  if (node.src_bits != 0) add_prefix(mask, kIpv4Src, lengths_[kIpv4Src] + node.src_bits);
+}
+
+ChainEntry Subtable::entry_of(BlockRef ref) const noexcept {
+  const RuleNode& node = *arena_.at<const RuleNode>(ref);
+  const auto first_bits = [](unsigned count) { return static_cast<std::uint8_t>(0xff00 >> count); };
+  const auto address = [&](unsigned field, unsigned half) {
+    return lengths_[field] == 0 ? 0 : __builtin_bswap32(node.values()[half]);
+  };
+  return {tail(node.ports, address(kIpv4Dst, dst_half_), address(kIpv4Src, src_half_)),
+          node.ports_mask | std::uint64_t{first_bits(node.dst_bits)} << kDstTail |
+              std::uint64_t{first_bits(node.src_bits)} << kSrcTail,
+          ref, static_cast<std::uint16_t>(node.priority), node.is_clause != 0};
+}
+
+BlockRef Subtable::link(const MaskShape& shape, unsigned level, RuleRef rule, bool is_clause, std::uint64_t version,
                         const PipelineWords& value, Garbage& garbage) {
-  const BlockRef ref = RuleNode::make(arena_, entry, shape, std::move(rule), version, half_count_);
+  const BlockRef ref = arena_.allocate(RuleNode::size(half_count_));
+  const std::uint16_t priority = rule->priority;
+  const unsigned dst_bits = unsigned{shape.lengths[kIpv4Dst]} - lengths_[kIpv4Dst];
+  const unsigned src_bits = unsigned{shape.lengths[kIpv4Src]} - lengths_[kIpv4Src];
+  new (arena_.at<void>(ref)) RuleNode{.ports = static_cast<std::uint32_t>(value[kPortsWord]),
+                                      .ports_mask = static_cast<std::uint32_t>(shape.mask[kPortsWord]),
+                                      .priority = priority,
+                                      .dst_bits = dst_bits & 0xf,  // at most eight: coarse_length()
+                                      .src_bits = src_bits & 0xf,
+                                      .level = level & 0x7f,
+                                      .is_clause = is_clause,
+                                      .shape = shape.number,
+                                      .added = version,
+                                      .rule = std::move(rule)};
   for (unsigned i = 0; i < half_count_; ++i) arena_.at<RuleNode>(ref)->values()[i] = half_of(value, halves_[i].at);
 
   const StageHashes hashes = stage_hashes(value);
@@ -114,25 +148,27 @@ BlockRef Subtable::link(const ChainEntry& entry, std::uint32_t shape, RuleRef ru
     else
       index.add(hashes[stage], 1, garbage);
   }
-  priorities_.insert(entry.priority);
+  priorities_.insert(priority);
   const std::uint32_t hash = hashes[last_stage_];
-  if (auto* place = chains_.place(hash))
-    chains_.set(*place, chain(HashIndex::payload_of(*place)).with(arena_, ref, garbage));
-  else
-    chains_.add(hash, ref, garbage);
+  set_chain(hash, chain(find(hash).chain).with(arena_, entry_of(ref), garbage), garbage);
   return ref;
+}
+
+void Subtable::set_chain(std::uint32_t hash, ChainRef ref, Garbage& garbage) {
+  const Chain chain = this->chain(ref);
+  chains_.set(hash, {ref, chain.empty() ? std::uint16_t{0} : chain.entries().front().priority}, garbage);
 }
 
 void Subtable::unlink(BlockRef ref, const StageHashes& hashes, Garbage& garbage) {
   const RuleNode& node = *arena_.at<RuleNode>(ref);
-  auto* const place = chains_.place(hashes[last_stage_]);
-  chains_.set(*place, chain(HashIndex::payload_of(*place)).without(arena_, ref, garbage));
+  const std::uint32_t hash = hashes[last_stage_];
+  set_chain(hash, chain(find(hash).chain).without(arena_, ref, garbage), garbage);
   for (unsigned stage = 0; stage < last_stage_; ++stage) {
     if (!has_index(stage)) continue;
     auto* count = stages_[stage].place(hashes[stage]);
     stages_[stage].set(*count, HashIndex::payload_of(*count) - 1);
   }
-  priorities_.remove(node.priority());
+  priorities_.remove(static_cast<std::uint16_t>(node.priority));
   RuleNode::retire(ref, half_count_, garbage);
 }
 
@@ -143,7 +179,8 @@ std::size_t Subtable::page_bytes() const {
 }
 
 void Subtable::adopt(MaskShape& shape, unsigned level) {
-  shape.levels[level] = {this, 0, shapes_.size()};
+  shape.levels[level].subtable = this;
+  shape.levels[level].index = shapes_.size();
   shapes_.push_back(&shape);
 }
 

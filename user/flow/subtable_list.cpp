@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "user/flow/subtable.h"
+
 namespace shunt {
 
 SubtableList::SubtableList(std::vector<Listed> sorted) : listed_{std::move(sorted)} {
@@ -19,6 +21,17 @@ SubtableList::SubtableList(std::vector<Listed> sorted) : listed_{std::move(sorte
       const auto row = std::ranges::find(lengths, listed_[i].lengths[field]) - lengths.begin();
       bits_[field][i / 64 * lengths.size() + static_cast<std::size_t>(row)] |= std::uint64_t{1} << i % 64;
     }
+  }
+  find_rests();
+}
+
+void SubtableList::find_rests() {
+  std::vector<const Subtable*> rests;
+  for (Listed& listed : listed_) {
+    const auto is_alike = [&](const Subtable* other) { return other->has_same_rest(*listed.subtable); };
+    const auto at = std::ranges::find_if(rests, is_alike) - rests.begin();
+    listed.rest = static_cast<std::uint8_t>(at);
+    if (at == std::ssize(rests) && at < Listed::kRests) rests.push_back(listed.subtable);
   }
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -23,6 +24,10 @@ struct Listed {
   std::uint32_t serial;
   std::uint16_t max_priority;
   std::array<std::uint8_t, kAddressFields> lengths;  // of its addresses, by TrieField; 0: does not look at them
+  // What it looks at beside addresses, by a number that all in the list have who look at the same; kRests and above: is
+  // not told.
+  static constexpr std::uint8_t kRests = 32;
+  std::uint8_t rest = kRests;
 
   // Among equals the older subtable stays first, so that a rule does not win and lose by turns.
   friend bool operator<(const Listed& a, const Listed& b) {
@@ -57,6 +62,13 @@ class SubtableList {
     for (unsigned field = 0; field < address_count_; ++field) one |= with_length(field, lengths[field], word);
     return one;
   }
+  // Whose best priority is greater.
+  [[nodiscard]] std::uint64_t above(int priority, std::size_t word) const noexcept {
+    std::uint64_t all = of_any_length(word);
+    for (; all != 0; all >>= 1)
+      if (listed_[word * 64 + static_cast<std::size_t>(std::bit_width(all)) - 1].max_priority > priority) return all;
+    return 0;
+  }
   [[nodiscard]] std::uint64_t of_any_length(std::size_t word) const noexcept {
     return ~std::uint64_t{0} >> ((word + 1) * 64 > size() ? (word + 1) * 64 - size() : 0);
   }
@@ -67,6 +79,7 @@ class SubtableList {
   std::array<std::vector<std::uint8_t>, kAddressFields> lengths_;  // that subtables have, each once
   std::array<std::vector<std::uint64_t>, kAddressFields> bits_;    // of which subtables: word by word, by length
 
+  void find_rests();
   [[nodiscard]] std::uint64_t with_length(unsigned field, const LengthSet& lengths, std::size_t word) const noexcept {
     std::uint64_t found = 0;
     const std::uint64_t* bits = bits_[field].data() + word * lengths_[field].size();

@@ -237,6 +237,74 @@ TEST_SUITE("classifier") {
     for (int i = 0; i < 100; ++i) check_lookup(classifier, rules, key_near(random, rules), random);
   }
 
+  TEST_CASE("hosts and subnets of a few networks, which share subtables, are searched as a linear scan does it") {
+    std::mt19937_64 random{6};
+    std::vector<RuleRef> rules;
+    for (std::uint16_t priority = 1; priority <= 600; ++priority) {
+      const auto address = static_cast<std::uint32_t>(0x0a000000 + random() % 1024);
+      Match match = ipv4_dst(address, 8 + static_cast<unsigned>(random() % 25));
+      if (priority % 3 == 0) match = both(match, ipv4_src(address, 1 + static_cast<unsigned>(random() % 32)));
+      rules.push_back(make_rule(priority, match));
+    }
+    std::shuffle(rules.begin(), rules.end(), random);
+    Classifier classifier;
+    fill(classifier, rules, 1);
+    for (int i = 0; i < 150; ++i) check_lookup(classifier, rules, key_near(random, rules), random);
+    for (const RuleRef& rule : rules) {
+      REQUIRE(classifier.find(rule->match, rule->priority, 1) == rule);
+      REQUIRE(classifier.contains(rule->match, rule->priority, 1));
+    }
+    CHECK(classifier.select(ipv4_dst(0x0a000000, 8), 1).size() == rules.size());
+    for (std::size_t i = 300; i < rules.size(); ++i) classifier.remove(*rules[i], 1);
+    classifier.collect(1, 1);
+    rules.resize(300);
+    for (int i = 0; i < 100; ++i) check_lookup(classifier, rules, key_near(random, rules), random);
+  }
+
+  // Rules go to the subtable that is to be theirs when another length comes beside theirs.
+  TEST_CASE("rules that move as others come are found before and after, at each version, and once") {
+    std::mt19937_64 random{8};
+    std::vector<RuleRef> hosts, all;
+    for (std::uint16_t i = 0; i < 20; ++i)
+      hosts.push_back(make_rule(static_cast<std::uint16_t>(1 + i % 4), ipv4_dst(0x0a000000u + i * 7, 32), i));
+    Classifier classifier;
+    fill(classifier, hosts, 1);
+    all = hosts;
+    all.push_back(make_rule(2, ipv4_dst(0x0a000000, 28)));
+    classifier.insert(all.back(), 2);
+    const auto is_found = [&](const std::vector<RuleRef>& rules, std::uint64_t version) {
+      int found = 0;
+      for (const RuleRef& rule : hosts) {
+        PipelineMask mask{};
+        const PipelineKey key = with_bits(rule->match.value, rule->match.mask, random_key(random));
+        const Rule* best = classifier.lookup(key, version, mask);
+        found += best != nullptr && best->priority == linear_lookup(rules, key)->priority ? 1 : 0;
+      }
+      return found == 20 && classifier.rules(version).size() == rules.size();
+    };
+    SUBCASE("taken back") {
+      classifier.rollback(2);
+      CHECK(is_found(hosts, 1));
+      CHECK(classifier.size() == 20);
+      all = hosts;
+    }
+    SUBCASE("published") {
+      classifier.publish();
+      CHECK(is_found(hosts, 1));
+      CHECK(is_found(all, 2));
+      classifier.collect(2, 2);
+      classifier.collect(3, 3);
+      CHECK(is_found(all, 2));
+      CHECK(classifier.size() == 21);
+    }
+    for (const RuleRef& rule : hosts)
+      CHECK(classifier.count(rule->cookie) == (rule->cookie == 0 ? all.size() - 19 : 1));
+    for (const RuleRef& rule : all) classifier.remove(*rule, 4);
+    classifier.collect(4, 4);
+    CHECK(classifier.size() == 0);
+    CHECK(classifier.rules(4).empty());
+  }
+
   TEST_CASE("a table without a rule is as it was before the first") {
     std::mt19937_64 random{11};
     const auto rules = random_rules(random, 300);
@@ -340,14 +408,23 @@ TEST_SUITE("classifier") {
 
   TEST_CASE("a prefix of one more bit that misses takes one more bit") {
     Classifier classifier;
-    const std::vector<RuleRef> rules{make_rule(4, ipv4_dst(0x0a010000, 16)), make_rule(3, ipv4_dst(0x0a008000, 17)),
-                                     make_rule(2, Match{}), make_rule(1, ipv4_dst(0x0a000001, 32))};
-    fill(classifier, rules, 1);
     PipelineMask mask{};
-    CHECK(classifier.lookup(ipv4_dst(0x0a000002, 32).value, 1, mask)->priority == 2);
-    PipelineMask expected = ipv4_dst(0, 17).mask;
-    expected.eth_type = be16{0};  // no such prefix, whatever the type
-    CHECK(equal(mask, expected));
+    SUBCASE("of another byte") {
+      const std::vector<RuleRef> rules{make_rule(4, ipv4_dst(0x0a020000, 15)), make_rule(3, ipv4_dst(0x0a010000, 16)),
+                                       make_rule(2, Match{}), make_rule(1, ipv4_dst(0x0a000001, 32))};
+      fill(classifier, rules, 1);
+      CHECK(classifier.lookup(ipv4_dst(0x0a000002, 32).value, 1, mask)->priority == 2);
+      PipelineMask expected = ipv4_dst(0, 16).mask;
+      expected.eth_type = be16{0};  // no such prefix, whatever the type
+      CHECK(equal(mask, expected));
+    }
+    SUBCASE("within a byte, whose prefixes share a subtable") {
+      const std::vector<RuleRef> rules{make_rule(4, ipv4_dst(0x0a010000, 16)), make_rule(3, ipv4_dst(0x0a008000, 17)),
+                                       make_rule(2, Match{}), make_rule(1, ipv4_dst(0x0a000001, 32))};
+      fill(classifier, rules, 1);
+      CHECK(classifier.lookup(ipv4_dst(0x0a000002, 32).value, 1, mask)->priority == 2);
+      CHECK(equal(mask, ipv4_dst(0, 17).mask));
+    }
   }
 
   TEST_CASE("a port that misses is told by few bits") {
