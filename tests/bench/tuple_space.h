@@ -94,10 +94,15 @@ class TupleSpace {
     return __builtin_bswap32(static_cast<std::uint32_t>(words[kPortsWord]));
   }
 
+  // By the first stage that tells, or the whole mask.
+  static void examine(const Subtable& subtable, const PipelineWords& key, const AddressHashes& hashes,
+                      PipelineWords& examined) noexcept {
+    if (!subtable.stages_miss(kMetadata, kL4, key, hashes, examined)) subtable.examine_mask(examined);
+  }
   static const RuleNode* probe(const Tuple& tuple, const PipelineWords& key,
                                const std::array<PrefixMatches, 2>& matches, const AddressHashes& hashes,
                                PipelineWords& examined) noexcept {
-    if (tuple.subtable.stages_miss(kL2, key, hashes, examined)) return nullptr;
+    if (tuple.subtable.stages_miss(kMetadata, kL2, key, hashes, examined)) return nullptr;
     for (const unsigned field : {kIpv4Dst, kIpv4Src}) {
       const unsigned length = tuple.lengths[field];
       if (length == 0 || has(matches[field].lengths, length)) continue;
@@ -110,7 +115,7 @@ class TupleSpace {
       if (!has(found.lengths, tuple.ports_length)) {
         // The stages before the ports may tell already.
         PipelineWords staged{};
-        tuple.subtable.examine(key, hashes, staged);
+        examine(tuple.subtable, key, hashes, staged);
         const bool told_before = staged[kPortsWord] == 0;
         if (!told_before) {
           staged = tuple.lower;
@@ -121,7 +126,7 @@ class TupleSpace {
         return nullptr;
       }
     }
-    tuple.subtable.examine(key, hashes, examined);
+    examine(tuple.subtable, key, hashes, examined);
     return chain.empty() ? nullptr : &chain.node(chain.entries().front());
   }
 };

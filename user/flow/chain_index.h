@@ -42,10 +42,11 @@ class ChainIndex {
     std::uint32_t used = 0;        // entries
     std::uint32_t overflowed = 0;  // lines
 
-    [[nodiscard]] Line& at(std::size_t i) noexcept { return reinterpret_cast<Line*>(this + 1)[i]; }
-    [[nodiscard]] const Line& at(std::size_t i) const noexcept { return reinterpret_cast<const Line*>(this + 1)[i]; }
-    [[nodiscard]] std::size_t start(std::uint32_t hash) const noexcept { return std::uint64_t{hash} * lines >> 32; }
-    [[nodiscard]] std::size_t next(std::size_t i) const noexcept { return i + 1 == lines ? 0 : i + 1; }
+    [[nodiscard]] Line* begin() noexcept { return reinterpret_cast<Line*>(this + 1); }
+    [[nodiscard]] const Line* begin() const noexcept { return reinterpret_cast<const Line*>(this + 1); }
+    [[nodiscard]] Line* end() noexcept { return begin() + lines; }
+    [[nodiscard]] Line* start(std::uint32_t hash) noexcept { return begin() + (std::uint64_t{hash} * lines >> 32); }
+    [[nodiscard]] Line* next(Line* line) noexcept { return line + 1 == end() ? begin() : line + 1; }
 
    private:
     explicit Array(std::uint32_t l) : lines{l} {}
@@ -56,25 +57,29 @@ class ChainIndex {
   ChainIndex& operator=(const ChainIndex&) = delete;
   ~ChainIndex() { delete array_.load(std::memory_order_relaxed); }
 
-  // Readers.
-  [[nodiscard]] Found find(std::uint32_t hash) const noexcept {
-    const Array& array = *array_.load(std::memory_order_acquire);
-    const auto [line, slot] = place(array, hash);
+  // Readers. In two steps: start() fetches the line where find() begins.
+  struct Start {
+    Array* array;
+    Line* line;
+  };
+  [[nodiscard]] Start start(std::uint32_t hash) const noexcept {
+    Array* const array = array_.load(std::memory_order_acquire);
+    Line* const line = array->start(hash);
+    __builtin_prefetch(line);
+    return {array, line};
+  }
+  [[nodiscard]] static Found find(const Start& start, std::uint32_t hash) noexcept {
+    const auto [line, slot] = place(start, hash);
     if (line == nullptr) return {0, 0};
     const std::uint32_t chain = line->chains[slot].load(std::memory_order_acquire);
     return {chain, line->best[slot].load(std::memory_order_relaxed)};
   }
-  // Fetches the line where a look-up of this hash begins.
-  void prefetch(std::uint32_t hash) const noexcept {
-    const Array& array = *array_.load(std::memory_order_acquire);
-    __builtin_prefetch(&array.at(array.start(hash)));
-  }
+  [[nodiscard]] Found find(std::uint32_t hash) const noexcept { return find(start(hash), hash); }
 
   // Writer. Gives the hash another chain; 0 takes it away.
   void set(std::uint32_t hash, Found to, Garbage& garbage) {
-    Array& array = *array_.load(std::memory_order_relaxed);
-    if (const auto [line, slot] = place(array, hash); line != nullptr)
-      change(const_cast<Line&>(*line), slot, to);
+    if (const auto [line, slot] = place(start(hash), hash); line != nullptr)
+      change(*line, slot, to);
     else if (to.chain != 0)
       add(hash, to, garbage);
   }
@@ -98,7 +103,7 @@ class ChainIndex {
     if (place.array == nullptr) place.array = array_.load(std::memory_order_acquire);
     const std::size_t size = place.array->lines, end = std::min(size, place.next + most);
     for (; place.next < end; ++place.next)
-      for (const auto& each : place.array->at(place.next).chains)
+      for (const auto& each : place.array->begin()[place.next].chains)
         if (const std::uint32_t chain = each.load(std::memory_order_acquire); chain != 0) visit(chain);
     return end < size;
   }
@@ -134,15 +139,13 @@ class ChainIndex {
   std::atomic<Array*> array_;
 
   // Where the hash is, or a null line. An array of lines that overflowed all is searched once.
-  static std::pair<const Line*, unsigned> place(const Array& array, std::uint32_t hash) noexcept {
-    std::size_t i = array.start(hash);
-    for (std::size_t left = array.lines; left != 0; --left, i = array.next(i)) {
-      const Line& line = array.at(i);
-      if (const std::uint32_t hits = line.hits(hash); hits != 0)
-        return {&line, static_cast<unsigned>(std::countr_zero(hits))};
-      if (!line.overflowed.load(std::memory_order_relaxed)) break;
+  static std::pair<Line*, unsigned> place(const Start& start, std::uint32_t hash) noexcept {
+    Line* line = start.line;
+    for (std::size_t passed = 0;; line = start.array->next(line)) {
+      if (const std::uint32_t hits = line->hits(hash); hits != 0)
+        return {line, static_cast<unsigned>(std::countr_zero(hits))};
+      if (!line->overflowed.load(std::memory_order_relaxed) || ++passed == start.array->lines) return {nullptr, 0};
     }
-    return {nullptr, 0};
   }
   // What a reader meets meanwhile: never a chain with a priority below its rules', and a chain of another hash at
   // worst, whose rules do not match it.
@@ -169,25 +172,20 @@ class ChainIndex {
   }
   static void put(Array& array, std::uint32_t hash, Found to) {
     ++array.used;
-    std::size_t i = array.start(hash);
-    while (array.at(i).hits(0) == 0) {
-      if (!array.at(i).overflowed.exchange(true, std::memory_order_relaxed)) ++array.overflowed;
-      i = array.next(i);
-    }
-    Line& line = array.at(i);
-    const auto slot = static_cast<unsigned>(std::countr_zero(line.hits(0)));
-    line.best[slot].store(to.best, std::memory_order_relaxed);
-    line.chains[slot].store(to.chain, std::memory_order_release);
-    line.set_hash(slot, hash);
+    Line* line = array.start(hash);
+    for (; line->hits(0) == 0; line = array.next(line))
+      if (!line->overflowed.exchange(true, std::memory_order_relaxed)) ++array.overflowed;
+    const auto slot = static_cast<unsigned>(std::countr_zero(line->hits(0)));
+    line->best[slot].store(to.best, std::memory_order_relaxed);
+    line->chains[slot].store(to.chain, std::memory_order_release);
+    line->set_hash(slot, hash);
   }
-  static Array* rebuilt(const Array& array) {
+  static Array* rebuilt(Array& array) {
     Array* made = Array::make((std::size_t{array.used} + 1) * 2 / kSlots + 1);
-    for (std::size_t i = 0; i < array.lines; ++i) {
-      const Line& line = array.at(i);
+    for (const Line& line : array)
       for (unsigned slot = 0; slot < kSlots; ++slot)
         if (const std::uint32_t chain = line.chains[slot].load(std::memory_order_relaxed); chain != 0)
           put(*made, line.hash(slot), {chain, line.best[slot].load(std::memory_order_relaxed)});
-    }
     return made;
   }
 };

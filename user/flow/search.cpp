@@ -113,19 +113,20 @@ Found Search::find_best() noexcept {
   while (at < list_.size() && list_[at].max_priority > best.priority) {
     struct Probe {
       std::uint32_t at, hash;
+      ChainIndex::Start start;
     };
     std::array<Probe, kBatch> batch;
     std::size_t size = 0;
     for (; at < list_.size() && size < kBatch && list_[at].max_priority > best.priority; at = candidates.next()) {
-      batch[size] = {static_cast<std::uint32_t>(at), hash_in(list_[at])};
-      list_[at].subtable->prefetch(batch[size++].hash);
+      const std::uint32_t hash = hash_in(list_[at]);
+      batch[size++] = {static_cast<std::uint32_t>(at), hash, list_[at].subtable->start(hash)};
     }
     step_walks(1);
     std::array<Hit, kBatch> hits;
     std::size_t count = 0;
-    for (const auto& [place, hash] : std::span{batch.data(), size}) {
-      const ChainIndex::Found found = list_[place].subtable->find(hash);
-      hits[count] = {place, found.chain, found.best};
+    for (const Probe& probe : std::span{batch.data(), size}) {
+      const ChainIndex::Found found = ChainIndex::find(probe.start, probe.hash);
+      hits[count] = {probe.at, found.chain, found.best};
       count += found.chain != 0 ? 1 : 0;  // no branch: nobody can guess it
     }
     keep({hits.data(), count});
@@ -213,15 +214,14 @@ void Search::prove(Clauses clauses) noexcept {
       left &= ~(std::uint64_t{1} << hit.at % 64);
     }
     update_known();
-    left &= candidates | ~list_.with_one(known_, word);
-    while (left != 0) {
-      const auto bit = static_cast<unsigned>(std::countr_zero(left));
+    for (std::uint64_t may_match = left & candidates; may_match != 0; may_match &= may_match - 1) {
+      const std::size_t at = word * 64 + static_cast<unsigned>(std::countr_zero(may_match));
+      if (at < hits_end_ || !prove_what_was_not_kept(at, clauses)) prove_without_chain(list_[at], true);
+    }
+    left &= ~candidates;
+    while ((left &= ~list_.with_one(known_, word)) != 0) {
+      prove_without_chain(list_[word * 64 + static_cast<unsigned>(std::countr_zero(left))], false);
       left &= left - 1;
-      const std::size_t at = word * 64 + bit;
-      const bool may_match = (candidates >> bit & 1) != 0;
-      if (may_match && at >= hits_end_ && prove_what_was_not_kept(at, clauses)) continue;
-      if (prove_without_chain(list_[at], may_match) && update_known())
-        left &= candidates | ~list_.with_one(known_, word);
     }
   }
   for (const Hit& hit : std::span{hits_.data(), hit_count_})
@@ -234,19 +234,19 @@ bool Search::prove_what_was_not_kept(std::size_t at, Clauses clauses) noexcept {
   if (chain == 0 || best <= above_) return false;
   list_[at].subtable->examine_mask(examined_);
   prove_chain(*list_[at].subtable, chain, clauses);
+  update_known();
   return true;
 }
 
-// By the first of these that tells that the subtable has no rule to look at. True where that took bits.
-bool Search::prove_without_chain(const Listed& listed, bool may_match) noexcept {
+// By the first of these that tells that the subtable has no rule to look at.
+void Search::prove_without_chain(const Listed& listed, bool may_match) noexcept {
   const Subtable& subtable = *listed.subtable;
-  if (is_covered(listed) || is_known_miss(listed)) return false;
-  if (subtable.stages_miss(kL2, key_, hashes_, examined_) || prefix_misses(listed)) return true;
-  if (may_match)
-    subtable.examine(key_, hashes_, examined_);
-  else
-    subtable.examine_mask(examined_);  // hashes are there of lengths alone that may match
-  return true;
+  if (is_covered(listed) || is_known_miss(listed)) return;
+  if (subtable.stages_miss(kMetadata, kL2, key_, hashes_, examined_) || prefix_misses(listed)) return;
+  // Hashes are there of lengths alone that may match.
+  if (may_match && subtable.stages_miss(kL3, kL4, key_, hashes_, examined_)) return update_known();
+  subtable.examine_mask(examined_);
+  for (unsigned field = 0; field < list_.address_count(); ++field) examined_to(field, listed.lengths[field]);
 }
 
 // The tail tells of nearly all.
@@ -285,7 +285,9 @@ bool Search::prefix_misses(const Listed& listed) noexcept {
   for (unsigned field = 0; field < list_.address_count(); ++field) {
     const unsigned length = listed.lengths[field];
     if (!has(proofs_[field].misses, length)) continue;
-    add_prefix(examined_, field, std::min(length, proofs_[field].bits));
+    const unsigned bits = std::min(length, proofs_[field].bits);
+    add_prefix(examined_, field, bits);
+    examined_to(field, bits);
     return true;
   }
   return false;
@@ -309,23 +311,22 @@ Search::Proof Search::proof_of(const PrefixMatches& found) noexcept {
   return proof;
 }
 
-// True where more is known than before.
-bool Search::update_known() noexcept {
-  bool is_more = false;
-  for (unsigned field = 0; field < list_.address_count(); ++field) {
-    Proof& proof = proofs_[field];
-    const unsigned bits = prefix_of(examined_, field);
-    if (bits == proof.examined) continue;
-    is_more = true;
-    proof.examined = bits;
-    LengthSet& known = known_[field];
-    known = proof.misses;
-    if (bits >= proof.bits) continue;
-    const unsigned last = (bits + 1) / 64;  // the word of the first length that is not known
-    known[last] &= (std::uint64_t{1} << (bits + 1) % 64) - 1;
-    for (unsigned i = last + 1; i < 3; ++i) known[i] = 0;
-  }
-  return is_more;
+// After bits were examined that nobody told examined_to() of.
+void Search::update_known() noexcept {
+  for (unsigned field = 0; field < list_.address_count(); ++field) examined_to(field, prefix_of(examined_, field));
+}
+
+// The first bits of an address are examined.
+void Search::examined_to(unsigned field, unsigned bits) noexcept {
+  Proof& proof = proofs_[field];
+  if (proof.examined != kNothing && bits <= proof.examined) return;
+  proof.examined = bits;
+  LengthSet& known = known_[field];
+  known = proof.misses;
+  if (bits >= proof.bits) return;
+  const unsigned last = (bits + 1) / 64;  // the word of the first length that is not known
+  known[last] &= (std::uint64_t{1} << (bits + 1) % 64) - 1;
+  for (unsigned i = last + 1; i < 3; ++i) known[i] = 0;
 }
 
 bool Search::is_known_miss(const Listed& listed) const noexcept {

@@ -113,11 +113,12 @@ class Search {
   void begin_proofs(int above) noexcept;
   void prove(Clauses clauses) noexcept;
   bool prove_what_was_not_kept(std::size_t at, Clauses clauses) noexcept;
-  bool prove_without_chain(const Listed& listed, bool may_match) noexcept;
+  void prove_without_chain(const Listed& listed, bool may_match) noexcept;
   void prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept;
   void refute_tail(const Subtable& subtable, const ChainEntry& entry, std::uint64_t differ) noexcept;
   static Proof proof_of(const PrefixMatches& found) noexcept;
-  bool update_known() noexcept;
+  void update_known() noexcept;
+  void examined_to(unsigned field, unsigned bits) noexcept;
   [[nodiscard]] bool is_known_miss(const Listed& listed) const noexcept;
   [[nodiscard]] bool is_covered(const Listed& listed) noexcept;
   bool prefix_misses(const Listed& listed) noexcept;

@@ -57,19 +57,14 @@ Subtable::~Subtable() {
   for_each([](const RuleNode& node) { node.~RuleNode(); });
 }
 
-void Subtable::examine(const PipelineWords& key, const AddressHashes& addresses,
-                       PipelineWords& examined) const noexcept {
-  if (!stages_miss(kL4, key, addresses, examined)) examine_mask(examined);
-}
-
-bool Subtable::stages_miss(Stage last, const PipelineWords& key, const AddressHashes& addresses,
+bool Subtable::stages_miss(Stage first, Stage last, const PipelineWords& key, const AddressHashes& addresses,
                            PipelineWords& examined) const noexcept {
   const std::uint64_t address = last >= kL3 ? address_sum(addresses) : 0;
   std::uint64_t sum = seed_;
   for (unsigned stage = 0; stage <= last && stage < last_stage_; ++stage) {
     if (!has_index(stage)) continue;
     sum = stage_sum(stage, key, address, sum);
-    if (stages_[stage].find(finished(sum)) != 0) continue;
+    if (stage < first || stages_[stage].find(finished(sum)) != 0) continue;
     examine_stages(stage, examined);
     return true;
   }
@@ -97,7 +92,7 @@ PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
 }
 
 void Subtable::prefetch(const StageHashes& hashes) const noexcept {
-  chains_.prefetch(hashes[last_stage_]);
+  (void)chains_.start(hashes[last_stage_]);
   for (unsigned stage = 0; stage < last_stage_; ++stage)
     if (has_index(stage)) stages_[stage].prefetch(hashes[stage]);
 }

@@ -50,7 +50,8 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
   [[nodiscard]] std::uint32_t hash(std::uint64_t rest_sum, const AddressHashes& addresses) const noexcept {
     return finished(rest_sum + address_sum(addresses));
   }
-  void prefetch(std::uint32_t hash) const noexcept { chains_.prefetch(hash); }
+  // Fetches where ChainIndex::find() begins.
+  [[nodiscard]] ChainIndex::Start start(std::uint32_t hash) const noexcept { return chains_.start(hash); }
   [[nodiscard]] ChainIndex::Found find(std::uint32_t hash) const noexcept { return chains_.find(hash); }
   void prefetch_chain(ChainRef ref) const noexcept { Chain::prefetch(arena_, ref); }  // not of an empty one
   [[nodiscard]] Chain chain(ChainRef ref) const noexcept {
@@ -72,17 +73,15 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
   void examine_mask(PipelineWords& examined) const noexcept {
     for (unsigned i = 0; i < word_count_; ++i) examined[words_[i].word] |= words_[i].bits;
   }
-  // Un-wildcards what proves that no rule has the key's hash: the first stage that tells, or the whole mask.
-  void examine(const PipelineWords& key, const AddressHashes& addresses, PipelineWords& examined) const noexcept;
-
   // True where the rest is un-wildcarded.
   [[nodiscard]] bool rest_is_covered(const PipelineWords& examined) const noexcept {
     std::uint64_t missing = 0;
     for (unsigned i = 0; i < hashed_count_; ++i) missing |= words_[i].bits & ~examined[words_[i].word];
     return missing == 0;
   }
-  // True where the fields up to a stage, and not only the last one's, tell that no rule is met; then un-wildcards them.
-  [[nodiscard]] bool stages_miss(Stage stage, const PipelineWords& key, const AddressHashes& addresses,
+  // True where the fields up to one of these stages, and not only the last one's, tell that no rule is met; then
+  // un-wildcards them.
+  [[nodiscard]] bool stages_miss(Stage first, Stage last, const PipelineWords& key, const AddressHashes& addresses,
                                  PipelineWords& examined) const noexcept;
   // Of the addresses under the mask, by TrieField.
   [[nodiscard]] const PrefixLengths& lengths() const noexcept { return lengths_; }
