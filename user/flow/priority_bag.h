@@ -95,7 +95,7 @@ class PriorityBag {
     }
   };
 
-  static constexpr std::size_t kFew = 11;  // with which a bag is 32 bytes
+  static constexpr std::size_t kFew = 19;  // with which a bag is 48 bytes, and what a prefix of IPv4 has 64
 
   std::uint16_t few_count_ = 0;
   std::array<std::uint16_t, kFew> few_;
