@@ -287,7 +287,7 @@ void Classifier::insert(RuleRef rule, std::uint64_t version) {
   MaskShape& shape = impl_->shape_for(to_words(rule->match.mask));
   const PipelineWords value = to_words(rule->match.value);
   const Subtable& subtable = *shape.levels[Impl::first_level(shape)].subtable;
-  if (shape.rules == 0 && Impl::has_coarse(shape) && Impl::first_level(shape) == 0) {
+  if (shape.rules == 0 && Impl::first_level(shape) == 0) {
     for (const RuleRef& each : Impl::rules_to_move(subtable, version)) {
       remove(*each, version);
       insert(each, version);
