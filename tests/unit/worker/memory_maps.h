@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -57,6 +58,7 @@ class MemoryMaps final : public FlowMaps {
 
   void update_megaflows(std::span<const shunt_megaflow_key> keys, std::span<const shunt_megaflow> values,
                         std::span<int> errors) noexcept override {
+    const std::lock_guard lock{table_mutex};
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const bool refuses = fail_updates || (refused && (*refused)-- == 0);
       errors[i] = refuses ? -ENOMEM : 0;
@@ -64,6 +66,7 @@ class MemoryMaps final : public FlowMaps {
     }
   }
   void erase_megaflows(std::span<const shunt_megaflow_key> keys) noexcept override {
+    const std::lock_guard lock{table_mutex};
     for (const shunt_megaflow_key& key : keys) table.erase(key_bytes(key));
   }
   int set_group(std::uint16_t group, std::span<const Ifindex> members) noexcept override {
@@ -121,6 +124,7 @@ class MemoryMaps final : public FlowMaps {
   static constexpr std::uint32_t kCpus = 2, kMicroflows = 8192;
   using KeyBytes = std::vector<unsigned char>;
   std::map<KeyBytes, shunt_megaflow> table;
+  std::mutex table_mutex;  // for the megaflow writer's thread, and who reads while it may write
   std::map<std::uint16_t, std::vector<Ifindex>> groups;
   std::atomic<int> grace_periods{0};
   std::atomic<bool> hold_grace_periods{false};  // a program runs for so long

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -83,11 +84,13 @@ struct RevalidatorFixture {
     changed = revalidator.revalidate(change);
   }
   const BridgeState& bridge_state() { return *sw.find_bridge("br0"); }
-  // In the revalidator's thread: unlike the kernel the model does not read while it is written.
+  // In the revalidator's thread, and while the megaflow writer does nothing: unlike the kernel the model does not read
+  // while it is written.
   template <typename Work>
   void in_its_thread(Work work) {
     settle();
     (void)revalidator.change_fdb(bridge, [&](Fdb&) {
+      const std::lock_guard lock{maps.table_mutex};
       work();
       return std::vector<FdbKey>{};
     });
