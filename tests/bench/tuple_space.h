@@ -27,8 +27,8 @@ class TupleSpace {
       }
       tuple->subtable.link(tuple->shape, 0, rule, false, 0, value, garbage_);
       for (const unsigned field : {kIpv4Dst, kIpv4Src})
-        if (tuple->lengths[field] != 0)
-          tries_[field].insert(narrow_value(value, field), tuple->lengths[field], rule->priority);
+        if (tuple->shape.lengths[field] != 0)
+          tries_[field].insert(narrow_value(value, field), tuple->shape.lengths[field], rule->priority);
       if (tuple->ports_length != 0) tuple->ports.insert(ports_of(value), tuple->ports_length, rule->priority);
     }
     garbage_.free(kNever);
@@ -66,7 +66,6 @@ class TupleSpace {
   struct Tuple {
     MaskShape shape;
     Subtable subtable;
-    PrefixLengths lengths;
     PipelineWords lower;  // the mask without ports
     std::uint32_t ports_mask;
     unsigned ports_length = 0;
@@ -74,7 +73,6 @@ class TupleSpace {
     Tuple(const PipelineWords& mask, std::uint32_t serial, Arena& arena, Garbage& garbage)
         : shape{mask, 0},
           subtable{mask, kSeed, serial, arena},
-          lengths{prefix_lengths(mask)},
           lower{mask},
           ports_mask{ports_of(mask)},
           ports{arena, garbage} {
@@ -104,7 +102,7 @@ class TupleSpace {
                                PipelineWords& examined) noexcept {
     if (tuple.subtable.stages_miss(kMetadata, kL2, key, hashes, examined)) return nullptr;
     for (const unsigned field : {kIpv4Dst, kIpv4Src}) {
-      const unsigned length = tuple.lengths[field];
+      const unsigned length = tuple.shape.lengths[field];
       if (length == 0 || has(matches[field].lengths, length)) continue;
       add_prefix(examined, field, std::min<unsigned>(length, matches[field].bits));
       return nullptr;

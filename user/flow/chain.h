@@ -16,7 +16,7 @@
 
 namespace shunt {
 
-// As a HashIndex keeps it: a node, or a row and kRow. 0: no rule.
+// As a ChainIndex keeps it: a node, or a row and kRow. 0: no rule.
 using ChainRef = std::uint32_t;
 
 // What is asked of a rule before it is touched.

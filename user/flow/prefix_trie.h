@@ -70,14 +70,16 @@ class PrefixTrie {
       PrefixMatches found;
       unsigned end = 0;
       while (end < count_ && path_[end]->best.load(std::memory_order_relaxed) > least) ++end;
-      if (end == 0) return found;
-      // The last one takes more bits than those above it, for it has a rule that counts.
-      for (unsigned i = 0; i + 1 < end; ++i) path_[i]->look_for(value_, least, found);
-      Node& node = *path_[end - 1];
-      if (const unsigned common = common_bits(value_, node.prefix, node.length); common < node.length)
-        found.bits = static_cast<std::uint8_t>(common + 1);
-      else
-        node.look_at(value_, least, found);
+      // What a node takes is more than what those above it take; but one that changes just now may take none.
+      for (; end != 0; --end) {
+        Node& node = *path_[end - 1];
+        if (found.bits != 0)
+          node.look_for(value_, least, found);
+        else if (const unsigned common = common_bits(value_, node.prefix, node.length); common < node.length)
+          found.bits = static_cast<std::uint8_t>(common + 1);
+        else
+          node.look_at(value_, least, found);
+      }
       return found;
     }
 

@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <random>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -112,6 +115,30 @@ TEST_SUITE("prefix trie") {
     CHECK(trie.lookup(0x0b000000, 3).bits == 8);
     CHECK(trie.lookup(0x80000000, 3).bits == 1);
     CHECK(trie.lookup(0x0a010203, 5).bits == 0);
+  }
+
+  // A prefix that goes has left its node before the node says so: what is above it has to be told apart all the same.
+  TEST_CASE("what tells a value from prefixes that stay is looked at while others below come and go") {
+    Memory memory;
+    PrefixTrie<std::uint32_t> trie{memory.arena, memory.garbage};
+    trie.insert(0x0a010000, 16, 5);
+    trie.insert(0x0a000200, 24, 1);  // so that a node stays
+    std::atomic<bool> ended{false};
+    std::atomic<std::uint64_t> looked_up{0}, wrong{0};
+    std::thread reader{[&] {
+      while (!ended) {
+        wrong += trie.lookup(0x0a000001, 1).bits < 16 ? 1 : 0;
+        looked_up.fetch_add(1, std::memory_order_relaxed);
+      }
+    }};
+    while (looked_up == 0) std::this_thread::yield();
+    for (int i = 0; i < 300'000; ++i) {
+      trie.insert(0x0a000100, 24, 9);
+      trie.remove(0x0a000100, 24, 9);
+    }
+    ended = true;
+    reader.join();
+    CHECK(wrong == 0);
   }
 
   TEST_CASE("a filter says no to most of what is not there, also after it grew") {
