@@ -14,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
-#include <utility>
 
 #include "user/flow/arena.h"
 #include "user/flow/garbage.h"
@@ -30,21 +29,26 @@ class ChainIndex {
     std::uint32_t chain;
     std::uint16_t best;
   };
+  // Stands behind its lines: those of large arrays begin with a page, and what is read of all arrays would have but few
+  // places in a processor's cache if it began there, too.
   class alignas(64) Array {
    public:
     static Array* make(std::size_t lines) {
-      return new (allocate_pages(bytes(lines))) Array{static_cast<std::uint32_t>(lines)};
+      auto* const first = static_cast<Line*>(allocate_pages(bytes(lines)));
+      return new (first + lines) Array{static_cast<std::uint32_t>(lines)};
     }
-    static void operator delete(Array* array, std::destroying_delete_t) { free_pages(array, bytes(array->lines)); }
+    static void operator delete(Array* array, std::destroying_delete_t) {
+      free_pages(array->begin(), bytes(array->lines));
+    }
     static std::size_t bytes(std::size_t lines) { return sizeof(Array) + lines * sizeof(Line); }
 
     const std::uint32_t lines;
     std::uint32_t used = 0;        // entries
     std::uint32_t overflowed = 0;  // lines
 
-    [[nodiscard]] Line* begin() noexcept { return reinterpret_cast<Line*>(this + 1); }
-    [[nodiscard]] const Line* begin() const noexcept { return reinterpret_cast<const Line*>(this + 1); }
-    [[nodiscard]] Line* end() noexcept { return begin() + lines; }
+    [[nodiscard]] Line* begin() noexcept { return end() - lines; }
+    [[nodiscard]] const Line* begin() const noexcept { return reinterpret_cast<const Line*>(this) - lines; }
+    [[nodiscard]] Line* end() noexcept { return reinterpret_cast<Line*>(this); }
     [[nodiscard]] Line* start(std::uint32_t hash) noexcept { return begin() + (std::uint64_t{hash} * lines >> 32); }
     [[nodiscard]] Line* next(Line* line) noexcept { return line + 1 == end() ? begin() : line + 1; }
 
@@ -68,18 +72,26 @@ class ChainIndex {
     __builtin_prefetch(line);
     return {array, line};
   }
+  // Of what its first line answers without a branch: whether the hash is there nobody can guess.
   [[nodiscard]] static Found find(const Start& start, std::uint32_t hash) noexcept {
-    const auto [line, slot] = place(start, hash);
-    if (line == nullptr) return {0, 0};
-    const std::uint32_t chain = line->chains[slot].load(std::memory_order_acquire);
-    return {chain, line->best[slot].load(std::memory_order_relaxed)};
+    const Line* line = start.line;
+    std::uint32_t hits = line->hits(hash);
+    if ((std::uint32_t{hits == 0} & line->overflowed.load(std::memory_order_relaxed)) != 0) [[unlikely]] {
+      line = line_of(start, hash);
+      hits = line->hits(hash);
+    }
+    const std::uint32_t all_if_there = -std::uint32_t{hits != 0};
+    const unsigned slot = static_cast<unsigned>(std::countr_zero(hits)) & all_if_there;
+    const std::uint32_t chain = line->chains[slot].load(std::memory_order_acquire) & all_if_there;
+    return {chain, static_cast<std::uint16_t>(line->best[slot].load(std::memory_order_relaxed) & all_if_there)};
   }
   [[nodiscard]] Found find(std::uint32_t hash) const noexcept { return find(start(hash), hash); }
 
   // Writer. Gives the hash another chain; 0 takes it away.
   void set(std::uint32_t hash, Found to, Garbage& garbage) {
-    if (const auto [line, slot] = place(start(hash), hash); line != nullptr)
-      change(*line, slot, to);
+    Line& line = *line_of(start(hash), hash);
+    if (const std::uint32_t hits = line.hits(hash); hits != 0)
+      change(line, static_cast<unsigned>(std::countr_zero(hits)), to);
     else if (to.chain != 0)
       add(hash, to, garbage);
   }
@@ -90,22 +102,25 @@ class ChainIndex {
   template <typename Visit>
   void for_each(Visit visit) const {
     Place place;
-    while (for_some(place, place.array == nullptr ? 1 : place.array->lines, visit)) continue;
+    std::size_t all = ~std::size_t{0};
+    for_some(place, all, visit);
   }
-  // for_each() in pieces: goes on where `place` is, over `most` lines; false: that was all. It visits what was there
-  // when it began, whatever comes meanwhile, while arrays that were replaced are kept.
+  // for_each() in pieces: goes on where `place` is until it has been over `most` entries, used or not, and takes from
+  // `most` what it has been over; false: that was all. It visits what was there when it began, whatever comes
+  // meanwhile, while arrays that were replaced are kept.
   struct Place {
     const Array* array = nullptr;  // null: the beginning
-    std::size_t next = 0;
+    std::size_t next = 0;          // line
   };
   template <typename Visit>
-  bool for_some(Place& place, std::size_t most, Visit visit) const {
+  bool for_some(Place& place, std::size_t& most, Visit visit) const {
     if (place.array == nullptr) place.array = array_.load(std::memory_order_acquire);
-    const std::size_t size = place.array->lines, end = std::min(size, place.next + most);
-    for (; place.next < end; ++place.next)
+    for (; most != 0 && place.next < place.array->lines; ++place.next) {
+      most -= std::min<std::size_t>(most, kSlots);
       for (const auto& each : place.array->begin()[place.next].chains)
         if (const std::uint32_t chain = each.load(std::memory_order_acquire); chain != 0) visit(chain);
-    return end < size;
+    }
+    return place.next < place.array->lines;
   }
 
  private:
@@ -114,16 +129,20 @@ class ChainIndex {
     std::array<std::atomic<std::uint64_t>, kSlots / 2> hashes{};  // two in each, the lower one first; 0: free
     std::array<std::atomic<std::uint32_t>, kSlots> chains{};
     std::array<std::atomic<std::uint16_t>, kSlots> best{};
-    std::atomic<bool> overflowed{false};
+    std::atomic<std::uint8_t> overflowed{0};  // 1: it was full once
 
-    // Bits of the slots, one at most, that have this hash.
+    // Bits of the slots that have this hash: one at most, but of 0.
     [[nodiscard]] std::uint32_t hits(std::uint32_t hash) const noexcept {
-      const auto in_two = [&](unsigned i) {
-        const std::uint64_t two = hashes[i].load(std::memory_order_relaxed);
-        return std::uint32_t{static_cast<std::uint32_t>(two) == hash} << 2 * i | std::uint32_t{two >> 32 == hash}
-                                                                                     << (2 * i + 1);
-      };
-      return in_two(0) | in_two(1) | in_two(2);
+      using Halves = std::uint64_t __attribute__((vector_size(16)));
+      using Lanes = std::uint32_t __attribute__((vector_size(16)));
+      const auto load = [&](unsigned i) { return hashes[i].load(std::memory_order_relaxed); };
+      const auto first = reinterpret_cast<Lanes>(Halves{load(0), load(1)});
+      const auto rest = reinterpret_cast<Lanes>(Halves{load(2), 0});
+      const Lanes bits = (reinterpret_cast<Lanes>(first == hash) & Lanes{1, 2, 4, 8}) |
+                         (reinterpret_cast<Lanes>(rest == hash) & Lanes{16, 32, 0, 0});
+      const auto halves = reinterpret_cast<Halves>(bits);
+      const std::uint64_t both = halves[0] | halves[1];
+      return static_cast<std::uint32_t>(both | both >> 32);
     }
     [[nodiscard]] std::uint32_t hash(unsigned slot) const noexcept {
       return static_cast<std::uint32_t>(hashes[slot / 2].load(std::memory_order_relaxed) >> slot % 2 * 32);
@@ -138,14 +157,14 @@ class ChainIndex {
 
   std::atomic<Array*> array_;
 
-  // Where the hash is, or a null line. An array of lines that overflowed all is searched once.
-  static std::pair<Line*, unsigned> place(const Start& start, std::uint32_t hash) noexcept {
+  // The line that has the hash, or else one that has not. An array of lines that overflowed all is searched once.
+  static Line* line_of(const Start& start, std::uint32_t hash) noexcept {
     Line* line = start.line;
-    for (std::size_t passed = 0;; line = start.array->next(line)) {
-      if (const std::uint32_t hits = line->hits(hash); hits != 0)
-        return {line, static_cast<unsigned>(std::countr_zero(hits))};
-      if (!line->overflowed.load(std::memory_order_relaxed) || ++passed == start.array->lines) return {nullptr, 0};
-    }
+    for (std::size_t passed = 1;
+         line->hits(hash) == 0 && line->overflowed.load(std::memory_order_relaxed) != 0 && passed < start.array->lines;
+         ++passed)
+      line = start.array->next(line);
+    return line;
   }
   // What a reader meets meanwhile: never a chain with a priority below its rules', and a chain of another hash at
   // worst, whose rules do not match it.
@@ -174,7 +193,7 @@ class ChainIndex {
     ++array.used;
     Line* line = array.start(hash);
     for (; line->hits(0) == 0; line = array.next(line))
-      if (!line->overflowed.exchange(true, std::memory_order_relaxed)) ++array.overflowed;
+      if (line->overflowed.exchange(1, std::memory_order_relaxed) == 0) ++array.overflowed;
     const auto slot = static_cast<unsigned>(std::countr_zero(line->hits(0)));
     line->best[slot].store(to.best, std::memory_order_relaxed);
     line->chains[slot].store(to.chain, std::memory_order_release);

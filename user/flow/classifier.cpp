@@ -315,7 +315,7 @@ void Classifier::publish() {
   std::vector<Listed> changed;
   for (const Subtable* subtable : impl_->stale) {
     if (subtable->empty()) continue;
-    changed.push_back({subtable, subtable->serial(), subtable->max_priority(), {}});
+    changed.push_back({subtable, {}, subtable->serial(), subtable->max_priority()});
     std::copy_n(subtable->lengths().begin(), kAddressFields, changed.back().lengths.begin());
   }
   std::sort(changed.begin(), changed.end());
@@ -395,9 +395,7 @@ bool Classifier::select_some(const Match& filter, std::uint64_t version, Place& 
       continue;
     }
     Subtable::Place at{static_cast<const ChainIndex::Array*>(place.array), place.entry};
-    const std::size_t before = at.next;
     const bool more = subtable.for_some(at, most, take);
-    most -= at.next - before;
     place.array = more ? at.array : nullptr;
     place.entry = more ? at.next : 0;
     if (more) return true;

@@ -22,25 +22,34 @@ class HashIndex {
  public:
   using Entry = std::atomic<std::uint64_t>;  // the hash above the payload; 0: never used
 
-  // Entries stand behind it, in one piece of memory, from the next cache line on.
+  // Stands behind its entries, in one piece of memory: as ChainIndex::Array.
   class alignas(64) Array {
    public:
     static Array* make(std::size_t capacity) {
-      return new (allocate_pages(bytes(capacity))) Array{static_cast<std::uint32_t>(capacity)};
+      auto* const first = static_cast<std::byte*>(allocate_pages(bytes(capacity)));
+      return new (first + entry_bytes(capacity)) Array{static_cast<std::uint32_t>(capacity)};
     }
-    static void operator delete(Array* array, std::destroying_delete_t) { free_pages(array, bytes(array->capacity)); }
-    static std::size_t bytes(std::size_t capacity) { return sizeof(Array) + capacity * sizeof(Entry); }
+    static void operator delete(Array* array, std::destroying_delete_t) {
+      free_pages(array->begin(), bytes(array->capacity));
+    }
+    static std::size_t bytes(std::size_t capacity) { return sizeof(Array) + entry_bytes(capacity); }
 
     const std::uint32_t capacity;
     std::uint32_t used = 0;  // entries with a hash, dead or alive
 
-    [[nodiscard]] Entry& at(std::size_t i) noexcept { return reinterpret_cast<Entry*>(this + 1)[i]; }
-    [[nodiscard]] const Entry& at(std::size_t i) const noexcept { return reinterpret_cast<const Entry*>(this + 1)[i]; }
+    [[nodiscard]] Entry& at(std::size_t i) noexcept { return begin()[i]; }
+    [[nodiscard]] const Entry& at(std::size_t i) const noexcept { return const_cast<Array*>(this)->at(i); }
     [[nodiscard]] std::size_t start(std::uint32_t hash) const noexcept { return std::uint64_t{hash} * capacity >> 32; }
     [[nodiscard]] std::size_t next(std::size_t i) const noexcept { return i + 1 == capacity ? 0 : i + 1; }
 
    private:
     explicit Array(std::uint32_t c) : capacity{c} {}
+    static std::size_t entry_bytes(std::size_t capacity) {
+      return (capacity * sizeof(Entry) + sizeof(Array) - 1) / sizeof(Array) * sizeof(Array);
+    }
+    [[nodiscard]] Entry* begin() noexcept {
+      return reinterpret_cast<Entry*>(reinterpret_cast<std::byte*>(this) - entry_bytes(capacity));
+    }
   };
 
   HashIndex() : array_{Array::make(kMinCapacity)} {}

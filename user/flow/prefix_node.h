@@ -127,6 +127,13 @@ struct alignas(std::max(sizeof(Value), sizeof(std::uint64_t))) PrefixNode {
     const auto [low, high] = best.all();
     return reinterpret_cast<Lanes>(reinterpret_cast<Priorities>(Halves{low, high}) > least);
   }
+  // All eight, by two at a time.
+  template <typename Fold>
+  static std::int16_t folded(Lanes all, Fold fold) noexcept {
+    all = fold(all, __builtin_shuffle(all, Lanes{4, 5, 6, 7, 4, 5, 6, 7}));
+    all = fold(all, __builtin_shuffle(all, Lanes{2, 3, 2, 3, 2, 3, 2, 3}));
+    return fold(all, __builtin_shuffle(all, Lanes{1, 1, 1, 1, 1, 1, 1, 1}))[0];
+  }
   // Of items that differ, by `differ`, the one of most common bits has the least.
   static Lanes nearer(Lanes nearest, Lanes differ, Lanes counts) noexcept {
     const Lanes is_one = reinterpret_cast<Lanes>(differ != 0) & counts;
@@ -162,11 +169,8 @@ void PrefixNode<Value>::look_at(Value value, std::uint16_t least, PrefixMatches&
   for (unsigned i = 0; i < child_groups; ++i)
     nearest = nearer(nearest, lanes(keys()[i]) ^ key, is_above(child_best()[i], least));
 
-  unsigned least_differ = kNone, hit = 0;
-  for (unsigned i = 0; i < 8; ++i) {
-    least_differ = std::min(least_differ, static_cast<unsigned>(nearest[i]));
-    hit |= static_cast<unsigned>(hits[i]);
-  }
+  const auto least_differ = static_cast<unsigned>(folded(nearest, [](Lanes a, Lanes b) { return b < a ? b : a; }));
+  auto hit = static_cast<unsigned>(folded(hits, [](Lanes a, Lanes b) { return a | b; }));
   unsigned bits =
       least_differ == kNone ? 0 : length + kStride + 1 - static_cast<unsigned>(std::bit_width(least_differ));
   if (hit != 0) bits = std::max(bits, length + kStride - static_cast<unsigned>(std::countr_zero(hit)));

@@ -83,16 +83,6 @@ void Search::filter_prefixes() noexcept {
                                                                               hashes_.wide[field - kNarrowAddresses]);
 }
 
-std::size_t Search::Candidates::next() noexcept {
-  while (left_ == 0) {
-    if (words_ == list_.words()) return list_.size();
-    left_ = list_.with_all(lengths_, words_++);
-  }
-  const auto bit = static_cast<std::size_t>(std::countr_zero(left_));
-  left_ &= left_ - 1;
-  return (words_ - 1) * 64 + bit;
-}
-
 void Search::step_walks(unsigned steps) noexcept {
   for (; steps != 0; --steps) {
     if (!dst_walk_.is_done()) dst_walk_.step();
@@ -109,73 +99,83 @@ Found Search::find_best() noexcept {
   hit_count_ = 0;
   hits_end_ = kNotKept;
   Candidates candidates{list_, lengths_};
-  std::size_t at = candidates.next();
-  while (at < list_.size() && list_[at].max_priority > best.priority) {
+  for (bool is_last = false; !is_last;) {
     struct Probe {
-      std::uint32_t at, hash;
+      std::size_t at;
+      std::uint32_t hash;
       ChainIndex::Start start;
     };
     std::array<Probe, kBatch> batch;
     std::size_t size = 0;
-    for (; at < list_.size() && size < kBatch && list_[at].max_priority > best.priority; at = candidates.next()) {
-      const std::uint32_t hash = hash_in(list_[at]);
-      batch[size++] = {static_cast<std::uint32_t>(at), hash, list_[at].subtable->start(hash)};
+    std::uint64_t rests = 0;
+    while (size < kBatch) {
+      const std::size_t at = candidates.next();
+      is_last = at == list_.size() || list_[at].max_priority <= best.priority;
+      if (is_last) break;
+      batch[size++].at = at;
+      rests |= std::uint64_t{1} << list_[at].rest;
+    }
+    sum_rests(rests);
+    const std::span probes{batch.data(), size};
+    for (Probe& probe : probes) {
+      const Listed& listed = list_[probe.at];
+      probe.hash = hash_in(listed);
+      probe.start = listed.subtable->start(probe.hash);
     }
     step_walks(1);
-    std::array<Hit, kBatch> hits;
+    Hit* const hits = &hits_[hit_count_];
     std::size_t count = 0;
-    for (const Probe& probe : std::span{batch.data(), size}) {
+    for (const Probe& probe : probes) {
       const ChainIndex::Found found = ChainIndex::find(probe.start, probe.hash);
-      hits[count] = {probe.at, found.chain, found.best};
+      hits[count] = {static_cast<std::uint32_t>(probe.at), found.chain, found.best};
       count += found.chain != 0 ? 1 : 0;  // no branch: nobody can guess it
     }
-    keep({hits.data(), count});
-    best = best_of({hits.data(), count}, best);
+    best = best_of({hits, count}, best);
+    hit_count_ += count;
+    if (hit_count_ > kKeptChains) {
+      hits_end_ = std::min<std::size_t>(hits_end_, hits_[kKeptChains].at);
+      hit_count_ = kKeptChains;
+    }
   }
   return best;
 }
 
-std::uint32_t Search::hash_in(const Listed& listed) noexcept {
-  if (listed.rest >= Listed::kRests) return listed.subtable->hash(key_, hashes_);
-  if ((summed_ >> listed.rest & 1) == 0) {
-    summed_ |= std::uint32_t{1} << listed.rest;
-    rest_sums_[listed.rest] = listed.subtable->rest_sum(key_);
-  }
-  return listed.subtable->hash(rest_sums_[listed.rest], hashes_);
-}
-
-void Search::keep(std::span<const Hit> hits) noexcept {
-  for (const Hit& hit : hits) {
-    if (hit_count_ < kKeptChains)
-      hits_[hit_count_++] = hit;
-    else
-      hits_end_ = std::min<std::size_t>(hits_end_, hit.at);
+// Of these there are sums afterwards.
+void Search::sum_rests(std::uint64_t rests) noexcept {
+  rests &= ~summed_ & ((std::uint64_t{1} << Listed::kRests) - 1);
+  summed_ |= rests;
+  for (; rests != 0; rests &= rests - 1) {
+    const auto rest = static_cast<unsigned>(std::countr_zero(rests));
+    rest_sums_[rest] = list_.with_rest(rest).rest_sum(key_);
   }
 }
 
 // By descending best priority, until no chain can have a better rule than was found. The next chain's memory is fetched
 // while one is looked at.
-Found Search::best_of(std::span<Hit> hits, Found best) noexcept {
-  std::size_t at = next_of(hits, best.priority);
+Found Search::best_of(std::span<const Hit> hits, Found best) noexcept {
+  // The priority, plus one, above the place, the first one having the greatest: the best is a maximum, without a
+  // branch.
+  static_assert(kBatch <= 256);
+  std::array<std::uint32_t, kBatch> ranks;
+  for (std::size_t i = 0; i < hits.size(); ++i)
+    ranks[i] = static_cast<std::uint32_t>(hits[i].best + 1) << 8 | static_cast<std::uint32_t>(255 - i);
+  const auto take_best = [&] {
+    std::uint32_t most = 0;
+    for (std::size_t i = 0; i < hits.size(); ++i) most = std::max(most, ranks[i]);
+    if (most == 0) return most;
+    const std::size_t at = 255 - (most & 255);
+    ranks[at] = 0;
+    list_[hits[at].at].subtable->prefetch_chain(hits[at].chain);
+    return most;
+  };
+  std::uint32_t rank = take_best();
   step_walks(1);
-  while (at != hits.size() && hits[at].best > best.priority) {
-    const Hit hit = hits[at];
-    hits[at].best = -1;
-    at = next_of(hits, best.priority);
+  while (static_cast<int>(rank >> 8) > best.priority + 1) {
+    const Hit& hit = hits[255 - (rank & 255)];
+    rank = take_best();
     best = best_in(hit, best);
   }
   return best;
-}
-
-// The one of the best priority, above `above`; hits.size(): none.
-std::size_t Search::next_of(std::span<const Hit> hits, int above) const noexcept {
-  std::size_t at = hits.size();
-  for (std::size_t i = 0; i < hits.size(); ++i) {
-    at = hits[i].best > above ? i : at;
-    above = std::max(above, hits[i].best);
-  }
-  if (at != hits.size()) list_[hits[at].at].subtable->prefetch_chain(hits[at].chain);
-  return at;
 }
 
 Found Search::best_in(const Hit& hit, Found best) const noexcept {
@@ -203,19 +203,22 @@ ChainIndex::Found Search::chain_at(std::size_t at) const noexcept {
 // Of rules above above_. Subtables with a chain first, for their masks are wanted in any case; the rules in the chains
 // last, for by then most of them are told.
 void Search::prove(Clauses clauses) noexcept {
-  std::size_t next_hit = 0;
+  const std::uint64_t better = better_hits();
+  std::uint64_t next_hits = better;
   for (std::size_t word = 0; word < list_.words() && list_[word * 64].max_priority > above_; ++word) {
     const std::uint64_t candidates = list_.with_all(lengths_, word);
     std::uint64_t left = list_.above(above_, word);
-    for (; next_hit < hit_count_ && hits_[next_hit].at < (word + 1) * 64; ++next_hit) {
-      const Hit& hit = hits_[next_hit];
-      if (hit.best <= above_) continue;
-      list_[hit.at].subtable->examine_mask(examined_);
-      left &= ~(std::uint64_t{1} << hit.at % 64);
+    for (; next_hits != 0; next_hits &= next_hits - 1) {
+      const std::size_t at = hits_[static_cast<unsigned>(std::countr_zero(next_hits))].at;
+      if (at >= (word + 1) * 64) break;
+      list_[at].subtable->examine_mask(examined_);
+      left &= ~(std::uint64_t{1} << at % 64);
     }
     update_known();
+    left &= ~list_.with_one(known_, word);
     for (std::uint64_t may_match = left & candidates; may_match != 0; may_match &= may_match - 1) {
       const std::size_t at = word * 64 + static_cast<unsigned>(std::countr_zero(may_match));
+      if (is_told(list_[at])) continue;
       if (at < hits_end_ || !prove_what_was_not_kept(at, clauses)) prove_without_chain(list_[at], true);
     }
     left &= ~candidates;
@@ -224,8 +227,18 @@ void Search::prove(Clauses clauses) noexcept {
       left &= left - 1;
     }
   }
-  for (const Hit& hit : std::span{hits_.data(), hit_count_})
-    if (hit.best > above_) prove_chain(*list_[hit.at].subtable, hit.chain, clauses);
+  for (std::uint64_t hits = better; hits != 0; hits &= hits - 1) {
+    const Hit& hit = hits_[static_cast<unsigned>(std::countr_zero(hits))];
+    prove_chain(*list_[hit.at].subtable, hit.chain, clauses);
+  }
+}
+
+// Bits of hits_ whose chain may have a rule above above_: found without a branch.
+std::uint64_t Search::better_hits() const noexcept {
+  static_assert(kKeptChains <= 64);
+  std::uint64_t better = 0;
+  for (std::size_t i = 0; i < hit_count_; ++i) better |= std::uint64_t{hits_[i].best > above_} << i;
+  return better;
 }
 
 // True where there is a chain.
@@ -241,7 +254,7 @@ bool Search::prove_what_was_not_kept(std::size_t at, Clauses clauses) noexcept {
 // By the first of these that tells that the subtable has no rule to look at.
 void Search::prove_without_chain(const Listed& listed, bool may_match) noexcept {
   const Subtable& subtable = *listed.subtable;
-  if (is_covered(listed) || is_known_miss(listed)) return;
+  if (is_within(listed.lengths, known_bits_) && rest_is_covered(listed)) return;
   if (subtable.stages_miss(kMetadata, kL2, key_, hashes_, examined_) || prefix_misses(listed)) return;
   // Hashes are there of lengths alone that may match.
   if (may_match && subtable.stages_miss(kL3, kL4, key_, hashes_, examined_)) return update_known();
@@ -253,14 +266,16 @@ void Search::prove_without_chain(const Listed& listed, bool may_match) noexcept 
 void Search::prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept {
   const Chain chain = subtable.chain(ref);
   const std::uint64_t tail = subtable.tail(key_);
+  std::uint64_t examined = subtable.tail(examined_);
   for (const ChainEntry& entry : chain.entries()) {
     if (entry.priority <= above_) return;
     if (clauses == Clauses::kIgnored && entry.is_clause) continue;
     const std::uint64_t differ = entry.differ(tail);
     if (differ == 0) {
       if (const RuleNode& node = chain.node(entry); node.visible(version_)) refute({&node, &subtable, entry.priority});
-    } else if ((differ & subtable.tail(examined_)) == 0) {
+    } else if ((differ & examined) == 0) {
       refute_tail(subtable, entry, differ);
+      examined = subtable.tail(examined_);
     }
   }
 }
@@ -298,17 +313,19 @@ void Search::begin_proofs(int above) noexcept {
   above_ = above;
   if (list_.size() == 0 || list_[0].max_priority <= above) return;
   while (!dst_walk_.is_done() || !src_walk_.is_done()) step_walks(1);
-  proofs_[kIpv4Dst] = proof_of(dst_walk_.matches(above));
-  proofs_[kIpv4Src] = proof_of(src_walk_.matches(above));
+  begin_proof(kIpv4Dst, dst_walk_.matches(above));
+  begin_proof(kIpv4Src, src_walk_.matches(above));
   for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
-    proofs_[field] = proof_of(addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above));
+    begin_proof(field, addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above));
 }
 
-Search::Proof Search::proof_of(const PrefixMatches& found) noexcept {
-  Proof proof{found.bits, kNothing, {}};
+void Search::begin_proof(unsigned field, const PrefixMatches& found) noexcept {
+  Proof& proof = proofs_[field];
+  proof.bits = found.bits;
   for (unsigned i = 0; i < proof.misses.size(); ++i) proof.misses[i] = ~found.lengths[i];
   proof.misses[0] &= ~std::uint64_t{1};
-  return proof;
+  known_bits_[field] = 0;
+  know(field);
 }
 
 // After bits were examined that nobody told examined_to() of.
@@ -318,9 +335,14 @@ void Search::update_known() noexcept {
 
 // The first bits of an address are examined.
 void Search::examined_to(unsigned field, unsigned bits) noexcept {
-  Proof& proof = proofs_[field];
-  if (proof.examined != kNothing && bits <= proof.examined) return;
-  proof.examined = bits;
+  if (bits <= known_bits_[field]) return;
+  known_bits_[field] = static_cast<std::uint16_t>(bits);
+  know(field);
+}
+
+void Search::know(unsigned field) noexcept {
+  const Proof& proof = proofs_[field];
+  const unsigned bits = known_bits_[field];
   LengthSet& known = known_[field];
   known = proof.misses;
   if (bits >= proof.bits) return;
@@ -329,21 +351,20 @@ void Search::examined_to(unsigned field, unsigned bits) noexcept {
   for (unsigned i = last + 1; i < 3; ++i) known[i] = 0;
 }
 
-bool Search::is_known_miss(const Listed& listed) const noexcept {
-  bool is_known = false;
-  for (unsigned field = 0; field < list_.address_count(); ++field)
-    is_known |= has(known_[field], listed.lengths[field]);
-  return is_known;
+// True where it is known that no rule above above_ matches: by an address, or since the mask is un-wildcarded already.
+// Nobody can guess the answer, so it is found without a branch.
+bool Search::is_told(const Listed& listed) const noexcept {
+  bool is_miss = has(known_[kIpv4Dst], listed.lengths[kIpv4Dst]) | has(known_[kIpv4Src], listed.lengths[kIpv4Src]);
+  for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
+    is_miss |= has(known_[field], listed.lengths[field]);
+  return is_miss | (is_within(listed.lengths, known_bits_) & ((covered_ >> listed.rest & 1) != 0));
 }
 
-// True where the subtable's mask is un-wildcarded already.
-bool Search::is_covered(const Listed& listed) noexcept {
-  for (unsigned field = 0; field < list_.address_count(); ++field)
-    if (listed.lengths[field] > proofs_[field].examined) return false;
-  if (listed.rest >= Listed::kRests) return listed.subtable->rest_is_covered(examined_);
-  const std::uint32_t rest = std::uint32_t{1} << listed.rest;
-  if ((covered_ & rest) == 0 && listed.subtable->rest_is_covered(examined_)) covered_ |= rest;
-  return (covered_ & rest) != 0;
+// True where what it looks at beside addresses is un-wildcarded.
+bool Search::rest_is_covered(const Listed& listed) noexcept {
+  if (!listed.subtable->rest_is_covered(examined_)) return false;
+  if (listed.rest < Listed::kRests) covered_ |= std::uint64_t{1} << listed.rest;
+  return true;
 }
 
 void Search::examine(Found found) noexcept {

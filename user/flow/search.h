@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -55,12 +56,10 @@ class Search {
 
   enum class Clauses : bool { kIgnored, kMatter };
 
-  static constexpr unsigned kNothing = ~0u;
   // Of one address, what its trie says of rules above above_.
   struct Proof {
-    unsigned bits = 0;             // of the address that tell
-    unsigned examined = kNothing;  // of its first bits, when known_ was brought up to date
-    LengthSet misses{};            // no such rule has a prefix of this length that matches; never of length 0
+    unsigned bits;     // of the address that tell
+    LengthSet misses;  // no such rule has a prefix of this length that matches; never of length 0
   };
   struct Hit {
     std::uint32_t at;  // in the list
@@ -71,7 +70,15 @@ class Search {
   class Candidates {
    public:
     Candidates(const SubtableList& list, const AddressLengths& lengths) noexcept : list_{list}, lengths_{lengths} {}
-    [[nodiscard]] std::size_t next() noexcept;  // list.size(): that was all
+    [[nodiscard]] std::size_t next() noexcept {  // list.size(): that was all
+      while (left_ == 0) {
+        if (words_ == list_.words()) return list_.size();
+        left_ = list_.with_all(lengths_, words_++);
+      }
+      const auto bit = static_cast<std::size_t>(std::countr_zero(left_));
+      left_ &= left_ - 1;
+      return (words_ - 1) * 64 + bit;
+    }
 
    private:
     const SubtableList& list_;
@@ -87,40 +94,51 @@ class Search {
   PipelineWords& examined_;
   PrefixTrie<std::uint32_t>::Walk dst_walk_, src_walk_;
   AddressHashes hashes_;
-  AddressLengths lengths_{};  // of prefixes that may match, and 0
-  // Of subtables by what they look at beside addresses: Listed::rest, bit by bit.
-  std::uint32_t summed_ = 0, covered_ = 0;               // of which there is a sum; which are un-wildcarded
+  // Zeroed by nobody: set before they are read, for as many addresses as the list looks at.
+  AddressLengths lengths_;  // of prefixes that may match, and 0
+  // Of subtables by what they look at beside addresses: Listed::rest below kRests, bit by bit.
+  std::uint64_t summed_ = 0, covered_ = 0;               // of which there is a sum; which are un-wildcarded
   std::array<std::uint64_t, Listed::kRests> rest_sums_;  // Subtable::rest_sum()
   bool trusts_entries_ = true;  // find_best() takes a rule whose tail matches for one that does: is_match() follows
   std::size_t hit_count_ = 0;
   std::size_t hits_end_ = kNotKept;  // hits_ has the chains of all candidates before this one
-  std::array<Hit, kKeptChains> hits_;
+  std::array<Hit, kKeptChains + kBatch> hits_;  // the last batch may exceed what is kept
   int above_ = -1;  // rules of greater priority need a proof that they do not match
   std::array<Proof, kAddressFields> proofs_;
-  AddressLengths known_{};  // proofs_[].misses, as far as the bits that are examined already tell
+  AddressBits
+      known_bits_{};      // of the addresses' first bits, those that are taken for examined: by known_ and is_told()
+  AddressLengths known_;  // proofs_[].misses, as far as these tell
 
   void filter_prefixes() noexcept;
   void step_walks(unsigned steps) noexcept;
   Found find_best() noexcept;
-  [[nodiscard]] std::uint32_t hash_in(const Listed& listed) noexcept;
-  void keep(std::span<const Hit> hits) noexcept;
-  [[nodiscard]] Found best_of(std::span<Hit> hits, Found best) noexcept;
-  [[nodiscard]] std::size_t next_of(std::span<const Hit> hits, int above) const noexcept;
+  void sum_rests(std::uint64_t rests) noexcept;
+  [[nodiscard]] std::uint32_t hash_in(const Listed& listed) const noexcept {
+    std::uint64_t sum =
+        hashes_.narrow[kIpv4Dst][listed.lengths[kIpv4Dst]] + hashes_.narrow[kIpv4Src][listed.lengths[kIpv4Src]];
+    for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
+      sum += hashes_.wide[field - kNarrowAddresses][listed.lengths[field]];
+    const bool has_sum = listed.rest < Listed::kRests;
+    return Subtable::finished(sum + (has_sum ? rest_sums_[listed.rest] : listed.subtable->rest_sum(key_)));
+  }
+  [[nodiscard]] Found best_of(std::span<const Hit> hits, Found best) noexcept;
   [[nodiscard]] Found best_in(const Hit& hit, Found best) const noexcept;
   [[nodiscard]] bool is_match(const Found& found) const noexcept {
     return found.node->visible(version_) && found.subtable->matches(*found.node, key_);
   }
   void begin_proofs(int above) noexcept;
   void prove(Clauses clauses) noexcept;
+  [[nodiscard]] std::uint64_t better_hits() const noexcept;
   bool prove_what_was_not_kept(std::size_t at, Clauses clauses) noexcept;
   void prove_without_chain(const Listed& listed, bool may_match) noexcept;
   void prove_chain(const Subtable& subtable, ChainRef ref, Clauses clauses) noexcept;
   void refute_tail(const Subtable& subtable, const ChainEntry& entry, std::uint64_t differ) noexcept;
-  static Proof proof_of(const PrefixMatches& found) noexcept;
+  void begin_proof(unsigned field, const PrefixMatches& found) noexcept;
   void update_known() noexcept;
   void examined_to(unsigned field, unsigned bits) noexcept;
-  [[nodiscard]] bool is_known_miss(const Listed& listed) const noexcept;
-  [[nodiscard]] bool is_covered(const Listed& listed) noexcept;
+  void know(unsigned field) noexcept;
+  [[nodiscard]] bool is_told(const Listed& listed) const noexcept;
+  [[nodiscard]] bool rest_is_covered(const Listed& listed) noexcept;
   bool prefix_misses(const Listed& listed) noexcept;
   [[nodiscard]] ChainIndex::Found chain_at(std::size_t at) const noexcept;
   void examine(Found found) noexcept;

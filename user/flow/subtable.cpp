@@ -2,6 +2,7 @@
 #include "user/flow/subtable.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <utility>
 
@@ -42,7 +43,10 @@ Subtable::Subtable(const PipelineWords& mask, std::uint64_t seed, std::uint32_t 
         words_[hashed_count_++] = {mask[word], word};
     }
     stage_end_[stage] = hashed_count_;
+    if (hashed_count_ != (stage == 0 ? 0 : stage_end_[stage - 1]) || (stage == kL3 && prefix_word_count != 0))
+      indexed_ |= static_cast<std::uint8_t>(1u << stage);
   }
+  indexed_ &= static_cast<std::uint8_t>((1u << last_stage_) - 1);
   std::copy_n(prefix_words.begin(), prefix_word_count, words_.begin() + hashed_count_);
   word_count_ = static_cast<std::uint8_t>(hashed_count_ + prefix_word_count);
   for (unsigned half = 0; half < halves_.size(); ++half)
@@ -59,11 +63,14 @@ Subtable::~Subtable() {
 
 bool Subtable::stages_miss(Stage first, Stage last, const PipelineWords& key, const AddressHashes& addresses,
                            PipelineWords& examined) const noexcept {
-  const std::uint64_t address = last >= kL3 ? address_sum(addresses) : 0;
+  const unsigned asked = indexed_ & ((2u << last) - 1);
+  if (asked >> first == 0) return false;
   std::uint64_t sum = seed_;
-  for (unsigned stage = 0; stage <= last && stage < last_stage_; ++stage) {
-    if (!has_index(stage)) continue;
-    sum = stage_sum(stage, key, address, sum);
+  unsigned begin = 0;
+  for (unsigned left = asked; left != 0; left &= left - 1) {
+    const auto stage = static_cast<unsigned>(std::countr_zero(left));
+    sum = this->sum(key, begin, stage_end_[stage], sum) + (stage == kL3 ? address_sum(addresses) : 0);
+    begin = stage_end_[stage];
     if (stage < first || stages_[stage].find(finished(sum)) != 0) continue;
     examine_stages(stage, examined);
     return true;
@@ -93,8 +100,7 @@ PipelineWords Subtable::mask_of(const RuleNode& node) const noexcept {
 
 void Subtable::prefetch(const StageHashes& hashes) const noexcept {
   (void)chains_.start(hashes[last_stage_]);
-  for (unsigned stage = 0; stage < last_stage_; ++stage)
-    if (has_index(stage)) stages_[stage].prefetch(hashes[stage]);
+  for_each_indexed([&](unsigned stage) { stages_[stage].prefetch(hashes[stage]); });
 }
 
 void Subtable::add_tail(const RuleNode& node, PipelineWords& mask) const noexcept {
@@ -135,14 +141,13 @@ BlockRef Subtable::link(const MaskShape& shape, unsigned level, RuleRef rule, bo
 
   const StageHashes hashes = stage_hashes(value);
   // Earlier stages first: once the rule can be found, its way there is open.
-  for (unsigned stage = 0; stage < last_stage_; ++stage) {
-    if (!has_index(stage)) continue;
+  for_each_indexed([&](unsigned stage) {
     HashIndex& index = stages_[stage];
     if (auto* count = index.place(hashes[stage]))
       index.set(*count, HashIndex::payload_of(count->load(std::memory_order_relaxed)) + 1);
     else
       index.add(hashes[stage], 1, garbage);
-  }
+  });
   priorities_.insert(priority);
   const std::uint32_t hash = hashes[last_stage_];
   set_chain(hash, chain(find(hash).chain).with(arena_, entry_of(ref), garbage), garbage);
@@ -158,11 +163,10 @@ void Subtable::unlink(BlockRef ref, const StageHashes& hashes, Garbage& garbage)
   const RuleNode& node = *arena_.at<RuleNode>(ref);
   const std::uint32_t hash = hashes[last_stage_];
   set_chain(hash, chain(find(hash).chain).without(arena_, ref, garbage), garbage);
-  for (unsigned stage = 0; stage < last_stage_; ++stage) {
-    if (!has_index(stage)) continue;
+  for_each_indexed([&](unsigned stage) {
     auto* count = stages_[stage].place(hashes[stage]);
     stages_[stage].set(*count, HashIndex::payload_of(*count) - 1);
-  }
+  });
   priorities_.remove(static_cast<std::uint16_t>(node.priority));
   RuleNode::retire(ref, half_count_, garbage);
 }
@@ -193,15 +197,11 @@ Subtable::StageHashes Subtable::stage_hashes(const PipelineWords& value) const n
   StageHashes hashes;
   std::uint64_t sum = seed_;
   for (unsigned stage = 0; stage < kStages; ++stage) {
-    sum = stage_sum(stage, value, addresses, sum);
+    sum = this->sum(value, stage == 0 ? 0 : stage_end_[stage - 1], stage_end_[stage], sum);
+    if (stage == kL3) sum += addresses;
     hashes[stage] = finished(sum);
   }
   return hashes;
-}
-
-bool Subtable::has_index(unsigned stage) const noexcept {
-  return stage_end_[stage] != (stage == 0 ? 0 : stage_end_[stage - 1]) ||
-         (stage == kL3 && word_count_ != hashed_count_);
 }
 
 }  // namespace shunt

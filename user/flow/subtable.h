@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -35,7 +36,7 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
 
   // Readers.
   [[nodiscard]] std::uint32_t hash(const PipelineWords& key, const AddressHashes& addresses) const noexcept {
-    return hash(rest_sum(key), addresses);
+    return finished(rest_sum(key) + address_sum(addresses));
   }
   // In two steps, for subtables of one rest have the first one's result alike: the rest is what the mask has beside
   // address prefixes.
@@ -47,8 +48,10 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
   [[nodiscard]] std::uint64_t rest_sum(const PipelineWords& key) const noexcept {
     return sum(key, 0, hashed_count_, seed_);
   }
-  [[nodiscard]] std::uint32_t hash(std::uint64_t rest_sum, const AddressHashes& addresses) const noexcept {
-    return finished(rest_sum + address_sum(addresses));
+  // Of the sum of the rest's and what the address prefixes add.
+  static std::uint32_t finished(std::uint64_t sum) noexcept {
+    const auto hash = static_cast<std::uint32_t>(sum * 0xc4ceb9fe1a85ec53 >> 32);
+    return hash == 0 ? 1 : hash;
   }
   // Fetches where ChainIndex::find() begins.
   [[nodiscard]] ChainIndex::Start start(std::uint32_t hash) const noexcept { return chains_.start(hash); }
@@ -117,7 +120,7 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
   }
   using Place = ChainIndex::Place;
   template <typename Visit>
-  bool for_some(Place& place, std::size_t most, Visit visit) const {  // as ChainIndex::for_some()
+  bool for_some(Place& place, std::size_t& most, Visit visit) const {  // as ChainIndex::for_some()
     return chains_.for_some(place, most, [&](ChainRef ref) { chain(ref).for_each_node(visit); });
   }
 
@@ -146,6 +149,7 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
   std::uint8_t half_count_ = 0;
   std::uint8_t dst_half_ = 0, src_half_ = 0;       // those of the IPv4 addresses that it looks at
   std::uint8_t last_stage_ = 0;                    // the last stage with words
+  std::uint8_t indexed_ = 0;                       // bit by stage: those before it that have something
   std::uint8_t word_count_ = 0;                    // those of address prefixes come last
   std::uint8_t hashed_count_ = 0;                  // without them
   std::array<std::uint8_t, kStages> stage_end_{};  // of the hashed words of each stage
@@ -170,10 +174,6 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
   static std::uint32_t half_of(const PipelineWords& words, unsigned half) noexcept {
     return static_cast<std::uint32_t>(words[half / 2] >> half % 2 * 32);
   }
-  static std::uint32_t finished(std::uint64_t sum) noexcept {
-    const auto hash = static_cast<std::uint32_t>(sum * 0xc4ceb9fe1a85ec53 >> 32);
-    return hash == 0 ? 1 : hash;
-  }
   // Adds the hashed words from `begin` to `end`.
   [[nodiscard]] std::uint64_t sum(const PipelineWords& key, unsigned begin, unsigned end,
                                   std::uint64_t before) const noexcept {
@@ -193,14 +193,12 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
   [[nodiscard]] std::uint32_t hash_of(const PipelineWords& value) const noexcept {
     return finished(sum(value, 0, hashed_count_, seed_) + Addresses::hash(seed_, value, lengths_));
   }
-  // Of the key's hash up to a stage; `before` is the sum of the stages before.
-  [[nodiscard]] std::uint64_t stage_sum(unsigned stage, const PipelineWords& key, std::uint64_t addresses,
-                                        std::uint64_t before) const noexcept {
-    return sum(key, stage == 0 ? 0 : stage_end_[stage - 1], stage_end_[stage], before) + (stage == kL3 ? addresses : 0);
-  }
   // Un-wildcards what the stages up to one look at.
   void examine_stages(unsigned last, PipelineWords& examined) const noexcept;
-  [[nodiscard]] bool has_index(unsigned stage) const noexcept;
+  template <typename Visit>
+  void for_each_indexed(Visit visit) const {
+    for (unsigned left = indexed_; left != 0; left &= left - 1) visit(static_cast<unsigned>(std::countr_zero(left)));
+  }
 };
 
 }  // namespace shunt

@@ -12,7 +12,8 @@ SubtableList::SubtableList(std::vector<Listed> sorted) : listed_{std::move(sorte
   for (unsigned field = 0; field < kAddressFields; ++field) {
     auto& lengths = lengths_[field];
     for (const Listed& listed : listed_)
-      if (std::ranges::find(lengths, listed.lengths[field]) == lengths.end()) lengths.push_back(listed.lengths[field]);
+      if (std::ranges::find(lengths, listed.lengths[field]) == lengths.end())
+        lengths.push_back(static_cast<std::uint8_t>(listed.lengths[field]));
     std::ranges::sort(lengths);
     if (field >= kNarrowAddresses && !lengths.empty() && lengths.back() != 0) address_count_ = kAddressFields;
 
@@ -26,12 +27,11 @@ SubtableList::SubtableList(std::vector<Listed> sorted) : listed_{std::move(sorte
 }
 
 void SubtableList::find_rests() {
-  std::vector<const Subtable*> rests;
   for (Listed& listed : listed_) {
     const auto is_alike = [&](const Subtable* other) { return other->has_same_rest(*listed.subtable); };
-    const auto at = std::ranges::find_if(rests, is_alike) - rests.begin();
+    const auto at = std::ranges::find_if(rests_, is_alike) - rests_.begin();
     listed.rest = static_cast<std::uint8_t>(at);
-    if (at == std::ssize(rests) && at < Listed::kRests) rests.push_back(listed.subtable);
+    if (at == std::ssize(rests_) && at < Listed::kRests) rests_.push_back(listed.subtable);
   }
 }
 

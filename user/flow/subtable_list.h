@@ -18,12 +18,19 @@ namespace shunt {
 
 class Subtable;
 
+// How many bits of each address, by TrieField; 0: none of it.
+using AddressBits = std::array<std::uint16_t, kAddressFields>;
+inline bool is_within(const AddressBits& inner, const AddressBits& outer) noexcept {
+  constexpr std::uint64_t kTops = 0x8000800080008000;  // all four are compared at once
+  return (((std::bit_cast<std::uint64_t>(outer) | kTops) - std::bit_cast<std::uint64_t>(inner)) & kTops) == kTops;
+}
+
 // A subtable and what is asked of it before it is touched.
 struct Listed {
   const Subtable* subtable;
+  AddressBits lengths;  // that it looks at
   std::uint32_t serial;
   std::uint16_t max_priority;
-  std::array<std::uint8_t, kAddressFields> lengths;  // of its addresses, by TrieField; 0: does not look at them
   // What it looks at beside addresses, by a number that all in the list have who look at the same; kRests and above: is
   // not told.
   static constexpr std::uint8_t kRests = 32;
@@ -47,6 +54,10 @@ class SubtableList {
   [[nodiscard]] std::size_t size() const noexcept { return listed_.size(); }
   // How many addresses there are that subtables look at: kNarrowAddresses, or all with IPv6.
   [[nodiscard]] unsigned address_count() const noexcept { return address_count_; }
+  [[nodiscard]] bool has_wide() const noexcept { return address_count_ != kNarrowAddresses; }
+
+  // One of those that have this Listed::rest, below kRests.
+  [[nodiscard]] const Subtable& with_rest(unsigned rest) const noexcept { return *rests_[rest]; }
 
   // Bit sets of the subtables from 64 * `word` on.
   [[nodiscard]] std::size_t words() const noexcept { return (listed_.size() + 63) / 64; }
@@ -75,6 +86,7 @@ class SubtableList {
 
  private:
   std::vector<Listed> listed_;
+  std::vector<const Subtable*> rests_;
   unsigned address_count_ = kNarrowAddresses;
   std::array<std::vector<std::uint8_t>, kAddressFields> lengths_;  // that subtables have, each once
   std::array<std::vector<std::uint64_t>, kAddressFields> bits_;    // of which subtables: word by word, by length

@@ -76,7 +76,7 @@ TEST_SUITE("chain index") {
     const auto visit = [&](std::uint32_t chain) {
       if (chain <= 1'000) seen.insert(chain);
     };
-    while (index.chains.for_some(place, 7, visit))
+    for (std::size_t most = 7; index.chains.for_some(place, most, visit); most = 7)
       for (int i = 0; i < 50; ++i, ++next) index.chains.set(next * 0x9e3779b1, {next, 1}, index.garbage);
     CHECK(seen == std::multiset<std::uint32_t>(chains.begin(), chains.end()));
   }
