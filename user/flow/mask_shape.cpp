@@ -10,8 +10,9 @@ namespace shunt {
 namespace {
 
 // Rules of one hash that a subtable takes before they are told apart by another one. A long chain, whose rules few keys
-// meet, costs less than the subtables of four bits of each port, which are up to 24.
-constexpr std::size_t kCoarseChain = 32, kChain = 64, kLongChain = 512;
+// meet, costs less than the subtables of four bits of each port, which are up to 24. So does a longer one of rules with
+// no whole byte of a port: most keys that meet them match one soon.
+constexpr std::size_t kCoarseChain = 32, kChain = 64, kLongChain = 512, kWideChain = 1024;
 
 static_assert(offsetof(shunt_flow_key, tp_src) % 8 == 0 && offsetof(shunt_flow_key, tp_dst) % 8 == 2);
 static_assert(offsetof(shunt_flow_key, ip_src) % 8 == 0 && offsetof(shunt_flow_key, ip_dst) % 8 == 0);
@@ -104,7 +105,7 @@ RelaxedMasks relaxed_masks(const PipelineWords& mask, const PrefixLengths& lengt
   relaxed.first_exact = coarse == exact ? 0 : 1;
   add(exact, kChain);
   add(with_ports(dst_bytes, dst_bytes == 0 ? src_bytes : 0), kChain);
-  add(with_ports(dst_bytes, src_bytes), kLongChain);
+  add(with_ports(dst_bytes, src_bytes), dst_bytes + src_bytes == 0 ? kWideChain : kLongChain);
   add(with_ports(whole(kPortDst, 4), whole(kPortSrc, 4)), kLongChain);
   return relaxed;
 }
