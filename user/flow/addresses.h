@@ -70,4 +70,39 @@ struct Addresses {
   }
 };
 
+// The ways of a key's addresses through their tries, in step, so that memory is waited for once for all.
+class AddressWalks {
+ public:
+  AddressWalks(const Addresses& addresses, const PipelineWords& key) noexcept
+      : narrow_{{{addresses.narrow[0].trie, narrow_value(key, 0)}, {addresses.narrow[1].trie, narrow_value(key, 1)}}},
+        wide_{{{addresses.wide[0].trie, wide_value(key, kNarrowAddresses)},
+               {addresses.wide[1].trie, wide_value(key, kNarrowAddresses + 1)}}} {}
+
+  // Each way that is not at its end goes one step, if it is wanted: wants(walk, TrieField). False: none did.
+  template <typename Wants>
+  bool step(Wants wants) noexcept {
+    bool goes_on = false;
+    for (unsigned field = 0; field < kAddressFields; ++field) {
+      const auto step_one = [&](auto& walk) {
+        if (walk.is_done() || !wants(walk, field)) return;
+        walk.step();
+        goes_on = true;
+      };
+      field < kNarrowAddresses ? step_one(narrow_[field]) : step_one(wide_[field - kNarrowAddresses]);
+    }
+    return goes_on;
+  }
+  bool step() noexcept {
+    return step([](const auto&, unsigned) { return true; });
+  }
+  // As PrefixTrie::Walk::matches().
+  [[nodiscard]] PrefixMatches matches(unsigned field, int above) const noexcept {
+    return field < kNarrowAddresses ? narrow_[field].matches(above) : wide_[field - kNarrowAddresses].matches(above);
+  }
+
+ private:
+  std::array<PrefixTrie<std::uint32_t>::Walk, kNarrowAddresses> narrow_;
+  std::array<PrefixTrie<Bits128>::Walk, kAddressFields - kNarrowAddresses> wide_;
+};
+
 }  // namespace shunt

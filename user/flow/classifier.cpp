@@ -212,16 +212,10 @@ struct Classifier::Impl {
     subtable.prefetch(hashes);
     for_each_prefix(value, lengths,
                     [](const auto& prefixes, auto prefix, unsigned length) { prefixes.prefetch(prefix, length); });
-    PrefixTrie<std::uint32_t>::Walk dst{addresses.narrow[kIpv4Dst].trie, narrow_value(value, kIpv4Dst)};
-    PrefixTrie<std::uint32_t>::Walk src{addresses.narrow[kIpv4Src].trie, narrow_value(value, kIpv4Src)};
-    for (bool goes_on = true; goes_on;) {
-      goes_on = false;
-      for (const auto& [walk, length] : {std::pair{&dst, lengths[kIpv4Dst]}, {&src, lengths[kIpv4Src]}}) {
-        if (length == 0 || walk->is_done() || walk->decides(length)) continue;
-        walk->step();
-        goes_on = true;
-      }
-    }
+    AddressWalks walks{addresses, value};
+    while (walks.step(
+        [&](const auto& walk, unsigned field) { return lengths[field] != 0 && !walk.decides(lengths[field]); }))
+      continue;
     for_each_prefix(value, lengths, [](const auto& prefixes, auto prefix, unsigned length) {
       prefixes.trie.prefetch_bag(prefix, length);
     });

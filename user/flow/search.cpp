@@ -83,17 +83,10 @@ void Search::filter_prefixes() noexcept {
                                                                               hashes_.wide[field - kNarrowAddresses]);
 }
 
-void Search::step_walks(unsigned steps) noexcept {
-  for (; steps != 0; --steps) {
-    if (!dst_walk_.is_done()) dst_walk_.step();
-    if (!src_walk_.is_done()) src_walk_.step();
-  }
-}
-
 // What the tries will be asked when the best rule is known is fetched meanwhile, a step for each wait.
 Found Search::find_best() noexcept {
   filter_prefixes();
-  step_walks(kNearSteps);
+  for (unsigned i = 0; i < kNearSteps; ++i) walks_.step();
 
   Found best;
   hit_count_ = 0;
@@ -122,7 +115,7 @@ Found Search::find_best() noexcept {
       probe.hash = hash_in(listed);
       probe.start = listed.subtable->start(probe.hash);
     }
-    step_walks(1);
+    walks_.step();
     Hit* const hits = &hits_[hit_count_];
     std::size_t count = 0;
     for (const Probe& probe : probes) {
@@ -169,7 +162,7 @@ Found Search::best_of(std::span<const Hit> hits, Found best) noexcept {
     return most;
   };
   std::uint32_t rank = take_best();
-  step_walks(1);
+  walks_.step();
   while (static_cast<int>(rank >> 8) > best.priority + 1) {
     const Hit& hit = hits[255 - (rank & 255)];
     rank = take_best();
@@ -312,11 +305,8 @@ bool Search::prefix_misses(const Listed& listed) noexcept {
 void Search::begin_proofs(int above) noexcept {
   above_ = above;
   if (list_.size() == 0 || list_[0].max_priority <= above) return;
-  while (!dst_walk_.is_done() || !src_walk_.is_done()) step_walks(1);
-  begin_proof(kIpv4Dst, dst_walk_.matches(above));
-  begin_proof(kIpv4Src, src_walk_.matches(above));
-  for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
-    begin_proof(field, addresses_.wide[field - kNarrowAddresses].trie.lookup(wide_value(key_, field), above));
+  while (walks_.step()) continue;
+  for (unsigned field = 0; field < list_.address_count(); ++field) begin_proof(field, walks_.matches(field, above));
 }
 
 void Search::begin_proof(unsigned field, const PrefixMatches& found) noexcept {

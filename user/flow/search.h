@@ -36,13 +36,7 @@ class Search {
  public:
   Search(const SubtableList& list, const Addresses& addresses, const PipelineWords& key, std::uint64_t version,
          PipelineWords& examined) noexcept
-      : list_{list},
-        addresses_{addresses},
-        key_{key},
-        version_{version},
-        examined_{examined},
-        dst_walk_{addresses.narrow[kIpv4Dst].trie, narrow_value(key, kIpv4Dst)},
-        src_walk_{addresses.narrow[kIpv4Src].trie, narrow_value(key, kIpv4Src)} {}
+      : list_{list}, addresses_{addresses}, key_{key}, version_{version}, examined_{examined}, walks_{addresses, key} {}
 
   // The best rule that is no clause.
   const RuleNode* run() noexcept;
@@ -92,7 +86,7 @@ class Search {
   const PipelineWords& key_;
   const std::uint64_t version_;
   PipelineWords& examined_;
-  PrefixTrie<std::uint32_t>::Walk dst_walk_, src_walk_;
+  AddressWalks walks_;
   AddressHashes hashes_;
   // Zeroed by nobody: set before they are read, for as many addresses as the list looks at.
   AddressLengths lengths_;  // of prefixes that may match, and 0
@@ -110,7 +104,6 @@ class Search {
   AddressLengths known_;  // proofs_[].misses, as far as these tell
 
   void filter_prefixes() noexcept;
-  void step_walks(unsigned steps) noexcept;
   Found find_best() noexcept;
   void sum_rests(std::uint64_t rests) noexcept;
   [[nodiscard]] std::uint32_t hash_in(const Listed& listed) const noexcept {
