@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <random>
@@ -73,11 +74,17 @@ TEST_SUITE("chain index") {
     seen.clear();
     ChainIndex::Place place;
     std::uint32_t next = 1'001;
+    std::size_t visited = 0, most_visited = 0;
     const auto visit = [&](std::uint32_t chain) {
+      ++visited;
       if (chain <= 1'000) seen.insert(chain);
     };
-    for (std::size_t most = 7; index.chains.for_some(place, most, visit); most = 7)
+    for (std::size_t most = 7; index.chains.for_some(place, most, visit); most = 7, visited = 0) {
+      CHECK(most == 0);
+      most_visited = std::max(most_visited, visited);
       for (int i = 0; i < 50; ++i, ++next) index.chains.set(next * 0x9e3779b1, {next, 1}, index.garbage);
+    }
+    CHECK(most_visited <= 12);  // two lines
     CHECK(seen == std::multiset<std::uint32_t>(chains.begin(), chains.end()));
   }
 
