@@ -39,6 +39,16 @@ struct Prefixes {
 struct AddressHashes {
   std::array<PrefixFilter<std::uint32_t>::Hashes, kNarrowAddresses> narrow;
   std::array<PrefixFilter<Bits128>::Hashes, kAddressFields - kNarrowAddresses> wide;
+
+  // What prefixes of these lengths, by TrieField, add together; of the first `fields` addresses, which are
+  // kNarrowAddresses at least.
+  template <typename Lengths>
+  [[nodiscard]] std::uint64_t sum(const Lengths& lengths, unsigned fields) const noexcept {
+    std::uint64_t sum = narrow[kIpv4Dst][lengths[kIpv4Dst]] + narrow[kIpv4Src][lengths[kIpv4Src]];
+    for (unsigned field = kNarrowAddresses; field < fields; ++field)
+      sum += wide[field - kNarrowAddresses][lengths[field]];
+    return sum;
+  }
 };
 
 struct Addresses {

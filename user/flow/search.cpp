@@ -148,15 +148,16 @@ void Search::sum_rests(std::uint64_t rests) noexcept {
 Found Search::best_of(std::span<const Hit> hits, Found best) noexcept {
   // The priority, plus one, above the place, the first one having the greatest: the best is a maximum, without a
   // branch.
-  static_assert(kBatch <= 256);
+  constexpr std::uint32_t kLast = 255;
+  static_assert(kBatch <= kLast + 1);
   std::array<std::uint32_t, kBatch> ranks;
   for (std::size_t i = 0; i < hits.size(); ++i)
-    ranks[i] = static_cast<std::uint32_t>(hits[i].best + 1) << 8 | static_cast<std::uint32_t>(255 - i);
+    ranks[i] = static_cast<std::uint32_t>(hits[i].best + 1) << 8 | (kLast - static_cast<std::uint32_t>(i));
   const auto take_best = [&] {
     std::uint32_t most = 0;
     for (std::size_t i = 0; i < hits.size(); ++i) most = std::max(most, ranks[i]);
     if (most == 0) return most;
-    const std::size_t at = 255 - (most & 255);
+    const std::size_t at = kLast - (most & kLast);
     ranks[at] = 0;
     list_[hits[at].at].subtable->prefetch_chain(hits[at].chain);
     return most;
@@ -164,7 +165,7 @@ Found Search::best_of(std::span<const Hit> hits, Found best) noexcept {
   std::uint32_t rank = take_best();
   walks_.step();
   while (static_cast<int>(rank >> 8) > best.priority + 1) {
-    const Hit& hit = hits[255 - (rank & 255)];
+    const Hit& hit = hits[kLast - (rank & kLast)];
     rank = take_best();
     best = best_in(hit, best);
   }

@@ -99,20 +99,15 @@ class Search {
   std::array<Hit, kKeptChains + kBatch> hits_;  // the last batch may exceed what is kept
   int above_ = -1;  // rules of greater priority need a proof that they do not match
   std::array<Proof, kAddressFields> proofs_;
-  AddressBits
-      known_bits_{};      // of the addresses' first bits, those that are taken for examined: by known_ and is_told()
-  AddressLengths known_;  // proofs_[].misses, as far as these tell
+  AddressBits known_bits_{};  // how many bits of the addresses known_ and is_told() take for examined
+  AddressLengths known_;      // proofs_[].misses, as far as these tell
 
   void filter_prefixes() noexcept;
   Found find_best() noexcept;
   void sum_rests(std::uint64_t rests) noexcept;
   [[nodiscard]] std::uint32_t hash_in(const Listed& listed) const noexcept {
-    std::uint64_t sum =
-        hashes_.narrow[kIpv4Dst][listed.lengths[kIpv4Dst]] + hashes_.narrow[kIpv4Src][listed.lengths[kIpv4Src]];
-    for (unsigned field = kNarrowAddresses; field < list_.address_count(); ++field)
-      sum += hashes_.wide[field - kNarrowAddresses][listed.lengths[field]];
-    const bool has_sum = listed.rest < Listed::kRests;
-    return Subtable::finished(sum + (has_sum ? rest_sums_[listed.rest] : listed.subtable->rest_sum(key_)));
+    const std::uint64_t rest = listed.rest < Listed::kRests ? rest_sums_[listed.rest] : listed.subtable->rest_sum(key_);
+    return Subtable::finished(rest + hashes_.sum(listed.lengths, list_.address_count()));
   }
   [[nodiscard]] Found best_of(std::span<const Hit> hits, Found best) noexcept;
   [[nodiscard]] Found best_in(const Hit& hit, Found best) const noexcept;

@@ -184,11 +184,7 @@ class alignas(64) Subtable {  // what a look-up touches first is one line
     return before;
   }
   [[nodiscard]] std::uint64_t address_sum(const AddressHashes& addresses) const noexcept {
-    std::uint64_t sum = addresses.narrow[kIpv4Dst][lengths_[kIpv4Dst]] + addresses.narrow[kIpv4Src][lengths_[kIpv4Src]];
-    if (is_wide_)
-      for (unsigned field = kNarrowAddresses; field < kAddressFields; ++field)
-        sum += addresses.wide[field - kNarrowAddresses][lengths_[field]];
-    return sum;
+    return addresses.sum(lengths_, is_wide_ ? kAddressFields : kNarrowAddresses);
   }
   [[nodiscard]] std::uint32_t hash_of(const PipelineWords& value) const noexcept {
     return finished(sum(value, 0, hashed_count_, seed_) + Addresses::hash(seed_, value, lengths_));

@@ -54,7 +54,6 @@ class SubtableList {
   [[nodiscard]] std::size_t size() const noexcept { return listed_.size(); }
   // How many addresses there are that subtables look at: kNarrowAddresses, or all with IPv6.
   [[nodiscard]] unsigned address_count() const noexcept { return address_count_; }
-  [[nodiscard]] bool has_wide() const noexcept { return address_count_ != kNarrowAddresses; }
 
   // One of those that have this Listed::rest, below kRests.
   [[nodiscard]] const Subtable& with_rest(unsigned rest) const noexcept { return *rests_[rest]; }
