@@ -17,14 +17,11 @@
  * left to the other levels, as all is that waits for an entry's youth to end. A function of its own: the verifier walks
  * what follows once, and not once for each way in which this finds nothing.
  */
-__noinline __u64 shunt_find_bridged(struct shunt_plain_record* p, __u32 region, __u32 in_port) {
-  __u64 src, dst;
+__noinline __u64 shunt_find_bridged(struct shunt_plain_record* p, __u32 region, __u32 in_port, __u64 dst, __u64 src) {
   __u32 slot = 0, answer, form;
   int number;
 
   if (!p || !(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
-  src = src_mac(&p->plain);
-  dst = dst_mac(&p->plain);
   leave_macs(&p->plain, in_port);
   number = find_microflow(&p->plain, p, region, &slot);
   if (number < 0) return 0;
@@ -48,13 +45,13 @@ static __always_inline int lookup_microflow(struct shunt_packet* packet, struct 
     return -1;
   }
   *tags = plain.tags;
-  region = packet->port->microflow_mask;
+  region = packet->port->microflow_groups;
   if (plain.valid & SHUNT_PLAIN_BRIDGE) {
-    __u64 answer;
+    __u64 answer, dst = 0, src = 0;
 
     record->plain = plain;
-    take_macs(packet, &record->plain);
-    answer = shunt_find_bridged(record, region, packet->in_port);
+    take_macs(packet, &dst, &src);
+    answer = shunt_find_bridged(record, region, packet->in_port, dst, src);
     if ((__u32)answer) {
       packet->bridged = (__u32)answer;
       *slot = (__u32)(answer >> 32);
@@ -100,18 +97,22 @@ __noinline int shunt_parse_frame(shunt_frame* frame, __u32 in_port, __u32 len) {
   return (int)shunt_parse(frame, len, in_port, shunt_config.features, &mine->key, &mine->headers);
 }
 
+/* Asked anew each time: what is known of the answer would be a state of its own to the verifier. */
+static __always_inline int has_hints(const struct shunt_packet* packet) {
+  return (shunt_config.features & SHUNT_FEATURE_HINTS) && (SHUNT_FORGET(__u32, packet->port->flags) & SHUNT_PORT_HINTS);
+}
+
 /* The flow of the key in the scratch; 0: there is none. To be counted by count_lookup(). */
 static __always_inline struct shunt_flow* lookup_megaflow(struct shunt_packet* packet) {
-  int hints = (shunt_config.features & SHUNT_FEATURE_HINTS) && (packet->port->flags & SHUNT_PORT_HINTS);
-  struct shunt_flow* flow;
+  struct shunt_flow* flow = 0;
   __u32 position = 0;
-  __u64 hash = 0;
+  __u64 hash = packet->len; /* any number, and none that the verifier knows */
 
   packet->scratch->bridged = 0;
-  flow = hints ? exact_match_lookup(packet, &hash) : 0;
+  if (has_hints(packet)) flow = exact_match_lookup(packet, &hash);
   if (!flow) {
     flow = megaflow_lookup(packet, &position);
-    if (flow && hints && position >= SHUNT_HINT_POSITION) exact_match_remember(hash, flow->head.slot);
+    if (flow && position >= SHUNT_HINT_POSITION && has_hints(packet)) exact_match_remember(hash, flow->head.slot);
   }
   take_bridged(packet);
   return flow;

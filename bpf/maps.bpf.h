@@ -68,7 +68,7 @@ struct {
   __uint(max_entries, 1);
   __uint(map_flags, BPF_F_MMAPABLE);
   __type(key, __u32);
-  __type(value, struct shunt_microflow);
+  __type(value, struct shunt_microflow_group);
 } microflows SEC(".maps");
 
 struct {
@@ -244,12 +244,12 @@ struct {
 
 /* What a hit needs, in registers. */
 struct shunt_plain {
-  __u64 key[SHUNT_PLAIN_WORDS];
+  __u64 key[SHUNT_PLAIN_WORDS]; /* as the units have it */
   __u64 valid; /* shunt_port.microflows; 0: the cache has no place for this packet */
   __u64 hash;
-  __u16 kind; /* as an element's in_port */
+  __u16 kind; /* as a first unit's in_port */
   __u16 tags; /* 0 to 2 */
-  __u16 wide; /* SHUNT_MICROFLOW_WIDE, or 0 */
+  __u16 form; /* SHUNT_MICROFLOW_LINK, _NETWORK, _LONG, _WIDE */
   __u16 zero;
 };
 
@@ -259,9 +259,9 @@ struct shunt_plain {
  */
 struct shunt_plain_record {
   struct shunt_plain plain;
-  /* Where the key is wide, what the second line has: */
+  /* Where the key is wide: */
   __u64 more[SHUNT_PLAIN_WORDS]; /* IPv6's addresses */
-  __u64 rest;                    /* tags, and SHUNT_MICROFLOW_REST */
+  __u64 rest;                    /* the second unit's word after the key */
 };
 
 /*

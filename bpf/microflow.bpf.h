@@ -7,11 +7,11 @@
  *
  * Of bridged packets it keeps where each pair of MACs goes, as long as userspace finds that these are few. When they
  * are many (SHUNT_PLAIN_BRIDGE), it keeps that the flow is the packet's, whatever the MACs are: the key is without
- * them, and the FDB is asked each time. One element answers for all MACs then, where one for each pair would be a line
- * of memory that no packet before has fetched; and an entry of the FDB that changes makes none void.
+ * them, and the FDB is asked each time. One key answers for all MACs then, where one for each pair would be a line of
+ * memory that no packet before has fetched; and an entry of the FDB that changes makes none void.
  *
- * An element is right as long as its flow is there: what the flow's mask looks at is part of the element's key. When a
- * flow goes, userspace changes its port's number (shunt_port.microflows), and no element of the port is valid any more.
+ * A verdict is right as long as its flow is there: what the flow's mask looks at is part of its key. When a flow goes,
+ * userspace changes its port's number (shunt_port.microflows), and no key of the port is valid any more.
  */
 #ifndef SHUNT_BPF_MICROFLOW_H
 #define SHUNT_BPF_MICROFLOW_H
@@ -20,127 +20,147 @@
 #include "bpf/plain.bpf.h"
 #include "bpf/stats.bpf.h"
 
-/*
- * Elements where a packet's may be: a pair of lines, which processors fetch together; wide ones, in either of two
- * pairs.
- */
-#define SHUNT_MICROFLOW_WAYS 2
-/* Where a live element has to go for the packet's: one in so many. */
+/* Where a live key has to go for the packet's: one in so many. */
 #define SHUNT_MICROFLOW_LUCK 16
 
-/* `verdict`: the element's word of slot, output and in_port. */
-static __always_inline __u64 microflow_check(__u64 hash, __u64 valid, __u64 verdict) {
-  return (hash ^ verdict) * shunt_config.hash_multiplier ^ valid;
-}
-
-/* Line `part` (0, or 1 of a wide one) of where an element of this hash may be; region: shunt_port.microflow_mask. */
-static __always_inline struct shunt_microflow* microflow_at(__u64 hash, __u32 region, __u32 way, __u32 wide,
-                                                            __u32 part) {
-  __u32 at = ((__u32)(hash >> 20) & region) ^ (wide ? way << 1 | part : way);
+/*
+ * The group where a key of this hash may be, and for a wide one, which takes a whole group, the other one, of `way` 1;
+ * region: shunt_port.microflow_groups.
+ */
+static __always_inline struct shunt_microflow_group* microflow_group(__u64 hash, __u32 region, __u32 way) {
+  __u32 at = (__u32)((hash >> 20 & 0xffffffff) * region >> 32) ^ way;
 
   return bpf_map_lookup_elem(&microflows, &at);
 }
 
-/*
- * What this element says (shunt_microflow.output); < 0: it is not the packet's, or something else of it `differs`. One
- * of another kind has another hash, and so another check.
- */
-static __always_inline int microflow_answer(const struct shunt_microflow* m, const struct shunt_plain* plain,
-                                            __u64 hash, __u64 differs, __u32* slot) {
-  const volatile __u64* word = (const volatile __u64*)m;
-  __u64 differ = differs | (word[0] ^ plain->key[0]) | (word[1] ^ plain->key[1]) | (word[4] ^ plain->valid);
-  __u64 verdict = word[5];
-
-  if (shunt_config.features & SHUNT_FEATURES_L3_KEY) differ |= (word[2] ^ plain->key[2]) | (word[3] ^ plain->key[3]);
-  differ |= word[6] ^ microflow_check(hash, plain->valid, verdict);
-  if (differ != 0) return -1;
-  *slot = (__u32)verdict;
-  return (int)(verdict >> 32 & 0xffff);
+/* The unit of the group with which a key begins that comes first there. */
+static __always_inline __u32 first_place(__u64 hash, __u32 units) {
+  return (__u32)(hash >> 52) & (SHUNT_MICROFLOW_UNITS - units);
 }
 
 /*
- * 0: this second line has the packet's rest of the key. Of what age it is the first one says, whose check is made of
- * both.
+ * 0: this unit begins the packet's key, and *verdict is its word of slot, output and in_port. One of another form has
+ * another hash, and so another check.
  */
-static __always_inline __u64 rest_differs(const struct shunt_microflow* m, const struct shunt_plain_record* p) {
-  const volatile __u64* word = (const volatile __u64*)m;
+static __always_inline __u64 first_differs(const struct shunt_microflow_unit* unit, const struct shunt_plain* plain,
+                                           __u64 hash, __u64* verdict) {
+  const volatile __u64* word = (const volatile __u64*)unit;
+  __u64 differ = (word[0] ^ plain->key[0]) | (word[1] ^ plain->key[1]);
 
-  return (word[0] ^ p->more[0]) | (word[1] ^ p->more[1]) | (word[2] ^ p->more[2]) | (word[3] ^ p->more[3]) |
-         (word[5] ^ p->rest);
+  *verdict = word[2];
+  return differ | (word[3] ^ shunt_microflow_check(hash, plain->valid, *verdict, shunt_config.hash_multiplier));
 }
 
-/*
- * What the cache says under a wide key, and in the upper half the slot; < 0: nothing. A function of its own, as few
- * need it.
- */
-__noinline __s64 shunt_find_wide(const struct shunt_plain_record* p, __u32 region) {
-  __u32 way, slot = 0;
-  __u64 hash;
+/* 0: this second unit has these words of the key. */
+static __always_inline __u64 words_differ(const struct shunt_microflow_unit* unit, const __u64* key) {
+  const volatile __u64* word = (const volatile __u64*)unit;
 
-  if (!p) return -1;
-  hash = p->plain.hash + plain_rest_hash(p);
-#pragma unroll
-  for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* first = microflow_at(hash, region, way, 1, 0);
-    const struct shunt_microflow* second = microflow_at(hash, region, way, 1, 1);
-    int said = first && second ? microflow_answer(first, &p->plain, hash, rest_differs(second, p), &slot) : -1;
-
-    if (said >= 0) return (__s64)((__u64)slot << 32 | (__u32)said);
-  }
-  return -1;
+  return (word[0] ^ key[0]) | (word[1] ^ key[1]);
 }
 
-/* What the cache says under the key as it is; < 0: nothing. */
-static __always_inline int find_microflow(const struct shunt_plain* plain, struct shunt_plain_record* record,
-                                          __u32 region, __u32* slot) {
+/* The verdict under a wide key; 0: none. A function of its own, as few need it. */
+__noinline __u64 shunt_find_wide(const struct shunt_plain_record* p, __u32 region) {
+  __u64 hash, verdict;
   __u32 way;
 
-  if (SHUNT_UNLIKELY(plain->wide)) {
-    __s64 said;
+  if (!p) return 0;
+  hash = wide_hash(p);
+  SHUNT_NO_UNROLL
+  for (way = 0; way < 2; way++) {
+    const struct shunt_microflow_group* group = microflow_group(hash, region, way);
+    const volatile __u64* tags;
+    __u64 differs;
 
+    if (!group) return 0;
+    tags = (const volatile __u64*)&group->unit[1].slot;
+    /* Summed up step by step: else all of it would be kept on the stack first. */
+    differs = words_differ(&group->unit[1], &p->plain.key[2]) | (*tags ^ p->rest);
+    SHUNT_OPAQUE(differs);
+    differs |= words_differ(&group->unit[2], &p->more[0]);
+    SHUNT_OPAQUE(differs);
+    differs |= words_differ(&group->unit[3], &p->more[2]);
+    SHUNT_OPAQUE(differs);
+    if (!(differs | first_differs(&group->unit[0], &p->plain, hash, &verdict))) return verdict;
+  }
+  return 0;
+}
+
+/* The verdict under a key of one unit or two; 0: none. */
+static __always_inline __u64 find_short(const struct shunt_plain* plain, __u32 region) {
+  const struct shunt_microflow_group* group = microflow_group(plain->hash, region, 0);
+  __u64 verdict;
+  __u32 first, way;
+
+  if (!group) return 0;
+  if ((shunt_config.features & SHUNT_FEATURES_L3_KEY) && plain->form == SHUNT_MICROFLOW_LONG) {
+    first = first_place(plain->hash, 2);
+#pragma unroll
+    for (way = 0; way < SHUNT_MICROFLOW_UNITS; way += 2)
+      if (!(first_differs(&group->unit[first ^ way], plain, plain->hash, &verdict) |
+            words_differ(&group->unit[first ^ (way | 1)], &plain->key[2])))
+        return verdict;
+    return 0;
+  }
+  first = first_place(plain->hash, 1);
+#pragma unroll
+  for (way = 0; way < SHUNT_MICROFLOW_UNITS; way++)
+    if (!first_differs(&group->unit[first ^ way], plain, plain->hash, &verdict)) return verdict;
+  return 0;
+}
+
+/* What the cache says under the key as it is (shunt_microflow_unit.output); < 0: nothing. */
+static __always_inline int find_microflow(const struct shunt_plain* plain, struct shunt_plain_record* record,
+                                          __u32 region, __u32* slot) {
+  __u64 verdict;
+
+  if (SHUNT_UNLIKELY(plain->form == SHUNT_MICROFLOW_WIDE)) {
     record->plain = *plain;
-    said = shunt_find_wide(record, region);
-    *slot = (__u32)((__u64)said >> 32);
-    return (int)said;
+    verdict = shunt_find_wide(record, region);
+  } else {
+    verdict = find_short(plain, region);
   }
-#pragma unroll
-  for (way = 0; way < SHUNT_MICROFLOW_WAYS; way++) {
-    const struct shunt_microflow* m = microflow_at(plain->hash, region, way, 0, 0);
-    int said = m ? microflow_answer(m, plain, plain->hash, 0, slot) : -1;
+  SHUNT_OPAQUE(verdict); /* what follows is there once, for the verifier */
+  *slot = (__u32)verdict;
+  return verdict ? (int)(verdict >> 32 & 0xffff) : -1;
+}
 
-    if (said >= 0) return said;
+/* The units of keys by which some port's packets still get an answer: one bit each. */
+static __always_inline __u32 units_in_use(const struct shunt_microflow_group* group) {
+  __u32 used = 0, first;
+
+  SHUNT_NO_UNROLL
+  for (first = 0; first < SHUNT_MICROFLOW_UNITS; first++) {
+    const struct shunt_microflow_unit* unit = &group->unit[first];
+    __u32 in_port = unit->in_port & SHUNT_MICROFLOW_PORT;
+    const struct shunt_port* port = bpf_map_lookup_elem(&ports, &in_port);
+    __u64 valid = shunt_microflow_valid(group, first, shunt_config.hash_seed, shunt_config.hash_multiplier);
+
+    if (valid != 0 && port && port->microflows == valid)
+      used |= ((1u << shunt_microflow_units(unit->in_port)) - 1) << first;
   }
-  return -1;
+  return used;
 }
 
-/* Whether some port's packets still get an answer here. */
-static __always_inline int is_in_use(const struct shunt_microflow* m) {
-  __u32 in_port = m->in_port & SHUNT_MICROFLOW_PORT;
-  const struct shunt_port* port = bpf_map_lookup_elem(&ports, &in_port);
-
-  return m->valid != 0 && port && port->microflows == m->valid;
-}
-
-/* Whether the element's place is another's. */
-static __always_inline int is_taken(__u64 hash, __u32 region, __u32 way, __u32 wide) {
-  const struct shunt_microflow* m = microflow_at(hash, region, way, wide, 0);
-
-  if (!m || is_in_use(m)) return 1;
-  if (!wide) return 0;
-  m = microflow_at(hash, region, way, wide, 1);
-  return !m || is_in_use(m);
-}
-
-static __always_inline void write_line(struct shunt_microflow* m, const __u64* key, __u64 valid, __u64 verdict,
+static __always_inline void write_unit(struct shunt_microflow_unit* unit, const __u64* key, __u64 verdict,
                                        __u64 check) {
-  volatile __u64* word = (volatile __u64*)m;
-  __u32 i;
+  volatile __u64* word = (volatile __u64*)unit;
 
-#pragma unroll
-  for (i = 0; i < SHUNT_PLAIN_WORDS; i++) word[i] = key[i];
-  word[4] = valid;
-  word[5] = verdict;
-  word[6] = check;
+  word[0] = key[0];
+  word[1] = key[1];
+  word[2] = verdict;
+  word[3] = check;
+}
+
+/* With which unit of the group a key of so many units is to begin: where there is room, or luck; < 0: nowhere. */
+static __always_inline int place_in_group(const struct shunt_microflow_group* group, __u64 hash, __u32 units) {
+  __u32 first = first_place(hash, units), mask = (1u << units) - 1, used = units_in_use(group), way, luck;
+
+  SHUNT_NO_UNROLL
+  for (way = 0; way < SHUNT_MICROFLOW_UNITS; way += units)
+    if (!(used >> (first ^ way) & mask)) return (int)(first ^ way);
+  luck = bpf_get_prandom_u32();
+  if (luck % SHUNT_MICROFLOW_LUCK != 0) return -1;
+  return (int)(luck >> 16 & (SHUNT_MICROFLOW_UNITS - units));
 }
 
 /*
@@ -148,32 +168,32 @@ static __always_inline void write_line(struct shunt_microflow* m, const __u64* k
  * many. A function of its own, which the verifier walks once.
  */
 __noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 region, __u32 slot, __u32 output) {
-  struct shunt_microflow *first, *second;
+  struct shunt_microflow_group* group;
   const struct shunt_plain* plain;
-  __u32 way = 0, luck, wide;
   __u64 hash, verdict;
+  __u32 units;
+  int first;
 
   if (!p) return 0;
   plain = &p->plain;
-  wide = plain->wide;
-  hash = plain->hash + (wide ? plain_rest_hash(p) : 0);
-  if (is_taken(hash, region, 0, wide)) {
-    way = 1;
-    if (is_taken(hash, region, 1, wide)) {
-      luck = bpf_get_prandom_u32();
-      if (luck % SHUNT_MICROFLOW_LUCK != 0) return 0;
-      way = luck >> 31;
-    }
+  units = shunt_microflow_units(plain->form);
+  hash = units > 2 ? wide_hash(p) : plain->hash;
+  group = microflow_group(hash, region, 0);
+  if (!group) return 0;
+  if (units > 2 && units_in_use(group)) {
+    group = microflow_group(hash, region, 1);
+    if (!group) return 0;
   }
-  first = microflow_at(hash, region, way, wide, 0);
-  if (!first) return 0;
-  if (wide) {
-    second = microflow_at(hash, region, way, wide, 1);
-    if (!second) return 0;
-    write_line(second, p->more, plain->valid, p->rest, 0);
-  }
+  first = place_in_group(group, hash, units);
+  if (first < 0) return 0;
   verdict = (__u64)plain->kind << 48 | (__u64)output << 32 | slot;
-  write_line(first, plain->key, plain->valid, verdict, microflow_check(hash, plain->valid, verdict));
+  if (units > 2) {
+    write_unit(&group->unit[3], p->more + 2, 0, 0);
+    write_unit(&group->unit[2], p->more, 0, 0);
+  }
+  if (units > 1) write_unit(&group->unit[(first | 1) & 3], plain->key + 2, units > 2 ? p->rest : 0, 0);
+  write_unit(&group->unit[first & 3], plain->key, verdict,
+             shunt_microflow_check(hash, plain->valid, verdict, shunt_config.hash_multiplier));
   return 1;
 }
 
@@ -199,7 +219,7 @@ static __always_inline void microflow_remember(const struct shunt_packet* packet
       output |= SHUNT_MICROFLOW_BRIDGE;
     }
   }
-  shunt_keep_microflow(record, packet->port->microflow_mask, flow->head.slot, output);
+  shunt_keep_microflow(record, packet->port->microflow_groups, flow->head.slot, output);
 }
 
 #endif

@@ -4,13 +4,14 @@
  * the fields that flows of the packet's port look at. Which packets are plain maps/flow.h tells. What is said here of a
  * packet is what the parser (bpf/datapath/parse.h) would have said: where that stops, the packet is not plain.
  *
- * IPv6's addresses do not fit into an element, nor does a second tag: with them a key has a rest, which takes a line of
- * its own beside the element (a wide one). Where no flow of the port looks at these, such a packet's key is as short as
+ * IPv6's addresses do not fit into a line, nor does a second tag: with them a key has a rest, which takes a line of its
+ * own beside it (a wide one). Where no flow of the port looks at these, such a packet's key is as short as
  * any.
  */
 #ifndef SHUNT_BPF_PLAIN_H
 #define SHUNT_BPF_PLAIN_H
 
+#include "bpf/datapath/microflow_units.h"
 #include "bpf/datapath/parse.h"
 #include "bpf/datapath/sum.h"
 #include "bpf/stats.bpf.h"
@@ -48,17 +49,6 @@ static const __u64 l3_bits[64][2] = {SHUNT_16(SHUNT_L3_BITS, 0, 16), SHUNT_16(SH
 
 static __always_inline __u64 if_kept(__u32 fields, __u32 field, __u64 value) { return fields & field ? value : 0; }
 
-/* A second multiplier, for sums whose terms do not wait for each other. */
-static __always_inline __u64 other_multiplier(__u64 multiplier) { return multiplier ^ 0x9e3779b97f4a7c14ULL; }
-
-/* Of the last two words; 0 where these are. */
-static __always_inline __u64 l3_hash(const struct shunt_plain* p) {
-  __u64 multiplier = shunt_config.hash_multiplier;
-  __u64 hash = (p->key[2] + p->key[3] * other_multiplier(multiplier)) * multiplier;
-
-  return hash ^ hash >> 32;
-}
-
 /* Keeps the key while other levels are asked, where the verifier does not follow it. */
 static __always_inline void keep_plain(struct shunt_scratch* mine, const struct shunt_plain_record* record) {
   __u32 i;
@@ -66,7 +56,7 @@ static __always_inline void keep_plain(struct shunt_scratch* mine, const struct 
   mine->plain.plain.valid = record->plain.valid;
   if (!record->plain.valid) return;
   mine->plain.plain = record->plain;
-  if (!record->plain.wide) return;
+  if (record->plain.form != SHUNT_MICROFLOW_WIDE) return;
 #pragma unroll
   for (i = 0; i < SHUNT_PLAIN_WORDS; i++) mine->plain.more[i] = record->more[i];
   mine->plain.rest = record->rest;
@@ -117,12 +107,11 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
   return 1;
 }
 
-/* From here on the key has a second line. */
-static __always_inline void widen(const struct shunt_packet* packet, struct shunt_plain* plain,
-                                  struct shunt_plain_record* record, __u64 rest) {
-  record->rest = rest | (__u64)(packet->in_port | SHUNT_MICROFLOW_REST) << 48;
+/* From here on the key is a wide one. */
+static __always_inline void widen(struct shunt_plain* plain, struct shunt_plain_record* record, __u64 rest) {
+  record->rest = rest;
   record->more[0] = record->more[1] = record->more[2] = record->more[3] = 0;
-  plain->wide = SHUNT_MICROFLOW_WIDE;
+  plain->form = SHUNT_MICROFLOW_WIDE;
 }
 
 /*
@@ -154,7 +143,7 @@ static __always_inline int plain_ipv6(const struct shunt_packet* packet, const _
   p->key[2] = if_kept(fields, SHUNT_PLAIN_LABEL, class_label & SHUNT_BE32(SHUNT_IPV6_LABEL_MASK));
   p->key[3] = word & l3_bits[fields >> SHUNT_L3_SHIFT & 63][1];
   if (!(fields & (SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST))) return 1;
-  if (!p->wide) widen(packet, p, record, 0);
+  if (p->form != SHUNT_MICROFLOW_WIDE) widen(p, record, 0);
   record->more[0] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 8));
   record->more[1] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 16));
   record->more[2] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 24));
@@ -172,45 +161,55 @@ static __always_inline int plain_l3(const struct shunt_packet* packet, const __u
   return type != SHUNT_BE16(SHUNT_ETH_TYPE_IPV6) || plain_ipv6(packet, p, len, fields, local_stack, plain, record);
 }
 
-/* Two chains that do not wait for each other, each from a place of its own: what both have may be swapped. */
-static __always_inline __u64 plain_rest_hash(const struct shunt_plain_record* p) {
-  __u64 multiplier = shunt_config.hash_multiplier;
-  __u64 src = shunt_hash_step(shunt_config.hash_seed, p->more[0], multiplier);
-  __u64 dst = shunt_hash_step(~shunt_config.hash_seed, p->more[2], multiplier);
+/*
+ * Puts a key's words where its units have them, and hashes it. Of the first two words NETWORK keeps nothing: they are
+ * the same for all packets of IPv4 that have no tag, where no flow looks at MACs.
+ */
+static __always_inline void give_form(struct shunt_plain* p, __u32 in_port) {
+  __u64 multiplier = shunt_config.hash_multiplier, second = 0;
 
-  src = shunt_hash_step(src, p->more[1], multiplier);
-  dst = shunt_hash_step(dst, p->more[3], multiplier);
-  return shunt_hash_step(src + p->rest, dst, multiplier);
+  if (shunt_config.features & SHUNT_FEATURES_L3_KEY) {
+    __u64 untagged_ipv4 = if_kept((__u32)p->valid, SHUNT_PLAIN_TYPE, (__u64)SHUNT_BE16(SHUNT_ETH_TYPE_IPV4) << 32);
+
+    if (p->form == SHUNT_MICROFLOW_LINK && (p->key[2] | p->key[3]) != 0) {
+      if ((p->key[0] | (p->key[1] ^ untagged_ipv4)) == 0) {
+        p->form = SHUNT_MICROFLOW_NETWORK;
+        p->key[0] = p->key[2];
+        p->key[1] = p->key[3];
+        p->key[2] = p->key[3] = 0;
+      } else {
+        p->form = SHUNT_MICROFLOW_LONG;
+      }
+    }
+    if (shunt_microflow_units(p->form) > 1) second = shunt_microflow_second_hash(p->key[2], p->key[3], multiplier);
+  }
+  p->kind = (__u16)(in_port | p->form);
+  p->hash = shunt_microflow_hash(p->key[0], p->key[1], p->kind, second, shunt_config.hash_seed, multiplier);
 }
 
-/* Different for elements of different kinds with the same key, whatever the multiplier is. */
-static __always_inline __u64 plain_hash(const struct shunt_plain* p, __u32 kind, __u64 l3_hash) {
-  __u64 multiplier = shunt_config.hash_multiplier;
-  __u64 hash =
-      (p->key[0] ^ shunt_config.hash_seed) * multiplier + (p->key[1] + kind) * other_multiplier(multiplier) + l3_hash;
-
-  return hash ^ hash >> 32;
+/* The hash of a wide key. */
+static __always_inline __u64 wide_hash(const struct shunt_plain_record* p) {
+  return p->plain.hash +
+         shunt_microflow_rest_hash(p->more, p->more + 2, p->rest, shunt_config.hash_seed, shunt_config.hash_multiplier);
 }
 
-/* Both MACs, whatever flows look at: for the FDB, before leave_macs(). */
-static __always_inline void take_macs(const struct shunt_packet* packet, struct shunt_plain* p) {
+/* Both MACs, whatever flows look at: for the FDB. */
+static __always_inline void take_macs(const struct shunt_packet* packet, __u64* dst, __u64* src) {
   const __u8* at = shunt_frame_at(packet->ctx, 0, 12);
 
   if (!at) return; /* plain frames are longer */
-  p->key[0] = shunt_load64(at);
-  p->key[1] = (p->key[1] & ~0xffffffffULL) | shunt_load32(at + 8);
-}
-static __always_inline __u64 dst_mac(const struct shunt_plain* p) { return p->key[0] & SHUNT_FDB_MAC; }
-static __always_inline __u64 src_mac(const struct shunt_plain* p) {
-  return p->key[0] >> 48 | (p->key[1] & 0xffffffff) << 16;
+  *dst = shunt_load64(at) & SHUNT_FDB_MAC;
+  *src = shunt_load16(at + 6) | (__u64)shunt_load32(at + 8) << 16;
 }
 
-/* The key of elements by which the FDB is asked. */
+/* The key by which the FDB is asked. */
 static __always_inline void leave_macs(struct shunt_plain* p, __u32 in_port) {
-  p->key[0] = 0;
-  p->key[1] &= ~0xffffffffULL;
-  p->kind = (__u16)(in_port | p->wide | SHUNT_MICROFLOW_BRIDGE);
-  p->hash = plain_hash(p, p->kind, l3_hash(p));
+  if (p->form == SHUNT_MICROFLOW_LONG) p->form = SHUNT_MICROFLOW_LINK; /* it may be NETWORK without them */
+  if (p->form != SHUNT_MICROFLOW_NETWORK) {
+    p->key[0] = 0;
+    p->key[1] &= ~0xffffffffULL;
+  }
+  give_form(p, in_port | SHUNT_MICROFLOW_BRIDGE);
 }
 
 /*
@@ -244,7 +243,7 @@ static __always_inline __u16 plain_tags(const struct shunt_packet* packet, struc
     p += 4;
     plain->tags = 2;
   }
-  if (rest != 0 && kept) widen(packet, plain, record, rest);
+  if (rest != 0 && kept) widen(plain, record, rest);
   *at = p;
   return tci | SHUNT_BE16(SHUNT_VLAN_PRESENT);
 }
@@ -254,7 +253,7 @@ static __always_inline int plain_key(const struct shunt_packet* packet, struct s
                                      struct shunt_plain_record* record) {
   const __u8* p = (const __u8*)(long)packet->ctx->data;
   const __u8* end = (const __u8*)(long)packet->ctx->data_end;
-  __u64 valid = *(const volatile __u64*)&packet->port->microflows, macs, l3 = 0;
+  __u64 valid = *(const volatile __u64*)&packet->port->microflows, macs;
   __u32 fields = (__u32)SHUNT_MICROFLOWS_FIELDS(valid);
   const __u64* bits = l2_bits[fields & SHUNT_PLAIN_L2];
   __u16 type, tpid = 0, tci = 0;
@@ -266,19 +265,17 @@ static __always_inline int plain_key(const struct shunt_packet* packet, struct s
   plain->key[0] = macs & bits[0];
   SHUNT_OPAQUE(plain->key[0]);
   macs = shunt_load32(p + 8);
-  plain->wide = 0;
+  plain->form = SHUNT_MICROFLOW_LINK;
   tci = plain_tags(packet, plain, record, tpid, tci, fields & SHUNT_PLAIN_VLAN, &p, &type);
   plain->key[1] = (macs | (__u64)type << 32 | (__u64)tci << 48) & bits[1];
   SHUNT_OPAQUE(plain->key[1]);
   plain->key[2] = plain->key[3] = 0;
   if (SHUNT_BE16(type) < SHUNT_ETH_TYPE_MIN) return 0;
-  if ((fields & SHUNT_PLAIN_L3) || (packet->port->flags & SHUNT_PORT_LOCAL_STACK)) {
-    if (!plain_l3(packet, p + sizeof(struct shunt_eth_header), type, fields, plain, record)) return 0;
-    l3 = l3_hash(plain);
-  }
-  plain->kind = (__u16)(packet->in_port | plain->wide);
-  plain->hash = plain_hash(plain, packet->in_port | plain->wide, l3);
+  if (((fields & SHUNT_PLAIN_L3) || (packet->port->flags & SHUNT_PORT_LOCAL_STACK)) &&
+      !plain_l3(packet, p + sizeof(struct shunt_eth_header), type, fields, plain, record))
+    return 0;
   plain->valid = valid;
+  give_form(plain, packet->in_port);
   return 1;
 }
 

@@ -139,30 +139,43 @@ enum {
 #define SHUNT_MICROFLOWS_FIELDS(microflows) ((microflows) & ((1u << SHUNT_MICROFLOWS_SHIFT) - 1))
 
 /*
- * microflows: an element, one cache line. Several CPUs may write it at once: `check` is made of all the rest, so that
- * what two of them wrote together answers nothing. A flow that goes need not be looked for here: its port's number
- * changes, and with it what `valid` has to be.
+ * microflows: a map element is a group of four units, two cache lines, which processors fetch together. A key has one,
+ * two or four units of one group (shunt_microflow_unit.in_port says), whose place in it is a multiple of how many they are:
  *
- * A wide one has a second line, the other of the pair that processors fetch together, for what has no room in the first:
- * IPv6's addresses, a second tag, a tag's type other than 802.1Q's. Its `check` is made of both.
+ *   LINK     1  first two words of the key; the others are 0
+ *   NETWORK  1  the other two; the first say no more than "IPv4, no tag"
+ *   LONG     2  all four
+ *   WIDE     4  and what has no room in these: IPv6's addresses, a second tag, a tag's type other than 802.1Q's
+ *
+ * Several CPUs may write units at once: the first one's `check` is made of all the rest (bpf/datapath/microflow_units.h), so
+ * that what two of them wrote together answers nothing. A flow that goes need not be looked for here: its port's number
+ * changes, of which `check` is made, too.
  */
-struct shunt_microflow {
-	__u64 key[SHUNT_PLAIN_WORDS]; /* second line: source and destination address, where they are IPv6's */
-	__u64 valid; /* shunt_port.microflows when it was written */
-	__u32 slot;    /* second line: the tags' types */
+struct shunt_microflow_unit {
+	__u64 key[2];  /* first unit: as above; second: the key's other two words; third, fourth: IPv6's source, destination address */
+	__u32 slot;    /* WIDE, second unit: the tags' types */
 	__u16 output;  /* datapath port, and SHUNT_MICROFLOW_BRIDGE: the FDB said so; of an FDB that is to be asked, the number;
-	                  SHUNT_MICROFLOW_LIST: the flow's list is to be run; second line: the inner tag's TCI */
-	__u16 in_port; /* and SHUNT_MICROFLOW_BRIDGE: the FDB is to be asked, and the key is without MACs; _WIDE, _REST */
-	__u64 check;   /* second line: 0 */
-	__u64 zero;
+	                  SHUNT_MICROFLOW_LIST: the flow's list is to be run; WIDE, second unit: the inner tag's TCI */
+	__u16 in_port; /* and its form, and SHUNT_MICROFLOW_BRIDGE: the FDB is to be asked, and the key is without MACs;
+	                  0: not a first unit */
+	__u64 check;   /* not a first unit: 0 */
 };
-SHUNT_MAP_TYPE(struct shunt_microflow, 64);
+SHUNT_MAP_TYPE(struct shunt_microflow_unit, 32);
+
+#define SHUNT_MICROFLOW_UNITS 4
+struct shunt_microflow_group {
+	struct shunt_microflow_unit unit[SHUNT_MICROFLOW_UNITS];
+};
+SHUNT_MAP_TYPE(struct shunt_microflow_group, 128);
 
 #define SHUNT_MICROFLOW_BRIDGE 0x8000
-#define SHUNT_MICROFLOW_WIDE 0x4000 /* it has a second line */
-#define SHUNT_MICROFLOW_REST 0x2000 /* it is one */
+#define SHUNT_MICROFLOW_LINK 0x0000
+#define SHUNT_MICROFLOW_NETWORK 0x1000
+#define SHUNT_MICROFLOW_LONG 0x2000
+#define SHUNT_MICROFLOW_WIDE 0x4000
+#define SHUNT_MICROFLOW_FORM 0x7000
+#define SHUNT_MICROFLOW_PORT 0x0fff
 #define SHUNT_MICROFLOW_LIST 0x4000 /* in `output`, and nothing else */
-#define SHUNT_MICROFLOW_PORT 0x1fff
 
 struct shunt_flow_counters {
 	__u64 packets; /* run here, or handed up for good: what goes up from within a list of actions is userspace's to count */

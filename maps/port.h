@@ -30,8 +30,8 @@ struct shunt_port {
 	__u32 upcall_burst; /* packets */
 	__u16 masks[SHUNT_PORT_MASKS]; /* by decayed hits, newcomers last */
 	__u32 mtu;          /* of the interface, bytes without the Ethernet header */
-	__u32 microflow_mask; /* where in `microflows` its elements may lie: those in use - 1, the same for all ports */
-	__u64 microflows; /* SHUNT_MICROFLOWS(): the exact-match cache's elements of this port are those with this number */
+	__u32 microflow_groups; /* of `microflows`, that are in use: an even number, the same for all ports */
+	__u64 microflows; /* SHUNT_MICROFLOWS(): what the exact-match cache has of this port is what has this number */
 	__u64 zeros[7];
 };
 SHUNT_MAP_TYPE(struct shunt_port, 128);
@@ -121,7 +121,7 @@ struct shunt_config {
 	__u32 features;
 	__u32 flow_limit;        /* slots of `flows`; a CPU's stride in flow_counters */
 	__u32 index_mask;        /* buckets of flow_index - 1 */
-	__u32 microflow_mask;    /* elements of microflows - 1 */
+	__u32 microflow_groups;  /* elements of microflows, an even number */
 	__u32 cpu_count;         /* possible CPUs */
 	__u32 zero;
 	__u64 hash_seed;         /* random */

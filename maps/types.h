@@ -68,7 +68,7 @@ typedef __be32 shunt_be32;
 /* Reads a struct as 64-bit words, by either compiler, without breaking aliasing rules. */
 typedef __u64 __attribute__((may_alias)) shunt_word;
 
-#define SHUNT_LAYOUT_VERSION 14 /* of everything under maps/: a daemon adopts only pinned maps of its own version */
+#define SHUNT_LAYOUT_VERSION 15 /* of everything under maps/: a daemon adopts only pinned maps of its own version */
 
 #define SHUNT_MAX_PORTS 1024      /* datapath ports of an instance; port 0 means none */
 #define SHUNT_MAX_QUEUES 16       /* receive queues of a port that get an AF_XDP socket */

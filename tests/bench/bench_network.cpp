@@ -84,6 +84,15 @@ std::string rules_for_each_flow() {
   return rules;
 }
 
+std::string rules_for_each_tuple() {
+  std::string rules;
+  for (unsigned source = 0; source < BENCH_SOURCE_MACS; source++)
+    rules += fmt::format("priority=400,udp,nw_src=10.1.0.{},tp_src=9,actions=drop\n", source);
+  for (unsigned port = BENCH_FIRST_PORT; port < BENCH_FIRST_PORT + BENCH_PORT_COUNT; port++)
+    rules += fmt::format("priority=100,udp,tp_src={},actions=output:2\n", port);
+  return rules;
+}
+
 Traffic::Traffic(const std::vector<Lane>& lanes, std::uint32_t sequence_limit, unsigned core)
     : programs_{traffic_bpf__open()},
       core_{core},

@@ -39,6 +39,8 @@ std::vector<Lane> make_lanes(unsigned count);
 // A rule for each source port of the generator, which is looked at in full, and one that makes the switch look at the
 // source MAC: so each of the generator's flows is cached by itself, and none is a bridged one.
 std::string rules_for_each_flow();
+// The same by what the baseline's table looks at, addresses and ports, and by no MACs; out of port 2.
+std::string rules_for_each_tuple();
 
 // The programs of traffic.bpf.c, loaded; the sinks attached.
 class Traffic {

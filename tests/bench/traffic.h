@@ -25,7 +25,8 @@ enum { BENCH_TARGET_REDIRECT, BENCH_TARGET_LOOKUP, BENCH_TARGETS };
 #define BENCH_FIRST_PORT 1024
 #define BENCH_SOURCE(flow) ((__u16)((flow) / BENCH_PORT_COUNT))
 #define BENCH_SOURCE_PORT(flow) ((__u16)(BENCH_FIRST_PORT + (flow) % BENCH_PORT_COUNT))
-#define BENCH_SOURCE_MAC(flow) ((__u8)(0x80 + (flow) / BENCH_PORT_COUNT % 64))
+#define BENCH_SOURCE_MACS 64
+#define BENCH_SOURCE_MAC(flow) ((__u8)(0x80 + (flow) / BENCH_PORT_COUNT % BENCH_SOURCE_MACS))
 
 /* Written by the runner, read (and counted up) by the generator. */
 struct generator {

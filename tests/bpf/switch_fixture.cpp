@@ -114,7 +114,7 @@ void Switch::clear_hints() {
 }
 
 void Switch::use_microflows(unsigned port, std::uint32_t fields) {
-  datapath.ports[port].microflow_mask = datapath.config().microflow_mask;
+  datapath.ports[port].microflow_groups = datapath.config().microflow_groups;
   datapath.ports[port].microflows = SHUNT_MICROFLOWS(++microflows_, SHUNT_PLAIN_ON | fields);
 }
 

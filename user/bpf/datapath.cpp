@@ -43,7 +43,7 @@ shunt_config make_config(const Datapath::Options& options) {
   config.features = options.features & kKnownFeatures;
   config.flow_limit = options.flow_limit;
   config.index_mask = index_buckets(options.flow_limit) - 1;
-  config.microflow_mask = microflow_elements(options.flow_limit) - 1;
+  config.microflow_groups = microflow_groups(options.flow_limit);
   config.cpu_count = static_cast<std::uint32_t>(check_libbpf(libbpf_num_possible_cpus(), "count the possible CPUs"));
   if (std::uint64_t{config.flow_limit} * config.cpu_count > kMostCounters)
     throw Error("flow limit {}: at most {} on a machine of {} possible CPUs", options.flow_limit,
@@ -190,7 +190,7 @@ Datapath::Datapath(const Options& options) : impl_{std::make_unique<Impl>(option
   map_array(flows, SHUNT_MAP_FLOWS, c.flow_limit);
   map_array(action_lists, SHUNT_MAP_ACTION_LISTS, action_elements(c.flow_limit));
   map_array(index, SHUNT_MAP_FLOW_INDEX, std::size_t{c.index_mask} + 1);
-  map_array(microflows, SHUNT_MAP_MICROFLOWS, std::size_t{c.microflow_mask} + 1);
+  map_array(microflows, SHUNT_MAP_MICROFLOWS, c.microflow_groups);
   map_array(counters, SHUNT_MAP_FLOW_COUNTERS, std::size_t{c.flow_limit} * c.cpu_count);
   map_array(deltas, SHUNT_MAP_FLOW_DELTAS, std::size_t{c.flow_limit} * c.cpu_count);
   map_array(masks, SHUNT_MAP_MASKS, SHUNT_MAX_MASKS);

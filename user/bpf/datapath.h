@@ -84,7 +84,7 @@ class Datapath {
   MappedArray<shunt_flow> flows;
   MappedArray<shunt_action> action_lists;
   MappedArray<shunt_index_bucket> index;
-  MappedArray<shunt_microflow> microflows;    // the kernel writes it
+  MappedArray<shunt_microflow_group> microflows;  // the kernel writes it
   MappedArray<shunt_flow_counters> counters;  // [cpu * flow_limit + slot]
   MappedArray<shunt_flow_delta> deltas;       // likewise
   MappedArray<shunt_mask> masks;

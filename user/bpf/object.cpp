@@ -62,7 +62,7 @@ void set_sizes(const switch_bpf& object, const shunt_config& config) {
   set(object.maps.flows, config.flow_limit);
   set(object.maps.action_lists, action_elements(config.flow_limit));
   set(object.maps.flow_index, config.index_mask + 1);
-  set(object.maps.microflows, config.microflow_mask + 1);
+  set(object.maps.microflows, config.microflow_groups);
   set(object.maps.flow_counters, config.flow_limit * config.cpu_count);
   set(object.maps.flow_deltas, config.flow_limit * config.cpu_count);
 }
@@ -227,8 +227,8 @@ std::uint32_t index_buckets(std::uint32_t flow_limit) {
 
 std::uint32_t action_elements(std::uint32_t flow_limit) { return std::max(2 * flow_limit, std::uint32_t{4096}); }
 
-std::uint32_t microflow_elements(std::uint32_t flow_limit) {
-  return std::bit_ceil(std::max(flow_limit, std::uint32_t{2048}) * 2);
+std::uint32_t microflow_groups(std::uint32_t flow_limit) {
+  return std::max(flow_limit + flow_limit % 2, std::uint32_t{1024});
 }
 
 void route_libbpf_log() { libbpf_set_print(print_to_log); }

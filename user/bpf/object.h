@@ -94,8 +94,8 @@ class SwitchObject {
 [[nodiscard]] std::uint32_t index_buckets(std::uint32_t flow_limit);
 // Elements of action_lists: two a flow, 32 bytes.
 [[nodiscard]] std::uint32_t action_elements(std::uint32_t flow_limit);
-// Elements of microflows, a power of two: two a flow, 128 bytes.
-[[nodiscard]] std::uint32_t microflow_elements(std::uint32_t flow_limit);
+// Groups of microflows: one for each flow, 128 bytes.
+[[nodiscard]] std::uint32_t microflow_groups(std::uint32_t flow_limit);
 
 // From now on libbpf speaks through our log.
 void route_libbpf_log();

@@ -137,7 +137,7 @@ const Metric kMetrics[] = {
     {"shunt_flow_masks", kGauge, "", "Distinct masks of cached flows.", of_cache<&CacheStats::masks>},
     {"shunt_flow_output_groups", kGauge, "", "Sets of output ports that cached flows send to.", of_cache<&CacheStats::groups>},
     {"shunt_flow_index_overflow", kGauge, "", "Cached flows that are found by the hash map only.", of_cache<&CacheStats::indexed_overflow>},
-    {"shunt_exact_match_elements", kGauge, "", "Elements of the exact-match cache that are in use: as many as its keys want.", of_cache<&CacheStats::microflows>},
+    {"shunt_exact_match_elements", kGauge, "", "Elements of the exact-match cache, of 32 bytes, that are in use: as many as its keys want.", of_cache<&CacheStats::microflow_units>},
     {"shunt_flows_published_total", kCounter, "", "Flows that were put into the cache.", of_cache<&CacheStats::published>},
     {"shunt_flows_evicted_total", kCounter, "", "Flows that made room for others.", of_cache<&CacheStats::evicted>},
     {"shunt_flows_expired_total", kCounter, "", "Flows that went because they were idle.", of_cache<&CacheStats::expired>},

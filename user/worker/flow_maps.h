@@ -25,7 +25,7 @@ class FlowMaps {
   std::span<shunt_flow> flows;
   std::span<shunt_action> action_lists;
   std::span<shunt_index_bucket> index;
-  std::span<const shunt_microflow> microflows;
+  std::span<const shunt_microflow_group> microflows;
   std::span<shunt_flow_counters> counters;
   std::span<shunt_flow_delta> deltas;
   std::span<shunt_mask> masks;

@@ -306,8 +306,7 @@ void MegaflowTable::Impl::follow_mac_count() {
 
 void MegaflowTable::Impl::follow_keys() {
   region.follow(live);
-  if (region.size() - 1 != ports.microflow_mask() || region.wants_refill())
-    ports.set_microflow_mask(region.size() - 1);
+  if (region.size() != ports.microflow_groups() || region.wants_refill()) ports.set_microflow_groups(region.size());
 }
 
 void MegaflowTable::Impl::forget_bridged() {

@@ -412,8 +412,8 @@ MegaflowTable::Stats MegaflowTable::stats() const {
   stats.masks = impl_->masks.count();
   stats.groups = impl_->groups.count();
   stats.overflow = impl_->overflow;
-  stats.microflows = impl_->region.size();
-  stats.microflow_limit = impl_->region.limit();
+  stats.microflow_units = impl_->region.size() * SHUNT_MICROFLOW_UNITS;
+  stats.microflow_unit_limit = impl_->region.limit() * SHUNT_MICROFLOW_UNITS;
   return stats;
 }
 

@@ -79,7 +79,7 @@ class MegaflowTable {
     std::uint64_t published = 0, refused = 0, exact_fallback = 0, evicted = 0, replaced = 0, retired = 0;
     std::uint64_t let_go = 0;  // translations, by flows that ended or found another of the same content
     std::uint32_t flows = 0, masks = 0, groups = 0, overflow = 0;
-    std::uint32_t microflows = 0, microflow_limit = 0;  // elements of the exact-match cache: in use, of all
+    std::uint32_t microflow_units = 0, microflow_unit_limit = 0;  // of the exact-match cache: in use, of all
   };
 
   // What of the cache is one port's.

@@ -52,7 +52,7 @@ struct MegaflowTable::Impl {
         unsupported{lists.acquire(as_span(encode_userspace(SHUNT_UPCALL_UNSUPPORTED).actions)).value().first},
         writer{flow_maps},
         ports{flow_maps.ports},
-        region{flow_maps.microflows, flow_maps.ports},
+        region{flow_maps.microflows, flow_maps.ports, flow_maps.config},
         bridges{flow_maps},
         affected{flow_maps.config.flow_limit},
         macs{limit},
@@ -60,7 +60,7 @@ struct MegaflowTable::Impl {
         otherwise{limit},
         heads(flow_maps.index.size(), kNoSlot) {
     flows.reserve(limit);
-    ports.set_microflow_mask(region.size() - 1);
+    ports.set_microflow_groups(region.size());
   }
 
   struct Traffic {

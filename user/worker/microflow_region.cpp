@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
+
+#include "bpf/datapath/microflow_units.h"
 
 namespace shunt {
 namespace {
@@ -15,40 +16,57 @@ template <typename T>
 T load(const T& at) noexcept {
   return std::atomic_ref<T>{const_cast<T&>(at)}.load(std::memory_order_relaxed);
 }
+shunt_microflow_group load(const shunt_microflow_group& group) noexcept {
+  shunt_microflow_group copy;
+  for (std::size_t i = 0; i < SHUNT_MICROFLOW_UNITS; ++i) {
+    const shunt_microflow_unit& unit = group.unit[i];
+    copy.unit[i] = {{load(unit.key[0]), load(unit.key[1])},
+                    load(unit.slot),
+                    load(unit.output),
+                    load(unit.in_port),
+                    load(unit.check)};
+  }
+  return copy;
+}
 
 }  // namespace
 
 void MicroflowRegion::follow(std::uint32_t flows) {
   wants_refill_ = false;
-  const std::uint32_t keys = count_keys();
-  const std::uint32_t wanted = clamped(std::uint64_t{kRoom} * std::max(flows, keys));
-  too_large_ = wanted < size_ ? too_large_ + 1 : 0;
-  if (wanted > size_ || too_large_ >= kCalm) {
-    size_ = wanted;
+  const std::uint64_t units = std::max<std::uint64_t>(flows, count_units());
+  too_large_ = size_ > clamped(kMostRoom * units) ? too_large_ + 1 : 0;
+  if (size_ < clamped(kLeastRoom * units) || too_large_ >= kCalm) {
+    size_ = clamped(kRoom * units);
     too_large_ = 0;
   }
-  by_keys_ = size_ > clamped(std::uint64_t{kRoom} * flows) ? by_keys_ + 1 : 0;
+  by_keys_ = size_ > clamped(kMostRoom * flows) ? by_keys_ + 1 : 0;
   if (by_keys_ < kRefill) return;
   by_keys_ = 0;
   wants_refill_ = true;
 }
 
-std::uint32_t MicroflowRegion::clamped(std::uint64_t size) const {
-  const auto all = static_cast<std::uint32_t>(elements_.size());
-  return std::min(all, std::bit_ceil(static_cast<std::uint32_t>(std::clamp<std::uint64_t>(size, kLeast, 1U << 31))));
+// Groups for so many units.
+std::uint32_t MicroflowRegion::clamped(std::uint64_t units) const {
+  const std::uint64_t groups = std::max<std::uint64_t>(units / SHUNT_MICROFLOW_UNITS, kLeast);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(limit(), groups + groups % 2));
 }
 
-bool MicroflowRegion::is_live(const shunt_microflow& element) const {
-  const std::uint64_t valid = load(element.valid);
-  const std::uint32_t port = load(element.in_port) & SHUNT_MICROFLOW_PORT;
-  return valid != 0 && port < ports_.size() && load(ports_[port].microflows) == valid;
+unsigned MicroflowRegion::units_in_use(const shunt_microflow_group& group) const {
+  const shunt_microflow_group copy = load(group);
+  unsigned units = 0;
+  for (std::uint32_t first = 0; first < SHUNT_MICROFLOW_UNITS; ++first) {
+    const std::uint64_t valid = shunt_microflow_valid(&copy, first, seed_, multiplier_);
+    const std::uint32_t port = copy.unit[first].in_port & SHUNT_MICROFLOW_PORT;
+    if (valid != 0 && port < ports_.size() && load(ports_[port].microflows) == valid)
+      units += shunt_microflow_units(copy.unit[first].in_port);
+  }
+  return std::min<unsigned>(units, SHUNT_MICROFLOW_UNITS);
 }
 
-std::uint32_t MicroflowRegion::count_keys() {
-  std::uint32_t live = 0;
-  for (std::uint32_t i = 0; i < kSample; ++i)
-    live += is_live(elements_[random_() & (size_ - 1)]) ? 1 : 0;
-  return static_cast<std::uint32_t>(std::uint64_t{size_} * live / kSample);
+std::uint64_t MicroflowRegion::count_units() {
+  std::uint64_t units = 0;
+  for (std::uint32_t i = 0; i < kSample; ++i) units += units_in_use(groups_[random_() % size_]);
+  return size_ * units / kSample;
 }
 
 }  // namespace shunt

@@ -21,7 +21,7 @@ void PortMasks::add_port(DpPort port) {
   list.masks.clear();
   list.generation = std::max(list.generation, ports_[port.value].generation);  // of an earlier daemon's port
   list.microflows = std::max<std::uint64_t>(list.microflows, ports_[port.value].microflows >> SHUNT_MICROFLOWS_SHIFT);
-  store(ports_[port.value].microflow_mask, microflow_mask_);
+  store(ports_[port.value].microflow_groups, microflow_groups_);
   publish(port);
   raise_generation(port);
 }
@@ -33,7 +33,7 @@ void PortMasks::inherit_port(DpPort port) {
   list = List{};
   list.exists = true;
   list.generation = element.generation;
-  store(ports_[port.value].microflow_mask, microflow_mask_);
+  store(ports_[port.value].microflow_groups, microflow_groups_);
   list.microflows = element.microflows >> SHUNT_MICROFLOWS_SHIFT;
   for (std::size_t i = 0; i < std::min<std::size_t>(element.mask_count, SHUNT_PORT_MASKS); ++i) {
     // Twice there where a daemon died while it swapped two.
@@ -76,11 +76,11 @@ void PortMasks::forget_microflows(DpPort port) {
 }
 
 // What lies elsewhere than it would now would count as in use.
-void PortMasks::set_microflow_mask(std::uint32_t mask) {
-  microflow_mask_ = mask;
+void PortMasks::set_microflow_groups(std::uint32_t groups) {
+  microflow_groups_ = groups;
   for (std::uint32_t number = 0; number < lists_.size(); ++number) {
     if (!lists_[number].exists) continue;
-    store(ports_[number].microflow_mask, mask);
+    store(ports_[number].microflow_groups, groups);
     forget_microflows(DpPort{number});
   }
 }

@@ -51,8 +51,8 @@ class PortMasks {
   void forget_microflows(DpPort port);
 
   // The part of its elements that is in use, less one; all ports have the same.
-  [[nodiscard]] std::uint32_t microflow_mask() const { return microflow_mask_; }
-  void set_microflow_mask(std::uint32_t mask);  // and makes all void that is kept, also where it is the same
+  [[nodiscard]] std::uint32_t microflow_groups() const { return microflow_groups_; }
+  void set_microflow_groups(std::uint32_t groups);  // and makes all void that is kept, also where it is the same
 
   // What that cache keeps of bridged packets: where each pair of MACs goes, or that the FDB is to be asked.
   [[nodiscard]] bool keeps_pairs() const { return keeps_pairs_; }
@@ -90,7 +90,7 @@ class PortMasks {
   std::vector<List> lists_;
   bool wants_hints_ = false;
   bool keeps_pairs_ = true;
-  std::uint32_t microflow_mask_ = 0;
+  std::uint32_t microflow_groups_ = 0;
 };
 
 }  // namespace shunt

@@ -184,8 +184,8 @@ RevalidatorStats Revalidator::stats() {
     stats.masks = table.masks;
     stats.groups = table.groups;
     stats.indexed_overflow = table.overflow;
-    stats.microflows = table.microflows;
-    stats.microflow_limit = table.microflow_limit;
+    stats.microflow_units = table.microflow_units;
+    stats.microflow_unit_limit = table.microflow_unit_limit;
     stats.writer_busy_nanoseconds = static_cast<std::uint64_t>(impl->table.writer().busy().count());
     stats.published = table.published;
     stats.rejected_full += table.refused;

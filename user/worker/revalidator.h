@@ -56,7 +56,7 @@ struct FlowSnapshot {
 
 struct RevalidatorStats {
   std::uint32_t flows = 0, flow_limit = 0, masks = 0, groups = 0, indexed_overflow = 0;
-  std::uint32_t microflows = 0, microflow_limit = 0;  // elements of the exact-match cache: in use, of all
+  std::uint32_t microflow_units = 0, microflow_unit_limit = 0;  // of the exact-match cache: in use, of all
   std::uint64_t published = 0, rejected_stale = 0, rejected_full = 0, evicted = 0, expired = 0, revalidated = 0,
                 exact_fallback = 0, put_off = 0;  // put off: too many of the port waited
   std::uint64_t busy_nanoseconds = 0;        // at work, and not waiting for it

@@ -34,7 +34,7 @@ class MemoryMaps final : public FlowMaps {
       : flows_(flow_limit),
         action_lists_(elements),
         index_(buckets),
-        microflows_(kMicroflows),
+        microflows_(kMicroflowGroups),
         counters_(flow_limit * kCpus),
         deltas_(flow_limit * kCpus),
         masks_(SHUNT_MAX_MASKS),
@@ -121,7 +121,7 @@ class MemoryMaps final : public FlowMaps {
     return true;
   }
 
-  static constexpr std::uint32_t kCpus = 2, kMicroflows = 8192;
+  static constexpr std::uint32_t kCpus = 2, kMicroflowGroups = 4096;
   using KeyBytes = std::vector<unsigned char>;
   std::map<KeyBytes, shunt_megaflow> table;
   std::mutex table_mutex;  // for the megaflow writer's thread, and who reads while it may write
@@ -190,7 +190,7 @@ class MemoryMaps final : public FlowMaps {
   std::vector<shunt_flow> flows_;
   std::vector<shunt_action> action_lists_;
   std::vector<shunt_index_bucket> index_;
-  std::vector<shunt_microflow> microflows_;
+  std::vector<shunt_microflow_group> microflows_;
   std::vector<shunt_flow_counters> counters_;
   std::vector<shunt_flow_delta> deltas_;
   std::vector<shunt_mask> masks_;
