@@ -22,7 +22,7 @@ __noinline __u64 shunt_find_bridged(struct shunt_plain_record* p, __u32 region, 
   int number;
 
   if (!p || !(shunt_config.features & SHUNT_FEATURE_BRIDGE)) return 0;
-  leave_macs(&p->plain, in_port);
+  leave_macs(&p->plain);
   number = find_microflow(&p->plain, p, region, &slot);
   if (number < 0) return 0;
   form = p->plain.tags ? SHUNT_FDB_TAGGED : SHUNT_FDB_UNTAGGED;

@@ -249,8 +249,7 @@ struct shunt_plain {
   __u64 hash;
   __u16 kind; /* as a first unit's in_port */
   __u16 tags; /* 0 to 2 */
-  __u16 form; /* SHUNT_MICROFLOW_LINK, _NETWORK, _LONG, _WIDE */
-  __u16 zero;
+  __u32 zero;
 };
 
 /*

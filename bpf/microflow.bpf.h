@@ -28,14 +28,14 @@
  * region: shunt_port.microflow_groups.
  */
 static __always_inline struct shunt_microflow_group* microflow_group(__u64 hash, __u32 region, __u32 way) {
-  __u32 at = (__u32)((hash >> 20 & 0xffffffff) * region >> 32) ^ way;
+  __u32 at = (__u32)((hash >> 32) * region >> 32) ^ way;
 
   return bpf_map_lookup_elem(&microflows, &at);
 }
 
 /* The unit of the group with which a key begins that comes first there. */
-static __always_inline __u32 first_place(__u64 hash, __u32 units) {
-  return (__u32)(hash >> 52) & (SHUNT_MICROFLOW_UNITS - units);
+static __always_inline __u32 first_place(__u64 hash, __u32 region, __u32 units) {
+  return (__u32)((hash >> 32) * region >> 30) & (SHUNT_MICROFLOW_UNITS - units);
 }
 
 /*
@@ -92,8 +92,8 @@ static __always_inline __u64 find_short(const struct shunt_plain* plain, __u32 r
   __u32 first, way;
 
   if (!group) return 0;
-  if ((shunt_config.features & SHUNT_FEATURES_L3_KEY) && plain->form == SHUNT_MICROFLOW_LONG) {
-    first = first_place(plain->hash, 2);
+  if (plain->kind & SHUNT_MICROFLOW_LONG) {
+    first = first_place(plain->hash, region, 2);
 #pragma unroll
     for (way = 0; way < SHUNT_MICROFLOW_UNITS; way += 2)
       if (!(first_differs(&group->unit[first ^ way], plain, plain->hash, &verdict) |
@@ -101,7 +101,7 @@ static __always_inline __u64 find_short(const struct shunt_plain* plain, __u32 r
         return verdict;
     return 0;
   }
-  first = first_place(plain->hash, 1);
+  first = first_place(plain->hash, region, 1);
 #pragma unroll
   for (way = 0; way < SHUNT_MICROFLOW_UNITS; way++)
     if (!first_differs(&group->unit[first ^ way], plain, plain->hash, &verdict)) return verdict;
@@ -113,7 +113,7 @@ static __always_inline int find_microflow(const struct shunt_plain* plain, struc
                                           __u32 region, __u32* slot) {
   __u64 verdict;
 
-  if (SHUNT_UNLIKELY(plain->form == SHUNT_MICROFLOW_WIDE)) {
+  if (SHUNT_UNLIKELY(plain->kind & SHUNT_MICROFLOW_WIDE)) {
     record->plain = *plain;
     verdict = shunt_find_wide(record, region);
   } else {
@@ -152,8 +152,9 @@ static __always_inline void write_unit(struct shunt_microflow_unit* unit, const 
 }
 
 /* With which unit of the group a key of so many units is to begin: where there is room, or luck; < 0: nowhere. */
-static __always_inline int place_in_group(const struct shunt_microflow_group* group, __u64 hash, __u32 units) {
-  __u32 first = first_place(hash, units), mask = (1u << units) - 1, used = units_in_use(group), way, luck;
+static __always_inline int place_in_group(const struct shunt_microflow_group* group, __u64 hash, __u32 region,
+                                          __u32 units) {
+  __u32 first = first_place(hash, region, units), mask = (1u << units) - 1, used = units_in_use(group), way, luck;
 
   SHUNT_NO_UNROLL
   for (way = 0; way < SHUNT_MICROFLOW_UNITS; way += units)
@@ -176,7 +177,7 @@ __noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 re
 
   if (!p) return 0;
   plain = &p->plain;
-  units = shunt_microflow_units(plain->form);
+  units = shunt_microflow_units(plain->kind);
   hash = units > 2 ? wide_hash(p) : plain->hash;
   group = microflow_group(hash, region, 0);
   if (!group) return 0;
@@ -184,7 +185,7 @@ __noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 re
     group = microflow_group(hash, region, 1);
     if (!group) return 0;
   }
-  first = place_in_group(group, hash, units);
+  first = place_in_group(group, hash, region, units);
   if (first < 0) return 0;
   verdict = (__u64)plain->kind << 48 | (__u64)output << 32 | slot;
   if (units > 2) {
@@ -213,7 +214,7 @@ static __always_inline void microflow_remember(const struct shunt_packet* packet
   }
   if ((shunt_config.features & SHUNT_FEATURE_BRIDGE) && packet->bridged) {
     if (told & SHUNT_PLAIN_BRIDGE) {
-      leave_macs(&record->plain, packet->in_port);
+      leave_macs(&record->plain);
       output = flow->head.output;
     } else {
       output |= SHUNT_MICROFLOW_BRIDGE;

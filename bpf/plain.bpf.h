@@ -4,9 +4,8 @@
  * the fields that flows of the packet's port look at. Which packets are plain maps/flow.h tells. What is said here of a
  * packet is what the parser (bpf/datapath/parse.h) would have said: where that stops, the packet is not plain.
  *
- * IPv6's addresses do not fit into a line, nor does a second tag: with them a key has a rest, which takes a line of its
- * own beside it (a wide one). Where no flow of the port looks at these, such a packet's key is as short as
- * any.
+ * A key is as short as may be (the forms of maps/flow.h). IPv6's addresses do not fit into a line, nor does a second
+ * tag: with them a key has a rest, in a line of its own (a wide one), but where no flow of the port looks at these.
  */
 #ifndef SHUNT_BPF_PLAIN_H
 #define SHUNT_BPF_PLAIN_H
@@ -56,7 +55,7 @@ static __always_inline void keep_plain(struct shunt_scratch* mine, const struct 
   mine->plain.plain.valid = record->plain.valid;
   if (!record->plain.valid) return;
   mine->plain.plain = record->plain;
-  if (record->plain.form != SHUNT_MICROFLOW_WIDE) return;
+  if (!(record->plain.kind & SHUNT_MICROFLOW_WIDE)) return;
 #pragma unroll
   for (i = 0; i < SHUNT_PLAIN_WORDS; i++) mine->plain.more[i] = record->more[i];
   mine->plain.rest = record->rest;
@@ -87,7 +86,7 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
   const __u8* l4 = ip + sizeof(struct shunt_ipv4_header);
   const __u64* bits = l3_bits[fields >> SHUNT_L3_SHIFT & 63];
   __u32 proto = ip[9];
-  __u64 flags = 0;
+  __u64 flags = 0, addresses, others;
 
   if (!is_plain_ipv4(ip)) return 0;
   if (total < sizeof(struct shunt_ipv4_header) || total > len) return 0;
@@ -101,9 +100,18 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
   } else if (proto == SHUNT_IP_PROTO_SCTP || (fields & SHUNT_PLAIN_L4)) {
     return 0;
   }
-  if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY)) return 1;
-  p->key[2] = shunt_load64(ip + 12) & bits[0];
-  p->key[3] = (shunt_load32(l4) | (__u64)proto << 32 | (__u64)ip[1] << 40 | flags << 48) & bits[1];
+  if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY) || !(fields & SHUNT_PLAIN_L3)) return 1;
+  addresses = shunt_load64(ip + 12) & bits[0];
+  others = (shunt_load32(l4) | (__u64)proto << 32 | (__u64)ip[1] << 40 | flags << 48) & bits[1];
+  if (!p->tags && !(fields & (SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC))) { /* the same first words as other such packets */
+    p->kind = SHUNT_MICROFLOW_NETWORK;
+    p->key[0] = addresses;
+    p->key[1] = others;
+    return 1;
+  }
+  p->kind |= SHUNT_MICROFLOW_LONG;
+  p->key[2] = addresses;
+  p->key[3] = others;
   return 1;
 }
 
@@ -111,7 +119,7 @@ static __always_inline int plain_ipv4(const __u8* ip, __u32 len, __u32 fields, i
 static __always_inline void widen(struct shunt_plain* plain, struct shunt_plain_record* record, __u64 rest) {
   record->rest = rest;
   record->more[0] = record->more[1] = record->more[2] = record->more[3] = 0;
-  plain->form = SHUNT_MICROFLOW_WIDE;
+  plain->kind = SHUNT_MICROFLOW_WIDE;
 }
 
 /*
@@ -140,10 +148,11 @@ static __always_inline int plain_ipv6(const struct shunt_packet* packet, const _
     return 0;
   }
   if (!(shunt_config.features & SHUNT_FEATURES_L3_KEY) || !(fields & SHUNT_PLAIN_L3)) return 1;
+  p->kind |= SHUNT_MICROFLOW_LONG;
   p->key[2] = if_kept(fields, SHUNT_PLAIN_LABEL, class_label & SHUNT_BE32(SHUNT_IPV6_LABEL_MASK));
   p->key[3] = word & l3_bits[fields >> SHUNT_L3_SHIFT & 63][1];
   if (!(fields & (SHUNT_PLAIN_IP_SRC | SHUNT_PLAIN_IP_DST))) return 1;
-  if (p->form != SHUNT_MICROFLOW_WIDE) widen(p, record, 0);
+  if (!(p->kind & SHUNT_MICROFLOW_WIDE)) widen(p, record, 0);
   record->more[0] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 8));
   record->more[1] = if_kept(fields, SHUNT_PLAIN_IP_SRC, shunt_load64(ip + 16));
   record->more[2] = if_kept(fields, SHUNT_PLAIN_IP_DST, shunt_load64(ip + 24));
@@ -161,29 +170,13 @@ static __always_inline int plain_l3(const struct shunt_packet* packet, const __u
   return type != SHUNT_BE16(SHUNT_ETH_TYPE_IPV6) || plain_ipv6(packet, p, len, fields, local_stack, plain, record);
 }
 
-/*
- * Puts a key's words where its units have them, and hashes it. Of the first two words NETWORK keeps nothing: they are
- * the same for all packets of IPv4 that have no tag, where no flow looks at MACs.
- */
-static __always_inline void give_form(struct shunt_plain* p, __u32 in_port) {
+/* Once the key is there. `in_port`: or SHUNT_MICROFLOW_BRIDGE. */
+static __always_inline void hash_plain(struct shunt_plain* p, __u32 in_port) {
   __u64 multiplier = shunt_config.hash_multiplier, second = 0;
 
-  if (shunt_config.features & SHUNT_FEATURES_L3_KEY) {
-    __u64 untagged_ipv4 = if_kept((__u32)p->valid, SHUNT_PLAIN_TYPE, (__u64)SHUNT_BE16(SHUNT_ETH_TYPE_IPV4) << 32);
-
-    if (p->form == SHUNT_MICROFLOW_LINK && (p->key[2] | p->key[3]) != 0) {
-      if ((p->key[0] | (p->key[1] ^ untagged_ipv4)) == 0) {
-        p->form = SHUNT_MICROFLOW_NETWORK;
-        p->key[0] = p->key[2];
-        p->key[1] = p->key[3];
-        p->key[2] = p->key[3] = 0;
-      } else {
-        p->form = SHUNT_MICROFLOW_LONG;
-      }
-    }
-    if (shunt_microflow_units(p->form) > 1) second = shunt_microflow_second_hash(p->key[2], p->key[3], multiplier);
-  }
-  p->kind = (__u16)(in_port | p->form);
+  if (p->kind & (SHUNT_MICROFLOW_LONG | SHUNT_MICROFLOW_WIDE))
+    second = shunt_microflow_second_hash(p->key[2], p->key[3], multiplier);
+  p->kind |= (__u16)(in_port & ~SHUNT_MICROFLOW_FORM); /* so that the verifier knows the form */
   p->hash = shunt_microflow_hash(p->key[0], p->key[1], p->kind, second, shunt_config.hash_seed, multiplier);
 }
 
@@ -203,13 +196,12 @@ static __always_inline void take_macs(const struct shunt_packet* packet, __u64* 
 }
 
 /* The key by which the FDB is asked. */
-static __always_inline void leave_macs(struct shunt_plain* p, __u32 in_port) {
-  if (p->form == SHUNT_MICROFLOW_LONG) p->form = SHUNT_MICROFLOW_LINK; /* it may be NETWORK without them */
-  if (p->form != SHUNT_MICROFLOW_NETWORK) {
+static __always_inline void leave_macs(struct shunt_plain* p) {
+  if (!(p->kind & SHUNT_MICROFLOW_NETWORK)) {
     p->key[0] = 0;
     p->key[1] &= ~0xffffffffULL;
   }
-  give_form(p, in_port | SHUNT_MICROFLOW_BRIDGE);
+  hash_plain(p, SHUNT_MICROFLOW_BRIDGE);
 }
 
 /*
@@ -265,7 +257,7 @@ static __always_inline int plain_key(const struct shunt_packet* packet, struct s
   plain->key[0] = macs & bits[0];
   SHUNT_OPAQUE(plain->key[0]);
   macs = shunt_load32(p + 8);
-  plain->form = SHUNT_MICROFLOW_LINK;
+  plain->kind = SHUNT_MICROFLOW_LINK;
   tci = plain_tags(packet, plain, record, tpid, tci, fields & SHUNT_PLAIN_VLAN, &p, &type);
   plain->key[1] = (macs | (__u64)type << 32 | (__u64)tci << 48) & bits[1];
   SHUNT_OPAQUE(plain->key[1]);
@@ -275,7 +267,7 @@ static __always_inline int plain_key(const struct shunt_packet* packet, struct s
       !plain_l3(packet, p + sizeof(struct shunt_eth_header), type, fields, plain, record))
     return 0;
   plain->valid = valid;
-  give_form(plain, packet->in_port);
+  hash_plain(plain, packet->in_port);
   return 1;
 }
 

@@ -145,7 +145,7 @@ enum {
  *   LINK     1  first two words of the key; the others are 0
  *   NETWORK  1  the other two; the first say no more than "IPv4, no tag"
  *   LONG     2  all four
- *   WIDE     4  and what has no room in these: IPv6's addresses, a second tag, a tag's type other than 802.1Q's
+ *   WIDE     4  (or WIDE and LONG) and what has no room in these: IPv6's addresses, a second tag, a tag's type other than 802.1Q's
  *
  * Several CPUs may write units at once: the first one's `check` is made of all the rest (bpf/datapath/microflow_units.h), so
  * that what two of them wrote together answers nothing. A flow that goes need not be looked for here: its port's number

@@ -85,6 +85,14 @@ shunt_flow_key l4_mask() {
   return mask;
 }
 
+// The same, but for MACs.
+shunt_flow_key tuple_mask() {
+  shunt_flow_key mask = l4_mask();
+  std::fill_n(mask.eth_dst, 6, std::uint8_t{0});
+  std::fill_n(mask.eth_src, 6, std::uint8_t{0});
+  return mask;
+}
+
 // As a router's rule: both MACs set, the TTL decremented. A test run gives the program the frame as it left it, which
 // has to be the flow's still: the MACs are set to what they are, and the TTL is set before it is decremented.
 void routed(Switch& sw, const Bytes& frame) {
@@ -135,6 +143,9 @@ void measure_by_l4(Switch& sw, const char* name, const Bytes& frame) {
   report(sw, fmt::format("  {}, 1 mask, MACs and TTL set, TTL less one", name).c_str(), frame);
   sw.use_microflows(1, kFields);
   report(sw, fmt::format("  {}, likewise, exact-match cache", name).c_str(), frame);
+  with_masks(sw, frame, 0, tuple_mask());
+  sw.use_microflows(1, kFields & ~(SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC));
+  report(sw, fmt::format("  {}, exact-match cache, to ports, but for MACs", name).c_str(), frame);
 }
 
 void measure_all(std::uint32_t features, const char* name) {
