@@ -63,14 +63,16 @@ double measure(Traffic& traffic, const Subject& subject, std::uint32_t flows, co
 std::uint64_t warm_up(Traffic& traffic, const Daemon& daemon, const Subject& subject, std::uint32_t flows) {
   const auto end = Clock::now() + 120s;
   traffic.send_to(subject.lane, flows, 40'000);
-  std::uint64_t misses_before = ~0ull;
+  std::uint64_t misses_before = ~0ull, elements_before = 0;
   const auto turn = std::chrono::milliseconds{flows / 40 + 300};  // every flow comes by once
   while (Clock::now() < end) {
     pause_for(turn);
     const nlohmann::json stats = daemon.shunt_json({"cache", "stats"});
     const auto misses = stats.at("misses").get<std::uint64_t>();
-    if (misses == misses_before) return stats.at("flows").get<std::uint64_t>();
+    const auto elements = stats.at("exact_match_elements").get<std::uint64_t>();  // another number makes all void
+    if (misses == misses_before && elements == elements_before) return stats.at("flows").get<std::uint64_t>();
     misses_before = misses;
+    elements_before = elements;
   }
   throw Error("{}: {} flows were not cached after 120 s", subject.name, flows);
 }
@@ -121,7 +123,9 @@ void measure_hits(Traffic& traffic, const Daemon* daemon, const std::vector<Subj
                  subjects[i].name, rate.min, rate.median, rate.max, ratio.min, ratio.median, ratio.max, more,
                  subjects[i].caches_each_flow ? "  (" + cached + " flows cached)" : "");
     }
-    if (daemon != nullptr) fmt::print("{:>9}  answered by the exact-match cache: {:.1f} %\n", flows, share.percent());
+    if (daemon != nullptr)
+      fmt::print("{:>9}  answered by the exact-match cache: {:.1f} %; its elements: {}\n", flows, share.percent(),
+                 daemon->shunt_json({"cache", "stats"}).at("exact_match_elements").get<std::uint64_t>());
     std::fflush(stdout);
   }
   traffic.pause();

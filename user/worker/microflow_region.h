@@ -37,7 +37,8 @@ class MicroflowRegion {
 
  private:
   static constexpr std::uint32_t kLeast = 1024;
-  // Units for each that keys take. With three, one key in a hundred finds its group full, with five one in a thousand.
+  // Units for each that keys want. With three, one key in a hundred finds its group full, with five one in a thousand
+  // (longer ones: two or three, and one).
   static constexpr std::uint64_t kLeastRoom = 3, kRoom = 5, kMostRoom = 10;
   static constexpr unsigned kCalm = 10, kRefill = 60;  // calls of follow()
 
@@ -50,8 +51,11 @@ class MicroflowRegion {
   std::minstd_rand random_;
 
   [[nodiscard]] std::uint32_t clamped(std::uint64_t units) const;
-  [[nodiscard]] unsigned units_in_use(const shunt_microflow_group& group) const;
-  [[nodiscard]] std::uint64_t count_units();  // by a sample
+  struct Sample {
+    std::uint64_t keys = 0, units = 0;  // those wanted: half as much again as they take, of keys that take several
+  };
+  void count(const shunt_microflow_group& group, Sample& sample) const;
+  [[nodiscard]] Sample take_sample();  // of kSample groups
 };
 
 }  // namespace shunt

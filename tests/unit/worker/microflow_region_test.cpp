@@ -96,6 +96,18 @@ TEST_CASE("the exact-match cache's region grows where a few flows have very many
   CHECK(f.region.size() > 1024);
 }
 
+TEST_CASE(
+    "a flow counts for the exact-match cache's region as the keys that are there, and long ones more than they take") {
+  for (const auto& [form, units] :
+       {std::pair{SHUNT_MICROFLOW_LINK, 1}, {SHUNT_MICROFLOW_LONG, 3}, {SHUNT_MICROFLOW_WIDE, 6}}) {
+    CAPTURE(form);
+    Fixture f;
+    f.fill(32, static_cast<std::uint16_t>(form));
+    f.follow(8000);
+    CHECK(f.region.size() == 10'000 * units);
+  }
+}
+
 TEST_CASE("what is void does not count for the exact-match cache's region") {
   Fixture f;
   f.fill(1);
