@@ -327,6 +327,16 @@ shunt_flow_key port_mask() {
   return mask;
 }
 
+shunt_flow_key five_tuple_mask() {
+  shunt_flow_key mask = port_mask();
+  mask.eth_type = shunt_be16{0xffff};
+  mask.nw_proto = mask.nw_frag = 0xff;
+  mask.tp_src = mask.tp_dst = shunt_be16{0xffff};
+  std::memset(mask.ip_src, 0xff, sizeof mask.ip_src);
+  std::memset(mask.ip_dst, 0xff, sizeof mask.ip_dst);
+  return mask;
+}
+
 shunt_flow_key exact_mask() {
   shunt_flow_key mask;
   std::memset(&mask, 0xff, sizeof mask);

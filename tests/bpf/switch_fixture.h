@@ -122,6 +122,7 @@ shunt_flow_key key_of(std::span<const std::byte> frame, unsigned port = 1);
 // All bits of in_port, and nothing else: the widest mask there is.
 shunt_flow_key port_mask();
 shunt_flow_key exact_mask();
+shunt_flow_key five_tuple_mask();  // in_port, type, protocol, fragments, addresses, ports
 
 shunt_action output_to(unsigned port, bool in_port = false);
 shunt_action group_output(std::uint16_t group);
