@@ -151,10 +151,12 @@ static __always_inline void write_unit(struct shunt_microflow_unit* unit, const 
   word[3] = check;
 }
 
-/* With which unit of the group a key of so many units is to begin: where there is room, or luck; < 0: nowhere. */
-static __always_inline int place_in_group(const struct shunt_microflow_group* group, __u64 hash, __u32 region,
-                                          __u32 units) {
-  __u32 first = first_place(hash, region, units), mask = (1u << units) - 1, used = units_in_use(group), way, luck;
+/*
+ * With which unit of a group a key of so many units is to begin, from `first` on: where there is room, or luck; < 0:
+ * nowhere.
+ */
+static __always_inline int free_place(__u32 used, __u32 first, __u32 units) {
+  __u32 mask = (1u << units) - 1, way, luck;
 
   SHUNT_NO_UNROLL
   for (way = 0; way < SHUNT_MICROFLOW_UNITS; way += units)
@@ -172,7 +174,7 @@ __noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 re
   struct shunt_microflow_group* group;
   const struct shunt_plain* plain;
   __u64 hash, verdict;
-  __u32 units;
+  __u32 units, used;
   int first;
 
   if (!p) return 0;
@@ -181,19 +183,22 @@ __noinline int shunt_keep_microflow(const struct shunt_plain_record* p, __u32 re
   hash = units > 2 ? wide_hash(p) : plain->hash;
   group = microflow_group(hash, region, 0);
   if (!group) return 0;
-  if (units > 2 && units_in_use(group)) {
+  used = units_in_use(group);
+  if (units > 2 && used) {
     group = microflow_group(hash, region, 1);
     if (!group) return 0;
+    used = units_in_use(group);
   }
-  first = place_in_group(group, hash, region, units);
+  first = free_place(used, first_place(hash, region, units), units);
   if (first < 0) return 0;
   verdict = (__u64)plain->kind << 48 | (__u64)output << 32 | slot;
   if (units > 2) {
     write_unit(&group->unit[3], p->more + 2, 0, 0);
     write_unit(&group->unit[2], p->more, 0, 0);
   }
-  if (units > 1) write_unit(&group->unit[(first | 1) & 3], plain->key + 2, units > 2 ? p->rest : 0, 0);
-  write_unit(&group->unit[first & 3], plain->key, verdict,
+  if (units > 1)
+    write_unit(&group->unit[(first | 1) & (SHUNT_MICROFLOW_UNITS - 1)], plain->key + 2, units > 2 ? p->rest : 0, 0);
+  write_unit(&group->unit[first & (SHUNT_MICROFLOW_UNITS - 1)], plain->key, verdict,
              shunt_microflow_check(hash, plain->valid, verdict, shunt_config.hash_multiplier));
   return 1;
 }

@@ -25,16 +25,6 @@ struct Windows {
   const char* unit = "ns";
 } windows;
 
-// A mask of L2 only, as `normal` makes it: input port, addresses, type, tag. Four words.
-shunt_flow_key l2_mask() {
-  shunt_flow_key mask = port_mask();
-  std::fill_n(mask.eth_dst, 6, std::uint8_t{0xff});
-  std::fill_n(mask.eth_src, 6, std::uint8_t{0xff});
-  mask.eth_type = shunt_be16{0xffff};
-  mask.vlan[0] = {shunt_be16{0xffff}, shunt_be16{0xffff}};
-  return mask;
-}
-
 void report(Switch& sw, const char* what, const Bytes& frame) {
   std::uint32_t best = ~0U;
   for (int round = 0; round < windows.rounds; ++round) best = std::min(best, sw.measure(frame, 1, windows.repeat));
@@ -82,14 +72,6 @@ shunt_flow_key l4_mask() {
   std::fill_n(mask.ip_dst, 16, std::uint8_t{0xff});
   mask.nw_proto = mask.nw_frag = 0xff;
   mask.tp_src = mask.tp_dst = shunt_be16{0xffff};
-  return mask;
-}
-
-// The same, but for MACs.
-shunt_flow_key tuple_mask() {
-  shunt_flow_key mask = l4_mask();
-  std::fill_n(mask.eth_dst, 6, std::uint8_t{0});
-  std::fill_n(mask.eth_src, 6, std::uint8_t{0});
   return mask;
 }
 
@@ -143,7 +125,7 @@ void measure_by_l4(Switch& sw, const char* name, const Bytes& frame) {
   report(sw, fmt::format("  {}, 1 mask, MACs and TTL set, TTL less one", name).c_str(), frame);
   sw.use_microflows(1, kFields);
   report(sw, fmt::format("  {}, likewise, exact-match cache", name).c_str(), frame);
-  with_masks(sw, frame, 0, tuple_mask());
+  with_masks(sw, frame, 0, five_tuple_mask());
   sw.use_microflows(1, kFields & ~(SHUNT_PLAIN_DST | SHUNT_PLAIN_SRC));
   report(sw, fmt::format("  {}, exact-match cache, to ports, but for MACs", name).c_str(), frame);
 }

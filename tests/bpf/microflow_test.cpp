@@ -37,8 +37,6 @@ std::vector<Bytes> plain_frames() {
           ipv6_packet(twice()).udp(1, 2).payload(30).build()};
 }
 
-std::uint64_t exact_hits(Switch& sw) { return sw.datapath.port_stats(DpPort{1}).exact_hits; }
-
 std::uint32_t publish(Switch& sw, const Bytes& frame, const shunt_flow_key& mask, const shunt_action& action,
                       std::uint8_t flags = 0) {
   return sw.publish(sw.whole_key(frame), mask, std::span{&action, 1}, flags);

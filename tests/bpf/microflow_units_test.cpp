@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
 #include <string>
 
 #include "maps/map_names.h"
@@ -18,15 +17,6 @@
 
 namespace shunt::test {
 namespace {
-
-shunt_flow_key exact_l2_mask() {
-  shunt_flow_key mask = port_mask();
-  std::memset(mask.eth_dst, 0xff, sizeof mask.eth_dst);
-  std::memset(mask.eth_src, 0xff, sizeof mask.eth_src);
-  mask.eth_type = shunt_be16{0xffff};
-  std::memset(mask.vlan, 0xff, sizeof mask.vlan[0]);
-  return mask;
-}
 
 // The exact-match cache's units, for those who may not wait until two CPUs write one at once.
 class Units {
@@ -102,7 +92,7 @@ const std::array<Form, 4>& forms() {
         .build();
   };
   static const std::array<Form, 4> all{{
-      {"LINK", 1, SHUNT_PLAIN_L2, exact_l2_mask(), [](std::uint8_t n) { return ipv4(under(n).vlan(n), n); }},
+      {"LINK", 1, SHUNT_PLAIN_L2, l2_mask(), [](std::uint8_t n) { return ipv4(under(n).vlan(n), n); }},
       {"NETWORK", 1, SHUNT_PLAIN_TYPE | SHUNT_PLAIN_VLAN | SHUNT_PLAIN_L3, five_tuple_mask(),
        [](std::uint8_t n) { return ipv4(under(1), n); }},
       {"LONG", 2, SHUNT_PLAIN_L2 | SHUNT_PLAIN_L3, five_tuple_mask(),
@@ -121,8 +111,6 @@ const std::array<Form, 4>& forms() {
   }};
   return all;
 }
-
-std::uint64_t exact_hits(const Switch& sw) { return sw.datapath.port_stats(DpPort{1}).exact_hits; }
 
 void publish(Switch& sw, const Bytes& frame, const shunt_flow_key& mask, unsigned port) {
   const shunt_action action = output_to(port);

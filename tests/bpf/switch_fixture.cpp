@@ -321,9 +321,20 @@ shunt_flow_key key_of(std::span<const std::byte> frame, unsigned port) {
   return key;
 }
 
+std::uint64_t exact_hits(const Switch& sw) { return sw.datapath.port_stats(DpPort{1}).exact_hits; }
+
 shunt_flow_key port_mask() {
   shunt_flow_key mask{};
   mask.in_port = ~0U;
+  return mask;
+}
+
+shunt_flow_key l2_mask() {
+  shunt_flow_key mask = port_mask();
+  std::fill_n(mask.eth_dst, 6, std::uint8_t{0xff});
+  std::fill_n(mask.eth_src, 6, std::uint8_t{0xff});
+  mask.eth_type = shunt_be16{0xffff};
+  mask.vlan[0] = {shunt_be16{0xffff}, shunt_be16{0xffff}};
   return mask;
 }
 

@@ -117,11 +117,16 @@ class Switch {
   std::uint64_t microflows_ = 0;  // the last number given to a port
 };
 
+// Of port 1's packets.
+std::uint64_t exact_hits(const Switch& sw);
+
 // The key that the shared parser makes of a frame, without dp_hash.
 shunt_flow_key key_of(std::span<const std::byte> frame, unsigned port = 1);
 // All bits of in_port, and nothing else: the widest mask there is.
 shunt_flow_key port_mask();
 shunt_flow_key exact_mask();
+// As `normal` makes it: in_port, addresses, type, the outer tag. Four words.
+shunt_flow_key l2_mask();
 shunt_flow_key five_tuple_mask();  // in_port, type, protocol, fragments, addresses, ports
 
 shunt_action output_to(unsigned port, bool in_port = false);

@@ -21,9 +21,11 @@ class MicroflowRegion {
   // Borrows; an even number of groups. The configuration's hash is what they were written with.
   MicroflowRegion(std::span<const shunt_microflow_group> groups, std::span<const shunt_port> ports,
                   const shunt_config& config)
-      : groups_{groups}, ports_{ports}, seed_{config.hash_seed}, multiplier_{config.hash_multiplier} {
-    size_ = clamped(0);
-  }
+      : groups_{groups},
+        ports_{ports},
+        seed_{config.hash_seed},
+        multiplier_{config.hash_multiplier},
+        size_{clamped(0)} {}
 
   [[nodiscard]] std::uint32_t size() const { return size_; }  // groups in use: an even number
   [[nodiscard]] std::uint32_t limit() const { return static_cast<std::uint32_t>(groups_.size()); }
@@ -45,7 +47,7 @@ class MicroflowRegion {
   std::span<const shunt_microflow_group> groups_;
   std::span<const shunt_port> ports_;
   std::uint64_t seed_, multiplier_;
-  std::uint32_t size_ = 0;
+  std::uint32_t size_;
   unsigned too_large_ = 0, by_keys_ = 0;  // for how many calls
   bool wants_refill_ = false;
   std::minstd_rand random_;
